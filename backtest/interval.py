@@ -1,0 +1,33 @@
+"""Lengths of time as text: `1m`, `5m`, `90s`, `8h`, `1d`."""
+
+from __future__ import annotations
+
+import re
+
+from backtest.errors import UserError
+
+UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+"""Largest first. No months or years: they have no fixed length."""
+
+_FORM = re.compile(r"([0-9]+)(ms|s|m|h|d)")
+
+
+def parse(text: str, place: str = "") -> int:
+    """Milliseconds of an interval, always more than zero.
+
+    ``place`` says where the text was found, for the error. Raises UserError on any other text.
+    """
+    match = _FORM.fullmatch(str(text).strip())  # what a TOML file calls an interval may be a number
+    length = int(match[1]) * UNITS_MS[match[2]] if match else 0
+    if length <= 0:
+        raise UserError(
+            f"{text!r} is not an interval", place, "write a whole number and s, m, h or d, like 90s, 5m, 1h or 1d"
+        )
+    return length
+
+
+def text(ms: int) -> str:
+    """The shortest text that :func:`parse` reads back as ``ms``: 3,600,000 is `1h`, 5,400,000 is `90m`."""
+    assert ms > 0, f"an interval has a length, not {ms} ms"
+    unit = next(unit for unit, length in UNITS_MS.items() if ms % length == 0)
+    return f"{ms // UNITS_MS[unit]}{unit}"

@@ -1,0 +1,172 @@
+"""Words and record types that every room shares.
+
+Units: time `*_ms` is whole milliseconds UTC; money is micro-units of the quote (int64) unless a field
+says float; `lots` are signed whole lots of the market's step (int64); prices and rates are doubles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+MICRO = 1_000_000
+NO_ORDER = -1
+CROSS_POOL = -1
+"""Pool number of the account's one cross pool; an isolated pool has its symbol's number."""
+
+MARGIN_MODES = ("cross", "isolated")
+PATHS = ("coherent", "worst", "best")
+ALLOWANCES = ("missing-funding",)
+
+
+class Status(IntEnum):
+    """How an order ended."""
+
+    FILLED = 0
+    CANCELLED = 1
+    EXPIRED = 2
+    REJECTED = 3
+
+
+class Reason(IntEnum):
+    """Why an order ended as it did."""
+
+    NONE = 0
+    MARGIN = 1
+    """Equity would not cover the initial requirement; the record's two numbers are have and need."""
+    REDUCE_ONLY = 2
+    DELISTED = 3
+    STEP = 4
+    """Smaller than one lot of the market."""
+    LIQUIDATION = 5
+    STRATEGY = 6
+    """Cancelled by the strategy."""
+    END_OF_RUN = 7
+    DEAD = 8
+    """A cancel whose order had already ended, or never was."""
+
+
+class Cause(IntEnum):
+    """What made a fill."""
+
+    STRATEGY = 0
+    LIQUIDATION = 1
+    DELISTING = 2
+
+
+class Stage(IntEnum):
+    """Kind of a row in `liquidations`."""
+
+    WHOLE = 0
+    """The whole pool, at its crossing or at a jump."""
+    SHORTFALL = 1
+    """No liquidation: an ordinary close left the pool below zero with nothing to carry it."""
+
+
+class Code(IntEnum):
+    """Why a posting was made in the books."""
+
+    DEPOSIT = 0
+    TRADE = 1
+    FEE = 2
+    FUNDING = 3
+    MARGIN = 4
+    """Between wallet and an isolated pool."""
+    PENALTY = 5
+    BAD_DEBT = 6
+
+
+FILL = np.dtype(
+    [
+        ("seq", "i8"), ("order_id", "i8"), ("ts_ms", "i8"), ("symbol", "i8"), ("pool", "i8"),
+        ("lots", "i8"),        # signed, bought positive
+        ("quote", "i8"),       # cash paid (−) or received (+), micro, without the fee
+        ("fee", "i8"),         # micro, ≥ 0 a cost
+        ("slip", "i8"),        # micro, ≥ 0: what slippage added to the cost
+        ("realized", "i8"),    # micro, against average cost, without fees; a report value
+        ("cause", "i8"),       # Cause
+        ("price", "f8"),       # with slippage
+        ("decision_price", "f8"), ("arrival_price", "f8"),
+    ]
+)  # fmt: skip
+FUNDING = np.dtype(
+    [
+        ("seq", "i8"), ("ts_ms", "i8"), ("symbol", "i8"), ("pool", "i8"), ("lots", "i8"),
+        ("payment", "i8"),     # micro, positive: received
+        ("price", "f8"), ("rate", "f8"),
+        ("missing", "i8"),     # 1: the data lack this settlement, nothing was paid
+    ]
+)  # fmt: skip
+LIQUIDATION = np.dtype(
+    [
+        ("seq", "i8"), ("ts_ms", "i8"), ("pool", "i8"), ("symbol", "i8"), ("stage", "i8"),
+        ("lots", "i8"),        # signed, what was traded: the position's opposite
+        ("penalty", "i8"), ("bad_debt", "i8"),
+        ("equity_before", "i8"), ("maintenance_before", "i8"),
+        ("equity_after", "i8"), ("maintenance_after", "i8"),
+        ("ambiguous", "i8"), ("price", "f8"),
+    ]
+)  # fmt: skip
+MOVE = np.dtype([("seq", "i8"), ("ts_ms", "i8"), ("symbol", "i8"), ("amount", "i8")])
+"""Money between the wallet and a symbol's isolated pool; positive: into the pool."""
+ORDER = np.dtype(
+    [
+        ("order_id", "i8"), ("ts_sent_ms", "i8"),
+        ("ts_arrived_ms", "i8"),   # −1: never arrived
+        ("ts_done_ms", "i8"), ("symbol", "i8"), ("lots", "i8"), ("reduce_only", "i8"),
+        ("status", "i8"), ("reason", "i8"), ("have", "i8"), ("need", "i8"), ("filled", "i8"),
+        ("cause", "i8"), ("seq", "i8"),
+    ]
+)  # fmt: skip
+AMBIGUOUS = np.dtype([("ts_ms", "i8"), ("pool", "i8"), ("seq", "i8")])
+MARGIN_CALL = np.dtype([("ts_ms", "i8"), ("pool", "i8"), ("equity", "i8"), ("initial", "i8"), ("seq", "i8")])
+POSITION = np.dtype(
+    [
+        ("ts_ms", "i8"), ("symbol", "i8"), ("pool", "i8"), ("lots", "i8"),
+        ("cost", "i8"),        # micro, signed: what the open lots were bought for, at average cost
+        ("mark", "f8"), ("liquidation_price", "f8"),  # NaN: none
+    ]
+)  # fmt: skip
+POOL = np.dtype([("ts_ms", "i8"), ("pool", "i8"), ("equity", "f8"), ("initial", "f8"), ("maintenance", "f8")])
+"""A pool's margin at a candle's close, in quote units."""
+
+CURVE = ("equity", "wallet", "unrealized", "initial_margin", "maintenance_margin", "gross_notional", "net_notional")
+"""Columns of `Record.curve`, quote units, one row per candle at its close."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything one account lived through: what the engine hands to `results`."""
+
+    symbols: tuple[str, ...]
+    step_micro: NDArray[np.int64]
+    """Millionths of the base in a lot, per symbol."""
+    margin: str
+    interval_ms: int
+    start_ms: int
+    cash: int
+    """Micro, deposited at the start."""
+    curve: NDArray[np.float64]
+    """[rows, len(CURVE)]"""
+    fills: NDArray[np.void]
+    funding: NDArray[np.void]
+    liquidations: NDArray[np.void]
+    moves: NDArray[np.void]
+    orders: NDArray[np.void]
+    ambiguous: NDArray[np.void]
+    margin_calls: NDArray[np.void]
+    positions: NDArray[np.void]
+    """Samples: every hour's close (every candle when candles are an hour or longer), and every candle with a fill."""
+    pools: NDArray[np.void]
+    """Samples at the same times, of every pool that holds something."""
+    final_wallet: int
+    final_pool_cash: NDArray[np.int64]
+    """Micro per symbol; zeros in cross."""
+    final_lots: NDArray[np.int64]
+    final_mark: NDArray[np.float64]
+    counts: dict[str, int] = field(default_factory=dict)
+    """What was skipped, assumed or filled in, by name: shown in every report."""
