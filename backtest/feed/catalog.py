@@ -1,0 +1,216 @@
+"""A dataset on disk, opened: what it holds, per symbol. Reads footers, not rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Self
+
+import duckdb
+import numpy as np
+
+from backtest.errors import UserError
+from backtest.feed.folder import find, sources
+from backtest.feed.manifest import Manifest, read_manifest
+from backtest.feed.selection import Selection, select
+from backtest.feed.source import Source
+from backtest.schema import MICRO
+
+_SAMPLE_ROWS = 1_000
+"""Stamps looked at to tell an interval."""
+_EVEN_ROWS = 10
+"""Gaps that must all be equal before a declared interval is doubted."""
+_SMALL_LOT = Decimal("0.1")
+"""An assumed lot is worth at most this much quote."""
+
+
+@dataclass(frozen=True)
+class MarketInfo:
+    """What the data say about one symbol; times in ms, inclusive of the last candle's open."""
+
+    symbol: str
+    step_micro: int
+    step_assumed: bool
+    """The step is no fact but the largest power of ten whose lot cost at most 0.1 quote at the first open."""
+    tick: float | None
+    interval_ms: int | None
+    """Most common gap between candles; None with a single candle."""
+    first_ms: int
+    last_ms: int
+    rows: int
+    mark_interval_ms: int | None
+    mark_first_ms: int | None
+    mark_last_ms: int | None
+    mark_rows: int
+    funding_first_ms: int | None
+    funding_last_ms: int | None
+    funding_rows: int
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """An open dataset."""
+
+    path: Path
+    name: str
+    manifest: Manifest
+    symbols: tuple[str, ...]
+    interval_ms: int
+    sources: dict[str, dict[str, Source]]
+    """Per kind (candles, mark, funding) and symbol."""
+    markets: dict[str, MarketInfo]
+    con: duckdb.DuckDBPyConnection
+    """One connection for the dataset; threads take cursors of it."""
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open a dataset folder, DIR/PREFIX of a folder of plain files, or one candles file.
+
+        Raises UserError when there is none, or when a file of it is not what it should be.
+        """
+        place = Path(path)
+        folder = find(place)
+        manifest = read_manifest(folder.manifest)
+        con = connect()
+        found = sources(con, folder)
+        candles = found["candles"]
+        intervals = {s: _interval(con, source, manifest.interval_ms) for s, source in candles.items()}
+        interval_ms = manifest.interval_ms or _commonest([ms for ms in intervals.values() if ms])
+        if interval_ms is None:
+            raise UserError("one candle does not tell its interval", str(place), "put interval into dataset.toml")
+        markets = {s: _market(con, s, found, manifest, intervals[s]) for s in candles}
+        return cls(place, folder.name, manifest, tuple(candles), interval_ms, found, markets, con)
+
+    @property
+    def quote(self) -> str:
+        """The money that prices are in."""
+        return self.manifest.quote
+
+    @property
+    def venue(self) -> str:
+        """Where the data come from; empty when nobody said."""
+        return self.manifest.venue
+
+    @property
+    def provenance(self) -> str:
+        """How the data came to be, in the words of the dataset."""
+        return self.manifest.provenance
+
+    @property
+    def synthetic(self) -> bool:
+        """True when the data are invented: whatever shows them must say so."""
+        return self.manifest.synthetic
+
+    def market(self, symbol: str) -> MarketInfo:
+        """What is known of ``symbol``, which the catalog has."""
+        return self.markets[symbol]
+
+    def select(
+        self, symbols: Sequence[str] | None = None, start_ms: int | None = None, end_ms: int | None = None
+    ) -> Selection:
+        """Symbols (None: all) over ``start_ms <= t < end_ms`` (None: as far as the data go).
+
+        Raises UserError for an unknown symbol, one without candles in the period, or one whose candles have
+        another interval than the rest.
+        """
+        return select(self, symbols, start_ms, end_ms)
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory, set up for streams: one thread a query, no caches that grow with the files."""
+    con = duckdb.connect()
+    for setting in (
+        "SET timezone = 'UTC'",
+        "SET threads = 1",  # sums of doubles come out the same each time; symbols are read side by side instead
+        "SET enable_external_file_cache = false",
+        "SET async_threads = 0",
+        "SET streaming_buffer_size = '1MB'",
+        "SET enable_progress_bar = false",
+    ):
+        con.execute(setting)
+    return con
+
+
+def _market(
+    con: duckdb.DuckDBPyConnection,
+    symbol: str,
+    found: dict[str, dict[str, Source]],
+    manifest: Manifest,
+    interval_ms: int | None,
+) -> MarketInfo:
+    candles, mark, funding = found["candles"][symbol], found["mark"].get(symbol), found["funding"].get(symbol)
+    step = manifest.steps.get(symbol)
+    return MarketInfo(
+        symbol=symbol,
+        step_micro=step or _assumed_step(con, candles),
+        step_assumed=step is None,
+        tick=manifest.ticks.get(symbol),
+        interval_ms=interval_ms,
+        first_ms=candles.first_ms,
+        last_ms=candles.last_ms,
+        rows=candles.rows,
+        mark_interval_ms=_mark_interval(con, mark, manifest.mark_intervals_ms.get(symbol), interval_ms),
+        mark_first_ms=mark.first_ms if mark else None,
+        mark_last_ms=mark.last_ms if mark else None,
+        mark_rows=mark.rows if mark else 0,
+        funding_first_ms=funding.first_ms if funding else None,
+        funding_last_ms=funding.last_ms if funding else None,
+        funding_rows=funding.rows if funding else 0,
+    )
+
+
+def _interval(con: duckdb.DuckDBPyConnection, source: Source, declared_ms: int | None) -> int | None:
+    """The most common gap of the first stamps, None when there is no gap.
+
+    A declared interval stands, full of holes or not, unless candles are finer, or many are evenly coarser. Where
+    rows and span agree with it nothing is read.
+    """
+    if declared_ms and source.last_ms - source.first_ms == (source.rows - 1) * declared_ms:
+        return declared_ms
+    gaps = _gaps(con, source)
+    if declared_ms and min(gaps, default=declared_ms) == declared_ms:
+        return declared_ms
+    if declared_ms and min(gaps) > declared_ms and (len(gaps) < _EVEN_ROWS or len(set(gaps)) > 1):
+        return declared_ms
+    return _commonest(gaps)
+
+
+def _mark_interval(
+    con: duckdb.DuckDBPyConnection, mark: Source | None, declared_ms: int | None, candle_ms: int | None
+) -> int | None:
+    """The declared interval, else that of the candles if two marks are as near, else the most common gap.
+
+    A single mark candle is taken to be as long as the candles.
+    """
+    if mark is None or declared_ms:
+        return declared_ms if mark else None
+    if candle_ms and mark.last_ms - mark.first_ms == (mark.rows - 1) * candle_ms:
+        return candle_ms
+    gaps = _gaps(con, mark)
+    return candle_ms if candle_ms == min(gaps, default=candle_ms) else _commonest(gaps)
+
+
+def _gaps(con: duckdb.DuckDBPyConnection, source: Source) -> list[int]:
+    """Steps forward between the first stamps, ms."""
+    stamps = np.ma.compressed(source.fetch(con, f"{source.scan(())} LIMIT {_SAMPLE_ROWS}")["t"])
+    return [int(gap) for gap in np.diff(stamps) if gap > 0]
+
+
+def _commonest(values: list[int]) -> int | None:
+    """The most common value, the smallest of equals; None when there is none."""
+    counts = Counter(values)
+    return min(counts, key=lambda value: (-counts[value], value)) if counts else None
+
+
+def _assumed_step(con: duckdb.DuckDBPyConnection, candles: Source) -> int:
+    """Micro-units of the largest power of ten, from 1e-6 to 1e6, of which a lot cost at most 0.1 quote at first."""
+    first = np.ma.filled(candles.fetch(con, f"{candles.scan(('open',))} LIMIT 1")["open"], np.nan)
+    price = Decimal(repr(float(first[0])))
+    if not price.is_finite() or price <= 0:  # the reader names the bad price when it comes to it
+        return 1
+    exponents = range(6, -7, -1)
+    power = next((k for k in exponents if price * Decimal(10) ** k <= _SMALL_LOT), -6)
+    return int(Decimal(10) ** power * MICRO)

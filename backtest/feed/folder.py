@@ -1,0 +1,95 @@
+"""Where the files of a dataset are: a tree of folders by kind and symbol, or plain files with a symbol column."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from backtest.errors import UserError, nearest
+from backtest.feed.source import KINDS, Source, describe, describe_plain, read_file
+
+_LAYOUT = "a dataset has candles/symbol=NAME/*.parquet, or plain *candles*.parquet files with a symbol column"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A dataset's place on disk, found but not yet read."""
+
+    name: str
+    manifest: Path
+    """Where `dataset.toml` is, or would be."""
+    trees: dict[str, dict[str, list[Path]]]
+    """Files per kind and symbol, one symbol in each."""
+    plain: dict[str, list[Path]]
+    """Files per kind, many symbols in each."""
+
+
+def find(path: Path) -> Folder:
+    """What lies at ``path``: a folder, one prefix of a folder of plain files (DIR/PREFIX), or one candles file."""
+    if path.is_file():
+        return _single(path)
+    if path.is_dir():
+        if (path / "candles").is_dir():
+            return Folder(path.resolve().name, path / "dataset.toml", {k: _tree(path / k) for k in KINDS}, {})
+        return _plain(path, None)
+    if path.parent.is_dir() and any(_prefix(file, "candles") is not None for file in path.parent.glob("*.parquet")):
+        return _plain(path.parent, path.name)
+    near = nearest(path.name, (p.name for p in path.parent.iterdir() if p.is_dir())) if path.parent.is_dir() else ""
+    remedy = near if near.startswith("did you mean") else "name a dataset, or write one with `backtest data sample DIR`"
+    raise UserError("no such folder", str(path), remedy)
+
+
+def sources(con: duckdb.DuckDBPyConnection, folder: Folder) -> dict[str, dict[str, Source]]:
+    """Every series per kind and symbol, in sorted order; UserError for a file that is not what it should be."""
+    found: dict[str, dict[str, Source]] = {}
+    for kind in KINDS:
+        series: dict[str, Source] = {}
+        for symbol, paths in folder.trees.get(kind, {}).items():
+            source = describe(con, kind, symbol, [read_file(p, kind, False) for p in paths])
+            if source is not None:
+                series[symbol] = source
+        if folder.plain.get(kind):
+            series = describe_plain(con, kind, [read_file(p, kind, True) for p in folder.plain[kind]])
+        found[kind] = dict(sorted(series.items()))
+    if not found["candles"]:
+        raise UserError("it holds no candles", str(folder.manifest.parent), _LAYOUT)
+    return found
+
+
+def _tree(folder: Path) -> dict[str, list[Path]]:
+    """`symbol=NAME/*.parquet` below ``folder``."""
+    tree = {d.name.partition("=")[2]: sorted(d.glob("*.parquet")) for d in sorted(folder.glob("symbol=*"))}
+    return {symbol: files for symbol, files in tree.items() if files}
+
+
+def _single(path: Path) -> Folder:
+    """One candles file; without a symbol column it holds the symbol that its name says."""
+    file = read_file(path, "candles", False)
+    place = path.parent / f"{path.stem}.toml"
+    if "symbol" in file.types:
+        return Folder(path.stem, place, {}, {"candles": [path]})
+    return Folder(path.stem, place, {"candles": {path.stem: [path]}}, {})
+
+
+def _plain(folder: Path, wanted: str | None) -> Folder:
+    files = sorted(folder.glob("*.parquet"))
+    prefixes = sorted({p for p in (_prefix(file, "candles") for file in files) if p is not None})
+    if not prefixes:
+        raise UserError("it holds no candles", str(folder), _LAYOUT)
+    if wanted is None and len(prefixes) > 1:
+        names = ", ".join(str(folder / p) for p in prefixes)
+        raise UserError(f"it holds {len(prefixes)} datasets of plain files", str(folder), f"name one of: {names}")
+    if wanted is not None and wanted not in prefixes:
+        raise UserError(f"no candles named {wanted!r}", str(folder), nearest(wanted, prefixes))
+    prefix = prefixes[0] if wanted is None else wanted
+    plain = {kind: [f for f in files if _prefix(f, kind) == prefix] for kind in KINDS}
+    return Folder(prefix or folder.resolve().name, folder / "dataset.toml", {}, plain)
+
+
+def _prefix(file: Path, kind: str) -> str | None:
+    """What stands before the kind in a file's name (`binance` in `binance_candles_1h`), None if it is not there."""
+    match = re.fullmatch(rf"(.*?)[_.-]*{kind}s?(?:[_.-].*)?", file.stem)
+    return match[1] if match else None

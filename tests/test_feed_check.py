@@ -1,0 +1,109 @@
+"""`check` finds each kind of fault, counts it and shows where it is; a sound dataset has none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from backtest.errors import UserError
+from backtest.feed.check import CASES, Findings, check
+from tests.feed_datasets import HOUR, MIN, candles, flat, funding, marks, table, toml, write
+
+
+def told(findings: Findings) -> dict[str, tuple[str, int, list[str]]]:
+    return {f.kind: (f.severity, f.count, [str(c) for c in f.cases]) for f in findings.found}
+
+
+def test_sound_data_have_no_findings(tmp_path: Path) -> None:
+    candles(tmp_path, "X", flat(*[100 + k % 3 for k in range(600)]))
+    marks(tmp_path, "X", flat(*[100 + k % 3 for k in range(600)]))
+    funding(tmp_path, "X", [(h, 0.0001) for h in range(10)])
+    findings = check(tmp_path)
+    assert (findings.found, findings.errors, findings.warnings) == ((), 0, 0)
+    assert (findings.symbols, findings.rows) == (1, 600)
+
+
+def test_every_fault_of_candles_is_found(tmp_path: Path) -> None:
+    nan = float("nan")
+    rows = [
+        (0, 10, 11, 9, 10, 1),
+        (1, 10, 9, 9, 10, 1),  # the high is below open and close
+        (2, 10, 11, 10.5, 10, 1),  # the low is above open and close
+        (2, 10, 11, 9, 10, 1),  # there twice
+        (4, 10, 11, 9, nan, 1),  # one missing before it; a bad price
+        (3, 10, 11, 9, 10, -1),  # unsorted; bad volume
+        (5.5, 10, 11, 9, 10, 1),  # off the grid; one missing before it
+        (8, 0, 11, 9, 10, nan),  # one missing before it; a bad price, bad volume
+    ]
+    write(tmp_path, "candles", "X", table(rows, MIN))
+    toml(tmp_path, '[dataset]\ninterval = "1m"')
+    findings = check(tmp_path)
+    found = told(findings)
+    assert found["candles that contradict themselves"] == (
+        "error",
+        2,
+        [
+            "X 2023-11-15T00:01Z: open 10.0 high 9.0 low 9.0 close 10.0",
+            "X 2023-11-15T00:02Z: open 10.0 high 11.0 low 10.5 close 10.0",
+        ],
+    )
+    assert found["duplicate candles"] == ("error", 1, ["X 2023-11-15T00:02Z: there twice"])
+    assert found["unsorted candles"][:2] == ("error", 1)
+    assert found["candles with bad prices"][:2] == ("error", 2)
+    assert found["candles with bad volume"][:2] == ("error", 2)
+    assert found["candles off the grid"] == ("error", 1, ["X 2023-11-15T00:05:30Z: not on the grid of 1m"])
+    # From 2 to 4 one is missing, from 3 to 5.5 one, from 5.5 to 8 one.
+    assert found["gaps in candles"][:2] == ("warning", 3)
+    assert (findings.errors, findings.warnings) == (9, 3)
+    assert [f.severity for f in findings.found] == sorted(f.severity for f in findings.found)
+
+
+def test_an_outlier_goes_and_comes_back(tmp_path: Path) -> None:
+    calm = [100 + 0.1 * (k % 2) for k in range(100)]
+    back = [*calm[:50], 106.0, *calm[51:]]  # 6 % up, and back at once
+    stays = [*calm[:50], *[p + 6 for p in calm[50:]]]  # 6 % up, and it stays
+    small = [*calm[:50], 101.9, *calm[51:]]  # 1.9 % is below the least that counts
+    for name, prices in (("BACK", back), ("STAYS", stays), ("SMALL", small)):
+        candles(tmp_path, name, flat(*prices))
+    found = told(check(tmp_path))
+    # The way back, at row 51, is a large move too, but row 52 does not take it back.
+    assert found == {"outliers": ("warning", 1, ["BACK 2023-11-15T00:50Z: close 106.0 moved 5.9 % and came back"])}
+
+
+def test_faults_of_marks_and_funding(tmp_path: Path) -> None:
+    candles(tmp_path, "X", flat(*[100] * 48), HOUR)
+    mark = [(k, 100, 100, 100, 100) for k in range(48)]
+    mark[5] = (5, 104, 104, 104, 104)
+    mark[6] = (6, 102.9, 102.9, 102.9, 102.9)  # less than 3 % away
+    mark[7] = (7, 100, 99, 100, 100)
+    marks(tmp_path, "X", mark, HOUR)
+    rate = [(0, 0.1), (8, 0.1), (16.01, 0.1), (24, 0.1), (40, float("nan"))]
+    funding(tmp_path, "X", rate)
+    found = told(check(tmp_path))
+    assert found["marks far from trades"] == ("warning", 1, ["X 2023-11-15T05:00Z: mark 104.0 trade 100.0"])
+    assert found["marks that contradict themselves"][:2] == ("error", 1)
+    assert found["settlements with a bad rate"][:2] == ("error", 1)
+    assert found["settlements off the grid"] == ("warning", 1, ["X 2023-11-15T16:00:36Z: not a multiple of 1h"])
+    assert found["missing settlements"] == ("warning", 1, ["X 2023-11-16T08:00Z: expected, not there"])
+    assert len(found) == 5
+
+
+def test_first_cases_are_shown_and_all_are_counted(tmp_path: Path) -> None:
+    candles(tmp_path, "X", [(k, 10, 9, 9, 10, 1) for k in range(40)])
+    candles(tmp_path, "Y", flat(*[1] * 40), 5 * MIN)
+    toml(tmp_path, '[dataset]\ninterval = "1m"')
+    found = told(check(tmp_path))
+    severity, count, cases = found["candles that contradict themselves"]
+    assert (severity, count, len(cases)) == ("error", 40, CASES)
+    assert found["different intervals"] == ("error", 1, ["Y 2023-11-15T00:00Z: 5m candles in a dataset of 1m"])
+    assert found["gaps in candles"][1] == 39 * 4
+
+
+def test_what_cannot_be_opened_is_the_users_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        check(tmp_path / "nowhere")
+    write(tmp_path, "candles", "X", pa.table({"ts": pa.array([1])}))
+    with pytest.raises(UserError, match="no column 'open'"):
+        check(tmp_path)
