@@ -1,0 +1,340 @@
+"""Invented markets: Hypothesis strategies for plays, and the same play as a dataset on disk.
+
+What is drawn is bytes, a handful per candle, mark, settlement or message. A zero byte always means the dullest thing
+(a flat candle, no premium, the first row), so that a failing play shrinks towards one that can be read.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import strategies as st
+
+from tests.reference.market import Candle, Config, Message, Play, Symbol, Tier, Venue
+
+BASE_MS = 19_000 * 90_000_000
+"""March 2024; a whole multiple of every mark interval in use, so marks lie on the clock's grid."""
+INTERVALS_MS = (60_000, 300_000, 3_600_000, 1_000)
+NAMES = ("SOL", "BTC", "XRP", "ETH")
+PRICES = (  # base price in ticks, tick, step_micro
+    (200, "0.5", 1_000_000),
+    (400, "0.25", 1_000),
+    (20_000, "1", 1),
+    (273_417, "0.1", 1_000),
+    (12_345, "0.0001", 1_000_000),
+    (51_234, "0.0000001", 50_000_000),
+    (100_003, "0.01", 7),
+)
+RATES = (0.0001, -0.0001, 0.00037, -0.0005, 0.0009765625, 0.003, -0.0025, 0.0, 0.01, -0.02, 0.03)
+COST_RATES = (0.0, 0.0005, 2.5 / 10_000, 9.765625 / 10_000, 0.002, 0.03)
+TIERS = (
+    ((0.05, 0.03),),
+    ((0.02, 0.01), (0.05, 0.025), (0.1, 0.05)),
+    ((0.0625, 0.03125),),
+    ((0.01, 0.004), (0.04, 0.02), (0.25, 0.125)),
+)
+
+
+def signed(byte: int) -> int:
+    """-127 … 127, 0 for 0."""
+    return -(byte >> 1) if byte & 1 else byte >> 1
+
+
+def blocks(data: bytes, size: int) -> list[bytes]:
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+def exactly(size: int) -> st.SearchStrategy[bytes]:
+    return st.binary(min_size=size, max_size=size)
+
+
+# ---- candles
+
+
+def candle_ticks(block: bytes, last: int, base: int) -> tuple[int, int, int, int]:
+    """Open, high, low, close in ticks, from bytes (mood, jump, move, upper wick, lower wick)."""
+    mood, jump, move, up, down = block[:5]
+    unit = 2 if mood < 170 else 6 if mood < 215 else 20 if mood < 245 else 60  # in 1/10,000 of the price
+
+    def away(price: int, strength: int) -> int:
+        moved = price + price * strength * unit // 10_000
+        if not base // 4 < moved < base * 4:  # turn back rather than vanish or explode
+            moved = price - price * strength * unit // 20_000
+        return max(moved, 1)
+
+    opened = away(last, signed(jump) // 2) if jump > 200 else last
+    closed = away(opened, signed(move))
+    high = max(opened, closed) + opened * (up // 2) * unit // 20_000
+    low = max(1, min(opened, closed) - opened * (down // 2) * unit // 20_000)
+    return opened, high, low, closed
+
+
+@st.composite
+def trades(draw: st.DrawFn, rows: int, interval_ms: int, start_ms: int, style: int, data: bytes) -> dict[int, Candle]:
+    """One symbol's candles: from its listing to its end, with gaps if it has that habit."""
+    base, tick, _ = PRICES[style]
+    gappy = draw(st.booleans())
+    late = draw(st.sampled_from((0, 0, 0, 1, 2, rows // 3)))
+    early = draw(st.sampled_from((0, 0, 0, 1, 2, rows // 3)))
+    # Half of the markets have prices as a feed computes them, with binary dust, instead of the nearest to a decimal.
+    dusty = draw(st.booleans())
+    candles: dict[int, Candle] = {}
+    last, gap = base, False
+    for k, block in enumerate(blocks(data, 6)[: rows - early]):
+        ticks = candle_ticks(block, last, base)
+        gap = gappy and (block[5] >= 216 or (gap and block[5] >= 80))
+        if k < late or gap:
+            continue
+        prices = [float(t) * float(tick) if dusty else float(t * Decimal(tick)) for t in ticks]
+        candles[start_ms + k * interval_ms] = Candle(*prices)
+        last = ticks[3]
+    if not candles:
+        candles[start_ms + late * interval_ms] = Candle(*[float(base * Decimal(tick))] * 4)
+    return candles
+
+
+# ---- marks
+
+
+def mark_candle(block: bytes, inside: list[Candle], last: float) -> Candle:
+    """The mark over the candles it covers: a premium at either end, wicks narrower or wider than the trades'."""
+    opened = (inside[0].open if inside else last) * (1 + signed(block[0]) / 10_000)
+    closed = (inside[-1].close if inside else last) * (1 + signed(block[1]) / 10_000)
+    top, bottom = max(opened, closed), min(opened, closed)
+    high = max([c.high for c in inside], default=last)
+    low = min([c.low for c in inside], default=last)
+
+    def reach(body: float, wick: float, byte: int, outwards: int) -> float:
+        if byte < 128:
+            return body + (wick - body) * (1 - byte / 128)
+        return wick * (1 + outwards * (byte - 128) / 1_000)
+
+    high, low = max(top, reach(top, high, block[2], 1)), min(bottom, reach(bottom, low, block[3], -1))
+    digits = 17 if block[4] & 1 else 9  # every digit of the double, or a decimal as a venue prints it
+    return Candle(*[float(f"{price:.{digits}g}") for price in (opened, high, low, closed)])
+
+
+@st.composite
+def marks(draw: st.DrawFn, candles: dict[int, Candle], interval_ms: int) -> tuple[dict[int, Candle], int | None]:
+    """No marks, marks of the candles' interval with holes, or coarser ones on the clock's grid."""
+    factor = draw(st.sampled_from((0, 1, 5, 2)))
+    if factor == 0:
+        return {}, None
+    mark_ms = factor * interval_ms
+    first, last_ms = min(candles) // mark_ms * mark_ms, max(candles)
+    stamps = range(first, last_ms + mark_ms, mark_ms)
+    made: dict[int, Candle] = {}
+    last = candles[min(candles)].open
+    for at, block in zip(stamps, blocks(draw(exactly(5 * len(stamps))), 5), strict=True):
+        inside = [candles[t] for t in range(at, at + mark_ms, interval_ms) if t in candles]
+        if block[4] < 200:
+            made[at] = mark_candle(block, inside, last)
+        last = inside[-1].close if inside else last
+    return (made, mark_ms) if made else ({}, None)
+
+
+# ---- funding
+
+
+@st.composite
+def funding(draw: st.DrawFn, life_start: int, life_end: int, interval_ms: int) -> list[tuple[int, float | None]]:
+    """No settlements, a regular grid with holes, or odd stamps.
+
+    Either is such that a feed that infers missing stamps finds exactly those that are None here. A grid's holes are
+    single and far from its ends. Odd stamps stray by at most a tenth of their spacing, so no gap exceeds one and a half
+    times another, and the first and the last lie nearer to the ends of the symbol's life than a spacing. Four stamps
+    on either side lie outside its life, where there is no funding.
+    """
+    kind = draw(st.sampled_from(("none", "odd", "grid")))
+    if kind == "none":
+        return []
+    if kind == "odd":
+        inside = odd_stamps(draw, life_start, life_end, interval_ms)
+    else:
+        inside = grid_stamps(draw, life_start, life_end, interval_ms)
+    picks = draw(exactly(2 * len(inside.stamps)))
+    out: list[tuple[int, float | None]] = [(ts, RATES[1]) for ts in inside.around]
+    hole = -9
+    for i, ts in enumerate(inside.stamps):
+        rate = RATES[picks[2 * i] % len(RATES)]
+        holes = inside.regular and 4 <= i < len(inside.stamps) - 4 and i - hole > 4 and picks[2 * i + 1] > 200
+        hole = i if holes else hole
+        out.append((ts, None if holes else rate))
+    return sorted(out)
+
+
+class Stamps:
+    def __init__(self, stamps: list[int], life: tuple[int, int], spacing: int, regular: bool) -> None:
+        first, last = stamps[0], stamps[-1]
+        self.stamps = [ts for ts in stamps if life[0] <= ts < life[1]]
+        self.around = [first - k * spacing for k in range(1, 5)] + [last + k * spacing for k in range(1, 5)]
+        self.around += [ts for ts in stamps if ts not in self.stamps]
+        self.regular = regular
+
+
+def grid_stamps(draw: st.DrawFn, start: int, end: int, interval_ms: int) -> Stamps:
+    spacing = interval_ms * draw(st.sampled_from((8, 4, 2, 1))) // 4  # 2, 1, 1/2 or 1/4 of a candle
+    phase = draw(st.sampled_from((0, spacing // 3, spacing - 1)))
+    return Stamps(list(range(start + phase, max(end, start + phase + 1), spacing)), (start, end), spacing, True)
+
+
+def odd_stamps(draw: st.DrawFn, start: int, end: int, interval_ms: int) -> Stamps:
+    """Stamps at 0.3, 1.3, 2.3 … spacings, the last 0.3 before the end, each strayed or drawn to a row's open."""
+    count = draw(st.integers(1, min(60, 3 * (end - start) // interval_ms)))
+    spacing = (end - start) * 10 // (10 * count - 4)
+    stray = spacing // 10
+    stamps = []
+    for i, byte in enumerate(draw(exactly(count))):
+        middle = start + 3 * spacing // 10 + i * spacing
+        nearest = start + (middle - start + interval_ms // 2) // interval_ms * interval_ms
+        close_by = abs(nearest - middle) <= stray and byte < 128
+        stamps.append(nearest if close_by else middle + stray * signed(byte) // 127)
+    return Stamps(stamps, (start, end), spacing, False)
+
+
+# ---- the account
+
+
+@st.composite
+def accounts(draw: st.DrawFn, names: list[str], interval_ms: int) -> Config:
+    return Config(
+        cash_micro=draw(st.sampled_from((10_000_000_000, 1_000_000_000, 1_234_567_891))),
+        margin=draw(st.sampled_from(("cross", "isolated"))),
+        leverage={name: draw(st.sampled_from((10.0, 5.0, 20.0, 3.0, 7.5, 2.0))) for name in names},
+        path=draw(st.sampled_from(("coherent", "worst", "best"))),
+        latency_ms=draw(
+            st.sampled_from(
+                (0, 0, 1, interval_ms // 3, interval_ms // 2 + 1, interval_ms, interval_ms * 4 // 3, 3 * interval_ms)
+            )
+        ),
+        slippage=draw(st.sampled_from(COST_RATES)),
+        fee=draw(st.sampled_from(COST_RATES)),
+        allow_missing_funding=draw(st.sampled_from((True, True, True, False))),
+    )
+
+
+@st.composite
+def venues(draw: st.DrawFn, names: list[str], cash: int) -> Venue:
+    """One tier or three, with edges low enough to be crossed."""
+    tiers = {}
+    for name in names:
+        rates = draw(st.sampled_from(TIERS))
+        low = draw(st.sampled_from((cash, 2 * cash + 1, cash // 2)))
+        edges = [low, low * draw(st.sampled_from((2, 3)))][: len(rates) - 1]
+        tiers[name] = [Tier(edge, *rate) for edge, rate in zip([*edges, None], rates, strict=True)]
+    return Venue(tiers, draw(st.sampled_from((0.01, 0.0, 0.05))))
+
+
+# ---- the script
+
+
+def message(
+    block: bytes, row: int, symbols: list[Symbol], config: Config, sent: int, play_ms: tuple[int, int]
+) -> Message:
+    """From bytes (row, kind, symbol, size, flags); sent at the row's close, or the nearest of the symbol's life."""
+    start_ms, interval_ms = play_ms
+    symbol = symbols[block[2] % len(symbols)]
+    open_ms = min(max(start_ms + row * interval_ms, symbol.first_ms), symbol.last_ms)
+    at = open_ms + interval_ms
+    if block[1] >= 225:
+        return Message(at, "cancel", order=max(0, sent - 1 - block[3] % 3))
+    # Of the account's buying power in this symbol; more than one in the corners, to be refused.
+    strength = signed(block[3]) / 127 * config.leverage[symbol.name] * 1.3 / len(symbols) ** 0.5
+    reduce_only = block[4] >= 225
+    if block[1] >= 110:
+        return Message(at, "target", symbol.name, weight=round(strength, 3), reduce_only=reduce_only)
+    price = symbol.candles[symbol.first_ms].open
+    lots = round(config.cash_micro * strength / (price * symbol.step_micro))
+    return Message(at, "order", symbol.name, lots=lots or 1, reduce_only=reduce_only)
+
+
+@st.composite
+def scripts(draw: st.DrawFn, symbols: list[Symbol], interval_ms: int, rows: int, config: Config) -> list[Message]:
+    """Every symbol is opened when it begins, as a rule; then messages anywhere, in order of time."""
+    start_ms = min(s.first_ms for s in symbols)
+    traded = {at for s in symbols for at in s.candles}
+    opening = [
+        bytes([0, kind, i, size, 0]) for i, (kind, size) in enumerate(blocks(draw(exactly(2 * len(symbols))), 2))
+    ]
+    count = draw(st.integers(0, 2 * rows))
+    later = blocks(draw(exactly(5 * count)), 5)
+    keyed = sorted([(0, b) for b in opening] + [(b[0] * rows // 256, b) for b in later], key=lambda pair: pair[0])
+    made = [message(b, row, symbols, config, i, (start_ms, interval_ms)) for i, (row, b) in enumerate(keyed)]
+    # A strategy is called where something closed a candle.
+    return sorted([m for m in made if m.sent_ms - interval_ms in traded], key=lambda m: m.sent_ms)
+
+
+@st.composite
+def plays(draw: st.DrawFn) -> Play:
+    """1 to 4 symbols over 5 to 40 rows, an account and its messages."""
+    interval_ms = draw(st.sampled_from(INTERVALS_MS))
+    rows = draw(st.integers(5, 40))
+    start_ms = BASE_MS + draw(st.integers(0, 4)) * interval_ms
+    symbols: list[Symbol] = []
+    data = b""
+    for name in NAMES[: draw(st.integers(1, 4))]:
+        style = draw(st.integers(0, len(PRICES) - 1))
+        if not (data and draw(st.booleans())):  # else it moves as the one before: hedges are then hedges
+            data = draw(exactly(6 * rows))
+        candles = draw(trades(rows, interval_ms, start_ms, style, data))
+        mark, mark_ms = draw(marks(candles, interval_ms))
+        paid = draw(funding(min(candles), max(candles) + interval_ms, interval_ms))
+        symbols.append(Symbol(name, PRICES[style][2], candles, mark, mark_ms, paid))
+    names = [s.name for s in symbols]
+    config = draw(accounts(names, interval_ms))
+    venue = draw(venues(names, config.cash_micro))
+    return Play(symbols, interval_ms, venue, config, draw(scripts(symbols, interval_ms, rows, config)))
+
+
+# ---- on disk
+
+
+def duration(ms: int) -> str:
+    """`90 s` is `90s`, `120 s` is `2m`."""
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+        if ms % size == 0:
+            return f"{ms // size}{unit}"
+    return f"{ms}ms"
+
+
+def write_dataset(play: Play, folder: Path) -> None:
+    """Write the play's market in the layout of a dataset; missing settlements are left out, for the feed to find.
+
+    Each symbol may have marks of another interval (``mark_interval`` in its table); volume is invented.
+    """
+    lines = ["[dataset]", f'interval = "{duration(play.interval_ms)}"', 'quote = "USDC"', 'venue = "generic"']
+    lines += ['provenance = "synthetic: invented by a test"']
+    for symbol in sorted(play.symbols, key=lambda s: s.name):
+        lines += ["", f"[symbols.{symbol.name}]", f"step = {Decimal(symbol.step_micro) / 1_000_000:f}"]
+        if symbol.marks:
+            assert symbol.mark_interval_ms is not None
+            lines.append(f'mark_interval = "{duration(symbol.mark_interval_ms)}"')
+            write_candles(folder / "mark" / f"symbol={symbol.name}", symbol.marks, volume=False)
+        write_candles(folder / "candles" / f"symbol={symbol.name}", symbol.candles, volume=True)
+        paid = [(ts, rate) for ts, rate in symbol.funding if rate is not None]
+        if paid:
+            stamps, rates = zip(*paid, strict=True)
+            write_table(folder / "funding" / f"symbol={symbol.name}", {"ts": times(stamps), "rate": pa.array(rates)})
+    (folder / "dataset.toml").write_text("\n".join(lines) + "\n")
+
+
+def write_candles(folder: Path, candles: dict[int, Candle], volume: bool) -> None:
+    stamps = sorted(candles)
+    columns = {"ts": times(stamps)}
+    for name in ("open", "high", "low", "close"):
+        columns[name] = pa.array([getattr(candles[ts], name) for ts in stamps], pa.float64())
+    if volume:
+        columns["volume"] = pa.array([1.0] * len(stamps), pa.float64())
+    write_table(folder, columns)
+
+
+def times(stamps: list[int] | tuple[int, ...]) -> pa.Array:
+    return pa.array(stamps, pa.int64()).cast(pa.timestamp("ms", tz="UTC"))
+
+
+def write_table(folder: Path, columns: dict[str, pa.Array]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), folder / "part.parquet")

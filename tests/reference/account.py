@@ -1,0 +1,84 @@
+"""The account: wallet, pools, positions at average cost, waiting orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.reference.market import Config, Symbol
+from tests.reference.numbers import part, sign
+from tests.reference.outcome import CROSS
+
+
+@dataclass
+class Order:
+    number: int
+    ts_sent: int
+    symbol: str
+    sent_lots: int
+    reduce_only: bool
+    lots: int = 0
+    """What is left of `sent_lots` after clipping to the position; a clipped order stays clipped while it waits."""
+    ts_arrived: int = -1
+
+
+class Account:
+    """In cross the wallet is the pool's cash; in isolated each position has a pool of its own."""
+
+    def __init__(self, symbols: list[Symbol], config: Config) -> None:
+        self.names = [symbol.name for symbol in symbols]
+        self.steps = {symbol.name: symbol.step_micro for symbol in symbols}
+        self.cross = config.margin == "cross"
+        self.wallet = config.cash_micro
+        self.pools = dict.fromkeys(self.names, 0)
+        self.lots = dict.fromkeys(self.names, 0)
+        self.cost = dict.fromkeys(self.names, 0)
+        """Signed micro paid for the open lots."""
+        self.waiting: list[Order] = []
+
+    def units(self, symbol: str) -> int:
+        return self.lots[symbol] * self.steps[symbol]
+
+    def held(self) -> list[str]:
+        return [name for name in self.names if self.lots[name] != 0]
+
+    def pool_of(self, symbol: str) -> str:
+        return CROSS if self.cross else symbol
+
+    def open_pools(self) -> list[tuple[str, list[str]]]:
+        """(pool, symbols with a position), pools in order; a pool without a position is none."""
+        held = self.held()
+        if self.cross:
+            return [(CROSS, held)] if held else []
+        return [(name, [name]) for name in held]
+
+    def cash(self, pool: str) -> int:
+        return self.wallet if pool == CROSS else self.pools[pool]
+
+    def pay(self, pool: str, amount: int) -> None:
+        """Add `amount`, signed, to the pool's cash."""
+        if pool == CROSS:
+            self.wallet += amount
+        else:
+            self.pools[pool] += amount
+
+    def waiting_lots(self, symbol: str) -> tuple[int, int]:
+        """Lots of waiting buys and of waiting sells, both ≥ 0; reduce-only ones cannot add to a position."""
+        adding = [o.lots for o in self.waiting if o.symbol == symbol and not o.reduce_only]
+        buys = sum(lots for lots in adding if lots > 0)
+        sells = -sum(lots for lots in adding if lots < 0)
+        return buys, sells
+
+    def trade(self, symbol: str, lots: int, quote: int) -> int:
+        """Change the position by `lots` for the signed cash `quote`; gives what was realized against average cost."""
+        held, cost = self.lots[symbol], self.cost[symbol]
+        self.lots[symbol] = held + lots
+        if held == 0 or sign(held) == sign(lots):
+            self.cost[symbol] = cost - quote
+            return 0
+        if abs(lots) <= abs(held):
+            released = part(cost, abs(lots), abs(held))
+            self.cost[symbol] = cost - released
+            return quote - released
+        closing = part(quote, abs(held), abs(lots))
+        self.cost[symbol] = -(quote - closing)
+        return closing - cost

@@ -1,0 +1,45 @@
+"""Small plays written by hand: rows of a minute from time 0, lots of 0.001, money in quote units."""
+
+from __future__ import annotations
+
+from tests.reference.engine import play
+from tests.reference.market import Candle, Config, Message, Play, Symbol, Tier, Venue
+from tests.reference.outcome import Outcome
+
+MINUTE = 60_000
+GENERIC = [Tier(None, 0.05, 0.03)]
+
+
+def micro(quote: float) -> int:
+    return round(quote * 1_000_000)
+
+
+def candles(*rows: tuple[float, float, float, float] | float | None) -> dict[int, Candle]:
+    """A number is a flat candle, None a gap."""
+    made = {}
+    for k, row in enumerate(rows):
+        if row is not None:
+            made[k * MINUTE] = Candle(*(row if isinstance(row, tuple) else (row,) * 4))
+    return made
+
+
+def market(name: str, *rows: tuple[float, float, float, float] | float | None, **more: object) -> Symbol:
+    return Symbol(name, 1_000, candles(*rows), **more)  # type: ignore[arg-type]
+
+
+def order(row: int, symbol: str, base: float, reduce_only: bool = False) -> Message:
+    """`base` units of the base, sent at the close of `row`."""
+    return Message((row + 1) * MINUTE, "order", symbol, lots=round(base * 1000), reduce_only=reduce_only)
+
+
+def run(
+    symbols: list[Symbol],
+    messages: list[Message],
+    cash: float,
+    tiers: list[Tier] = GENERIC,
+    leverage: float = 20.0,
+    **config: object,
+) -> Outcome:
+    names = [s.name for s in symbols]
+    account = Config(micro(cash), leverage=dict.fromkeys(names, leverage), **config)  # type: ignore[arg-type]
+    return play(Play(symbols, MINUTE, Venue(dict.fromkeys(names, tiers), 0.01), account, messages))

@@ -1,0 +1,115 @@
+"""What a play leaves behind: one plain record per event, money in micro-units, in the order in which they happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+NO_ORDER = -1
+CROSS = "cross"
+"""Name of the one cross pool; an isolated pool has its symbol's name."""
+
+
+@dataclass(frozen=True)
+class Fill:
+    order: int
+    ts: int
+    symbol: str
+    lots: int
+    quote: int
+    """Cash, signed, without the fee: negative for a purchase."""
+    fee: int
+    slip: int
+    realized: int
+    cause: str
+    """strategy, liquidation or delisting"""
+
+
+@dataclass(frozen=True)
+class Payment:
+    """A funding settlement of an open position; positive is received."""
+
+    ts: int
+    symbol: str
+    lots: int
+    payment: int
+
+
+@dataclass(frozen=True)
+class Liquidation:
+    """One position of a liquidated pool (stage whole), or a pool left below zero by an ordinary close (shortfall)."""
+
+    ts: int
+    pool: str
+    symbol: str
+    stage: str
+    lots: int
+    """What was traded: the position's opposite."""
+    penalty: int
+    bad_debt: int
+    equity_before: int
+    maintenance_before: int
+    equity_after: int
+    maintenance_after: int
+
+
+@dataclass(frozen=True)
+class Move:
+    """Money between the wallet and a symbol's isolated pool; positive: into the pool."""
+
+    ts: int
+    symbol: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class OrderEnd:
+    number: int
+    ts_sent: int
+    ts_arrived: int
+    """-1: never arrived."""
+    ts_done: int
+    symbol: str
+    lots: int
+    """As sent, before any clipping to the position."""
+    status: str
+    """filled, cancelled, expired or rejected"""
+    reason: str
+    """none, margin, reduce_only, delisted, liquidation, strategy or end_of_run"""
+    have: int
+    need: int
+    """The two numbers of a rejection for margin; else 0."""
+    filled: int
+
+
+@dataclass(frozen=True)
+class CancelEnd:
+    number: int
+    order: int
+    ts_sent: int
+    ts_arrived: int
+    """-1: never arrived."""
+    hit: bool
+
+
+@dataclass
+class Outcome:
+    fills: list[Fill] = field(default_factory=list)
+    funding: list[Payment] = field(default_factory=list)
+    liquidations: list[Liquidation] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    orders: list[OrderEnd] = field(default_factory=list)
+    """In order of number."""
+    cancels: list[CancelEnd] = field(default_factory=list)
+    ambiguous: list[tuple[int, str]] = field(default_factory=list)
+    """(row's open, pool)"""
+    equity: list[tuple[int, int]] = field(default_factory=list)
+    """(row's close, the account's equity in micro), one per row."""
+    missing_funding: int = 0
+    error: tuple[str, int] | None = None
+    """(symbol, stamp) of the missing settlement that stopped the run; the lists hold what happened before."""
+    wallet: int = 0
+    pools: dict[str, int] = field(default_factory=dict)
+    """Cash of each symbol's isolated pool; all zero in cross."""
+    lots: dict[str, int] = field(default_factory=dict)
+    final_equity: int | None = None
+    """None when the run was stopped by an error."""
