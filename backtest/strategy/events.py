@@ -1,0 +1,96 @@
+"""What hooks are given: values about something that has happened. Base and quote units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from backtest.engine import layout as at
+from backtest.engine.journal import records
+from backtest.engine.replay import Replay
+from backtest.schema import CROSS_POOL, MICRO, Cause
+
+
+class Fill(NamedTuple):
+    """An order, or a liquidation, was filled."""
+
+    ts_ms: int
+    symbol: str
+    qty: float
+    """Signed, bought positive."""
+    price: float
+    fee: float
+    realized_pnl: float
+    """Against average cost, without the fee."""
+    order_id: int
+    """−1: not an order of the strategy."""
+    cause: str
+    """strategy, liquidation or delisting."""
+
+
+class Payment(NamedTuple):
+    """Funding was settled on a position."""
+
+    ts_ms: int
+    symbol: str
+    qty: float
+    price: float
+    rate: float
+    payment: float
+    """Positive: received."""
+
+
+class MarginCall(NamedTuple):
+    """A pool's equity has fallen below its initial margin at a candle's close."""
+
+    ts_ms: int
+    pool: str
+    equity: float
+    initial_margin: float
+
+
+class Liquidation(NamedTuple):
+    """A position was liquidated."""
+
+    ts_ms: int
+    pool: str
+    symbol: str
+    qty: float
+    """Signed, what was traded: the position's opposite."""
+    price: float
+    penalty: float
+    bad_debt: float
+
+
+HOOKS = {
+    "on_fill": (at.L_FILL, at.EV_FILL),
+    "on_funding": (at.L_FUNDING, at.EV_FUNDING),
+    "on_liquidation": (at.L_LIQUIDATION, at.EV_LIQUIDATION),
+    "on_margin_call": (at.L_CALL, at.EV_CALL),
+}
+"""Hook: journal kind, and the bit that stops the kernels after the row."""
+
+
+def since(replay: Replay, first: int, written: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """`(hook, value)` of everything in the journal from row `first` on that a written hook hears, in order."""
+    log = replay.log[first : int(replay.acct[at.LOGGED])]
+    for n, kind in enumerate(log[:, 0].tolist()):
+        for hook in written:
+            if hook in HOOKS and HOOKS[hook][0] == kind:
+                yield hook, _value(replay, hook, records(int(kind), log[n : n + 1])[0])
+
+
+def _value(replay: Replay, hook: str, r: Any) -> Any:
+    setup = replay.setup
+    pool = "cross" if r["pool"] == CROSS_POOL else setup.symbols[r["pool"]]
+    if hook == "on_margin_call":
+        return MarginCall(int(r["ts_ms"]), pool, int(r["equity"]) / MICRO, int(r["initial"]) / MICRO)
+    symbol = setup.symbols[r["symbol"]]
+    qty = int(r["lots"]) * int(setup.step_micro[r["symbol"]]) / MICRO
+    ts, price = int(r["ts_ms"]), float(r["price"])
+    if hook == "on_funding":
+        return Payment(ts, symbol, qty, price, float(r["rate"]), int(r["payment"]) / MICRO)
+    if hook == "on_liquidation":
+        return Liquidation(ts, pool, symbol, qty, price, int(r["penalty"]) / MICRO, int(r["bad_debt"]) / MICRO)
+    fee, realized = int(r["fee"]) / MICRO, int(r["realized"]) / MICRO
+    return Fill(ts, symbol, qty, price, fee, realized, int(r["order_id"]), Cause(r["cause"]).name.lower())

@@ -1,0 +1,192 @@
+"""What a strategy says in Polars: `features` per symbol, and the decisions of a `targets` strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from backtest.errors import RunError, nearest
+from backtest.strategy.base import Strategy, failed, hooks
+
+VALUES = ("target", "qty", "notional")
+"""What a target row may say: a signed share of equity, signed base units, signed quote units."""
+CANDLES = ("ts", "symbol", "open", "high", "low", "close", "volume")
+STAMP = pl.Datetime("ms", "UTC")
+
+
+class Candle:
+    """One symbol's candles as Polars expressions, each a column of floats in time order."""
+
+    def __init__(self) -> None:
+        self.open = pl.col("open")
+        self.high = pl.col("high")
+        self.low = pl.col("low")
+        self.close = pl.col("close")
+        self.volume = pl.col("volume")
+
+
+def compute(
+    strategy: Strategy, frame_of: Callable[[str], pl.DataFrame], symbols: Iterable[str]
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.float64]]]:
+    """Names of the features, and for each symbol an array [candle, name]; unknown (null) is NaN.
+
+    ``frame_of(symbol)`` gives the candles that the strategy sees (of length `every`), in time order, with
+    the columns of `Candle`. The second part is empty where the strategy has no features. Booleans become
+    0 and 1. Raises RunError naming file, feature, symbol and cause.
+    """
+    if "features" not in hooks(strategy):
+        return (), {}
+    expressions = _expressions(strategy)
+    columns: dict[str, NDArray[np.float64]] = {}
+    for symbol in symbols:
+        frame = frame_of(symbol)
+        table = np.empty((frame.height, len(expressions)), dtype=np.float64)
+        for index, (name, expression) in enumerate(expressions.items()):
+            table[:, index] = _evaluate(strategy, frame, name, expression, symbol)
+        columns[symbol] = table
+    return tuple(expressions), columns
+
+
+def _expressions(strategy: Strategy) -> dict[str, pl.Expr]:
+    """What `features` gave, if it is a dict of names and expressions."""
+    try:
+        said: Any = strategy.features(Candle())
+    except (Exception, SystemExit) as error:
+        raise failed(strategy, "features", error) from error
+    if not isinstance(said, dict):
+        raise _wrong(strategy, "features", f"gave {type(said).__name__}, not a dict of names and Polars expressions")
+    for name, expression in said.items():
+        if not isinstance(name, str) or not name:
+            raise _wrong(strategy, "features", f"a feature's name is text, not {name!r}")
+        if not isinstance(expression, pl.Expr):
+            raise _wrong(strategy, "features", f"{name!r} is {type(expression).__name__}, not a Polars expression")
+    expressions: dict[str, pl.Expr] = said
+    return expressions
+
+
+def _evaluate(
+    strategy: Strategy, frame: pl.DataFrame, name: str, expression: pl.Expr, symbol: str
+) -> NDArray[np.float64]:
+    # Each by itself: in one select a scalar would be stretched to the others' length and go unnoticed.
+    where = f"feature {name!r} of {symbol}"
+    try:
+        column = frame.select(expression.alias(name)).to_series()
+    except (Exception, SystemExit) as error:
+        raise failed(strategy, "features", error, where) from error
+    if column.len() != frame.height:
+        shape = "one value" if column.len() == 1 else f"{column.len()} values"
+        said = f"{where} gives {shape} for {frame.height} candles; it needs one for each (rolling_…, ewm_…, shift)"
+        raise _wrong(strategy, "features", said)
+    if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
+        raise _wrong(strategy, "features", f"{where} gives {column.dtype}, not numbers")
+    return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def targets(strategy: Strategy, candles: pl.LazyFrame, symbols: Iterable[str]) -> pl.DataFrame:
+    """The decisions of a `targets` strategy, checked: ts, symbol and one of `VALUES`, sorted by ts and symbol.
+
+    ``candles`` has the columns `CANDLES`. `symbol` comes back as an Enum over the sorted symbols, so its
+    physical value is the symbol's number; the value as float64. Raises RunError.
+    """
+    try:
+        answer = strategy.targets(candles)
+        frame = answer.collect() if isinstance(answer, pl.LazyFrame) else answer
+    except (Exception, SystemExit) as error:
+        raise failed(strategy, "targets", error) from error
+    if not isinstance(frame, pl.DataFrame):
+        raise _wrong(strategy, "targets", f"gave {type(frame).__name__}, not a Polars frame")
+    names = pl.Enum(sorted(symbols))
+    value = _check_columns(strategy, frame)
+    _check_values(strategy, frame, value, names)
+    frame = frame.select("ts", pl.col("symbol").cast(names), pl.col(value).cast(pl.Float64))
+    known = candles.select("ts", pl.col("symbol").cast(names)).collect()
+    return _in_order(strategy, frame, _keys(known))
+
+
+def _check_columns(strategy: Strategy, frame: pl.DataFrame) -> str:
+    """The name of the value column, in a frame that has exactly the three columns and their types."""
+    values = [name for name in frame.columns if name in VALUES]
+    missing = [name for name in ("ts", "symbol") if name not in frame.columns]
+    extra = [name for name in frame.columns if name not in ("ts", "symbol", *VALUES)]
+    if missing:
+        raise _wrong(strategy, "targets", f"column {missing[0]} is missing; give ts, symbol and target")
+    if len(values) != 1:
+        said = "no column target, qty or notional" if not values else "columns " + " and ".join(values)
+        raise _wrong(strategy, "targets", f"{said}; give exactly one of target, qty and notional")
+    if extra:
+        raise _wrong(strategy, "targets", f"column {extra[0]!r} is extra; select ts, symbol and {values[0]}")
+    if frame.schema["ts"] != STAMP:
+        raise _wrong(strategy, "targets", f"ts is {frame.schema['ts']}; keep the candles' own, {STAMP}")
+    if not frame.schema[values[0]].is_numeric():
+        raise _wrong(strategy, "targets", f"{values[0]} is {frame.schema[values[0]]}, not a number")
+    return values[0]
+
+
+def _check_values(strategy: Strategy, frame: pl.DataFrame, value: str, names: pl.Enum) -> None:
+    if frame.schema["symbol"] not in (pl.String, pl.Categorical, pl.Enum):
+        raise _wrong(strategy, "targets", f"symbol is {frame.schema['symbol']}, not text")
+    if frame["symbol"].null_count() or frame["ts"].null_count():
+        raise _wrong(strategy, "targets", "a row has no ts or no symbol; drop it")
+    known = names.categories.to_list()
+    for symbol in frame["symbol"].unique().cast(pl.String).sort():
+        if symbol not in known:
+            raise _wrong(strategy, "targets", f"unknown symbol {symbol!r}; {nearest(symbol, known)}")
+    # A null is not "no decision" by silence: a join or a window that went wrong looks the same.
+    bad = frame.filter(~pl.col(value).cast(pl.Float64).is_finite().fill_null(False))
+    if bad.height:
+        first = bad.sort("ts", "symbol").row(0, named=True)
+        said = f"{value} is {first[value]} in {bad.height} rows, first {_at(first['ts'], first['symbol'])}"
+        raise _wrong(strategy, "targets", f"{said}; drop them with .filter(pl.col({value!r}).is_finite())")
+
+
+def _in_order(strategy: Strategy, frame: pl.DataFrame, known: NDArray[np.int64]) -> pl.DataFrame:
+    """The frame sorted by ts and symbol, if each row is one candle's and no candle has two."""
+    keys = _keys(frame)
+    steps = np.diff(keys)
+    if (steps <= 0).any():
+        order = np.argsort(keys, kind="stable")
+        frame, keys = frame[order], keys[order]
+        steps = np.diff(keys)
+    if (steps == 0).any():
+        again = frame.row(int(np.argmax(steps == 0)), named=True)
+        count = int((steps == 0).sum())
+        said = f"two rows for {_at(again['ts'], again['symbol'])} ({count} such); give one per candle and symbol"
+        raise _wrong(strategy, "targets", said)
+    if not np.array_equal(keys, known):
+        strange = ~_among(keys, known)
+        if strange.any():
+            row = frame.row(int(np.argmax(strange)), named=True)
+            said = f"no candle opens at {_at(row['ts'], row['symbol'])} ({int(strange.sum())} such rows)"
+            raise _wrong(strategy, "targets", f"{said}; keep the candles' own ts")
+    return frame
+
+
+def _among(keys: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the ``keys`` are ``known``. By bisection: there may be millions known and a few asked."""
+    if not known.size:
+        return np.zeros(keys.size, dtype=np.bool_)
+    known = known if (np.diff(known) >= 0).all() else np.sort(known)
+    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), known.size - 1)] == keys
+    return found
+
+
+def _keys(frame: pl.DataFrame) -> NDArray[np.int64]:
+    """One number per row that sorts as (ts, symbol)."""
+    stamps = frame["ts"].to_physical().to_numpy()
+    codes = frame["symbol"].to_physical().to_numpy()
+    dtype = frame.schema["symbol"]
+    assert isinstance(dtype, pl.Enum)
+    keys: NDArray[np.int64] = stamps * len(dtype.categories) + codes
+    return keys
+
+
+def _at(ts: object, symbol: str) -> str:
+    return f"{symbol} {str(ts).removesuffix('+00:00')}"
+
+
+def _wrong(strategy: Strategy, hook: str, said: str) -> RunError:
+    return failed(strategy, hook, RunError(said))

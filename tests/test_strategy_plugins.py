@@ -1,0 +1,197 @@
+"""What the teaching plug-ins decide, with small fakes of market and account in place of a replay."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+
+from backtest.strategy.features import STAMP, compute, targets
+from backtest.strategy.loader import load
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+class Market:
+    """Prices, rates and features of one instant, as given."""
+
+    def __init__(self, price, hour=0, features=None, rates=None):
+        self.now = START + timedelta(hours=hour)
+        self.symbols = tuple(sorted(price))
+        self.close = self.mark = price
+        self.funding_rate = rates or {}
+        self._features = features or {}
+
+    def feature(self, name, symbol):
+        return self._features[symbol][name]
+
+
+class Account:
+    """Remembers the targets and, asked to, fills them at a price at once."""
+
+    def __init__(self, equity=1000.0, **qty):
+        self.equity = equity
+        self.qty = qty
+        self.sent = []
+
+    def position(self, symbol):
+        return SimpleNamespace(qty=self.qty.get(symbol, 0.0))
+
+    def target(self, symbol, weight):
+        self.sent.append((symbol, weight))
+
+    def fill(self, price):
+        for symbol, weight in self.sent:
+            self.qty[symbol] = weight * self.equity / price[symbol]
+        self.sent = []
+
+
+def started(name, **params):
+    strategy = load(name, params)
+    strategy.on_start(None, None)
+    return strategy
+
+
+def test_sma_cross_trades_only_when_the_sign_changes():
+    strategy, account = started("sma_cross", weight=0.5), Account()
+
+    def hour(**spread):
+        features = {symbol: {"fast": 10.0 + gap, "slow": 10.0} for symbol, gap in spread.items()}
+        strategy.on_candle(Market(dict.fromkeys(spread, 10.0), features=features), account)
+        sent, account.sent = account.sent, []
+        return sent
+
+    assert hour(AAA=1, BBB=-1) == [("AAA", 0.5), ("BBB", -0.5)]
+    assert hour(AAA=2, BBB=-2) == []
+    assert hour(AAA=0, BBB=-1) == [("AAA", -0.5)]  # not above is below
+    assert hour(BBB=1) == [("BBB", 0.5)]
+    assert hour(AAA=-1, BBB=1, CCC=1) == [("CCC", 0.5)]
+    strategy.on_start(None, None)
+    assert hour(AAA=-1) == [("AAA", -0.5)]  # a new run begins without an opinion
+
+
+def test_sma_cross_averages():
+    strategy = load("sma_cross", {"fast": 2, "slow": 5})
+    frame = pl.DataFrame({"close": [1.0, 2, 3, 4, 10]})
+    names, values = compute(strategy, lambda symbol: frame, ("AAA",))
+    last = dict(zip(names, values["AAA"][-1], strict=True))
+    assert last == {"fast": 7.0, "slow": 4.0}  # (4 + 10) / 2, (1 + 2 + 3 + 4 + 10) / 5
+    assert math.isnan(values["AAA"][3][names.index("slow")])
+
+
+def test_hedged_pair_asks_for_its_two_markets():
+    assert load("hedged_pair").symbols == ("BTC-USD", "ETH-USD")
+    assert load("hedged_pair", {"long": "SOL-USD"}).symbols == ("SOL-USD", "ETH-USD")
+
+
+def test_hedged_pair_rebalances_daily_or_beyond_its_band():
+    strategy = started("hedged_pair", long="AAA", short="BBB", weight=2.0, band=0.05)
+    account, both = Account(), [("AAA", 2.0), ("BBB", -2.0)]
+    price = {"AAA": 100.0, "BBB": 10.0}
+    strategy.on_candle(Market(price, hour=5), account)
+    assert account.sent == both
+    account.fill(price)  # 20 AAA and −200 BBB, 2,000 each
+    strategy.on_candle(Market({"AAA": 104.9, "BBB": 10.0}, hour=6), account)
+    assert account.sent == []  # 2,098 to 2,000: 4.9 %
+    strategy.on_candle(Market({"AAA": 105.1, "BBB": 10.0}, hour=7), account)
+    assert account.sent == both  # 5.1 %
+    account.sent = []
+    strategy.on_candle(Market({"AAA": 100.0, "BBB": 10.51}, hour=8), account)
+    assert account.sent == both  # the short has outgrown the long
+    account.sent = []
+    strategy.on_candle(Market(price, hour=23), account)
+    assert account.sent == []
+    strategy.on_candle(Market(price, hour=24), account)
+    assert account.sent == both  # a new day
+
+
+def test_hedged_pair_after_a_liquidation():
+    strategy = started("hedged_pair", long="AAA", short="BBB")
+    price = {"AAA": 100.0, "BBB": 10.0}
+    account = Account(AAA=0.0, BBB=-200.0)
+    strategy.day = Market(price).now.date()
+    strategy.on_candle(Market(price, hour=1), account)
+    assert account.sent == [("AAA", 2.0), ("BBB", -2.0)]  # the lost leg is bought again
+    for nothing in (Account(equity=0.0), Account(equity=-1.0)):
+        strategy.on_candle(Market(price, hour=30), nothing)
+        assert nothing.sent == []
+    alone = Account()
+    strategy.on_candle(Market({"AAA": 100.0}, hour=31), alone)
+    assert alone.sent == []  # one of the two has no candle now
+
+
+def test_funding_carry_sells_the_dearest_and_holds_the_cheapest():
+    strategy, account = load("funding_carry", {"side": 2, "weight": 1.0, "edge": 0.0001}), Account()
+    price = dict.fromkeys("ABCDEF", 10.0)
+    rates = {"A": 0.0003, "B": -0.0002, "C": 0.0001, "D": 0.0001, "E": 0.0002, "F": math.nan}
+    strategy.on_candle(Market(price, rates=rates), account)
+    # Ranked B, C, D, E, A, and C before D by name; F has not settled yet. Two a side, half the weight each.
+    assert account.sent == [("B", 0.5), ("C", 0.5), ("D", 0.0), ("E", -0.5), ("A", -0.5)]
+    assert sum(weight for _, weight in account.sent) == 0
+
+
+@pytest.mark.parametrize(("edge", "weight"), [(0.00031, 0.0), (0.0003, 1.0)])
+def test_funding_carry_stands_aside_where_the_rates_are_close(edge, weight):
+    strategy, account = load("funding_carry", {"edge": edge}), Account()
+    strategy.on_candle(Market({"A": 1.0, "B": 1.0}, rates={"A": 0.0003, "B": 0.0}), account)
+    assert account.sent == [("B", weight), ("A", -weight)]
+
+
+def test_funding_carry_needs_two_sides_and_some_equity():
+    strategy = load("funding_carry", {"edge": 0})
+    price, rates = {"A": 1.0, "B": 1.0}, {"A": 0.001, "B": 0.0}
+    for market, account in (
+        (Market({"A": 1.0}, rates=rates), Account()),
+        (Market(price, rates={"A": 0.001, "B": math.nan}), Account()),
+        (Market(price, rates=rates), Account(equity=0.0)),
+    ):
+        strategy.on_candle(market, account)
+        assert account.sent == []
+
+
+def daily(**closes) -> pl.DataFrame:
+    """Daily candles; None is a day without a candle."""
+    frames = [
+        pl.DataFrame(
+            {"ts": [START + timedelta(days=d) for d in range(len(close))], "symbol": symbol, "close": close},
+            schema={"ts": STAMP, "symbol": pl.String, "close": pl.Float64},
+        ).drop_nulls()
+        for symbol, close in closes.items()
+    ]
+    # Newest first, to see that the strategy puts them in order.
+    prices = {name: pl.col("close") for name in ("open", "high", "low")}
+    return pl.concat(frames).with_columns(**prices, volume=1.0).sort("ts", descending=True)
+
+
+def test_momentum_rotation_by_hand():
+    strategy = load("momentum_rotation", {"top": 2, "days": 2, "weight": 1.5})
+    frame = daily(
+        AAA=[10, 11, 12, 13],  # +20 % on day 2, 13/11 = +18 % on day 3
+        BBB=[10, 9, 13, 9],  # +30 %, 0 %
+        CCC=[10, 10, 12, 9],  # +20 %, the same as AAA: the name decides; −10 %
+        DDD=[None, 5, 9, 10],  # listed a day later: first return on day 3, +100 %
+    )
+    said = targets(strategy, frame.lazy(), ("AAA", "BBB", "CCC", "DDD"))
+    decided = [(row["ts"].day, row["symbol"], row["target"]) for row in said.iter_rows(named=True)]
+    assert decided == [
+        (3, "AAA", 0.75), (3, "BBB", 0.75), (3, "CCC", 0.0),
+        (4, "AAA", 0.75), (4, "BBB", 0.0), (4, "CCC", 0.0), (4, "DDD", 0.75),
+    ]  # fmt: skip
+
+
+def test_momentum_rotation_holds_nothing_that_has_fallen():
+    strategy = load("momentum_rotation", {"top": 2, "days": 1})
+    said = targets(strategy, daily(AAA=[10, 9], BBB=[10, 10], CCC=[10, 11]).lazy(), ("AAA", "BBB", "CCC"))
+    assert said["target"].to_list() == [0.0, 0.0, 0.5]  # half the book: the other half has nothing to hold
+
+
+def test_momentum_rotation_does_not_look_ahead():
+    strategy = load("momentum_rotation", {"top": 1, "days": 2})
+    closes = {"AAA": [10.0, 12, 11, 15, 9, 14], "BBB": [10.0, 9, 13, 12, 16, 8]}
+    whole = targets(strategy, daily(**closes).lazy(), closes)
+    for end in range(3, 6):
+        part = targets(strategy, daily(**{s: c[:end] for s, c in closes.items()}).lazy(), closes)
+        assert part.rows() == whole.filter(pl.col("ts") < START + timedelta(days=end)).rows()
