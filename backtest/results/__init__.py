@@ -1,0 +1,1 @@
+"""From one account's Record to tables, exact books, round trips, metrics and files on disk."""

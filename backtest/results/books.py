@@ -1,0 +1,239 @@
+"""The double-entry books of one account, built from its journal alone and checked to the micro.
+
+Convention: a posting moves `amount_micro` (> 0) *from* the account credited *to* the account debited: the one
+debited receives. An account's balance is what it received minus what it gave, so all balances sum to zero.
+
+| account       | what its balance says                                              |
+|---------------|--------------------------------------------------------------------|
+| `capital`     | −(what the trader deposited)                                       |
+| `wallet`      | the account's cash; in `cross` also the pool's                     |
+| `pool:SYMBOL` | the cash of an isolated pool                                       |
+| `trades`      | cash that buying paid away minus cash that selling brought         |
+| `fees`        | fees paid                                                          |
+| `funding`     | −(funding received)                                                |
+| `insurance`   | penalties paid to the insurance fund                               |
+| `bad_debt`    | −(losses that others bore)                                         |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from backtest.results.columns import Ints, times, words
+from backtest.schema import MICRO, Code, Record
+
+CAPITAL, WALLET, TRADES, FEES, FUNDING, INSURANCE, BAD_DEBT = range(7)
+ACCOUNTS = ("capital", "wallet", "trades", "fees", "funding", "insurance", "bad_debt")
+FLOWS = ("price_moves", "funding", "fees", "penalties", "transfers", "bad_debt", "gas")
+"""Kinds of change of equity, micro. `fees`, `penalties` and `gas` are costs (≥ 0), the others signed gains."""
+BY_SYMBOL = ("price_moves", "funding", "fees", "penalties", "bad_debt")
+
+
+@dataclass(frozen=True)
+class Books:
+    """Books that balance: they cannot be had otherwise, see :func:`balance`."""
+
+    ledger: pl.DataFrame
+    """ts, debit, credit, amount_micro (int64, > 0), code, ref: every posting in the order it was made."""
+    balances: dict[str, int]
+    """Micro by account."""
+    flows: dict[str, int]
+    """Micro by kind of change (`FLOWS`): equity_end − equity_start = gains − costs, exactly."""
+    by_symbol: dict[str, dict[str, int]]
+    """The flows of `BY_SYMBOL` of each symbol, micro. Over symbols they sum to `flows`, except for a shortfall
+    that belongs to the whole pool and to no symbol."""
+    equity_start: int
+    equity_end: int
+
+
+class Postings(NamedTuple):
+    """Signed movements of one kind: `amount` from `giver` to `taker` (negative: the other way)."""
+
+    seq: Ints
+    ts: Ints
+    taker: Ints
+    giver: Ints
+    amount: Ints
+    code: int
+    row: Ints
+
+
+def balance(record: Record) -> Books:
+    """Build the books of ``record`` and prove them.
+
+    The books use the deposit, the fills, funding, moves and liquidations; what they add up to is compared with what
+    the engine says it holds at the end. A difference of one micro, or of one lot, is an AssertionError that names
+    both numbers.
+    """
+    names = (*ACCOUNTS, *(f"pool:{symbol}" for symbol in record.symbols))
+    kinds = [_deposit(record), *_moves(record), *_fills(record), *_settlements(record), *_liquidations(record)]
+    postings = _in_order(kinds)
+    held = np.zeros(len(names), dtype=np.int64)
+    np.add.at(held, postings["taker"], postings["amount"])
+    np.subtract.at(held, postings["giver"], postings["amount"])
+    balances = {name: int(amount) for name, amount in zip(names, held, strict=True)}
+    flows, by_symbol = _flows(record)
+    books = Books(
+        ledger=_ledger(postings, names),
+        balances=balances,
+        flows=flows,
+        by_symbol=by_symbol,
+        equity_start=record.cash,
+        equity_end=record.final_wallet + int(record.final_pool_cash.sum()) + sum(_final_values(record)),
+    )
+    _check_holdings(record, balances)
+    _check_equity(record, books)
+    return books
+
+
+def _cash_account(pool: Ints) -> Ints:
+    """Account number of a pool's cash: the wallet in cross, else the isolated pool of that symbol."""
+    return np.where(pool < 0, WALLET, len(ACCOUNTS) + pool)
+
+
+def _deposit(record: Record) -> Postings:
+    zero = np.zeros(1, dtype=np.int64)
+    first = np.array([np.iinfo(np.int64).min])
+    ts, amount = zero + record.start_ms, zero + record.cash
+    return Postings(first, ts, zero + WALLET, zero + CAPITAL, amount, Code.DEPOSIT, zero)
+
+
+def _postings(rows: np.ndarray, taker: Ints | int, giver: Ints | int, amount: Ints, code: int) -> Postings:
+    count = len(rows)
+    row = np.arange(count)
+    taker, giver = np.broadcast_to(taker, count), np.broadcast_to(giver, count)
+    return Postings(rows["seq"], rows["ts_ms"], taker, giver, amount, code, row)
+
+
+def _moves(record: Record) -> list[Postings]:
+    rows = record.moves
+    return [_postings(rows, _cash_account(rows["symbol"]), WALLET, rows["amount"], Code.MARGIN)]
+
+
+def _fills(record: Record) -> list[Postings]:
+    rows = record.fills
+    cash = _cash_account(rows["pool"])
+    return [
+        _postings(rows, cash, TRADES, rows["quote"], Code.TRADE),
+        _postings(rows, FEES, cash, rows["fee"], Code.FEE),
+    ]
+
+
+def _settlements(record: Record) -> list[Postings]:
+    rows = record.funding
+    return [_postings(rows, _cash_account(rows["pool"]), FUNDING, rows["payment"], Code.FUNDING)]
+
+
+def _liquidations(record: Record) -> list[Postings]:
+    # The closing trade is a fill of its own; a row here holds only what came on top of it.
+    rows = record.liquidations
+    cash = _cash_account(rows["pool"])
+    return [
+        _postings(rows, INSURANCE, cash, rows["penalty"], Code.PENALTY),
+        _postings(rows, cash, BAD_DEBT, rows["bad_debt"], Code.BAD_DEBT),
+    ]
+
+
+def _in_order(kinds: Sequence[Postings]) -> dict[str, Ints]:
+    """All postings by `seq` (a trade before its fee), each with a positive amount; what moves nothing is no posting."""
+    fields = {name: np.concatenate([getattr(kind, name) for kind in kinds]) for name in Postings._fields[:5]}
+    fields["code"] = np.concatenate([np.full(len(kind.row), kind.code) for kind in kinds])
+    fields["row"] = np.concatenate([kind.row for kind in kinds])
+    order = np.argsort(fields["seq"], kind="stable")
+    order = order[fields["amount"][order] != 0]
+    fields = {name: values[order] for name, values in fields.items()}
+    back = fields["amount"] < 0
+    fields["taker"], fields["giver"] = (
+        np.where(back, fields["giver"], fields["taker"]),
+        np.where(back, fields["taker"], fields["giver"]),
+    )
+    fields["amount"] = np.abs(fields["amount"])
+    late = np.flatnonzero(np.diff(fields["ts"]) < 0)
+    assert not len(late), f"time went back in the journal: {fields['ts'][late[0]]} then {fields['ts'][late[0] + 1]} ms"
+    return fields
+
+
+def _ledger(postings: dict[str, Ints], names: Sequence[str]) -> pl.DataFrame:
+    """`ref` is the row of the journal that the posting comes from: `fill 3` is `fill_id` 3."""
+    sources = {
+        Code.DEPOSIT: "deposit", Code.TRADE: "fill", Code.FEE: "fill", Code.FUNDING: "funding",
+        Code.MARGIN: "move", Code.PENALTY: "liquidation", Code.BAD_DEBT: "liquidation",
+    }  # fmt: skip
+    return pl.DataFrame(
+        {
+            "ts": times(postings["ts"]),
+            "debit": words(postings["taker"], names),
+            "credit": words(postings["giver"], names),
+            "amount_micro": postings["amount"],
+            "code": words(postings["code"], [code.name.lower() for code in Code]),
+            "source": words(postings["code"], [sources[code] for code in Code]),
+            "row": postings["row"],
+        }
+    ).select("ts", "debit", "credit", "amount_micro", "code", ref=pl.format("{} {}", "source", "row"))
+
+
+def _final_values(record: Record) -> list[int]:
+    """What each symbol's open lots are worth at the last mark, micro: the exact value rounded once, ties to even."""
+    values = []
+    for mark, lots, step in zip(record.final_mark, record.final_lots, record.step_micro, strict=True):
+        # A symbol without a position may have no mark at all.
+        values.append(round(Fraction(float(mark)) * int(lots) * int(step)) if lots else 0)
+    return values
+
+
+def _flows(record: Record) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """Changes of equity straight from the journal's own fields, apart from the postings."""
+    count = len(record.symbols)
+
+    def per_symbol(rows: np.ndarray, name: str) -> list[int]:
+        total = np.zeros(count + 1, dtype=np.int64)
+        np.add.at(total, rows["symbol"], rows[name])  # symbol −1, the whole pool's, lands in the extra last place
+        return [int(amount) for amount in total]
+
+    quotes = per_symbol(record.fills, "quote")
+    columns = {
+        "price_moves": [quote + value for quote, value in zip(quotes, [*_final_values(record), 0], strict=True)],
+        "funding": per_symbol(record.funding, "payment"),
+        "fees": per_symbol(record.fills, "fee"),
+        "penalties": per_symbol(record.liquidations, "penalty"),
+        "bad_debt": per_symbol(record.liquidations, "bad_debt"),
+    }
+    by_symbol = {symbol: {name: columns[name][i] for name in BY_SYMBOL} for i, symbol in enumerate(record.symbols)}
+    # Nothing here moves money in or out of the venue or pays gas yet: both flows are in the identity, at zero.
+    totals = {name: sum(columns.get(name, ())) for name in FLOWS}
+    return totals, by_symbol
+
+
+def _check_holdings(record: Record, balances: dict[str, int]) -> None:
+    """Cash and lots that follow from the journal are those that the engine holds."""
+    total = sum(balances.values())
+    assert total == 0, f"the books do not sum to zero: {total} micro"
+    wallet = balances["wallet"]
+    assert wallet == record.final_wallet, f"wallet: the books say {wallet} micro, the engine {record.final_wallet}"
+    lots = np.zeros(len(record.symbols), dtype=np.int64)
+    np.add.at(lots, record.fills["symbol"], record.fills["lots"])
+    for i, symbol in enumerate(record.symbols):
+        derived, held = balances[f"pool:{symbol}"], int(record.final_pool_cash[i])
+        assert derived == held, f"pool:{symbol}: the books say {derived} micro, the engine {held}"
+        assert lots[i] == record.final_lots[i], f"{symbol}: fills add up to {lots[i]} lots, not {record.final_lots[i]}"
+
+
+def _check_equity(record: Record, books: Books) -> None:
+    """The change of equity is explained to the micro, and the curve ends where the books do."""
+    flows = books.flows
+    gained = flows["price_moves"] + flows["funding"] + flows["transfers"] + flows["bad_debt"]
+    explained = gained - flows["fees"] - flows["penalties"] - flows["gas"]
+    change = books.equity_end - books.equity_start
+    assert change == explained, f"equity changed by {change} micro, the journal explains {explained}: {flows}"
+    if len(record.curve):
+        # The curve is in doubles: half a micro of rounding per symbol, and the last digits of the sums behind it.
+        size = abs(books.equity_end) + float(np.abs(record.curve[-1]).sum()) * MICRO
+        apart = abs(float(record.curve[-1, 0]) * MICRO - books.equity_end)
+        allowed = 1 + len(record.symbols) + 1e-12 * size
+        assert apart <= allowed, f"the curve ends at {record.curve[-1, 0]}, the books at {books.equity_end} micro"

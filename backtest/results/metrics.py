@@ -1,0 +1,189 @@
+"""The numbers that a run is judged by. A year has 365 days; a day is a UTC day; undefined is None.
+
+With E₀ the deposit, E(t) equity at the closes, E₁ the last, Y the years (365 days) from the first candle's open to
+the last one's close, and rᵢ = E(mᵢ) / E(mᵢ₋₁) − 1 between UTC midnights m (a deposit at a midnight is the first; a
+piece of a day at either end has no rᵢ), over n whole days:
+
+- `return` = E₁ / E₀ − 1
+- `cagr` = (E₁ / E₀)^(1/Y) − 1; −1 when nothing is left; None under two days
+- `volatility` = √365 · s, s the sample deviation (n − 1) of r
+- `sharpe` = √365 · mean(r) / s, over a riskless rate of 0 (Sharpe 1994, "The Sharpe Ratio")
+- `sortino` = √365 · mean(r) / √(Σ min(r, 0)² / n), target 0 (Sortino and Price 1994, "Performance Measurement in a
+  Downside Risk Framework")
+- `calmar` = cagr / |max_drawdown| (Young 1991, "Calmar Ratio: A Smoother Tool"; over the whole run, not 36 months)
+- `max_drawdown` = min over closes of E(t) / max(E₀, E up to t) − 1, ≤ 0
+- `max_drawdown_days`: longest time from a peak to the close that regains it, or to the end
+- `turnover` = Σ |cash of a fill| / mean E(t) / Y, all fills: times per year
+- `hit_rate`: share of the trades with net > 0; `profit_factor` = Σ net gains / |Σ net losses|
+- `mean_leverage`, `max_leverage`: gross notional / E(t) over closes
+- `margin_use_peak`, `maintenance_use_peak`: the most of initial, maintenance margin / E(t), whole account
+- `min_distance_to_liquidation`: the least (equity − maintenance) / gross notional of a pool: how far prices could
+  go against all of it. In `cross` over all closes, in `isolated` over the samples of every pool (each hour and fill)
+- `price_moves` (slippage in it), `funding` (received), `fees`, `penalties`, `bad_debt` (borne by others): flows of
+  the books; `slippage`: what it added to the cost of fills
+- `liquidations` positions liquidated, in `pool_liquidations` events; `ambiguous_candles`; `margin_calls`; `orders`,
+  `rejected_orders`, `fills`, `trades`, `open_trades`, `missing_settlements`: counts
+
+Ratios to equity leave out closes where equity is not positive and something is held: they have no meaning there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from backtest.results.books import Books
+from backtest.results.trades import Trades
+from backtest.schema import CURVE, MICRO, Record, Stage, Status
+
+Floats = NDArray[np.float64]
+DAY_MS = 86_400_000
+YEAR_DAYS = 365
+STILL = 1e-12
+"""A deviation below this is rounding, not risk: a micro of a 1,000,000 account."""
+
+
+def metrics(record: Record, books: Books, trades: Trades) -> dict[str, Any]:
+    """Plain numbers by name, money in quote units; None where a formula has no value. See the formulas above."""
+    curve = dict(zip(CURVE, record.curve.T, strict=True))
+    days = len(record.curve) * record.interval_ms / DAY_MS
+    drawdown, longest = _drawdown(record)
+    cagr = _cagr(books.equity_start, books.equity_end, days)
+    leverage = _over_equity(curve["gross_notional"], curve["equity"])
+    return {
+        "start_cash": books.equity_start / MICRO,
+        "final_equity": books.equity_end / MICRO,
+        "return": _ratio(books.equity_end - books.equity_start, books.equity_start),
+        "cagr": cagr,
+        **_daily(_midnights(record)),
+        "calmar": _ratio(cagr, -drawdown),
+        "max_drawdown": drawdown,
+        "max_drawdown_days": longest,
+        "turnover": _turnover(record, days / YEAR_DAYS),
+        **_per_trade(trades),
+        "mean_leverage": float(leverage.mean()) if len(leverage) else None,
+        "max_leverage": _most(leverage),
+        "margin_use_peak": _most(_over_equity(curve["initial_margin"], curve["equity"])),
+        "maintenance_use_peak": _most(_over_equity(curve["maintenance_margin"], curve["equity"])),
+        "min_distance_to_liquidation": _distance(record, curve),
+        **{name: books.flows[name] / MICRO for name in ("price_moves", "funding", "fees", "penalties", "bad_debt")},
+        "slippage": int(record.fills["slip"].sum()) / MICRO,
+        **_counts(record),
+    }
+
+
+def _ratio(over: float | None, under: float | None) -> float | None:
+    """`over / under`, None without either or for nothing below the line."""
+    return None if over is None or under is None or under <= 0 else over / under
+
+
+def _most(values: Floats) -> float | None:
+    return float(values.max()) if len(values) else None
+
+
+def _over_equity(amount: Floats, equity: Floats) -> Floats:
+    """`amount / equity` at the closes where that means something: 0 where there is no amount."""
+    idle, known = amount == 0, equity > 0
+    kept = idle | known
+    ratio: Floats = np.where(idle, 0.0, amount)[kept] / np.where(known, equity, 1.0)[kept]
+    return ratio
+
+
+def _cagr(start: int, end: int, days: float) -> float | None:
+    if start <= 0:
+        return None
+    if end <= 0:
+        return -1.0
+    if days < 2:
+        return None  # a day's luck raised to the 365th power says nothing
+    try:
+        return math.pow(end / start, YEAR_DAYS / days) - 1.0
+    except OverflowError:
+        return None
+
+
+def _midnights(record: Record) -> Floats:
+    """Equity at each UTC midnight of the run: at the last close at or before it, the deposit at the start."""
+    end_ms = record.start_ms + len(record.curve) * record.interval_ms
+    first = -(-record.start_ms // DAY_MS) * DAY_MS
+    closed = (np.arange(first, end_ms + 1, DAY_MS, dtype=np.int64) - record.start_ms) // record.interval_ms
+    known: Floats = np.concatenate([[record.cash / MICRO], record.curve[:, 0]])
+    return known[closed]
+
+
+def _daily(equity: Floats) -> dict[str, float | None]:
+    unknown: dict[str, float | None] = {"volatility": None, "sharpe": None, "sortino": None}
+    if len(equity) < 3 or (equity[:-1] <= 0).any():
+        return unknown
+    returns = equity[1:] / equity[:-1] - 1.0
+    mean, deviation = float(returns.mean()), float(returns.std(ddof=1))
+    downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)))
+    yearly = math.sqrt(YEAR_DAYS)
+    return {
+        "volatility": yearly * deviation,
+        "sharpe": yearly * mean / deviation if deviation > STILL else None,
+        "sortino": yearly * mean / downside if downside > STILL else None,
+    }
+
+
+def _drawdown(record: Record) -> tuple[float, float]:
+    """Deepest drawdown (≤ 0), and the longest time under water in days. The deposit is the first peak."""
+    equity = np.concatenate([[record.cash / MICRO], record.curve[:, 0]])
+    peak = np.maximum.accumulate(equity)
+    if equity[0] <= 0:
+        return 0.0, 0.0
+    dry = np.flatnonzero(equity == peak)
+    # Neighbouring peaks are one candle apart with no water between; after the last peak there is water to the end.
+    between = np.diff(dry)
+    longest = max(int(between[between > 1].max(initial=0)), len(equity) - 1 - int(dry[-1]))
+    return float((equity / peak).min()) - 1.0, longest * record.interval_ms / DAY_MS
+
+
+def _turnover(record: Record, years: float) -> float | None:
+    mean = float(record.curve[:, 0].mean()) if len(record.curve) else 0.0
+    traded = int(np.abs(record.fills["quote"]).sum()) / MICRO
+    return _ratio(traded, mean * years)
+
+
+def _per_trade(trades: Trades) -> dict[str, float | int | None]:
+    net = trades.table["net"].to_numpy()
+    return {
+        "hit_rate": _ratio(int((net > 0).sum()), len(net)),
+        "profit_factor": _ratio(float(net[net > 0].sum()), -float(net[net < 0].sum())),
+        "trades": len(net),
+        "open_trades": trades.open,
+    }
+
+
+def _distance(record: Record, curve: dict[str, Floats]) -> float | None:
+    if record.margin == "cross":
+        held = curve["gross_notional"] > 0
+        free = curve["equity"][held] - curve["maintenance_margin"][held]
+        distance = free / curve["gross_notional"][held]
+        return float(distance.min()) if len(distance) else None
+    # An isolated pool holds one position, sampled at the same time as its margin.
+    pools = pl.DataFrame({name: np.ascontiguousarray(record.pools[name]) for name in record.pools.dtype.names or ()})
+    rows = record.positions
+    gross = np.abs(rows["mark"] * rows["lots"] * (record.step_micro[rows["symbol"]] / MICRO))
+    held_by = pl.DataFrame({"ts_ms": rows["ts_ms"].copy(), "pool": rows["pool"].copy(), "gross": gross})
+    both = pools.join(held_by.filter(pl.col("gross") > 0), on=("ts_ms", "pool"))
+    least = both.select(((pl.col("equity") - pl.col("maintenance")) / pl.col("gross")).min()).item()
+    return None if least is None else float(least)
+
+
+def _counts(record: Record) -> dict[str, int]:
+    closed = record.liquidations[(record.liquidations["stage"] == Stage.WHOLE) & (record.liquidations["lots"] != 0)]
+    return {
+        "liquidations": len(closed),
+        "pool_liquidations": len(np.unique(closed[["ts_ms", "pool"]])),
+        "ambiguous_candles": len(np.unique(record.ambiguous["ts_ms"])),
+        "margin_calls": len(record.margin_calls),
+        "orders": len(record.orders),
+        "rejected_orders": int((record.orders["status"] == Status.REJECTED).sum()),
+        "fills": len(record.fills),
+        "missing_settlements": int((record.funding["missing"] != 0).sum()),
+    }

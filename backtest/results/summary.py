@@ -1,0 +1,76 @@
+"""`summary.json` of a run: what was asked, of which data, by which versions, and what came out."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from backtest.schema import SCHEMA_VERSION
+
+RUN, COMPARISON = "run", "comparison"
+DISTRIBUTION = "perp-backtest"
+LIBRARIES = ("numpy", "numba", "polars", "duckdb", "pyarrow")
+
+
+def build(
+    *,
+    label: str,
+    strategy: Mapping[str, Any],
+    config: Mapping[str, Any],
+    data: Mapping[str, Any],
+    seed: int,
+    metrics: Mapping[str, Any],
+    counts: Mapping[str, int],
+    digest: str,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """The summary of one run, in plain values.
+
+    ``strategy``: name, params, source (SHA-256), doc. ``config``: the settings that were in force. ``data``: name,
+    symbols, interval, from, to, rows, synthetic, provenance, marks, fingerprint. ``counts``: what was skipped, assumed
+    or filled in. ``notes``: sentences about what was assumed. The caller leaves out paths of the machine and clock
+    times, so that the same run has the same summary everywhere.
+    """
+    summary = {
+        "kind": RUN,
+        "schema_version": SCHEMA_VERSION,
+        "label": label,
+        "strategy": strategy,
+        "config": config,
+        "data": data,
+        "versions": versions(),
+        "seed": seed,
+        "metrics": metrics,
+        "counts": counts,
+        "digest": digest,
+        "notes": notes,
+    }
+    return {name: plain(value) for name, value in summary.items()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, of Python and of the libraries that numbers go through."""
+    try:
+        own = version(DISTRIBUTION)
+    except PackageNotFoundError:
+        own = "not installed"
+    return {"backtest": own, "python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON knows it: NumPy scalars as Python's, tuples as lists, what is not finite as None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    assert value is None or isinstance(value, (str, int, bool)), f"not a value for a summary: {value!r}"
+    return value

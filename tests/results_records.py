@@ -1,0 +1,185 @@
+"""Records made by hand, with their arithmetic, for the tests of `backtest.results`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from backtest import schema
+from backtest.schema import CROSS_POOL, Cause, Reason, Record, Stage, Status
+
+DAY = 86_400_000
+START = 1_735_689_600_000  # 2025-01-01T00:00Z
+
+
+def micro(amount: float) -> int:
+    return round(amount * 1_000_000)
+
+
+def rows(dtype: np.dtype[Any], *records: dict[str, Any]) -> np.ndarray:
+    """Journal rows; fields that are not named are 0, prices NaN."""
+    table = np.zeros(len(records), dtype=dtype)
+    for name in dtype.names or ():
+        if dtype[name].kind == "f":
+            table[name] = np.nan
+    for row, record in zip(table, records, strict=True):
+        for name, value in record.items():
+            row[name] = value
+    return table
+
+
+def curve_of(equity: Sequence[float], gross: Sequence[float] | None = None, wallet: float = 0.0) -> np.ndarray:
+    """A curve with maintenance 3 % and initial 5 % of the gross notional, all of it long."""
+    held = np.array(gross if gross is not None else [0.0] * len(equity))
+    total = np.array(equity, dtype=float)
+    columns = [total, np.full(len(total), wallet), total - wallet, 0.05 * held, 0.03 * held, held, held]
+    return np.column_stack(columns).reshape(len(total), len(schema.CURVE))
+
+
+def idle(cash: float = 100.0, **changes: Any) -> Record:
+    """An account that does nothing for no time at all."""
+    empty = {
+        "fills": rows(schema.FILL), "funding": rows(schema.FUNDING), "liquidations": rows(schema.LIQUIDATION),
+        "moves": rows(schema.MOVE), "orders": rows(schema.ORDER), "ambiguous": rows(schema.AMBIGUOUS),
+        "margin_calls": rows(schema.MARGIN_CALL), "positions": rows(schema.POSITION), "pools": rows(schema.POOL),
+    }  # fmt: skip
+    record = Record(
+        symbols=("BTC-USD",), step_micro=np.array([1000]), margin="cross", interval_ms=DAY, start_ms=START,
+        cash=micro(cash), curve=curve_of([]), final_wallet=micro(cash), final_pool_cash=np.zeros(1, dtype=np.int64),
+        final_lots=np.zeros(1, dtype=np.int64), final_mark=np.array([np.nan]), **empty,
+    )  # fmt: skip
+    return replace(record, **changes)
+
+
+def held(equity: Sequence[float], cash: float = 100.0, **changes: Any) -> Record:
+    """One unit bought at the first open with all the cash, free of cost: equity is its mark."""
+    fill = {"seq": 1, "ts_ms": START, "pool": CROSS_POOL, "lots": 1000, "quote": -micro(cash), "price": cash}
+    record = idle(
+        cash,
+        curve=curve_of(equity, gross=equity, wallet=cash),
+        fills=rows(schema.FILL, fill),
+        final_wallet=0,
+        final_lots=np.array([1000]),
+        final_mark=np.array(equity[-1:]),
+    )
+    return replace(record, **changes)
+
+
+def _fill(
+    seq: int, order: int, day: int, symbol: int, lots: int, quote: float, fee: float, **more: Any
+) -> dict[str, Any]:
+    return {
+        "seq": seq, "order_id": order, "ts_ms": START + day * DAY, "symbol": symbol, "lots": lots,
+        "quote": micro(quote), "fee": micro(fee), **more,
+    }  # fmt: skip
+
+
+def cross() -> Record:
+    """Cash 100,000, 5 bps slippage, 5 bps fee, five daily candles; lots of 0.001 BTC and 0.01 ETH.
+
+    day 1: buys 1 BTC at 50,000: 50,025.00 with slippage, fee 25.0125; sells 10 ETH at 3,000: 29,985.00, fee 14.9925
+    day 2: funding −5.10 on BTC (51,000 × 1 × 0.0001) and +2.90 on ETH (2,900 × 10 × 0.0001);
+           sells 1.5 BTC at 51,000, a flip: 76,461.75, fee 38.230875
+    day 3: buys 10 ETH at 2,800: 28,014.00, fee 14.007
+    end:   −0.5 BTC at 52,000 = −26,000
+    wallet: 100,000 − 50,025 + 29,985 + 76,461.75 − 28,014 − 92.242875 (fees) − 2.20 (funding) = 128,313.307125
+    equity: 128,313.307125 − 26,000 = 102,313.307125
+    """
+    cross = {"pool": CROSS_POOL}
+    fills = rows(
+        schema.FILL,
+        _fill(2, 0, 1, 0, 1000, -50_025, 25.0125, price=50_025.0, decision_price=49_990.0, arrival_price=50_000.0,
+              slip=micro(25), **cross),
+        _fill(4, 1, 1, 1, -1000, 29_985, 14.9925, price=2998.5, slip=micro(15), **cross),
+        _fill(8, 2, 2, 0, -1500, 76_461.75, 38.230875, price=50_974.5, slip=micro(38.25), realized=micro(949.5),
+              **cross),
+        _fill(10, -1, 3, 1, 1000, -28_014, 14.007, price=2801.4, slip=micro(14), realized=micro(1971),
+              cause=Cause.DELISTING, **cross),
+    )  # fmt: skip
+    day2 = {"ts_ms": START + 2 * DAY, "pool": CROSS_POOL, "rate": 0.0001}
+    funding = rows(
+        schema.FUNDING,
+        {"seq": 5, "symbol": 0, "lots": 1000, "payment": micro(-5.1), "price": 51_000.0, **day2},
+        {"seq": 6, "symbol": 1, "lots": -1000, "payment": micro(2.9), "price": 2900.0, **day2},
+        {"seq": 7, "symbol": 0, "lots": 1000, "missing": 1, **day2, "rate": np.nan},
+    )
+    sent = {"ts_sent_ms": START + DAY, "ts_arrived_ms": START + DAY, "ts_done_ms": START + DAY}
+    late = {"ts_sent_ms": START + 5 * DAY, "ts_arrived_ms": -1, "ts_done_ms": START + 5 * DAY}
+    refused = {"status": Status.REJECTED, "reason": Reason.MARGIN, "have": micro(98_000), "need": micro(120_000)}
+    close = {"status": Status.REJECTED, "reason": Reason.MARGIN, "have": micro(1) - 1, "need": micro(1)}
+    orders = rows(
+        schema.ORDER,
+        {"order_id": 0, "lots": 1000, "filled": 1000, "seq": 1, **sent},
+        {"order_id": 1, "symbol": 1, "lots": -1000, "filled": -1000, "seq": 3, **sent},
+        {"order_id": 3, "lots": 48_000, "seq": 11, **sent, **refused},
+        {"order_id": 4, "lots": 1, "seq": 12, "reduce_only": 1, **sent, **close},
+        {"order_id": 5, "lots": -10, "seq": 13, "status": Status.EXPIRED, "reason": Reason.END_OF_RUN, **late},
+    )
+    at = {"ts_ms": START + 2 * DAY, "pool": CROSS_POOL}
+    curve = curve_of([100_000, 98_000, 101_000, 101_500, 102_313.307125], gross=[0, 80_000, 25_500, 25_500, 26_000])
+    return idle(
+        100_000,
+        symbols=("BTC-USD", "ETH-USD"), step_micro=np.array([1000, 10_000]), curve=curve, fills=fills, funding=funding,
+        orders=orders,
+        positions=rows(
+            schema.POSITION,
+            {"symbol": 0, "lots": 1000, "cost": micro(50_025), "mark": 51_000.0, "liquidation_price": 1234.5, **at},
+            {"symbol": 1, "lots": -1000, "cost": micro(-29_985), "mark": 2900.0, **at},
+        ),
+        pools=rows(schema.POOL, {"equity": 80_000.0, "initial": 4000.0, "maintenance": 2400.0, **at}),
+        ambiguous=rows(schema.AMBIGUOUS, {"ts_ms": START + DAY, "pool": CROSS_POOL, "seq": 9}),
+        final_wallet=micro(128_313.307125), final_pool_cash=np.zeros(2, dtype=np.int64),
+        final_lots=np.array([-500, 0]), final_mark=np.array([52_000.0, np.nan]),
+    )  # fmt: skip
+
+
+def isolated() -> Record:
+    """Cash 10,000; two pools, both liquidated on day 2, one through a gap and one at its crossing.
+
+    day 1: 5,000 into BTC, buys 1 at 50,000, fee 25; 3,000 into ETH, sells 10 at 3,000, fee 15
+    day 2: BTC gaps to 44,000: 5,000 − 50,000 − 25 + 44,000 = −1,025: bad debt 1,025, nothing left for a penalty
+           ETH is bought back at 3,200: 3,000 + 30,000 − 15 − 32,000 = 985, penalty 1 % of 32,000 = 320, 665 go home
+    wallet: 10,000 − 5,000 − 3,000 + 665 = 2,665
+    """
+    fills = rows(
+        schema.FILL,
+        _fill(2, 0, 1, 0, 1000, -50_000, 25, pool=0, price=50_000.0),
+        _fill(4, 1, 1, 1, -1000, 30_000, 15, pool=1, price=3000.0),
+        _fill(5, -1, 2, 0, -1000, 44_000, 0, pool=0, price=44_000.0, realized=micro(-6000), cause=Cause.LIQUIDATION),
+        _fill(7, -1, 2, 1, 1000, -32_000, 0, pool=1, price=3200.0, realized=micro(-2000), cause=Cause.LIQUIDATION),
+    )
+    whole = {"ts_ms": START + 2 * DAY, "stage": Stage.WHOLE}
+    liquidations = rows(
+        schema.LIQUIDATION,
+        {"seq": 6, "pool": 0, "symbol": 0, "lots": -1000, "bad_debt": micro(1025), "price": 44_000.0,
+         "equity_before": micro(-1025), "maintenance_before": micro(1320), "ambiguous": 1, **whole},
+        {"seq": 8, "pool": 1, "symbol": 1, "lots": 1000, "penalty": micro(320), "price": 3200.0,
+         "equity_before": micro(985), "maintenance_before": micro(985) + 1, "equity_after": micro(665), **whole},
+    )  # fmt: skip
+    moves = rows(
+        schema.MOVE,
+        {"seq": 1, "ts_ms": START + DAY, "symbol": 0, "amount": micro(5000)},
+        {"seq": 3, "ts_ms": START + DAY, "symbol": 1, "amount": micro(3000)},
+        {"seq": 9, "ts_ms": START + 2 * DAY, "symbol": 1, "amount": micro(-665)},
+    )
+    at = {"ts_ms": START + 2 * DAY}
+    return idle(
+        10_000,
+        symbols=("BTC-USD", "ETH-USD"), step_micro=np.array([1000, 10_000]), margin="isolated",
+        curve=curve_of([10_000, 9000, 2665], gross=[0, 80_000, 0]), fills=fills, liquidations=liquidations, moves=moves,
+        positions=rows(
+            schema.POSITION,
+            {"symbol": 0, "pool": 0, "lots": 1000, "cost": micro(50_000), "mark": 49_000.0, **at},
+            {"symbol": 1, "pool": 1, "lots": -1000, "cost": micro(-30_000), "mark": 3100.0, **at},
+        ),
+        pools=rows(
+            schema.POOL,
+            {"pool": 0, "equity": 3975.0, "initial": 2450.0, "maintenance": 1470.0, **at},
+            {"pool": 1, "equity": 1985.0, "initial": 1550.0, "maintenance": 930.0, **at},
+        ),
+        final_wallet=micro(2665), final_pool_cash=np.zeros(2, dtype=np.int64),
+        final_lots=np.zeros(2, dtype=np.int64), final_mark=np.array([44_000.0, 3200.0]),
+    )  # fmt: skip
