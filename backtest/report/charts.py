@@ -1,0 +1,336 @@
+"""The charts of a report: what is drawn, and what is said where there is nothing to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from backtest.report import format as fmt
+from backtest.report.figure import (
+    FAINT,
+    GAIN,
+    INK,
+    LIMIT,
+    LOSS,
+    PALETTE,
+    PAPER,
+    Figure,
+    axis,
+    bars,
+    caption,
+    curve,
+    folded,
+    money_axis,
+    over_time,
+    plain,
+    thinned,
+    width,
+)
+from backtest.report.outcome import SOURCES, Loss, Outcome
+from backtest.report.series import Line, Times, Values, envelope, floats, ratio, running, stamps, together, tracks
+
+if TYPE_CHECKING:
+    from backtest.results.result import Result
+
+MODES = {"cross": "var(--mode-cross)", "isolated": "var(--mode-isolated)", "portfolio": "var(--mode-portfolio)"}
+
+SHOWN = 8
+"""Curves of one chart; the rest are added up into one."""
+MARKED = 500
+"""Liquidations marked on a chart."""
+
+_STILL = "Nothing changed the equity."
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure, or the sentence that stands where there is nothing to draw."""
+
+    name: str
+    title: str
+    note: str
+    figure: Figure | None
+    height: int
+    empty: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One account on a chart: its result, its outcome and the colour it keeps on the whole page."""
+
+    result: Result
+    outcome: Outcome
+    colour: str
+
+    @property
+    def equity(self) -> pl.DataFrame:
+        """One row per candle, at its close."""
+        return self.result.tables["equity"]
+
+    @property
+    def ts(self) -> Times:
+        """The closes, in milliseconds."""
+        return stamps(self.equity)
+
+
+def runs(results: Sequence[Result], outcomes: Sequence[Outcome]) -> list[Run]:
+    """Each margin mode has its colour; where the modes do not tell the runs apart, the order does."""
+    modes = [out.margin for out in outcomes]
+    known = len(set(modes)) == len(modes) and all(m in MODES for m in modes)
+    colours = [MODES[m] for m in modes] if known else [PALETTE[i % len(PALETTE)] for i in range(len(modes))]
+    return [Run(r, o, c) for r, o, c in zip(results, outcomes, colours, strict=True)]
+
+
+def equity_chart(accounts: Sequence[Run], quote: str) -> Chart:
+    """Equity at each close with the liquidations on it, and the drawdown below."""
+    data: list[Figure] = []
+    several = len(accounts) > 1
+    each = 1
+    for i, run in enumerate(accounts):
+        line = envelope(run.ts, floats(run.equity, "equity"))
+        fall = envelope(run.ts, -np.abs(floats(run.equity, "drawdown")))
+        each = max(each, line.each)
+        name = run.result.label if several else "Equity"
+        data.append(curve(name, line, run.colour, ",.2f", width=width(i)))
+        data.append(
+            curve(name if several else "Drawdown", fall, run.colour, ".2%", width=width(i) - 0.4, yaxis="y2")
+            | {"showlegend": False}
+            | ({} if several else {"fill": "tozeroy", "fillcolor": "var(--wash)"})
+        )
+        if run.outcome.losses:
+            data.append(_liquidations(run, _at(run, "equity"), several))
+    layout = _over(accounts) | {
+        "yaxis": money_axis([floats(run.equity, "equity") for run in accounts], domain=[0.36, 1.0]),
+        "yaxis2": axis(domain=[0.0, 0.27], tickformat=".2~%", rangemode="tozero", anchor="x", nticks=4),
+    }
+    if all((run.equity["drawdown"] == 0).all() for run in accounts):
+        layout["yaxis2"]["range"] = [-0.01, 0.0]
+    layout["xaxis"]["anchor"] = "y2"
+    layout["annotations"] = [caption("Drawdown", 0.27)]
+    layout["showlegend"] = several or bool(accounts[0].outcome.losses)
+    title = f"Equity and drawdown{f' ({quote})' if quote else ''}"
+    note = f"{thinned(each, 'candles')} {_unmarked(accounts)}".strip()
+    return Chart("equity", title, note, {"data": data, "layout": layout}, 440)
+
+
+def margin_chart(accounts: Sequence[Run]) -> Chart:
+    """Maintenance margin over equity, which liquidates at 1, and the ratio at which equity is the initial margin."""
+    title = "Margin ratio"
+    if not any(run.outcome.fills for run in accounts):
+        return Chart("margin", title, "", None, 0, "No position was held, so no margin was needed.")
+    several = len(accounts) > 1
+    data, each, peak = [], 1, 1.0
+    for i, run in enumerate(accounts):
+        for name, colour, line in _margin_lines(run, alone=not several):
+            label = (run.result.label if several else name) if name != _INITIAL else name
+            dashed = name == _INITIAL
+            data.append(
+                curve(label, line, colour, ".3f", width=1 if dashed else width(i), dash="dot" if dashed else "")
+            )
+            each, peak = max(each, line.each), max(peak, float(np.fmax.reduce(line.values, initial=0.0)))
+        if run.outcome.losses:
+            ones = np.ones(len(run.outcome.losses))
+            data.append(_liquidations(run, ones, several))
+    layout = _over(accounts) | {"yaxis": axis(range=[0, min(peak, 1.5) * 1.12], tickformat=".2~f")}
+    layout["shapes"] = [
+        {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 1, "y1": 1, "line": {"color": LIMIT, "width": 1.5}}
+    ]
+    layout["annotations"] = [caption("1 = liquidation", 1.0, LIMIT) | {"yanchor": "top"}]
+    note = "Maintenance margin over equity of the pool."
+    if any(run.outcome.margin == "isolated" for run in accounts):
+        note += " Isolated pools: " + ("the riskiest one, " if several else "")
+        note += "at each hour's close and at each candle with a fill."
+    return Chart("margin", title, f"{note} {thinned(each, 'values')}".strip(), {"data": data, "layout": layout}, 320)
+
+
+_INITIAL = "Initial margin (no new risk above)"
+
+
+def _margin_lines(run: Run, alone: bool) -> list[tuple[str, str, Line]]:
+    """Cross: the account at each close. Isolated: the pools at their samples, or the riskiest of them."""
+    lines: list[tuple[str, str, Line]] = []
+    marks = run.outcome.losses
+    if run.outcome.margin != "isolated":
+        values = _held(run, floats(run.equity, "margin_ratio"))
+        lines.append(("Margin ratio", run.colour, envelope(*_met(run.ts, values, marks))))
+        if alone:
+            limit = ratio(floats(run.equity, "maintenance_margin"), floats(run.equity, "initial_margin"))
+            lines.append((_INITIAL, FAINT, envelope(run.ts, limit)))
+        return lines
+    table = run.result.tables["margin"]
+    pools = _tracks(run, "margin", "pool", "margin_ratio", np.nan)
+    if alone and len(pools) <= SHOWN:
+        for i, name in enumerate(sorted(pools)):
+            mine = [loss for loss in marks if loss.pool == name]
+            lines.append((name, PALETTE[i], envelope(*_met(pools[name].ts, pools[name].values, mine))))
+    elif pools:
+        clock, ratios = together(list(pools.values()), np.nan)
+        lines.append(("Riskiest pool", run.colour, envelope(*_met(clock, np.fmax.reduce(ratios), marks))))
+    if alone and pools:
+        least = table.group_by("ts").agg((pl.col("maintenance") / pl.col("initial")).min().alias("limit")).sort("ts")
+        lines.append((_INITIAL, FAINT, envelope(stamps(least), floats(least, "limit"))))
+    return lines
+
+
+def _tracks(run: Run, table: str, key: str, value: str, absent: float) -> dict[str, Line]:
+    tables, out = run.result.tables, run.outcome
+    return tracks(tables[table], tables["fills"], key, value, absent, out.start_ms, out.end_ms)
+
+
+def _held(run: Run, values: Values) -> Values:
+    """Without a position there is no ratio to speak of."""
+    return np.where(floats(run.equity, "gross_notional") > 0, values, np.nan)
+
+
+def _met(ts: Times, values: Values, losses: Sequence[Loss]) -> tuple[Times, Values]:
+    """The ratio met 1 at each liquidation, between two closes: put that point on the curve."""
+    if not losses:
+        return ts, values
+    at = np.array([loss.ts_ms for loss in losses], dtype=np.int64)
+    where = np.searchsorted(ts, at)
+    return np.insert(ts, where, at), np.insert(values, where, 1.0)
+
+
+def positions_chart(run: Run, quote: str) -> Chart:
+    """Signed notional per symbol at the samples of the table."""
+    title = f"Positions: signed notional per symbol{f' ({quote})' if quote else ''}"
+    table = run.result.tables["positions"]
+    if not len(table):
+        return Chart("positions", title, "", None, 0, "No position was held.")
+    curves = _tracks(run, "positions", "symbol", "notional", 0.0)
+    ranked = sorted(curves, key=lambda s: (-float(np.fmax.reduce(np.abs(curves[s].values))), s))
+    kept = sorted(ranked if len(ranked) <= SHOWN else ranked[: SHOWN - 1])
+    data, each = [], 1
+    for i, name in enumerate(kept):
+        line = envelope(curves[name].ts, curves[name].values)
+        data.append(curve(name, line, PALETTE[i], ",.2f", shape="hv"))
+        each = max(each, line.each)
+    rest = [curves[name] for name in ranked if name not in kept]
+    if rest:
+        clock, others = together(rest, 0.0)
+        line = envelope(clock, np.sum(others, axis=0))
+        data.append(curve(f"{len(rest)} others, net", line, FAINT, ",.2f", shape="hv"))
+    layout = _over([run]) | {"yaxis": money_axis([line.values for line in curves.values()], zeroline=True)}
+    note = "Long above zero, short below. At each hour's close and at each candle with a fill. "
+    return Chart("positions", title, (note + thinned(each, "samples")).strip(), {"data": data, "layout": layout}, 320)
+
+
+def leverage_chart(accounts: Sequence[Run]) -> Chart:
+    """Gross notional over equity at each close."""
+    data, each, any_held = [], 1, False
+    for i, run in enumerate(accounts):
+        values = ratio(floats(run.equity, "gross_notional"), floats(run.equity, "equity"))
+        any_held |= bool((floats(run.equity, "gross_notional") > 0).any())
+        line = envelope(run.ts, values)
+        name = run.result.label if len(accounts) > 1 else "Leverage"
+        data.append(curve(name, line, run.colour, ".2f", width=width(i)))
+        each = line.each
+    if not any_held:
+        return Chart("leverage", "Leverage", "", None, 0, "No position was held, so there was no leverage.")
+    layout = _over(accounts) | {"yaxis": axis(rangemode="tozero", ticksuffix="x", tickformat=".3~f")}
+    layout["showlegend"] = len(accounts) > 1
+    note = f"Gross notional over equity. {thinned(each, 'candles')}".strip()
+    return Chart("leverage", "Leverage", note, {"data": data, "layout": layout}, 260)
+
+
+def flows_chart(run: Run, quote: str) -> Chart:
+    """Running sums of funding and of what trading cost."""
+    title = f"Funding and costs, cumulative{f' ({quote})' if quote else ''}"
+    tables, out = run.result.tables, run.outcome
+    fills, paid, lost = tables["fills"], tables["funding"], tables["liquidations"]
+    parts = [
+        ("Funding", PALETTE[0], stamps(paid), floats(paid, "payment")),
+        ("Fees", PALETTE[1], stamps(fills), -floats(fills, "fee")),
+        ("Slippage", PALETTE[3], stamps(fills), -floats(fills, "slippage")),
+        ("Liquidation penalties", PALETTE[2], stamps(lost), -floats(lost, "penalty")),
+    ]
+    drawn = [(n, c, running(ts, a, out.start_ms, out.end_ms)) for n, c, ts, a in parts if np.any(a != 0)]
+    if not drawn:
+        return Chart("flows", title, "", None, 0, "No funding was settled on a position, and trading cost nothing.")
+    data = [curve(name, line, colour, ",.2f", shape="hv") for name, colour, line in drawn]
+    layout = _over([run]) | {"yaxis": money_axis([line.values for *_, line in drawn], zeroline=True)}
+    layout["showlegend"] = True
+    note = "Received above zero, paid below."
+    note += "" if any(name == "Funding" for name, *_ in drawn) else " No funding was settled on a position."
+    each = max(line.each for *_, line in drawn)
+    return Chart("flows", title, f"{note} {thinned(each, 'payments')}".strip(), {"data": data, "layout": layout}, 300)
+
+
+def sources_chart(run: Run, quote: str) -> Chart:
+    """A waterfall from nothing to the change of equity."""
+    amounts = [run.outcome.sources[name] for name in SOURCES]
+    total = run.outcome.change
+    title = f"Where the profit came from{f' ({quote})' if quote else ''}"
+    if not any((*amounts, total)):
+        return Chart("sources", title, "", None, 0, _STILL)
+    steps = np.cumsum([0.0, *amounts])
+    bar = {
+        "type": "waterfall", "orientation": "h", "y": [*(folded(n) for n in SOURCES), "Change of equity"],
+        "x": [*amounts, total], "measure": ["relative"] * len(amounts) + ["total"],
+        "text": [fmt.signed(v) for v in (*amounts, total)], "textposition": "outside", "cliponaxis": False,
+        "increasing": {"marker": {"color": GAIN}}, "decreasing": {"marker": {"color": LOSS}},
+        "totals": {"marker": {"color": INK}}, "connector": {"line": {"color": FAINT, "width": 1}},
+        "hoverinfo": "none", "textfont": {"color": INK},
+    }  # fmt: skip
+    layout = bars([*amounts, total], steps.tolist())
+    note = "Price moves are after slippage."
+    return Chart("sources", title, note, {"data": [bar], "layout": layout}, 320)
+
+
+def sources_side_by_side(accounts: Sequence[Run], quote: str) -> Chart:
+    """The same entries for each account, one bar each."""
+    names = [*SOURCES, "Change of equity"]
+    title = f"Where the profit came from{f' ({quote})' if quote else ''}"
+    data, drawn = [], [0.0]
+    for run in accounts:
+        amounts = [*(run.outcome.sources[n] for n in SOURCES), run.outcome.change]
+        drawn += amounts
+        data.append(
+            {
+                "type": "bar", "orientation": "h", "name": plain(run.result.label), "y": [folded(n) for n in names],
+                "x": amounts, "text": [fmt.signed(v) for v in amounts], "textposition": "outside", "cliponaxis": False,
+                "marker": {"color": run.colour}, "hoverinfo": "none", "textfont": {"color": INK},
+            }
+        )  # fmt: skip
+    if not any(drawn):
+        return Chart("sources", title, "", None, 0, _STILL)
+    layout = bars(drawn, drawn) | {"barmode": "group", "bargap": 0.3, "showlegend": True}
+    height = 130 + len(names) * (24 + 20 * len(accounts))
+    return Chart("sources", title, "Price moves are after slippage.", {"data": data, "layout": layout}, height)
+
+
+def _liquidations(run: Run, heights: Values, several: bool) -> Figure:
+    losses = run.outcome.losses[:MARKED]
+    name = plain(f"{run.result.label} liquidated") if several else "Liquidation"
+    words = [
+        f"{plain(fmt.listing(loss.symbols[:4]))}: pool equity {fmt.number(loss.equity)}"
+        f" below maintenance {fmt.number(loss.maintenance)}"
+        for loss in losses
+    ]
+    return {
+        "type": "scatter", "mode": "markers", "name": name,
+        "x": [loss.ts_ms for loss in losses],
+        "y": np.round(heights[: len(losses)], 6).tolist(), "text": words, "hovertemplate": "%{text}",
+        "marker": {"symbol": "x", "size": 9, "color": run.colour if several else LIMIT,
+                   "line": {"width": 1, "color": PAPER}},
+    }  # fmt: skip
+
+
+def _at(run: Run, column: str) -> Values:
+    """The column at the first close at or after each liquidation."""
+    where = np.searchsorted(run.ts, [loss.ts_ms for loss in run.outcome.losses])
+    return floats(run.equity, column)[np.minimum(where, len(run.equity) - 1)]
+
+
+def _over(accounts: Sequence[Run]) -> Figure:
+    outs = [run.outcome for run in accounts]
+    return over_time(min(out.start_ms for out in outs), max(out.end_ms for out in outs))
+
+
+def _unmarked(accounts: Sequence[Run]) -> str:
+    most = max(len(run.outcome.losses) for run in accounts)
+    return f"Marked: the first {MARKED:,} liquidations of {most:,}." if most > MARKED else ""

@@ -1,0 +1,110 @@
+"""Plotly JSON in small pieces: curves, bars and axes. Colours are names of CSS variables, for light and dark."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backtest.report import format as fmt
+from backtest.report.series import Line, Values
+
+Figure = dict[str, Any]
+
+PALETTE = tuple(f"var(--series-{i})" for i in range(1, 9))
+"""Okabe and Ito's colours, darkened to be read on white: people with any colour vision can tell them apart."""
+INK, FAINT, MUTED, PAPER = "var(--ink)", "var(--faint)", "var(--muted)", "var(--paper)"
+GAIN, LOSS, LIMIT = "var(--gain)", "var(--loss)", "var(--limit)"
+
+_GRID = {"gridcolor": "var(--grid)", "zerolinecolor": FAINT, "zeroline": False}
+_MONEY = {"exponentformat": "B", "separatethousands": True}
+"""10k, 2.5M, 1B; small amounts as they are."""
+
+
+def curve(
+    name: str,
+    line: Line,
+    colour: str,
+    hover: str,
+    width: float = 1.6,
+    dash: str = "",
+    shape: str = "",
+    yaxis: str = "y",
+) -> Figure:
+    """A line through the points; ``hover`` is the number's format."""
+    ts, values = line.points()
+    mode = "lines" if len(ts) > 1 else "markers"  # a run of one candle is a point
+    stroke = {"color": colour, "width": width} | ({"dash": dash} if dash else {}) | ({"shape": shape} if shape else {})
+    return {
+        "type": "scatter", "mode": mode, "name": plain(name), "x": ts, "y": values, "line": stroke, "yaxis": yaxis,
+        "hovertemplate": f"%{{y:{hover}}}", "connectgaps": False,
+    }  # fmt: skip
+
+
+def over_time(start_ms: int, end_ms: int) -> Figure:
+    """The layout that all charts over time share; zooming one zooms the others."""
+    return {
+        "xaxis": {"type": "date", "hoverformat": "%Y-%m-%d %H:%M", **_GRID}
+        | ({"range": [start_ms, end_ms]} if start_ms < end_ms else {}),
+        "hovermode": "x unified",
+        "meta": {"linked": True},
+    }
+
+
+def axis(**more: Any) -> Figure:
+    """A vertical axis."""
+    return {"automargin": True, "nticks": 6, **_GRID, **more}
+
+
+def money_axis(curves: Sequence[Values], **more: Any) -> Figure:
+    """An axis of amounts. A curve that never moves stands in the middle, instead of in a range of nothing."""
+    low = min(float(np.fmin.reduce(c, initial=np.inf)) for c in curves)
+    high = max(float(np.fmax.reduce(c, initial=-np.inf)) for c in curves)
+    if low == high != 0:
+        more["range"] = [low - abs(low) / 100, high + abs(high) / 100]
+    return axis(**_MONEY, **more)
+
+
+def bars(amounts: Sequence[float], ends: Sequence[float]) -> Figure:
+    """Axes of horizontal bars that reach to ``ends``, with a number at each; the script makes room for the numbers."""
+    letters = max(len(fmt.signed(v)) for v in amounts)
+    return {
+        "xaxis": {"nticks": 5, "fixedrange": True, **_MONEY, **_GRID, "zeroline": True},
+        "yaxis": {"autorange": "reversed", "automargin": True, "fixedrange": True},
+        "showlegend": False,
+        "hovermode": False,
+        "meta": {"reach": [min(*ends, 0.0), max(*ends, 0.0), letters]},
+    }
+
+
+def caption(words: str, y: float, colour: str = MUTED) -> Figure:
+    """Words at the left of the plot, standing at the share ``y`` of its height."""
+    return {
+        "text": words, "xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": y, "yanchor": "bottom",
+        "showarrow": False, "font": {"size": 12, "color": colour},
+    }  # fmt: skip
+
+
+def width(i: int) -> float:
+    """A later curve is thinner, so that one which runs under it still shows."""
+    return max(2.4 - 0.9 * i, 1.2)
+
+
+def folded(name: str) -> str:
+    """A long label in two lines, for narrow screens."""
+    return {
+        "Liquidation penalties": "Liquidation<br>penalties",
+        "Bad debt borne by others": "Bad debt<br>borne by others",
+    }.get(name, name)
+
+
+def thinned(each: int, what: str) -> str:
+    """What the reader of a thinned curve must know."""
+    return f"Shown: lowest and highest of each {each:,} {what}." if each > 1 else ""
+
+
+def plain(words: str) -> str:
+    """Plotly reads a few HTML tags in its texts; a name is never one."""
+    return html.escape(words, quote=False)

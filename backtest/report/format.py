@@ -1,0 +1,236 @@
+"""How numbers, times and metrics are written for people; shared by the terminal and the HTML report.
+
+Undefined is ``n/a``. Fractions are shown as percent. Times are UTC. Plain ASCII signs, so that any
+terminal can print them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+NA = "n/a"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is shown.
+
+    ``kind`` is one of ``percent`` (of a fraction), ``money``, ``times``, ``ratio``, ``count`` and ``days``. ``better``
+    is ``high``, ``low`` or ``shallow`` only where nobody would argue, else empty. ``help`` says what the number means.
+    """
+
+    title: str
+    kind: str
+    better: str = ""
+    help: str = ""
+
+
+METRICS: dict[str, Metric] = {
+    "start_cash": Metric("Cash at the start", "money"),
+    "final_equity": Metric("Equity at the end", "money", "high"),
+    "return": Metric("Return", "percent", "high", "Change of equity over cash at the start"),
+    "cagr": Metric("Return per year (CAGR)", "percent", "high", "Compounded, years of 365 days"),
+    "volatility": Metric("Volatility per year", "percent", "", "Of daily returns, years of 365 days"),
+    "sharpe": Metric("Sharpe", "ratio", "", "Mean of daily returns over their deviation, per year"),
+    "sortino": Metric("Sortino", "ratio", "", "Mean of daily returns over their downside deviation, per year"),
+    "calmar": Metric("Calmar", "ratio", "", "Return per year over the largest drawdown"),
+    "max_drawdown": Metric("Largest drawdown", "percent", "shallow", "From the highest close before it"),
+    "max_drawdown_days": Metric("Longest drawdown", "days", "", "From a peak until it is regained, or to the end"),
+    "turnover": Metric("Turnover per year", "times", "", "Traded notional over mean equity"),
+    "hit_rate": Metric("Winning trades", "percent", "", "Share of the trades with a net profit"),
+    "profit_factor": Metric("Profit factor", "ratio", "", "Net gains of the winning trades over losses of the others"),
+    "trades": Metric("Trades", "count", "", "Finished round trips"),
+    "open_trades": Metric("Positions open at the end", "count", "", "In no statistic of trades"),
+    "mean_leverage": Metric("Mean leverage", "times", "", "Gross notional over equity"),
+    "max_leverage": Metric("Largest leverage", "times", "", "Gross notional over equity at a close"),
+    "margin_use_peak": Metric("Initial margin at its peak", "percent", "", "Over equity, at a close"),
+    "maintenance_use_peak": Metric("Maintenance margin at its peak", "percent", "", "Over equity, at a close"),
+    "min_distance_to_liquidation": Metric(
+        "Smallest distance to liquidation", "percent", "", "How far prices could still go against the whole pool"
+    ),
+    "price_moves": Metric("Price moves", "money", "", "Profit of prices, after slippage"),
+    "funding": Metric("Funding", "money", "", "Positive: received"),
+    "fees": Metric("Fees", "money", "", "Paid for fills"),
+    "penalties": Metric("Liquidation penalties", "money", "", "Paid to the insurance fund"),
+    "bad_debt": Metric("Bad debt borne by others", "money", "low", "Losses beyond what the pool held"),
+    "slippage": Metric("Slippage", "money", "", "What it added to the cost of fills; part of the price moves"),
+    "liquidations": Metric("Positions liquidated", "count", "low", "Closed by the venue"),
+    "pool_liquidations": Metric("Liquidations of a pool", "count", "low", "A pool may hold several positions"),
+    "ambiguous_candles": Metric(
+        "Ambiguous candles", "count", "", "The order of prices inside decides about liquidation"
+    ),
+    "margin_calls": Metric("Margin calls", "count", "", "Equity fell below initial margin"),
+    "orders": Metric("Orders", "count"),
+    "rejected_orders": Metric("Orders rejected", "count"),
+    "fills": Metric("Fills", "count"),
+    "missing_settlements": Metric(
+        "Settlements that the data lack", "count", "", "With a position open; nothing was paid"
+    ),
+}
+"""In the order in which they are shown. What each one means exactly is in `backtest/results/metrics.py`."""
+
+
+def metric(name: str) -> Metric:
+    """How the metric ``name`` is shown; one that is not listed is a plain number under its own name."""
+    return METRICS.get(name) or Metric(name.replace("_", " ").capitalize(), "ratio")
+
+
+def text(name: str, value: float | None) -> str:
+    """The metric's value as people read it: ``text("total_return", 0.1234)`` is ``12.34%``."""
+    return _write(metric(name).kind, value)
+
+
+def difference(name: str, value: float | None, base: float | None) -> str:
+    """``value - base`` with a sign, in the metric's own unit (percent: percentage points)."""
+    if value is None or base is None or not math.isfinite(value - base):
+        return NA
+    kind, gap = metric(name).kind, value - base
+    shown = _write(kind, gap).replace("%", " pp")
+    return "+" + shown if gap > 0 and any(c in "123456789" for c in shown) else shown
+
+
+def better(name: str, values: Sequence[float | None]) -> list[bool]:
+    """Which of the values is the better one; none where that is a matter of opinion, or all are equal."""
+    wish = metric(name).better
+    known = [_rank(wish, v) for v in values if v is not None and math.isfinite(v)]
+    if not wish or len(known) < 2 or max(known) == min(known):
+        return [False] * len(values)
+    best = max(known)
+    return [v is not None and math.isfinite(v) and _rank(wish, v) == best for v in values]
+
+
+def _rank(wish: str, value: float) -> float:
+    """Larger is better. A drawdown counts by its size, whichever sign it is written with."""
+    return {"high": value, "low": -value, "shallow": -abs(value)}.get(wish, 0.0)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """``1,234.50``; ``n/a`` for null, NaN and infinity; never a minus before zero."""
+    if value is None or not math.isfinite(value):
+        return NA
+    shown = f"{value:,.{digits}f}"
+    return shown if any(c in "123456789" for c in shown) else shown.removeprefix("-")
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands."""
+    return number(value, 0)
+
+
+def percent(fraction: float | None, digits: int = 2) -> str:
+    """``0.1234`` is ``12.34%``."""
+    shown = number(None if fraction is None else fraction * 100, digits)
+    return shown if shown == NA else shown + "%"
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """Like :func:`number`, with a plus before a gain."""
+    shown = number(value, digits)
+    return "+" + shown if value is not None and value > 0 and any(c in "123456789" for c in shown) else shown
+
+
+def price(value: float | None) -> str:
+    """A price with as many decimals as its size needs: ``43,210.50``, ``0.08123``."""
+    if value is None or not math.isfinite(value):
+        return NA
+    size = abs(value)
+    digits = 2 if size >= 100 else 4 if size >= 1 else 6 if size >= 0.01 else 8
+    return number(value, 2 if size == 0 else digits)
+
+
+def quantity(value: float | None) -> str:
+    """A quantity with up to six decimals (a lot is a whole number of millionths), without idle zeros."""
+    shown = number(value, 6)
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
+
+
+def duration(ms: float | None) -> str:
+    """``3 d 4 h``, ``2 h 5 min``, ``30 s``: the two largest units."""
+    if ms is None or not math.isfinite(ms):
+        return NA
+    rest, sign = abs(round(ms)), "-" if ms < 0 else ""
+    if rest == 0:
+        return "0"
+    if rest < 1000:
+        return f"{sign}{rest} ms"
+    parts: list[str] = []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if rest >= size and len(parts) < 2:
+            parts.append(f"{rest // size:,} {unit}")
+        elif parts:
+            break
+        rest %= size
+    return sign + " ".join(parts)
+
+
+def interval(ms: float | None) -> str:
+    """A candle's interval as exchanges write it: ``1m``, ``4h``, ``1d``."""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if ms and ms % size == 0:
+            return f"{int(ms // size)}{unit}"
+    return duration(ms)
+
+
+def moment(ms: float | None) -> str:
+    """``2020-03-12 12:35``, UTC, with seconds and milliseconds only where there are any."""
+    if ms is None or not math.isfinite(ms):
+        return NA
+    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(ms))
+    seconds = f"{when:%S}" + (f".{when.microsecond // 1000:03d}" if when.microsecond else "")
+    return f"{when:%Y-%m-%d %H:%M}" + ("" if seconds == "00" else f":{seconds}")
+
+
+def spoken(ms: float) -> str:
+    """``12:35 on 12 March 2020``, for sentences."""
+    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(ms))
+    return f"{when:%H:%M} on {when.day} {_MONTHS[when.month - 1]} {when.year}"
+
+
+# Not strftime's %B, which follows the machine's language.
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+
+
+def listing(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """``1 liquidation``, ``2 liquidations``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def table(metrics: Mapping[str, float | None]) -> list[tuple[str, str, str]]:
+    """Rows ``(name, title, text)`` in the order of :func:`ordered`."""
+    return [(name, metric(name).title, text(name, metrics[name])) for name in ordered(metrics)]
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Metrics in the order of `METRICS`, whatever order a file had them in; then those that it does not know."""
+    given = set(names)
+    return [name for name in METRICS if name in given] + sorted(given - set(METRICS))
+
+
+def _write(kind: str, value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return NA
+    return _WRITERS[kind](value)
+
+
+def _times(value: float) -> str:
+    return number(value) + "x"
+
+
+def _days(value: float) -> str:
+    return duration(value * 86_400_000)
+
+
+_WRITERS: dict[str, Callable[[float], str]] = {
+    "percent": percent, "money": number, "ratio": number, "times": _times, "count": count, "days": _days,
+}  # fmt: skip

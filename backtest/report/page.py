@@ -1,0 +1,271 @@
+"""One HTML file that opens without a network: the report of a run, and of a comparison."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from backtest.report import charts, tables
+from backtest.report import format as fmt
+from backtest.report.outcome import SOURCES, Outcome, outcome
+from backtest.report.tables import Cell, Table
+from backtest.report.words import comparison_words, run_words
+
+if TYPE_CHECKING:
+    from backtest.results.result import Result
+
+Facts = list[tuple[str, str]]
+
+
+def render(result: Result) -> str:
+    """The report of one run as a complete HTML document (about 5 MB, nearly all of it Plotly)."""
+    out = outcome(result)
+    quote = _quote(result)
+    (run,) = charts.runs([result], [out])
+    sections = {
+        "equity": charts.equity_chart([run], quote),
+        "margin": charts.margin_chart([run]),
+        "positions": charts.positions_chart(run, quote),
+        "leverage": charts.leverage_chart([run]),
+        "flows": charts.flows_chart(run, quote),
+        "sources": charts.sources_chart(run, quote),
+    }
+    listed = (tables.symbols, tables.liquidations, tables.ambiguous, tables.trades, tables.unfilled)
+    return _page(
+        "run.html.j2",
+        [result],
+        charts=sections,
+        words=run_words(out, quote),
+        cards=_cards(result, out, quote),
+        tables={table.name: table for table in (make(result) for make in listed)},
+        metrics=[(title, text) for _, title, text in fmt.table(result.metrics)],
+        settings=_settings(result),
+    )
+
+
+def render_comparison(results: list[Result]) -> str:
+    """The report of several accounts that lived through the same data; the first is what the others are compared to."""
+    assert results, "a comparison needs at least one result"
+    outs = [outcome(result) for result in results]
+    quote = _quote(results[0])
+    accounts = charts.runs(results, outs)
+    sections = {
+        "equity": charts.equity_chart(accounts, quote),
+        "margin": charts.margin_chart(accounts),
+        "leverage": charts.leverage_chart(accounts),
+        "sources": charts.sources_side_by_side(accounts, quote),
+    }
+    return _page(
+        "comparison.html.j2",
+        results,
+        charts=sections,
+        words=comparison_words(results, outs),
+        cards=[_account_card(account, quote) for account in accounts],
+        tables={"metrics": tables.metrics(results), "sources": _sources_table(outs), "settings": _differing(results)},
+        liquidations=[(result.label, tables.liquidations(result)) for result in results],
+        ambiguous=[(result.label, tables.ambiguous(result)) for result in results],
+        settings=[fact for fact in _settings(results[0]) if all(fact in _settings(r) for r in results)],
+        mixed=len({_data(r).get("fingerprint") for r in results}) > 1,
+    )
+
+
+def _page(template: str, results: Sequence[Result], **context: Any) -> str:
+    first = results[0]
+    about, _, rest = str(first.summary["strategy"].get("doc") or "").strip().partition("\n\n")
+    figures = {name: chart.figure for name, chart in context["charts"].items() if chart.figure is not None}
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            name=str(first.summary["strategy"].get("name") or "Strategy"),
+            about=about,
+            more=rest.strip(),
+            synthetic=any(_data(result).get("synthetic") for result in results),
+            data=_data_facts(first),
+            marks=sorted(_data(first).get("marks", {}).items()),
+            assumed=_assumed(results),
+            reproduction=[(result.label, _reproduction(result)) for result in results],
+            plotly=get_plotlyjs(),
+            figures=_script_json(figures),
+            period=_period(first),
+            labels=[result.label for result in results],
+            margin=str(first.summary["config"].get("margin", first.label)),
+            **context,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    loader = PackageLoader("backtest.report", "templates")
+    made = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.globals["style"] = loader.get_source(made, "style.css")[0]
+    made.globals["script"] = loader.get_source(made, "charts.js")[0]
+    return made
+
+
+def _script_json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in, whatever the names say."""
+    words = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return words.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _data(result: Result) -> dict[str, Any]:
+    return dict(result.summary.get("data", {}))
+
+
+def _quote(result: Result) -> str:
+    return str(_data(result).get("quote") or "")
+
+
+def _period(result: Result) -> str:
+    data = _data(result)
+    return f"{fmt.moment(data.get('from_ms'))} to {fmt.moment(data.get('to_ms'))}"
+
+
+def _data_facts(result: Result) -> Facts:
+    data = _data(result)
+    facts = [
+        ("Dataset", _shown(data.get("name"))),
+        ("Symbols", ", ".join(map(str, data.get("symbols", [])))),
+        ("Candles", fmt.interval(data.get("interval_ms"))),
+        ("Rows", fmt.count(data.get("rows"))),
+        ("From (UTC)", fmt.moment(data.get("from_ms"))),
+        ("To (UTC)", fmt.moment(data.get("to_ms"))),
+        ("Where it comes from", _shown(data.get("provenance"))),
+    ]
+    return [(title, value) for title, value in facts if value]
+
+
+_ELSEWHERE = {"strategy", "data", "symbols", "seed", "params", "start_ms", "end_ms"}
+"""What the configuration says and another part of the page shows as it came out."""
+_SETTINGS = {
+    "venue": "Venue", "margin": "Margin mode", "leverage": "Leverage", "cash": "Cash at the start",
+    "path": "Price path", "latency_ms": "Latency", "slippage_bps": "Slippage", "fee_bps": "Fee",
+    "allow": "Allowed by name",
+}  # fmt: skip
+
+
+def _settings(result: Result) -> Facts:
+    config: Mapping[str, Any] = result.summary.get("config", {})
+    strategy = result.summary.get("strategy", {})
+    known = [name for name in _SETTINGS if name in config]
+    names = known + sorted(set(config) - set(known) - _ELSEWHERE)
+    facts = [(_SETTINGS.get(n, n.replace("_", " ").capitalize()), _setting(n, config[n])) for n in names]
+    if strategy.get("every_ms"):
+        facts.append(("The strategy decides every", fmt.interval(strategy["every_ms"])))
+    return facts + [(f"Parameter {name}", _shown(value)) for name, value in strategy.get("params", {}).items()]
+
+
+def _setting(name: str, value: Any) -> str:
+    if name == "leverage" and value is None:
+        return "as the venue's tiers allow"
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return _shown(value)
+    if name == "cash":
+        return fmt.number(value)
+    if name == "leverage":
+        return f"{value:g}x"
+    return f"{value:,g} bps" if name.endswith("_bps") else f"{value:,g} ms" if name.endswith("_ms") else _shown(value)
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == "" or value == [] or value == {}:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,g}" if abs(value) < 1e6 else f"{value:,}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)
+
+
+def _differing(results: Sequence[Result]) -> Table:
+    """Settings that are not the same in all runs, side by side."""
+    columns = [dict(_settings(result)) for result in results]
+    names = [n for n in dict.fromkeys(n for c in columns for n in c) if len({c.get(n) for c in columns}) > 1]
+    head = (Cell("Setting"), *(Cell(result.label) for result in results))
+    rows = tuple((Cell(n), *(Cell(c.get(n, "none")) for c in columns)) for n in names)
+    return Table("settings", "Settings that differ", head, rows, empty="The runs have the same settings.")
+
+
+def _cards(result: Result, out: Outcome, quote: str) -> list[dict[str, str]]:
+    """The headline: the first line of each card is the figure, the last one its meaning."""
+    share = f"{fmt.signed(out.change / out.start * 100)}%" if out.start > 0 else fmt.NA
+    cards = [
+        {"title": f"Equity at the end{f' ({quote})' if quote else ''}", "figure": fmt.number(out.end),
+         "more": f"{fmt.signed(out.change)} ({share})", "colour": ""},
+    ]  # fmt: skip
+    for name in HEADLINES:
+        if name in result.metrics:
+            shown = fmt.metric(name)
+            cards.append(
+                {"title": shown.title, "figure": fmt.text(name, result.metrics[name]), "more": shown.help, "colour": ""}
+            )
+    return cards
+
+
+HEADLINES = (
+    "max_drawdown", "liquidations", "min_distance_to_liquidation", "funding", "fees", "max_leverage", "sharpe",
+)  # fmt: skip
+
+
+def _account_card(account: charts.Run, quote: str) -> dict[str, str]:
+    out = account.outcome
+    share = f"{fmt.signed(out.change / out.start * 100)}%" if out.start > 0 else fmt.NA
+    lost = fmt.plural(len(out.losses), "liquidation") if out.losses else "no liquidation"
+    return {
+        "title": f"{account.result.label}: equity at the end{f' ({quote})' if quote else ''}",
+        "figure": fmt.number(out.end),
+        "more": f"{fmt.signed(out.change)} ({share}), {lost}",
+        "colour": account.colour,
+    }
+
+
+def _sources_table(outs: Sequence[Outcome]) -> Table:
+    head = (Cell("Source"), *(Cell(out.label, True) for out in outs))
+    rows = [(Cell(name), *(_amount(out.sources[name]) for out in outs)) for name in SOURCES]
+    rows.append((Cell("Change of equity"), *(_amount(out.change) for out in outs)))
+    return Table("sources", "Where the profit came from", head, tuple(rows))
+
+
+def _amount(value: float) -> Cell:
+    shown = fmt.signed(value)
+    return Cell(shown, True, "minus" if shown.startswith("-") else "")
+
+
+def _assumed(results: Sequence[Result]) -> list[tuple[str, Facts, list[str]]]:
+    """Per run its counts and notes; once, where they are the same in all."""
+    each = [(result.label, _counts(result), list(result.summary.get("notes", []))) for result in results]
+    return each if any(entry[1:] != each[0][1:] for entry in each) else each[:1]
+
+
+def _counts(result: Result) -> Facts:
+    counts: Mapping[str, int] = result.summary.get("counts", {})
+    return [(name.replace("_", " ").replace("-", " ").capitalize(), fmt.count(n)) for name, n in counts.items()]
+
+
+def _reproduction(result: Result) -> Facts:
+    summary = result.summary
+    versions = summary.get("versions", {})
+    return [
+        ("Digest of the tables", str(result.digest)),
+        ("Fingerprint of the data", str(_data(result).get("fingerprint", fmt.NA))),
+        ("Seed", _shown(summary.get("seed"))),
+        ("Schema version", _shown(summary.get("schema_version"))),
+        ("Strategy's source", _shown(summary.get("strategy", {}).get("source"))),
+        ("Versions", ", ".join(f"{name} {versions[name]}" for name in sorted(versions)) or fmt.NA),
+    ]

@@ -1,0 +1,128 @@
+"""The report in a real browser: it draws, it asks for nothing, it fits a phone.
+
+Needs Chromium: the environment variable BACKTEST_CHROMIUM, or `chromium` on the path. Without it the tests are skipped,
+except where CI=true: there a missing browser is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backtest.report.page import render, render_comparison
+from tests.test_report_accounts import Life, account
+
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+DRAWN = """() => [...document.querySelectorAll("[data-figure]")].map((box) => ({
+  name: box.dataset.figure,
+  marks: [...box.querySelectorAll(".scatterlayer path, .barlayer path, .waterfalllayer path")]
+    .map((path) => path.getBBox()).filter((b) => b.width > 0 || b.height > 0).length,
+  width: box.querySelector(".main-svg").getBoundingClientRect().width,
+  room: box.getBoundingClientRect().width,
+}))"""
+CLIPPED = """() => [...document.querySelectorAll("[data-figure]")].flatMap((box) => {
+  const frame = box.getBoundingClientRect();
+  return [...box.querySelectorAll("text")].filter((t) => {
+    const r = t.getBoundingClientRect();
+    return r.width > 0 && (r.left < frame.left - 1 || r.right > frame.right + 1 || r.bottom > frame.bottom + 1);
+  }).map((t) => `${box.dataset.figure}: ${t.textContent}`);
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = os.environ.get("BACKTEST_CHROMIUM") or shutil.which("chromium")
+    playwright = None
+    try:
+        from playwright.sync_api import sync_playwright as playwright
+    except ImportError:
+        path = None
+    if not path or playwright is None:
+        message = "no Chromium (BACKTEST_CHROMIUM or chromium on the path), or no playwright: the report was not opened"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with playwright() as driver:
+        started = driver.chromium.launch(executable_path=path, args=ARGS)
+        yield started
+        started.close()
+
+
+ISOLATED = Life(margin="isolated", lost=("BTC-USD",), bad_debt=12.5, rejected=3)
+CROSS = Life(ambiguous=2, rejected=50)
+LARGE = Life(rows=3_000, symbols=tuple(f"SYMBOL{i:02d}-USD" for i in range(12)), lost=("SYMBOL03-USD",))
+PAGES = {
+    "run": (6, (1280, 420), lambda: render(account(CROSS))),
+    "pools": (6, (420,), lambda: render(account(ISOLATED))),
+    "many": (6, (1280, 420), lambda: render(account(LARGE))),
+    "minutes": (6, (420,), lambda: render(account(Life(rows=60_000, interval_ms=60_000)))),
+    "idle": (1, (420,), lambda: render(account(Life(trades=False)))),
+    "one candle": (1, (420,), lambda: render(account(Life(rows=1, trades=False)))),
+    "comparison": (4, (1280, 420), lambda: render_comparison([account(ISOLATED), account(CROSS)])),
+    "idle comparison": (1, (420,), lambda: render_comparison([account(Life(trades=False))] * 2)),
+}
+"""How many charts each has, at which widths it is opened, and how it is made."""
+
+
+def _open(browser: Any, place: Path, width: int, scheme: str = "light") -> tuple[Any, list[str], list[str]]:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    errors: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.on("request", lambda r: asked.append(r.url))
+    page.goto(place.as_uri())
+    page.wait_for_selector("html[data-drawn]", state="attached", timeout=20_000)
+    return page, errors, asked
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_draws_and_asks_for_nothing(browser: Any, tmp_path: Path, name: str) -> None:
+    charts, widths, make = PAGES[name]
+    place = tmp_path / f"{name}.html"
+    place.write_text(make(), encoding="utf-8")
+    for width in widths:
+        page, errors, asked = _open(browser, place, width)
+        assert errors == []
+        assert asked == [place.as_uri()]
+        drawn = page.evaluate(DRAWN)
+        assert len(drawn) == charts
+        for chart in drawn:
+            assert chart["marks"] > 0, chart
+            assert abs(chart["width"] - chart["room"]) < 2, chart
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(CLIPPED) == []
+        page.close()
+
+
+def test_zooming_one_chart_zooms_the_others(browser: Any, tmp_path: Path) -> None:
+    place = tmp_path / "run.html"
+    place.write_text(render(account(CROSS)), encoding="utf-8")
+    page, errors, _ = _open(browser, place, 1280)
+    page.evaluate("""() => Plotly.relayout("chart-margin", {"xaxis.range": ["2020-02-01", "2020-02-10"]})""")
+    shown = """() => document.getElementById("chart-leverage").layout.xaxis.range.map((d) => String(d).slice(0, 10))"""
+    page.wait_for_function(f"() => ({shown})()[0] === '2020-02-01'")
+    assert page.evaluate(shown) == ["2020-02-01", "2020-02-10"]
+    assert errors == []
+    page.close()
+
+
+def test_dark_theme_recolours_the_charts(browser: Any, tmp_path: Path) -> None:
+    place = tmp_path / "run.html"
+    place.write_text(render(account(CROSS)), encoding="utf-8")
+    page, errors, _ = _open(browser, place, 1280)
+    colour = """document.getElementById("chart-equity").data[0].line.color"""
+    light = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"() => {colour} !== '{light}'")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(245, 246, 248)"
+    assert errors == []
+    page.close()
