@@ -1,0 +1,67 @@
+"""Replays history for leveraged perpetual-futures accounts, in cross and isolated margin.
+
+The public names are here; each is imported from its room when it is first asked for, so that `import backtest`
+and `backtest --help` cost nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from backtest.errors import BacktestError, RunError, UserError
+    from backtest.research.compare import Comparison, compare
+    from backtest.research.demo import demo
+    from backtest.research.run import run
+    from backtest.research.verify import Verification, verify
+    from backtest.results.result import Result
+    from backtest.strategy.base import Strategy
+    from backtest.strategy.param import Param
+
+    __version__: str
+
+__all__ = [
+    "BacktestError",
+    "Comparison",
+    "Param",
+    "Result",
+    "RunError",
+    "Strategy",
+    "UserError",
+    "Verification",
+    "compare",
+    "demo",
+    "run",
+    "verify",
+]
+
+_HOME = {
+    "BacktestError": "backtest.errors",
+    "Comparison": "backtest.research.compare",
+    "Param": "backtest.strategy.param",
+    "Result": "backtest.results.result",
+    "RunError": "backtest.errors",
+    "Strategy": "backtest.strategy.base",
+    "UserError": "backtest.errors",
+    "Verification": "backtest.research.verify",
+    "compare": "backtest.research.compare",
+    "demo": "backtest.research.demo",
+    "run": "backtest.research.run",
+    "verify": "backtest.research.verify",
+}
+"""Where each public name is made; the same as above, for Python instead of the type checker."""
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("perp-backtest")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,107 @@
+"""The command `backtest`: a command parses, calls one function of the public API, prints.
+
+Exit 0: done. 1: the strategy or the run failed. 2: bad usage, data or configuration. 130: interrupted. What is wrong is
+one line on standard error. Nothing heavy is imported before a command needs it, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from backtest.cli import data, replay, strategies, venues
+from backtest.errors import BacktestError
+
+INTERRUPTED = 130
+"""What a shell gives for a process that Ctrl-C ended: 128 + SIGINT."""
+
+
+class Ordered(click.Group):
+    """Commands in the order in which a newcomer needs them, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  Click's signature
+        """Names as they were added."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Turn Ctrl-C into an error of one line before Click writes its own."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Interrupted("interrupted; no report was written") from error
+
+
+class Interrupted(click.ClickException):
+    """The user pressed Ctrl-C."""
+
+    exit_code = INTERRUPTED
+
+
+@click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="perp-backtest", prog_name="backtest", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Replay history for leveraged perpetual-futures accounts, in cross and isolated margin."""
+
+
+for _command in (
+    replay.demo,
+    replay.run,
+    replay.compare,
+    replay.verify,
+    data.data,
+    strategies.strategies,
+    venues.venues,
+):
+    cli.add_command(_command)
+
+
+def _accept_traceback(command: click.Command) -> None:
+    """`--traceback` is looked for in the arguments as they are, so that it also holds for one that Click refuses."""
+    text = "Show Python's traceback with an error."
+    command.params.append(click.Option(["--traceback"], is_flag=True, expose_value=False, help=text))
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        _accept_traceback(inner)
+
+
+_accept_traceback(cli)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line with ``arguments`` (without the program's name; default: the process's own) and exit."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    sys.exit(_run(given))
+
+
+def _run(given: list[str]) -> int:
+    try:
+        # Without its standalone mode Click gives back an exit code, or nothing.
+        code = cli.main(given, prog_name="backtest", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001  the last place where an error can become a line
+        if "--traceback" in given:
+            traceback.print_exception(error)
+        text, exit_code = _line(error)
+        click.echo("error: " + " ".join(text.split()), err=True)
+        return exit_code
+
+
+def _line(error: Exception) -> tuple[str, int]:
+    """What to say about an error, and the exit code."""
+    if isinstance(error, BacktestError):
+        return str(error), error.exit_code
+    if isinstance(error, click.UsageError):
+        said, command = error.format_message(), error.ctx.command_path if error.ctx else "backtest"
+        return f"{said}{' See' if said[-1] in '.?' else '; see'} `{command} --help`", error.exit_code
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    if isinstance(error, click.Abort):
+        return "interrupted", INTERRUPTED
+    said = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return f"{said}; this is a fault of backtest itself: please report it with what --traceback shows", 1

@@ -1,0 +1,58 @@
+"""`backtest data info`, `check` and `sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from backtest.cli import flags
+
+
+@click.group()
+def data() -> None:
+    """What a dataset holds, what is wrong with it, and one to try."""
+
+
+@data.command()
+@click.argument("folder", type=flags.FOLDER)
+@flags.JSON
+def info(folder: Path, as_json: bool) -> None:
+    """List the symbols of a dataset: spans, intervals, rows, gaps."""
+    from backtest.cli import show_data
+    from backtest.feed.catalog import Catalog
+    from backtest.feed.info import info as look
+
+    catalog = Catalog.open(folder)
+    show_data.info(catalog, look(catalog), as_json)
+
+
+@data.command()
+@click.argument("folder", type=flags.FOLDER)
+@flags.JSON
+def check(folder: Path, as_json: bool) -> None:
+    """Look for what is wrong in a dataset. Exit 2 if there are errors; warnings may be the market's own."""
+    from backtest.cli import show_data
+    from backtest.errors import UserError
+    from backtest.feed.catalog import Catalog
+    from backtest.feed.check import check as look
+
+    catalog = Catalog.open(folder)
+    findings = look(catalog)
+    show_data.findings(catalog, findings, as_json)
+    if findings.errors:
+        raise UserError(f"{findings.errors:,} wrong in the data", str(folder), "correct it before a run")
+
+
+@data.command()
+@click.argument("folder", type=flags.FOLDER)
+@click.option("--seed", type=flags.Whole(min=0), default=42, show_default=True, help="Another seed, another market.")
+@click.option("--days", type=flags.Whole(min=1), default=120, show_default=True, help="Length.")
+@click.option("--interval", default="5m", show_default=True, help="Length of a candle, one that divides 1h.")
+@click.option("--symbols", type=flags.Names(), help="Markets, with commas between them.  [default: six perps]")
+def sample(folder: Path, seed: int, days: int, interval: str, symbols: tuple[str, ...] | None) -> None:
+    """Write a synthetic market into FOLDER: the same bytes each time for the same seed."""
+    from backtest.feed.sample import SYMBOLS, write_sample
+
+    place = write_sample(folder, seed=seed, symbols=symbols or SYMBOLS, days=days, interval=interval)
+    click.echo(f"wrote a synthetic dataset into {place}", err=True)

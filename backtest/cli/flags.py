@@ -1,0 +1,113 @@
+"""Flags that commands share, and the kinds of value that they take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(click.ParamType[int]):
+    """A date, or an ISO time; without a zone it is UTC. Gives whole milliseconds since 1970."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The value's milliseconds."""
+        try:
+            when = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a time; write 2024-03-12 or 2024-03-12T10:30 (UTC)", param, ctx)
+        aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return (aware - EPOCH) // timedelta(milliseconds=1)
+
+
+class Number(click.FloatRange):
+    """A finite number in a range: `nan` and `inf` pass any comparison that a range makes."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The value, if it is finite and in range."""
+        number = float(super().convert(value, param, ctx))
+        return number if math.isfinite(number) else self.fail(f"{value!r} is not a finite number", param, ctx)
+
+
+class Whole(click.IntRange):
+    """A whole number in a range."""
+
+    name = "whole number"
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names, in the order given."""
+        names = tuple(name.strip() for name in value.split(","))
+        return names if all(names) else self.fail(f"{value!r} has an empty name in it", param, ctx)
+
+
+def _params(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """`name=value` pairs; the strategy reads each value by its parameter's type."""
+    out: dict[str, str] = {}
+    for text in given:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals):
+            raise click.BadParameter(f"{text!r} is not name=value", ctx, param)
+        if name in out:
+            raise click.BadParameter(f"{name!r} is given twice", ctx, param)
+        out[name] = value
+    return out
+
+
+FOLDER = click.Path(path_type=Path)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
+
+_REPLAY = (
+    click.argument("strategy"),
+    click.option(
+        "--data", required=True, type=FOLDER, help="Dataset: a folder, or a Parquet file with a symbol column."
+    ),
+    click.option("--symbols", type=Names(), help="Markets, with commas between them.  [default: all]"),
+    click.option("--from", "start", type=Moment(), help="First moment, UTC: a date or an ISO time, itself included."),
+    click.option("--to", "end", type=Moment(), help="End, UTC, itself not included: the period is [from, to)."),
+    click.option("--venue", default="generic", show_default=True, help="A venue's name, or a FILE.toml."),
+    click.option(
+        "--leverage", type=Number(min=0, min_open=True), help="Most notional over margin.  [default: the venue's]"
+    ),
+    click.option(
+        "--cash", type=Number(min=0, min_open=True), default=100_000, show_default=True, help="Deposit, in quote."
+    ),
+    click.option(
+        "--path", default="coherent", show_default=True, help="Price path inside a candle: coherent, worst or best."
+    ),
+    click.option("--latency-ms", type=Whole(min=0), default=0, show_default=True, help="From sending to arrival."),
+    click.option(
+        "--slippage-bps", type=Number(min=0), default=0, show_default=True, help="Cost of a fill beside its price."
+    ),
+    click.option("--fee-bps", type=Number(min=0), help="Taker fee.  [default: the venue's]"),
+    click.option(
+        "-p", "params", multiple=True, metavar="NAME=VALUE", callback=_params, help="A parameter of the strategy."
+    ),
+    click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Of the strategy's own chance."),
+    click.option("--allow", multiple=True, metavar="NAME", help="Run in spite of: missing-funding. May be repeated."),
+    click.option("--out", type=FOLDER, help="Folder of the report.  [default: reports/ and the strategy's name]"),
+    JSON,
+)
+
+
+def replay(command: F) -> F:
+    """The argument and the flags of a command that replays a strategy, in the order in which help shows them."""
+    for decorate in reversed(_REPLAY):
+        command = decorate(command)
+    return command

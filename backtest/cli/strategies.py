@@ -1,0 +1,35 @@
+"""`backtest strategies list` and `new`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from backtest.cli import flags
+
+
+@click.group()
+def strategies() -> None:
+    """What can be run by name, and a new one to start from."""
+
+
+@strategies.command("list")
+@flags.JSON
+def list_(as_json: bool) -> None:
+    """List the strategies that can be run by name, with their parameters."""
+    from backtest.cli import show
+    from backtest.strategy import loader
+
+    show.strategies(loader.available(), as_json)
+
+
+@strategies.command()
+@click.argument("name")
+@click.argument("folder", type=flags.FOLDER, default=Path("strategies"))
+def new(name: str, folder: Path) -> None:
+    """Write a working strategy NAME and its test into FOLDER, by default strategies."""
+    from backtest.cli import show
+    from backtest.strategy import scaffold
+
+    show.written(scaffold.new(name, folder))

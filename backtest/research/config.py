@@ -1,0 +1,134 @@
+"""What a user asks of a run, checked."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backtest.errors import UserError, nearest
+from backtest.schema import ALLOWANCES, MARGIN_MODES, PATHS
+from backtest.strategy.account import LEAST_LEVERAGE
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+Moment = int | str | dt.date | dt.datetime | None
+
+LEAST_CASH, MOST_CASH = 0.01, 1e9
+"""A cent; and a billion, since one amount is counted exactly up to 4.5 billion (`engine.money`)."""
+MOST_LEVERAGE = 1_000.0
+MOST_LATENCY_MS = 30 * 86_400_000
+WHOLE_BPS = 10_000.0
+MOST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of a run besides the margin mode. Money in quote units, times in ms."""
+
+    strategy: str
+    data: str
+    symbols: tuple[str, ...] | None = None
+    start_ms: int | None = None
+    end_ms: int | None = None
+    venue: str = "generic"
+    leverage: float | None = None
+    cash: float = 100_000.0
+    path: str = "coherent"
+    latency_ms: int = 0
+    slippage_bps: float = 0.0
+    fee_bps: float | None = None
+    seed: int = 0
+    allow: tuple[str, ...] = ()
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values by name."""
+        return asdict(self)
+
+
+def moment(value: Moment, name: str) -> int | None:
+    """A date, an ISO time (UTC where it has no zone) or ms, as ms since 1970; None stays None."""
+    if value is None or isinstance(value, int):
+        return value
+    try:
+        if isinstance(value, str):
+            value = dt.datetime.fromisoformat(value)
+        if not isinstance(value, dt.datetime):
+            value = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
+    except ValueError:
+        raise UserError(f"{value!r} is not a time", name, "write 2024-03-12 or 2024-03-12T10:30 (UTC)") from None
+    aware = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
+    return (aware - EPOCH) // dt.timedelta(milliseconds=1)
+
+
+def one_of(value: str, known: Sequence[str], what: str) -> str:
+    """`value` if it is known, else the user's error with the nearest."""
+    if value not in known:
+        raise UserError(f"unknown {what} {value!r}", "", nearest(str(value), known))
+    return value
+
+
+def number(value: float, name: str, least: float, most: float) -> float:
+    """A finite number in `[least, most]`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise UserError(f"{name} {value!r}", "", f"give a number from {least:g} to {most:,.12g}")
+    return float(value)
+
+
+def whole(value: int, name: str, most: int) -> int:
+    """A whole number in `[0, most]`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise UserError(f"{name} {value!r}", "", f"give a whole number from 0 to {most:,}")
+    return value
+
+
+def config(
+    strategy: str,
+    data: str | Path,
+    *,
+    symbols: Sequence[str] | None = None,
+    start: Moment = None,
+    end: Moment = None,
+    venue: str = "generic",
+    leverage: float | None = None,
+    cash: float = 100_000.0,
+    path: str = "coherent",
+    latency_ms: int = 0,
+    slippage_bps: float = 0.0,
+    fee_bps: float | None = None,
+    params: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    allow: Sequence[str] = (),
+) -> Config:
+    """The checked settings; UserError for what is unknown or out of range."""
+    if isinstance(symbols, str):
+        raise UserError("symbols is one text", "", "give a list of names")
+    start_ms, end_ms = moment(start, "start"), moment(end, "end")
+    if start_ms is not None and end_ms is not None and start_ms >= end_ms:
+        raise UserError("the period ends before it begins", "--from and --to", "the period is [from, to)")
+    return Config(
+        strategy=strategy,
+        data=str(data),
+        symbols=None if symbols is None else tuple(symbols),
+        start_ms=start_ms,
+        end_ms=end_ms,
+        venue=str(venue),
+        leverage=None if leverage is None else number(leverage, "leverage", LEAST_LEVERAGE, MOST_LEVERAGE),
+        cash=number(cash, "cash", LEAST_CASH, MOST_CASH),
+        path=one_of(path, PATHS, "path"),
+        latency_ms=whole(latency_ms, "latency_ms", MOST_LATENCY_MS),
+        slippage_bps=number(slippage_bps, "slippage_bps", 0, WHOLE_BPS),
+        fee_bps=None if fee_bps is None else number(fee_bps, "fee_bps", 0, WHOLE_BPS),
+        seed=whole(seed, "seed", MOST_SEED),
+        allow=tuple(one_of(name, ALLOWANCES, "allowance") for name in allow),
+        params=dict(params or {}),
+    )
+
+
+def margin_modes(modes: Sequence[str]) -> tuple[str, ...]:
+    """The margin modes, each known and named once."""
+    if len(set(modes)) < len(modes) or not modes:
+        raise UserError(f"margin modes {', '.join(modes) or '(none)'}", "--margin", "name each mode once")
+    return tuple(one_of(mode, MARGIN_MODES, "margin mode") for mode in modes)

@@ -1,0 +1,140 @@
+"""One account and its strategy on their way through the chunks."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from backtest.engine import layout as at
+from backtest.engine.replay import Replay
+from backtest.errors import RunError
+from backtest.feed.panel import Chunk
+from backtest.research.decisions import Decisions
+from backtest.strategy import base
+from backtest.strategy.account import Account
+from backtest.strategy.events import HOOKS, since
+from backtest.strategy.market import EPOCH, Market
+
+BEYOND = "an amount of money is beyond"
+"""How the kernels' assertion about the size of an amount begins (`engine.money`)."""
+
+
+def hook_bits(strategy: base.Strategy) -> int:
+    """Events after whose row the kernels must come back, as bits."""
+    written = base.hooks(strategy)
+    return sum(bit for hook, (_, bit) in HOOKS.items() if hook in written)
+
+
+class Player:
+    """Plays chunks for one account: the kernels up to each decision, then the strategy."""
+
+    def __init__(self, strategy: base.Strategy, replay: Replay, decisions: Decisions) -> None:
+        self.strategy, self.replay, self._decisions = strategy, replay, decisions
+        self._written = base.hooks(strategy)
+        setup = replay.setup
+        self.market = Market(setup.symbols, setup.funding, decisions.feature_names, strategy.lookback)
+        self.market.clock(setup.start_ms, 0)
+        self.account = Account(replay)
+        self._heard = 0
+        self._bits = hook_bits(strategy)
+
+    def start(self) -> None:
+        """Call `on_start`, before the first candle."""
+        if "on_start" in self._written:
+            self._call("on_start", self.market, self.account)
+
+    def stop(self) -> None:
+        """Call `on_stop`, after the last candle."""
+        if "on_stop" in self._written:
+            self._call("on_stop", self.market, self.account)
+
+    def play(self, chunk: Chunk) -> None:
+        """Play the rows of a chunk."""
+        self.replay.load(chunk.panel, chunk.row0 - chunk.tail)
+        end = chunk.row0 + chunk.rows
+        try:
+            if "targets" in self._written:
+                self.replay.advance(end)
+            elif self._decisions.every_rows == 1:
+                self._play_each(chunk, end)
+            else:
+                self._play_every(end)
+        except AssertionError as error:
+            if BEYOND not in str(error):
+                raise
+            # What a strategy may ask for has no bound; what the kernels can count exactly has.
+            raise RunError(
+                f"{base.place(self.strategy)}, {self._now()}: {error}; trade less, or with less cash"
+            ) from error
+
+    def _play_each(self, chunk: Chunk, end: int) -> None:
+        """Decide at every candle: the strategy sees the panel itself."""
+        first = chunk.row0 - chunk.tail
+        assert chunk.volume is not None
+        mark = chunk.panel[self.replay.setup.known_field]
+        features = {name: values[first:end] for name, values in self._decisions.features.items()}
+        self.market.load(chunk.panel, chunk.volume, mark, features)
+        replay, market, bits = self.replay, self.market, self._bits
+        advance, on_candle, account = replay.advance_one, self.strategy.on_candle, self.account
+        interval = replay.setup.interval_ms
+        market.clock(replay.setup.start_ms + (first + 1) * interval, interval)
+        cell, some = market.cell, market.some
+        # One turn per candle: every call and every look-up here is paid as often as there are candles.
+        for row in range(chunk.row0 - first, end - first):
+            advance()
+            cell[0] = row
+            if bits:
+                self._hear()
+            if some[row]:
+                try:
+                    on_candle(market, account)
+                except (Exception, SystemExit) as error:
+                    raise self._failed("on_candle", error) from error
+
+    def _play_every(self, end: int) -> None:
+        """Decide once in so many candles: the strategy sees candles of that length."""
+        decisions, replay, market = self._decisions, self.replay, self.market
+        coarse = decisions.coarse
+        assert coarse is not None
+        if replay.row == 0:
+            market.load(coarse.panel, coarse.volume, coarse.mark, coarse.features, first=1)
+        while replay.row < end:
+            due = decisions.next_decision(replay.row)
+            while not replay.advance(min(due + 1, end)):
+                self._stand(coarse)
+                self._hear()
+            ready = self._stand(coarse)
+            self._hear()
+            # A chunk may end between decisions; what happened in its last row is heard all the same.
+            if replay.row == due + 1 and ready:
+                self._call("on_candle", market, self.account)
+
+    def _stand(self, coarse: Any) -> bool:
+        """Put the market at the close of the row played last: on the coarse candle that closed, or the one before."""
+        row = self._decisions.coarse_row(self.replay.row - 1)
+        coarse.mark[row] = self.replay.panel[self.replay.setup.known_field, self.replay.j]
+        return self.market.move(row, self.replay.now_ms)
+
+    def _hear(self) -> None:
+        """Call the hooks for what the journal has since the last time."""
+        replay = self.replay
+        if self._bits and replay.flushed + int(replay.acct[at.LOGGED]) > self._heard:
+            first = max(0, self._heard - replay.flushed)
+            news = list(since(replay, first, self._written))
+            self._heard = replay.flushed + int(replay.acct[at.LOGGED])
+            for hook, value in news:
+                self._call(hook, value, self.market, self.account)
+
+    def _call(self, hook: str, *arguments: Any) -> None:
+        try:
+            getattr(self.strategy, hook)(*arguments)
+        except (Exception, SystemExit) as error:
+            raise self._failed(hook, error) from error
+
+    def _failed(self, hook: str, error: BaseException) -> RunError:
+        """A failing hook as the one line that the user sees."""
+        return base.failed(self.strategy, hook, error, self._now())
+
+    def _now(self) -> str:
+        when: dt.datetime = EPOCH + dt.timedelta(milliseconds=self.replay.now_ms)
+        return f"{when:%Y-%m-%d %H:%M:%S}Z"

@@ -1,0 +1,218 @@
+"""`run`: one account through history. And `replay`, which plays several at once over the same chunks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backtest.engine.compile import compiled_before
+from backtest.engine.replay import Replay, Setup, to_micro
+from backtest.errors import UserError, nearest
+from backtest.feed.catalog import Catalog
+from backtest.feed.selection import Selection
+from backtest.report.page import render
+from backtest.research.config import Config, config, margin_modes
+from backtest.research.decisions import Decisions, prepare
+from backtest.research.notes import notes
+from backtest.research.player import Player, hook_bits
+from backtest.results import books, digest, files, metrics, summary, tables, trades
+from backtest.results.result import Result
+from backtest.schema import Record
+from backtest.strategy import base, loader
+from backtest.venue import profile as venues
+
+Progress = Callable[[int, int, int], None]
+"""Called with rows done, rows in all, and the simulated time in ms; first with 0 rows done, before any is played."""
+CALLED_ROWS = 16_384
+"""Rows of a chunk at most for a strategy that is called: it may be slow, and progress is told once a chunk."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is known before the first candle; shared by the accounts of a comparison."""
+
+    config: Config
+    strategy: base.Strategy
+    selection: Selection
+    profile: venues.Profile
+    decisions: Decisions
+    fee_bps: float
+
+    def setup(self, margin: str) -> Setup:
+        """The engine's view of one account."""
+        s, c = self.selection, self.config
+        return Setup(
+            symbols=s.symbols,
+            step_micro=s.step_micro,
+            first_row=s.first_row,
+            last_row=s.last_row,
+            interval_ms=s.interval_ms,
+            start_ms=s.start_ms,
+            rows=s.rows,
+            mark_offset=s.mark_offset,
+            known_field=s.known_field,
+            funding=s.funding,
+            tiers=[self.profile.tiers(symbol) for symbol in s.symbols],
+            penalty=self.profile.penalty,
+            cash=to_micro(c.cash),
+            margin=margin,
+            leverage=c.leverage,
+            path=c.path,
+            latency_ms=c.latency_ms,
+            slippage=c.slippage_bps / 10_000.0,
+            fee=self.fee_bps / 10_000.0,
+            allow_missing_funding="missing-funding" in c.allow,
+            place=c.data,
+        )
+
+
+def plan(strategy: Any, data: Any, **settings: Any) -> Plan:
+    """Check the settings, open the data, load the strategy and the venue; UserError for what is wrong with them."""
+    params = settings.get("params") or {}
+    loaded = strategy if isinstance(strategy, base.Strategy) else loader.load(strategy, params)
+    base.check(loaded)
+    spec = strategy if isinstance(strategy, str) else f"{type(loaded).__module__}:{type(loaded).__qualname__}"
+    catalog = data if isinstance(data, Catalog) else Catalog.open(Path(data))
+    asked = config(spec, catalog.path, **{**settings, "params": loaded.params})
+    loaded.bind(asked.seed)
+    profile = venues.load(asked.venue)
+    fee_bps = float(profile.taker_fee_bps) if asked.fee_bps is None else asked.fee_bps
+    selection = catalog.select(_symbols(loaded, asked, catalog), asked.start_ms, asked.end_ms)
+    if selection.no_funding and "missing-funding" not in asked.allow:
+        names = ", ".join(selection.no_funding[:3]) + (", …" if len(selection.no_funding) > 3 else "")
+        remedy = "add a funding series, or go without it by --allow missing-funding"
+        raise UserError(f"no funding data for {names}", str(catalog.path), remedy)
+    return Plan(asked, loaded, selection, profile, prepare(loaded, selection), fee_bps)
+
+
+def _symbols(strategy: base.Strategy, asked: Config, catalog: Catalog) -> Sequence[str] | None:
+    """What the strategy wants, if it says so, within what the user selected."""
+    if strategy.symbols is None:
+        return asked.symbols
+    pool = asked.symbols if asked.symbols is not None else catalog.symbols
+    for symbol in strategy.symbols:
+        if symbol not in pool:
+            where = f"{base.place(strategy)}, which wants {', '.join(strategy.symbols)}"
+            remedy = f"{nearest(symbol, pool)} (its markets are named by its parameters, -p, and selected by --symbols)"
+            thing = f"symbol {symbol!r} is not {'in the data' if asked.symbols is None else 'selected'}"
+            raise UserError(thing, where, remedy)
+    return strategy.symbols
+
+
+def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk_rows: int | None) -> list[Record]:
+    """Stream the data once through one account per margin mode."""
+    s, decisions = planned.selection, planned.decisions
+    compiled = "targets" in base.hooks(planned.strategy)
+    players = []
+    for mode in modes:
+        strategy = _own(planned)
+        account = Replay(planned.setup(mode), hook_bits(strategy), decisions.targets, decisions.target_kind)
+        players.append(Player(strategy, account, decisions))
+    each = not compiled and decisions.every_rows == 1
+    tail = planned.strategy.lookback if each else 0
+    usual = s.default_chunk_rows if compiled else min(s.default_chunk_rows, CALLED_ROWS)
+    tell = progress or _silent
+    for player in players:
+        player.start()
+    for chunk in s.chunks(chunk_rows or usual, tail=tail, volume=each):
+        if chunk.row0 == 0:
+            tell(0, s.rows, s.start_ms)  # not before the first rows have been read and found sound
+        for player in players:
+            player.play(chunk)
+        done = chunk.row0 + chunk.rows
+        tell(done, s.rows, s.start_ms + done * s.interval_ms)
+    for player in players:
+        player.stop()
+    return [player.replay.record(dict(s.counts)) for player in players]
+
+
+def _own(planned: Plan) -> base.Strategy:
+    """A strategy for one account alone: what one remembers the others must not see."""
+    try:
+        strategy = copy.deepcopy(planned.strategy)
+    except Exception as error:
+        remedy = "make such things in on_start, not in __init__"
+        thing = f"it cannot be copied for each account ({base.cause(error)})"
+        raise UserError(thing, base.place(planned.strategy), remedy) from error
+    strategy.bind(planned.config.seed)
+    return strategy
+
+
+def _silent(done: int, rows: int, now_ms: int) -> None:
+    """Tell nobody."""
+
+
+def result(planned: Plan, record: Record) -> Result:
+    """The tables, metrics and summary of one account; the books must balance, or it fails."""
+    balanced = books.balance(record)
+    trips = trades.round_trips(record)
+    frames = tables.tables(record, balanced, trips)
+    numbers = metrics.metrics(record, balanced, trips)
+    s, c = planned.selection, planned.config
+    description = type(planned.strategy).describe()
+    counts = {name: number for name, number in record.counts.items() if number}
+    about = summary.build(
+        label=record.margin,
+        strategy={
+            "name": description.name,
+            "doc": description.doc,
+            "params": planned.strategy.params,
+            "source": loader.source_sha256(planned.strategy),
+            "every_ms": planned.decisions.every_ms,
+        },
+        config={**c.as_dict(), "margin": record.margin, "fee_bps": planned.fee_bps},
+        data={
+            "name": s.catalog.name,
+            "symbols": list(s.symbols),
+            "interval_ms": s.interval_ms,
+            "from_ms": s.start_ms,
+            "to_ms": s.start_ms + s.rows * s.interval_ms,
+            "rows": s.rows,
+            "quote": s.catalog.quote,
+            "synthetic": s.catalog.synthetic,
+            "provenance": s.catalog.provenance,
+            "marks": dict(s.marks),
+            "fingerprint": s.fingerprint(),
+        },
+        seed=c.seed,
+        metrics=numbers,
+        counts=counts,
+        digest=digest.digest(frames),
+        notes=notes(planned.profile, planned.fee_bps, c, record),
+    )
+    return Result(record.margin, about, frames)
+
+
+def run(
+    strategy: Any,
+    data: Any,
+    *,
+    margin: str = "cross",
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    chunk_rows: int | None = None,
+    **settings: Any,
+) -> Result:
+    """Replay one account.
+
+    ``strategy``: a file, ``module:Class``, a name, a class or an instance. ``data``: a folder or an open Catalog.
+    ``settings``: see `research.config.config`: symbols, start, end, venue, leverage, cash, path, latency_ms,
+    slippage_bps, fee_bps, params, seed, allow. ``out``: folder of the report; None writes nothing. Raises UserError for
+    bad settings or data, RunError when the strategy fails.
+    """
+    mode = margin_modes((margin,))[0]
+    target = files.claim(Path(out)) if out is not None else None
+    planned = plan(strategy, data, **settings)
+    record = replay(planned, (mode,), progress, chunk_rows)[0]
+    made = result(planned, record)
+    if target is None:
+        return made
+    return Result(made.label, made.summary, made.tables, files.write(target, made, render(made)))
+
+
+def first_run() -> bool:
+    """Whether the kernels have still to be compiled, which takes some seconds once."""
+    return not compiled_before()

@@ -1,0 +1,68 @@
+"""`verify`: run what a report says again, and compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backtest.errors import UserError
+from backtest.research.run import plan, replay, result
+from backtest.results import files
+from backtest.results.result import Result
+
+ASKED = (
+    "symbols", "venue", "leverage", "cash", "path", "latency_ms", "slippage_bps", "fee_bps", "params", "seed", "allow",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Digests of the report's runs and of the same runs played again, by label, joined by commas."""
+
+    ok: bool
+    expected: str
+    found: str
+    differences: tuple[str, ...] = ()
+    """What else is not as it was: the data's fingerprint, the strategy's source, versions."""
+
+
+def verify(folder: str | Path, data: str | Path | None = None) -> Verification:
+    """Play the runs of the report in ``folder`` again. ``data``: where the dataset lies now, if it was moved.
+
+    UserError if the folder is no report, or its strategy or data cannot be found.
+    """
+    read = files.read(Path(folder))
+    before = list(read.values()) if isinstance(read, dict) else [read]
+    strategy, place, settings = _asked(before[0], Path(folder))
+    if data is None and not place.exists():
+        raise UserError("the report's data are no longer there", str(place), "say where they lie with --data")
+    planned = plan(strategy, Path(data) if data is not None else place, **settings)
+    if planned.selection.fingerprint() != before[0].summary["data"]["fingerprint"] and data is None:
+        raise UserError("the data have changed since", str(place), "name the data of the report with --data")
+    after = [result(planned, r) for r in replay(planned, [r.label for r in before], None, None)]
+    expected, found = (",".join(r.digest for r in results) for results in (before, after))
+    return Verification(expected == found, expected, found, _differences(before[0], after[0]))
+
+
+def _asked(report: Result, folder: Path) -> tuple[str, Path, dict[str, Any]]:
+    """Strategy, data and settings of a run, as its summary says."""
+    try:
+        config = report.summary["config"]
+        settings: dict[str, Any] = {name: config[name] for name in ASKED}
+        settings |= {"start": config["start_ms"], "end": config["end_ms"]}
+        return config["strategy"], Path(config["data"]), settings
+    except (KeyError, TypeError) as error:
+        raise UserError(f"summary.json does not say {error}", str(folder), "run it again") from None
+
+
+def _differences(before: Result, after: Result) -> tuple[str, ...]:
+    """Names of the things that a digest can depend on and that are not as they were."""
+    changed = []
+    if before.summary["data"]["fingerprint"] != after.summary["data"]["fingerprint"]:
+        changed.append("data")
+    if before.summary["strategy"]["source"] != after.summary["strategy"]["source"]:
+        changed.append("strategy")
+    versions = before.summary["versions"]
+    changed += [name for name, version in after.summary["versions"].items() if versions.get(name) != version]
+    return tuple(changed)
