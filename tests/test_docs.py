@@ -1,0 +1,230 @@
+"""The documents: what they link to exists, what they show works, and what they list is what the code has."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from backtest.feed.catalog import Catalog
+from backtest.feed.manifest import read_manifest
+from backtest.feed.sample import write_sample
+from backtest.report.format import METRICS
+from backtest.results.tables import SCHEMAS
+from backtest.schema import Code, Reason, Stage, Status
+from backtest.strategy import events
+from backtest.strategy.account import Account, Position
+from backtest.strategy.base import HOOKS
+from backtest.strategy.market import Market
+from backtest.venue.profile import Defaults, load
+from tests.pages import PAGES, ROOT, Block, blocks, play, text_of
+from tests.test_tidy import ROOMS, machine
+from tests.test_tidy import Source as Tidy
+
+IMAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "img").iterdir())
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+PLAYED = [page for page in PAGES if page != "README.md" and any(b.commands for b in blocks(page))]
+
+
+def prose(page: str) -> str:
+    """The page without its code blocks."""
+    return re.sub(r"^```.*?^```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def section(page: str, title: str) -> str:
+    """What stands below a heading, up to the next heading."""
+    parts = re.split(r"^#+ (.*)$", prose(page), flags=re.MULTILINE)
+    return parts[parts.index(title) + 1]
+
+
+def names(text: str) -> list[str]:
+    """Words in code marks in the first column of the tables in ``text``."""
+    cells = re.findall(r"^\| ([^|]*)\|", text, flags=re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`(\w+)", cell)]
+
+
+def anchors(page: str) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links() -> Iterator[tuple[str, str]]:
+    return ((page, target) for page in PAGES for target in LINK.findall(prose(page)))
+
+
+def test_links_lead_somewhere() -> None:
+    lost = []
+    for page, target in links():
+        if not target.startswith("https://"):
+            file, _, anchor = target.partition("#")
+            place = (ROOT / page).parent / file if file else ROOT / page
+            known = place.exists() and (not anchor or anchor in anchors(place.resolve().relative_to(ROOT).as_posix()))
+            lost += [] if known else [f"{page}: {target}"]
+    assert not lost
+
+
+def test_every_document_is_found_from_the_readme() -> None:
+    seen, new = set(), {"README.md"}
+    while new:
+        seen |= new
+        targets = {
+            ((ROOT / page).parent / target.partition("#")[0]).resolve()
+            for page, target in links()
+            if page in new and not target.startswith(("https://", "#"))
+        }
+        new = {t.relative_to(ROOT).as_posix() for t in targets} & set(PAGES) - seen
+    assert {page for page in PAGES if page.startswith("docs/") or "/" not in page} <= seen
+    shown = {target for _, target in links() if target.startswith("img/")}
+    assert shown == {image.removeprefix("docs/") for image in IMAGES}
+
+
+@pytest.mark.parametrize("page", [*PAGES, *IMAGES])
+def test_no_paths_of_a_machine(page: str) -> None:
+    assert machine(Tidy(page, text_of(page))) == []
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_images_stand_alone(image: str) -> None:
+    root = ET.fromstring(text_of(image))
+    width, height = (float(root.attrib[name]) for name in ("width", "height"))
+    assert width <= 760
+    assert root.attrib["viewBox"] == f"0 0 {width:g} {height:g}"
+    kinds = {element.tag.partition("}")[2] for element in root.iter()}
+    assert kinds <= {"svg", "title", "rect", "line", "polyline", "circle", "text"}  # no script, font or other file
+    assert "title" in kinds
+    background = next(element for element in root.iter() if element.tag.endswith("rect"))
+    assert (background.attrib["fill"], background.attrib["width"]) == ("#ffffff", root.attrib["width"])
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sample(tmp_path_factory.mktemp("sample") / "sample", days=20, symbols=["BTC-USD", "ETH-USD"])
+
+
+@pytest.mark.parametrize("page", PLAYED)
+def test_commands_print_what_is_quoted(page: str, sample: Path, tmp_path: Path) -> None:
+    wrong = [f"$ {q.command}\n{q.printed}" for q in play(page, tmp_path, sample) if not q.holds]
+    assert not wrong, f"{page} says otherwise:\n" + "\n".join(wrong)
+
+
+def test_pages_with_commands_are_played() -> None:
+    shown = {f"docs/{name}.md" for name in ("data", "results", "strategies", "venues")}
+    assert shown | {"CONTRIBUTING.md"} <= set(PLAYED)
+
+
+def _file(page: str, name: str, folder: Path) -> Path:
+    (block,) = (block for block in blocks(page) if block.file == name)
+    (folder / name).write_text(block.text, encoding="utf-8")
+    return folder / name
+
+
+def test_manifest_of_the_page(tmp_path: Path) -> None:
+    manifest = read_manifest(_file("docs/data.md", "dataset.toml", tmp_path))
+    assert (manifest.interval_ms, manifest.funding_interval_ms) == (300_000, 28_800_000)
+    assert (manifest.steps, manifest.ticks) == ({"BTC-USD": 1_000}, {"BTC-USD": 0.1})
+    assert manifest.mark_intervals_ms == {"BTC-USD": 3_600_000}
+    table = tomllib.loads((tmp_path / "dataset.toml").read_text(encoding="utf-8"))
+    known = set(inspect.get_annotations(type(manifest)))
+    elsewhere = {"generator", "steps", "ticks", "mark_intervals"}
+    assert {name.removesuffix("_ms") for name in known} - set(table["dataset"]) == elsewhere
+
+
+def test_venue_of_the_page(tmp_path: Path) -> None:
+    venue = load(_file("docs/venues.md", "myvenue.toml", tmp_path))
+    assert [tier.initial for tier in venue.tiers("BTC-USD")] == [0.02, 0.04]
+    assert [tier.initial for tier in venue.tiers("ETH-USD")] == [0.05, 0.10]
+    said = dict(re.findall(r"^\| `defaults\.(\w+)` \|.*\| ([\d.]+) \|$", text_of("docs/venues.md"), re.MULTILINE))
+    assert {name: float(value) for name, value in said.items()} == {
+        name: float(value) for name, value in Defaults().model_dump().items()
+    }
+
+
+@pytest.mark.parametrize("table", SCHEMAS)
+def test_every_column_is_explained(table: str) -> None:
+    text = section("docs/results.md", table)
+    found = re.findall(r"`(\w+)`", text) if table == "transfers" else names(text.partition("| reason |")[0])
+    assert sorted(found) == sorted(SCHEMAS[table].names())
+
+
+def test_every_word_in_a_table_is_explained() -> None:
+    reasons = set(names(section("docs/results.md", "orders").partition("| reason |")[2]))
+    assert reasons == {r.name.lower() for r in Reason} - {"none", "dead"}
+    for table, words in (("orders", Status), ("liquidations", Stage), ("ledger", Code)):
+        assert {f"`{word.name.lower()}`" for word in words} <= set(
+            re.findall(r"`\w+`", section("docs/results.md", table))
+        )
+
+
+def test_every_metric_has_its_formula() -> None:
+    assert sorted(names(section("docs/results.md", "Metrics"))) == sorted(METRICS)
+
+
+def test_every_count_is_explained(sample: Path) -> None:
+    counts = set(Catalog.open(sample).select().counts)
+    text = section("docs/data.md", "What is refused, what is counted").partition("| count |")[2]
+    assert set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)) == counts | {"missing settlements met"}
+
+
+def test_every_hook_is_explained() -> None:
+    text = section("docs/strategies.md", "Hooks")
+    assert set(names(text)) == set(HOOKS) - {"features", "targets"}
+    for hook, kind in (
+        ("on_fill", events.Fill), ("on_funding", events.Payment),
+        ("on_margin_call", events.MarginCall), ("on_liquidation", events.Liquidation),
+    ):  # fmt: skip
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{hook}("))
+        assert f"`{' '.join(kind._fields)}`" in row
+
+
+def test_all_that_market_and_account_offer_is_explained() -> None:
+    text = section("docs/strategies.md", "What is known when") + section("docs/strategies.md", "What it can do")
+    said = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", text))))
+    public = {name: value for kind in (Market, Account) for name, value in vars(kind).items() if name[0] != "_"}
+    offered = {name for name, value in public.items() if "engine's side" not in (value.__doc__ or "")}
+    fields = {"open", "high", "low", "close", "volume", "mark", "funding_rate"}
+    assert offered | fields <= said
+    assert set(Position._fields) - {"symbol"} <= said
+
+
+def test_rooms_are_those_of_the_code() -> None:
+    """Each room with what it imports; `all above` is for the rooms that put the others together."""
+    text = section("docs/architecture.md", "Architecture")
+    rows = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0].startswith("`"):
+            rows |= dict.fromkeys(re.findall(r"`(\w+)(?:\.py|/)`", cells[0]), cells[2])
+    assert list(rows) == list(ROOMS)
+    for room, said in rows.items():
+        if said != "all above":
+            assert set(said.replace("–", "").replace(",", " ").split()) == _imports(room), room
+
+
+def _imports(room: str) -> set[str]:
+    folder = ROOT / "backtest" / room
+    files = folder.rglob("*.py") if folder.is_dir() else [folder.with_suffix(".py")]
+    found = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("backtest"):
+                parts = (node.module or "").split(".")
+                found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return (found & set(ROOMS)) - {room}
+
+
+def test_files_of_the_engine_are_those_of_the_code() -> None:
+    said = set(re.findall(r"`(\w+)\.py`", section("docs/architecture.md", "Inside the engine")))
+    assert said == {file.stem for file in (ROOT / "backtest" / "engine").glob("*.py")} - {"__init__"}
+
+
+def test_a_block_is_read_as_it_is_written() -> None:
+    block = Block("console", "$ backtest demo\nline\n\n$ make test\n")
+    assert block.commands == [("backtest demo", "line\n\n"), ("make test", "")]
+    assert Block("python", "# my_idea.py\nx = 1\n").file == "my_idea.py"
+    assert Block("python", "x = 1\n# my.py\n").file == ""

@@ -1,0 +1,165 @@
+"""The compiled engine against the naive reference, over invented markets: equal to the micro.
+
+The whole way is played: the market is written to Parquet, read by the feed, replayed by the engine with a strategy that
+sends the script. `BACKTEST_EXAMPLES=10000` plays more of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from backtest import Strategy
+from backtest.errors import UserError
+from backtest.research.run import plan, replay
+from backtest.results import books
+from backtest.schema import Cause, Reason, Record, Stage, Status
+from tests.markets import plays, write_dataset
+from tests.reference.engine import play as reference
+from tests.reference.market import Message, Play
+from tests.reference.outcome import Outcome
+
+EXAMPLES = int(os.environ.get("BACKTEST_EXAMPLES", "300"))
+
+
+class Scripted(Strategy):
+    """Sends a script of messages, each at the close that it is stamped with."""
+
+    lookback = 5
+    script: dict[int, list[Message]]
+    leverage: dict[str, float]
+    steps: dict[str, int]
+
+    def on_start(self, market, account):
+        for symbol, leverage in self.leverage.items():
+            account.set_leverage(symbol, leverage)
+
+    def on_candle(self, market, account):
+        for message in self.script.get(market.now_ms, ()):
+            if message.kind == "cancel":
+                account.cancel(message.order)
+            elif message.kind == "target":
+                account.target(message.symbol, weight=message.weight, reduce_only=message.reduce_only)
+            else:
+                send = account.buy if message.lots > 0 else account.sell
+                qty = abs(message.lots) * self.steps[message.symbol] / 1_000_000
+                send(message.symbol, qty, reduce_only=message.reduce_only)
+
+
+def venue_file(market: Play, folder: Path) -> Path:
+    """The play's venue as a TOML file."""
+    lines = ['name = "invented"', 'source = "a test"', "date = 2026-01-01", 'quote = "USDC"', "[defaults]"]
+    lines += ["initial = 0.05", "maintenance = 0.03", f"penalty = {market.venue.penalty!r}", "taker_fee_bps = 0"]
+    for symbol, tiers in market.venue.tiers.items():
+        lines.append(f"[symbols.{symbol}]\ntiers = [")
+        for tier in tiers:
+            upto = "" if tier.upto is None else f"upto = {tier.upto / 1_000_000!r}, "
+            lines.append(f"  {{ {upto}initial = {tier.initial!r}, maintenance = {tier.maintenance!r} }},")
+        lines.append("]")
+    file = folder / "venue.toml"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
+    """The play through Parquet, feed, kernels and strategy."""
+    write_dataset(market, folder / "data")
+    strategy = Scripted()
+    script: dict[int, list[Message]] = {}
+    for message in market.messages:
+        script.setdefault(message.sent_ms, []).append(message)
+    strategy.script, strategy.leverage = script, market.config.leverage
+    strategy.steps = {s.name: s.step_micro for s in market.symbols}
+    bps = {name: getattr(market.config, name) * 10_000 for name in ("slippage", "fee")}
+    for name, value in bps.items():
+        assert value / 10_000 == getattr(market.config, name), "choose rates that survive the way through bps"
+    planned = plan(
+        strategy,
+        folder / "data",
+        venue=str(venue_file(market, folder)),
+        cash=market.config.cash_micro / 1_000_000,
+        path=market.config.path,
+        latency_ms=market.config.latency_ms,
+        slippage_bps=bps["slippage"],
+        fee_bps=bps["fee"],
+        allow=("missing-funding",),
+    )
+    if not market.config.allow_missing_funding:
+        # Some markets have no funding at all, which only the allowance lets through the plan.
+        planned = dataclasses.replace(planned, config=dataclasses.replace(planned.config, allow=()))
+    return replay(planned, (market.config.margin,), None, chunk_rows)[0]
+
+
+def rows_of(table: np.ndarray, *names: str) -> list[tuple[Any, ...]]:
+    """Fields of a record array as plain tuples."""
+    return [tuple(int(r[n]) for n in names) for r in table]
+
+
+def expect_equal(market: Play, expected: Outcome, record: Record) -> None:
+    """Every event and the money at the end, to the micro."""
+    number = {name: i for i, name in enumerate(record.symbols)}
+    pool = number | {"cross": -1}
+    fills = [
+        (f.order, f.ts, number[f.symbol], f.lots, f.quote, f.fee, f.slip, f.realized, Cause[f.cause.upper()])
+        for f in expected.fills
+    ]
+    assert (
+        rows_of(record.fills, "order_id", "ts_ms", "symbol", "lots", "quote", "fee", "slip", "realized", "cause")
+        == fills
+    )
+    paid = record.funding[record.funding["missing"] == 0]
+    funding = [(p.ts, number[p.symbol], p.lots, p.payment) for p in expected.funding]
+    assert rows_of(paid, "ts_ms", "symbol", "lots", "payment") == funding
+    assert int((record.funding["missing"] == 1).sum()) == expected.missing_funding
+    liquidations = [
+        (
+            x.ts, pool[x.pool], number[x.symbol], Stage[x.stage.upper()], x.lots, x.penalty, x.bad_debt,
+            x.equity_before, x.maintenance_before, x.equity_after, x.maintenance_after,
+        )
+        for x in expected.liquidations
+    ]  # fmt: skip
+    assert rows_of(
+        record.liquidations, "ts_ms", "pool", "symbol", "stage", "lots", "penalty", "bad_debt",
+        "equity_before", "maintenance_before", "equity_after", "maintenance_after",
+    ) == liquidations  # fmt: skip
+    assert rows_of(record.moves, "ts_ms", "symbol", "amount") == [
+        (m.ts, number[m.symbol], m.amount) for m in expected.moves
+    ]
+    orders = [
+        (
+            o.number, o.ts_sent, o.ts_arrived, o.ts_done, number[o.symbol], o.lots, Status[o.status.upper()],
+            Reason[o.reason.upper()], o.have, o.need, o.filled,
+        )
+        for o in expected.orders
+    ]  # fmt: skip
+    assert rows_of(
+        record.orders, "order_id", "ts_sent_ms", "ts_arrived_ms", "ts_done_ms", "symbol", "lots", "status",
+        "reason", "have", "need", "filled",
+    ) == orders  # fmt: skip
+    assert rows_of(record.ambiguous, "ts_ms", "pool") == [(ts, pool[p]) for ts, p in expected.ambiguous]
+    assert record.final_wallet == expected.wallet
+    assert [int(c) for c in record.final_pool_cash] == [expected.pools.get(s, 0) for s in record.symbols]
+    assert [int(n) for n in record.final_lots] == [expected.lots[s] for s in record.symbols]
+    assert books.balance(record).equity_end == expected.final_equity
+    exact = [micro / 1_000_000 for _, micro in expected.equity]
+    np.testing.assert_allclose(record.curve[:, 0], exact, rtol=1e-12, atol=len(record.symbols) * 1e-6)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(plays())
+def test_engine_equals_the_reference(market: Play) -> None:
+    expected = reference(market)
+    with tempfile.TemporaryDirectory() as folder:
+        if expected.error:
+            symbol, ts = expected.error
+            with pytest.raises(UserError, match=f"settlement of {symbol} at {np.datetime64(ts, 'ms')}"):
+                engine(market, Path(folder))
+            return
+        expect_equal(market, expected, engine(market, Path(folder)))
