@@ -1,0 +1,49 @@
+# Two commands on a fresh machine: `make demo` and `make test`. They need Python 3.11 or later and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETTINGS := pyproject.toml constraints.txt
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/backtest demo reports/demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Files that mark what is installed; made again when the settings change.
+$(VENV)/.installed: $(SETTINGS) | $(VENV)/bin/python
+	$(call install,.)
+	@touch $@
+
+$(VENV)/.installed-dev: $(SETTINGS) | $(VENV)/bin/python
+	$(call install,.[dev$(,)bench])
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is missing or older than Python 3.11; name a newer one: make PYTHON=python3.12" >&2; \
+	  exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "error: $(PYTHON) cannot make a virtual environment; install its venv module (Debian: python3-venv)" >&2; \
+	  exit 2; }
+
+# The build tool comes first, pinned like the rest: an isolated build would fetch whatever is newest.
+, := ,
+define install
+$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
+$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e "$(1)"
+endef
