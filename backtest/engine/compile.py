@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numba
 from numba import types
+from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,3 +80,21 @@ def kernel(function: F, inline: str = "never") -> F:
     jitted.get_call_template = by_type
     compiled: F = jitted
     return compiled
+
+
+def _borrowed(_context: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        view = context.make_array(array)(context, builder, arguments[0])
+        view.meminfo = view.meminfo.type(None)
+        view.parent = view.parent.type(None)
+        return view._getvalue()  # as Numba's own intrinsics give a struct
+
+    return array(array), generate
+
+
+borrowed: Callable[[Any], Any] = (lambda array: array) if numba.config.DISABLE_JIT else intrinsic(_borrowed)
+"""The same array without an owner, inside a kernel.
+
+Numba counts the references to each array at each call between kernels, atomically, which took most of the time of a
+fill. An array without an owner is not counted. The caller in Python holds all of them while a kernel runs.
+"""

@@ -16,7 +16,7 @@ from backtest.engine.close import decision_price, draw_curve, liquidation_price,
 from backtest.engine.compile import entry
 from backtest.engine.journal import records
 from backtest.engine.orders import END_OF_RUN, EXPIRED
-from backtest.engine.row import advance
+from backtest.engine.row import advance, ahead
 from backtest.engine.settle import move
 from backtest.errors import UserError
 from backtest.schema import CURVE, MARGIN_MODES, MICRO, ORDER, PATHS, Record
@@ -138,6 +138,8 @@ class Replay:
     target_kind: int = at.WEIGHT
     row: int = 0
     """The next row to play."""
+    touched: bool = False
+    """Something was done since `ahead` that changes what follows: rows played ahead no longer hold."""
 
     def __post_init__(self) -> None:
         count = len(self.setup.symbols)
@@ -173,6 +175,10 @@ class Replay:
             self.queue, self.log, self.curve, self.targets,
         )  # fmt: skip
         self._step = partial(entry(advance, *arrays, 0, 0), *arrays)
+        still = (
+            self.panel, self.book, self.acct, self.spec, self.run, self.funding, self.curve, self.targets,
+        )  # fmt: skip
+        self._ahead = partial(entry(ahead, *still, 0, 0), *still)
 
     @property
     def j(self) -> int:
@@ -197,6 +203,15 @@ class Replay:
         else:
             self._make_room(self._status[at.STATUS])
             self.advance(k + 1)
+
+    def ahead(self, end: int) -> int:
+        """Play the quiet rows from `row` on, but stand still: returns the first row that is not quiet, `end` at most.
+
+        In a quiet row nothing changes but prices and the curve, so a caller may set `row` to each of them in turn, as
+        long as nothing is `touched`; `advance` plays again whatever lies after `row`.
+        """
+        self.touched = False
+        return self._ahead(self.row, end)
 
     def advance(self, end: int) -> bool:
         """Play rows up to `end` (exclusive); True when it is reached, False when it stopped after a row with an
@@ -239,6 +254,7 @@ class Replay:
 
     def send(self, i: int, lots: int, reduce_only: bool = False) -> int:
         """Send an order of signed `lots`; returns its number."""
+        self.touched = True
         if self.acct[at.QUEUED] + 1 >= len(self.queue):
             self._make_room(at.QUEUE_FULL)
         world = self.world()
@@ -257,6 +273,7 @@ class Replay:
 
     def target(self, i: int, kind: int, amount: float, reduce_only: bool = False) -> int | None:
         """Send what is missing to a target (`layout.WEIGHT`, `TARGET_LOTS`, `NOTIONAL`); None if nothing is."""
+        self.touched = True
         if self.acct[at.QUEUED] + 1 >= len(self.queue):
             self._make_room(at.QUEUE_FULL)
         number = send_target(
@@ -267,6 +284,7 @@ class Replay:
 
     def cancel(self, order: int) -> None:
         """Send a cancel; it travels as long as an order does."""
+        self.touched = True
         if self.acct[at.QUEUED] + 1 >= len(self.queue):
             self._make_room(at.QUEUE_FULL)
         row = self.queue[self.acct[at.QUEUED]]
@@ -277,10 +295,12 @@ class Replay:
 
     def set_leverage(self, i: int, leverage: float) -> None:
         """Change the initial margin asked of symbol `i` from now on; what an isolated pool holds stays."""
+        self.touched = True
         self.spec[i, at.INV_LEVERAGE] = 1.0 / leverage
 
     def add_margin(self, i: int, amount: int) -> bool:
         """Move `amount` micro from the wallet to the isolated pool of `i`; False if it cannot be."""
+        self.touched = True
         if self.setup.margin != "isolated" or not self.book[i, at.LOTS] or not 0 < amount <= self.acct[at.WALLET]:
             return False
         if self.acct[at.LOGGED] + 1 >= len(self.log):
@@ -360,5 +380,8 @@ class Replay:
 
 
 def to_micro(amount: float) -> int:
-    """A money amount in quote units as micro, to the nearest, ties to even; exact for what a person types."""
-    return int((Decimal(repr(amount)) * MICRO).to_integral_value(ROUND_HALF_EVEN))
+    """A money amount in quote units as micro, to the nearest, ties to even; exact for what a person types.
+
+    NumPy's numbers are told as Python's: their own `repr` names the type.
+    """
+    return int((Decimal(repr(float(amount))) * MICRO).to_integral_value(ROUND_HALF_EVEN))

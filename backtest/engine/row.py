@@ -7,7 +7,7 @@ symbol; everything else walks from instant to instant.
 from __future__ import annotations
 
 from backtest.engine.close import close_row
-from backtest.engine.compile import kernel
+from backtest.engine.compile import borrowed, kernel
 from backtest.engine.glide import glide, quiet_until
 from backtest.engine.layout import (
     ARRIVES,
@@ -178,6 +178,9 @@ def advance(
     It is less than `end` when something needs Python: `acct[STATUS]` says what (journal or queue full, a
     settlement missing), or `OK` after a row with an event that the strategy has a hook for.
     """
+    panel, book, acct, spec, run = borrowed(panel), borrowed(book), borrowed(acct), borrowed(spec), borrowed(run)
+    funding, queue, log = borrowed(funding), borrowed(queue), borrowed(log)
+    curve, targets = borrowed(curve), borrowed(targets)
     acct[STATUS] = OK
     hooks = int(run[HOOKS])
     k = first
@@ -192,3 +195,21 @@ def advance(
         if acct[EVENTS] & hooks != 0:
             break
     return k
+
+
+@kernel
+def ahead(
+    panel: Floats,
+    book: Ints,
+    acct: Ints,
+    spec: Floats,
+    run: Floats,
+    funding: Floats,
+    curve: Floats,
+    targets: Floats,
+    first: int,
+    end: int,
+) -> int:
+    """Write the curve of the quiet rows from `first` on and return the first that is not, `end` at most."""
+    quiet = quiet_until(book, acct, spec, run, funding, targets, first, end)
+    return glide(panel, book, acct, spec, run, curve, first, quiet)

@@ -84,8 +84,10 @@ class Selection:
             self._count(lanes)
             yield chunk
 
-    def candles(self, symbol: str, every_ms: int) -> pl.DataFrame:
-        """Candles of ``symbol`` over the period: ts (Datetime ms UTC), open, high, low, close, volume.
+    def candles(
+        self, symbol: str, every_ms: int, columns: tuple[str, ...] = (*CANDLE_COLUMNS, "volume")
+    ) -> pl.DataFrame:
+        """Candles of ``symbol`` over the period: ts (Datetime ms UTC) and ``columns``; only those are read.
 
         Joined into candles of ``every_ms`` that open at whole multiples of it; a multiple of the interval.
         """
@@ -93,24 +95,18 @@ class Selection:
             thing = f"{interval_name(every_ms)} is no multiple of {interval_name(self.interval_ms)} candles"
             raise UserError(thing, "every", "choose a whole multiple")
         source = self.catalog.sources["candles"][symbol]
-        source.require("volume")
+        if "volume" in columns:
+            source.require("volume")
         index = self.symbols.index(symbol)
         span = (self._grid.at(int(self.first_row[index])), self._grid.at(int(self.last_row[index]) + 1))
-        t, columns = self._read(source, (*CANDLE_COLUMNS, "volume"), self.interval_ms, self.start_ms, span)
-        bucket = t // every_ms
-        first = np.flatnonzero(np.diff(bucket, prepend=bucket[:1] - 1))
-        last = np.append(first[1:], len(t)) - 1
-        opens, highs, lows, closes, volumes = columns
-        return pl.DataFrame(
-            {
-                "ts": t[first] if every_ms == self.interval_ms else bucket[first] * every_ms,
-                "open": opens[first],
-                "high": np.maximum.reduceat(highs, first),
-                "low": np.minimum.reduceat(lows, first),
-                "close": closes[last],
-                "volume": np.add.reduceat(volumes, first),
-            }
-        ).with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
+        t, values = self._read(source, columns, self.interval_ms, self.start_ms, span)
+        if every_ms != self.interval_ms:
+            bucket = t // every_ms
+            first = np.flatnonzero(np.diff(bucket, prepend=bucket[:1] - 1))
+            t = bucket[first] * every_ms
+            values = [_joined(name, column, first) for name, column in zip(columns, values, strict=True)]
+        frame = pl.DataFrame({"ts": t, **dict(zip(columns, values, strict=True))})
+        return frame.with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
 
     def fingerprint(self) -> str:
         """SHA-256 of what is read: size and footer of each file, period, steps. It does not know the path."""
@@ -214,6 +210,18 @@ class Selection:
             return np.empty(0, np.int64), [np.empty(0) for _ in names]
         columns = [np.concatenate([p.columns[j] for p in pieces]) for j in range(len(names))]
         return np.concatenate([p.t for p in pieces]), columns
+
+
+def _joined(name: str, column: NDArray[np.float64], first: NDArray[np.int64]) -> NDArray[np.float64]:
+    """One column of candles joined from those that begin at rows ``first``."""
+    joined: NDArray[np.float64]
+    if name == "open":
+        joined = column[first]
+    elif name == "close":
+        joined = column[np.append(first[1:], len(column)) - 1]
+    else:
+        joined = {"high": np.maximum, "low": np.minimum, "volume": np.add}[name].reduceat(column, first)
+    return joined
 
 
 def select(catalog: Catalog, symbols: Sequence[str] | None, start_ms: int | None, end_ms: int | None) -> Selection:

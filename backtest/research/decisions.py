@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from backtest import interval
 from backtest.engine import layout as at
-from backtest.errors import UserError
+from backtest.errors import RunError, UserError
+from backtest.feed.lazy import LazyCandles
 from backtest.feed.selection import Selection
 from backtest.schema import MICRO
 from backtest.strategy import base
@@ -74,6 +75,10 @@ def prepare(strategy: base.Strategy, selection: Selection) -> Decisions:
         candles = f"the data's {interval.text(selection.interval_ms)} candles"
         remedy = f"decide every so many of {candles}, or take finer data"
         raise UserError(f"every = {strategy.every!r} is no multiple of {candles}", base.place(strategy), remedy)
+    if every_ms != selection.interval_ms and selection.start_ms % selection.interval_ms:
+        # Longer candles open on the clock; one of these would belong to two, and tell the first what is to come.
+        thing = f"every = {strategy.every!r} on candles that do not open at whole multiples of their interval"
+        raise UserError(thing, base.place(strategy), "decide at each candle, or take data on the clock's grid")
     if "targets" in base.hooks(strategy):
         return _targets(strategy, selection, every_ms)
     if every_ms == selection.interval_ms:
@@ -123,11 +128,13 @@ def _coarse(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
 
 
 def _targets(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
-    frames = [
-        frame.select("ts", pl.lit(symbol).alias("symbol"), *FIELDS, "volume")
-        for symbol, frame in _candles(s, every_ms).items()
-    ]
-    frame = plans.targets(strategy, pl.concat(frames).lazy(), s.symbols)
+    candles = LazyCandles(s, every_ms)
+    try:
+        frame = plans.targets(strategy, candles.frame, s.symbols)
+    except RunError:
+        if candles.error:
+            raise candles.error from None  # the data are wrong, not the strategy
+        raise
     kind = frame.columns[2]
     table = np.empty((frame.height, 3))
     # decided at the close of the candle that opens at ts, which is the close of this row
@@ -140,15 +147,20 @@ def _targets(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
     elif kind == "notional":
         amount = np.rint(amount * MICRO)
     table[:, at.AMOUNT] = amount
-    # the last candle may be cut short by the end of the run: it never closes
-    table = table[table[:, at.TARGET_ROW] < s.rows]
     return Decisions(s, every_ms, targets=table, target_kind=KINDS[kind])
 
 
 def _candles(s: Selection, every_ms: int) -> dict[str, pl.DataFrame]:
-    """Every symbol's candles. They are read side by side, since DuckDB decodes one symbol's file on one thread."""
+    """Every symbol's candles that closed. They are read side by side, since DuckDB decodes a file on one thread."""
+    ends = s.start_ms + (s.last_row + 1) * s.interval_ms
+
+    def closed(symbol: str, end_ms: int) -> pl.DataFrame:
+        frame = s.candles(symbol, every_ms)
+        # A longer candle that the symbol's last one cuts short never closes: by its end there is no market any more.
+        return frame.head(-1) if frame["ts"].to_physical()[-1] + every_ms > end_ms else frame
+
     with ThreadPoolExecutor(_THREADS, "candles") as pool:
-        return dict(zip(s.symbols, pool.map(lambda symbol: s.candles(symbol, every_ms), s.symbols), strict=True))
+        return dict(zip(s.symbols, pool.map(closed, s.symbols, ends.tolist()), strict=True))
 
 
 def _stamps(frame: pl.DataFrame) -> NDArray[np.int64]:

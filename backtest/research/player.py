@@ -15,8 +15,10 @@ from backtest.strategy.account import Account
 from backtest.strategy.events import HOOKS, since
 from backtest.strategy.market import EPOCH, Market
 
-BEYOND = "an amount of money is beyond"
-"""How the kernels' assertion about the size of an amount begins (`engine.money`)."""
+NEAREST, FARTHEST = 1 << 4, 1 << 12
+"""Rows that are played ahead of a strategy that has just acted, and at most."""
+BEYOND = " is beyond "
+"""What the kernels' assertions about the size of an amount or a quantity say (`engine.money`)."""
 
 
 def hook_bits(strategy: base.Strategy) -> int:
@@ -79,12 +81,19 @@ class Player:
         interval = replay.setup.interval_ms
         market.clock(replay.setup.start_ms + (first + 1) * interval, interval)
         cell, some = market.cell, market.some
+        quiet, reach = 0, NEAREST
         # One turn per candle: every call and every look-up here is paid as often as there are candles.
         for row in range(chunk.row0 - first, end - first):
-            advance()
             cell[0] = row
-            if bits:
-                self._hear()
+            if row < quiet and not replay.touched:
+                replay.row += 1
+            else:
+                # How far it pays to play ahead depends on how often the strategy acts.
+                reach = NEAREST if replay.touched else min(2 * reach, FARTHEST)
+                advance()
+                quiet = replay.ahead(min(replay.row + reach, end)) - first
+                if bits:
+                    self._hear()
             if some[row]:
                 try:
                     on_candle(market, account)

@@ -87,7 +87,11 @@ def _most(values: Floats) -> float | None:
 
 def _over_equity(amount: Floats, equity: Floats) -> Floats:
     """`amount / equity` at the closes where that means something: 0 where there is no amount."""
-    idle, known = amount == 0, equity > 0
+    known = equity > 0
+    if known.all():
+        plain: Floats = amount / equity
+        return plain
+    idle = amount == 0
     kept = idle | known
     ratio: Floats = np.where(idle, 0.0, amount)[kept] / np.where(known, equity, 1.0)[kept]
     return ratio

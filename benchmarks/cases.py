@@ -1,0 +1,84 @@
+"""The comparisons. Each checks that both sides did the same work, then times them in alternation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from backtest.engine import layout as at
+from benchmarks import market, ours, peers, signals
+from benchmarks.timing import Measure, alternate, faster
+
+QTY = 100
+"""Base units of the one-symbol cases, around a tenth of the account."""
+SYMBOLS = 20
+OFTEN = {"every 4 h": 240, "every hour": 60}
+
+Case = Callable[[Path, int], list[Measure]]
+"""Takes the folder for datasets and the number of rounds."""
+
+
+def targets_one(_folder: Path, rounds: int) -> list[Measure]:
+    """One symbol for a year of minutes, an average cross, beside vectorbt and raptorbt."""
+    case = "targets, 1 symbol"
+    made = market.market()
+    side = signals.cross(made.column(3))
+    rows = signals.turns(side)
+    mine, vectorbt = ours.flips(made, rows, side, QTY), peers.from_signals(made, rows, side, QTY)
+    fills = _same(len(mine().fills), len(vectorbt().order_records))
+    taken = alternate({"ours": mine, "peer": vectorbt}, rounds)
+    size = f"{made.rows:,} candles, {fills:,} fills"
+    measures = [faster(case, "long and short", taken["ours"], "vectorbt from_signals", taken["peer"], 2.0, size)]
+    try:
+        peers.imported("raptorbt")
+    except ImportError:
+        return measures
+    # Its run of one symbol has one direction: the same cross, long or flat.
+    flat = side.clip(min=0)
+    rows = signals.turns(flat)
+    mine, raptor = ours.flips(made, rows, flat, QTY), peers.raptor(made, rows, flat)
+    fills = len(mine().fills)
+    _same((fills + 1) // 2, len(raptor().trades()))
+    taken = alternate({"ours": mine, "peer": raptor}, rounds)
+    size = f"{made.rows:,} candles, {fills:,} fills"
+    return [*measures, faster(case, "long or flat", taken["ours"], "raptorbt", taken["peer"], None, size)]
+
+
+def targets_many(_folder: Path, rounds: int) -> list[Measure]:
+    """Twenty symbols in one cross account for a year of minutes, beside vectorbt with shared cash."""
+    made = market.market(count=SYMBOLS)
+    measures = []
+    for often, every in OFTEN.items():
+        targets = signals.staggered(made.rows, SYMBOLS, every)
+        mine = ours.replay(made, targets, at.WEIGHT)
+        peer = peers.from_orders(made, signals.dense(targets, made.rows, SYMBOLS))
+        fills = _same(len(mine().fills), len(peer().order_records))
+        taken = alternate({"ours": mine, "peer": peer}, rounds)
+        size = f"{made.rows * SYMBOLS:,} rows, {fills:,} fills"
+        target = 6.0 if every == 240 else None
+        what = f"each {often}"
+        measures.append(
+            faster("targets, 20 symbols", what, taken["ours"], "vectorbt from_orders", taken["peer"], target, size)
+        )
+    return measures
+
+
+def on_candle(folder: Path, rounds: int) -> list[Measure]:
+    """One symbol, an average cross called at each candle; ours is the whole `backtest.run` but the report's files."""
+    made = market.market()
+    mine = ours.called(market.dataset(folder, market.YEAR, 1))
+    peer = peers.backtesting(made, QTY)
+    fills = mine().tables["fills"].height
+    # A turn is one fill here and there the end of one trade and the start of the next; the last turn stays open.
+    _same(fills, len(peer()["_trades"]) + 1)
+    taken = alternate({"ours": mine, "peer": peer}, rounds)
+    size = f"{made.rows:,} candles, {fills:,} fills"
+    return [
+        faster("on_candle, 1 symbol", "Parquet to metrics", taken["ours"], "backtesting.py", taken["peer"], 6, size)
+    ]
+
+
+def _same(mine: int, theirs: int) -> int:
+    """Both sides must have traded alike: a lot, or the last turn, may be all the difference."""
+    assert abs(mine - theirs) <= 2 + mine // 500, f"not the same work: {mine} and {theirs}"
+    return mine
