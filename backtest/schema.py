@@ -46,8 +46,6 @@ class Reason(IntEnum):
     STRATEGY = 6
     """Cancelled by the strategy."""
     END_OF_RUN = 7
-    DEAD = 8
-    """A cancel whose order had already ended, or never was."""
 
 
 class Cause(IntEnum):
@@ -160,7 +158,8 @@ class Record:
     ambiguous: NDArray[np.void]
     margin_calls: NDArray[np.void]
     positions: NDArray[np.void]
-    """Samples: every hour's close (every candle when candles are an hour or longer), and every candle with a fill."""
+    """Samples: every position at each sampling instant (1 h, 4 h, 8 h or 1 d apart, at most 3,000 of them) and at the
+    end; and what was traded, at the close of each candle with a fill."""
     pools: NDArray[np.void]
     """Samples at the same times, of every pool that holds something."""
     final_wallet: int

@@ -125,6 +125,14 @@ DATA: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
         swap(lambda f: f.cast({"ts": pl.String})),
         (f"market/{PART}: column 'ts' is text, not a timestamp",),
     ),
+    "ts is in seconds": (
+        swap(lambda f: f.with_columns(pl.col("ts").dt.epoch("s"))),
+        (f"market/{PART}: ts goes from 1709251200 to 1709420400, which are no milliseconds", "convert seconds"),
+    ),
+    "ts is in microseconds": (
+        swap(lambda f: f.with_columns(pl.col("ts").dt.epoch("us"))),
+        (f"market/{PART}: ts goes from 1709251200000000 to 17094", "convert seconds, microseconds"),
+    ),
     "ts is a date": (
         swap(lambda f: f.cast({"ts": pl.Date})),
         (f"market/{PART}: column 'ts' is date32[day], not a timestamp",),

@@ -240,6 +240,14 @@ def test_verify_says_what_has_changed(place: Path, command: Callable[..., Ended]
     assert command("verify", "report").err.endswith("; changed since: strategy\n")
 
 
+def test_verify_that_fails_without_a_change_says_where_to_look(place: Path, command: Callable[..., Ended]) -> None:
+    (place / "odd.py").write_text(hook("on_candle", "account.target('BTC-USD', qty=__import__('random').random())"))
+    assert command("run", "odd.py", "--data", "market", "--out", "report").code == 0
+    done = command("verify", "report")
+    assert done.code == 1
+    assert "data, strategy and versions are the same: look for chance that is not self.rng's" in done.err
+
+
 def test_verify_names_versions_but_does_not_mind_them(place: Path, command: Callable[..., Ended]) -> None:
     assert command(*HOLD, "report").code == 0
     summary = json.loads((place / "report" / "summary.json").read_text())

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from backtest import Strategy
 from backtest.errors import UserError
@@ -153,13 +154,13 @@ def expect_equal(market: Play, expected: Outcome, record: Record) -> None:
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(plays())
-def test_engine_equals_the_reference(market: Play) -> None:
+@given(plays(), st.sampled_from((None, 1, 3, 7)))
+def test_engine_equals_the_reference(market: Play, chunk_rows: int | None) -> None:
     expected = reference(market)
     with tempfile.TemporaryDirectory() as folder:
         if expected.error:
             symbol, ts = expected.error
             with pytest.raises(UserError, match=f"settlement of {symbol} at {np.datetime64(ts, 'ms')}"):
-                engine(market, Path(folder))
+                engine(market, Path(folder), chunk_rows)
             return
-        expect_equal(market, expected, engine(market, Path(folder)))
+        expect_equal(market, expected, engine(market, Path(folder), chunk_rows))

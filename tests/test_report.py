@@ -115,7 +115,7 @@ def test_verdict_isolated_loses_a_leg_and_cross_keeps_both(isolated: Result, cro
     )
     assert words[1] == "Cross ended 1,234.00 higher: 11,234.00 against 10,000.00."
     assert words[2] == "In isolated, 12.50 of the loss was more than the pool held: others bore it."
-    assert words[3] == "In cross, 2 candles are ambiguous: the order of prices inside decides whether a pool survives."
+    assert words[3] == "In cross, 2 candles are ambiguous: the path of prices inside decides whether a pool survives."
     assert held(cross, START_MS) == []
 
 
@@ -124,6 +124,13 @@ def test_verdict_cross_loses_all_and_isolated_one() -> None:
     words = _words(Life(margin="cross", lost=both), Life(margin="isolated", lost=("ETH-USD",)))
     assert words.startswith("Cross lost BTC-USD and ETH-USD at 04:00 on 20 February 2020; isolated lost ETH-USD at")
     assert "kept" not in words
+
+
+def test_verdict_on_one_account() -> None:
+    result = _ended(account(Life(margin="cross")), 10_500.0)
+    words = comparison_words([result], [outcome(result)])
+    assert words[0] == "Cross was never liquidated."
+    assert words[1].startswith("Cross ended with 10,500.00")
 
 
 def test_verdict_without_liquidation() -> None:

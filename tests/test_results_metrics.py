@@ -90,7 +90,16 @@ def test_liquidated_pools() -> None:
     assert (got["liquidations"], got["pool_liquidations"]) == (2, 2)
     assert (got["penalties"], got["bad_debt"], got["hit_rate"]) == (320, 1025, 0.0)
     assert got["profit_factor"] == 0
-    # The nearer pool counts, not the account: (1,985 − 930) / 31,000 against (3,975 − 1,470) / 49,000.
+    # At the closes the nearer pool has (1,985 − 930) / 31,000 left; but the other was liquidated at a jump, with
+    # −1,025 of equity, 1,320 to maintain and 44,000 held: (−1,025 − 1,320) / 44,000.
+    assert got["min_distance_to_liquidation"] == pytest.approx(-2345 / 44_000)
+
+
+def test_the_nearer_pool_counts() -> None:
+    # Nobody is liquidated: the pools at the closes, not the account: (1,985 − 930) / 31,000 against 2,505 / 49,000.
+    record = isolated()
+    alive = replace(record, liquidations=record.liquidations[:0])
+    got = metrics(alive, balance(record), round_trips(record))
     assert got["min_distance_to_liquidation"] == pytest.approx(1055 / 31_000)
 
 

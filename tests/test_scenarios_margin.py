@@ -17,7 +17,9 @@ from tests.scenario import MINUTE, Market, both, buy, column, play, play_both, r
 ROW_2 = 2 * MINUTE
 
 
-def refusal(have: str, need: str) -> str:
+def refusal(have: str, need: str, margin: str = "cross") -> str:
+    if margin == "isolated":
+        return f"margin: {have} available, {need} needed"
     return f"margin: equity {have} would not cover initial {need}"
 
 
@@ -122,7 +124,7 @@ def test_B2_leverage_decides_what_may_be_opened(tmp_path: Path) -> None:
     for margin in ("cross", "isolated"):
         result = play(tmp_path / margin, [Market("BTC", [1e4] * 3)], steps, margin=margin)
         assert column(result, "orders", "status") == ["rejected", "filled"]
-        assert column(result, "orders", "reason")[0] == refusal("100,000.00", "120,000.00")
+        assert column(result, "orders", "reason")[0] == refusal("100,000.00", "120,000.00", margin)
 
 
 @pytest.mark.parametrize("margin", ["cross", "isolated"])
@@ -130,7 +132,7 @@ def test_B2_the_tier_is_the_floor_of_what_an_order_needs(tmp_path: Path, margin:
     # At leverage 40 the tier's 5 % still holds: 200.001 BTC need 100,000.50, and 200 need all there is.
     steps = {0: both(buy("BTC", 200.001), buy("BTC", 200))}
     result = play(tmp_path, [Market("BTC", [1e4] * 3)], steps, margin=margin, leverage=40)
-    assert column(result, "orders", "reason") == [refusal("100,000.00", "100,000.50"), None]
+    assert column(result, "orders", "reason") == [refusal("100,000.00", "100,000.50", margin), None]
 
 
 # ---- B4
@@ -263,7 +265,7 @@ def test_B5_in_isolated_margin_the_wallet_decides(tmp_path: Path, first, second,
     more = buy("BTC", second) if second > 0 else sell("BTC", -second)
     steps = {0: buy("BTC", first), 1: both(more, sell("BTC", 10))}
     result = play(tmp_path, [Market("BTC", [1e4] * 3)], steps, margin="isolated", leverage=10)
-    assert column(result, "orders", "reason") == [None, refusal(have, need), None]
+    assert column(result, "orders", "reason") == [None, refusal(have, need, "isolated"), None]
 
 
 # ---- B6
@@ -298,7 +300,7 @@ def test_B6_a_waiting_order_reserves_margin_until_it_is_cancelled(tmp_path: Path
     assert seen == [[(0, True), (1, False)]]
     assert rows(result, "orders", "ts_done", "symbol", "status", "reason") == [
         (3 * MINUTE, "BTC", "cancelled", "strategy"),
-        (2 * MINUTE, "ETH", "rejected", refusal("100,000.00", need)),
+        (2 * MINUTE, "ETH", "rejected", refusal("100,000.00", need, margin)),
         (3 * MINUTE, "ETH", "filled", None),
     ]
     assert rows(result, "fills", "symbol", "qty") == [("ETH", eth)]
@@ -311,9 +313,9 @@ def test_B6_orders_that_wait_are_themselves_refused_beyond_the_margin(tmp_path: 
     steps = {0: both(buy("BTC", 201), buy("BTC", 120), buy("BTC", 81), buy("BTC", 80), sell("BTC", 150))}
     result = play(tmp_path, [Market("BTC", [1e4, None, 1e4])], steps, margin=margin)
     assert rows(result, "orders", "ts_done", "reason") == [
-        (MINUTE, refusal("100,000.00", "100,500.00")),
+        (MINUTE, refusal("100,000.00", "100,500.00", margin)),
         (ROW_2, None),
-        (MINUTE, refusal("100,000.00", "100,500.00")),
+        (MINUTE, refusal("100,000.00", "100,500.00", margin)),
         (ROW_2, None),
         (ROW_2, None),
     ]
@@ -338,6 +340,6 @@ def test_B7_unrealised_profit_carries_another_leg_in_cross_only(tmp_path: Path, 
     compared = play_both(tmp_path, markets, {0: buy("BTC", btc), 1: buy("ETH", eth)})
     assert column(compared["cross"], "orders", "status") == ["filled", "filled"]
     wallet = f"{100_000 - btc * 500:,.2f}"
-    assert column(compared["isolated"], "orders", "reason") == [None, refusal(wallet, need)]
+    assert column(compared["isolated"], "orders", "reason") == [None, refusal(wallet, need, "isolated")]
     both_hold = [r.metrics["final_equity"] for r in compared.results]
     assert both_hold == [100_000 + btc * (risen - 1e4)] * 2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenario import MINUTE, Market, balances, buy, column, play, rows, sell
+from tests.scenario import MINUTE, Market, balances, buy, column, play, rows, sell, venue
 
 
 @pytest.mark.parametrize(
@@ -133,3 +133,30 @@ def test_E6_by_weight(tmp_path: Path, weight, sold, left) -> None:
     result = play(tmp_path, [market], steps)
     assert rows(result, "fills", "qty", "realized_pnl") == [(500.0, 0.0), (-sold, 5_000.0)]
     assert rows(result, "positions", "qty")[-1] == (left,)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "unsaid"),
+    [
+        (
+            {"leverage": 100},
+            "A leverage of 100 changes nothing: the initial margin of venue generic allows 20 at most.",
+            "",
+        ),
+        ({"leverage": 20}, "No fees were charged: venue generic has none; --fee-bps sets them.", "leverage"),
+        ({"fee_bps": 5}, "No slippage", "No fees"),
+    ],
+)
+def test_what_was_asked_and_what_a_reader_must_know_of_it(
+    tmp_path: Path, asked: dict[str, float], said: str, unsaid: str
+) -> None:
+    notes = play(tmp_path, [Market("BTC", [1e4] * 3)], {0: buy("BTC", 1)}, **asked).summary["notes"]
+    assert any(note.startswith(said) for note in notes)
+    assert not unsaid or not any(unsaid in note for note in notes)
+
+
+def test_a_fee_of_zero_that_was_asked_for_is_not_blamed_on_the_venue(tmp_path: Path) -> None:
+    file = Path(venue(tmp_path, (None, 0.05, 0.03)))
+    file.write_text(file.read_text().replace("[defaults]", "[defaults]\ntaker_fee_bps = 4.5"))
+    result = play(tmp_path / "m", [Market("BTC", [1e4] * 3)], {0: buy("BTC", 1)}, venue=str(file), fee_bps=0)
+    assert "No fees were charged: --fee-bps is 0." in result.summary["notes"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import backtest
@@ -270,10 +271,12 @@ def test_cancel_acts_on_what_waits_when_it_arrives(tmp_path: Path) -> None:
         (0, MINUTE, 2 * MINUTE, "cancelled", "strategy"),
         (2, 2 * MINUTE, 4 * MINUTE, "filled", None),
     ]
+    assert result.summary["counts"]["cancels that did nothing"] == 3
     # One that is still on its way cannot be cancelled: both travel a minute, and the order is there first.
     steps = {0: both(buy("BTC", 1), lambda _, account: account.cancel(0))}
     result = play(tmp_path / "late", [Market("BTC", FLAT)], steps, latency_ms=MINUTE)
     assert rows(result, "orders", "ts_done", "status") == [(2 * MINUTE, "filled")]
+    assert result.summary["counts"]["cancels that did nothing"] == 1
 
 
 def test_add_margin_moves_money_into_an_isolated_pool(tmp_path: Path) -> None:
@@ -346,3 +349,35 @@ def test_a_market_that_has_ended_takes_no_orders(tmp_path: Path) -> None:
     assert rows(result, "orders", "status", "reason") == [("rejected", "delisted")]
     with pytest.raises(RunError, match="OLD does not trade now"):
         play(tmp_path / "later", markets, {2: buy("OLD", 1)})
+
+
+def test_a_longer_candle_that_a_symbol_s_end_cuts_short_never_closes(tmp_path: Path) -> None:
+    """OLD ends after 7 of its minutes: its first five-minute candle closes, its second does not; YOUNG's one never."""
+    seen: list[tuple[str, ...]] = []
+
+    class Every(Strategy):
+        """A tenth of equity in whatever trades."""
+
+        every = "5m"
+
+        def on_candle(self, market: Any, account: Any) -> None:
+            seen.append(market.symbols)
+            for symbol in market.symbols:
+                account.target(symbol, weight=0.1)
+
+    class Ahead(Strategy):
+        """The same, decided before the replay."""
+
+        every = "5m"
+
+        def targets(self, candles: pl.LazyFrame) -> pl.LazyFrame:
+            return candles.select("ts", "symbol", target=pl.lit(0.1))
+
+    lives = {"BTC": 20, "OLD": 7, "YOUNG": 3}
+    data = write(tmp_path / "data", *(Market(name, [1.0] * rows, funding={0: 0.0}) for name, rows in lives.items()))
+    played = [backtest.run(strategy, data, allow=("missing-funding",)) for strategy in (Every, Ahead)]
+    assert seen == [("BTC", "OLD"), ("BTC",), ("BTC",), ("BTC",)]
+    # A tenth of 100,000 at a price of 1, once for each; OLD is settled at the price that it cost.
+    for result in played:
+        bought = rows(result, "orders", "symbol", "qty", "status")
+        assert bought == [("BTC", 10_000.0, "filled"), ("OLD", 10_000.0, "filled")]

@@ -16,6 +16,11 @@ import click
 from backtest.cli import flags
 
 ABOUT = """STRATEGY is a file (my.py, my.py:Class), package.module:Class, or a name of `backtest strategies list`."""
+UNEXPLAINED = (
+    "; data, strategy and versions are the same: look for chance that is not self.rng's, a changed venue file, "
+    "or a changed module that the strategy imports"
+)
+"""What a verification says that fails although nothing that it compares has changed."""
 
 
 @click.command(epilog=ABOUT)
@@ -84,7 +89,7 @@ def verify(folder: Path, data: Path | None, as_json: bool) -> None:
     if not verification.ok:
         raise click.ClickException(
             f"{folder}: not the same; expected {verification.expected}, found {verification.found}"
-            f"{show.changed(verification) or '; nothing that it depends on has changed: please report it'}"
+            f"{show.changed(verification) or UNEXPLAINED}"
         )
 
 

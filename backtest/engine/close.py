@@ -17,6 +17,7 @@ from backtest.engine.layout import (
     ID,
     INITIAL,
     INITIAL_LESS,
+    INTERVAL,
     INV_LEVERAGE,
     ISOLATED,
     KIND,
@@ -53,7 +54,7 @@ from backtest.engine.layout import (
     World,
 )
 from backtest.engine.margin import cash_of, holds, pool_count, pool_span, tier_need, units
-from backtest.engine.money import lots_for, money, share
+from backtest.engine.money import lots_for, money, round_sum, share, whole_lots
 from backtest.engine.settle import empty_pool, trade
 
 MICRO = 1e6
@@ -65,7 +66,8 @@ def close_row(w: World, curve: Floats, targets: Floats, k: int, j: int, t_end: i
     if k + 1 < int(w.run[ROWS]):
         settle_ended(w, k, j, t_end)
     draw_curve(w, curve[k], j, int(w.run[MARK]) + 3)
-    everything = t_end % int(w.run[SAMPLE]) == 0 or k + 1 == int(w.run[ROWS])
+    # at a sampling instant, or the first close after it where candles do not close on the clock
+    everything = t_end % int(w.run[SAMPLE]) < int(w.run[INTERVAL]) or k + 1 == int(w.run[ROWS])
     if everything or w.acct[EVENTS] != 0:
         sample(w, k, j, t_end, everything)
     call_margin(w, curve, k, j, t_end)
@@ -189,11 +191,13 @@ def call_margin(w: World, curve: Floats, k: int, j: int, t_end: int) -> None:
         if not holds(w, p):
             w.book[p, CALLED] = 0
             continue
+        # The same doubles as in `glide`, which must see a call coming.
         if w.run[ISOLATED] != 0.0:
             equity, initial, _ = pool_margin(w, p, j, int(w.run[MARK]) + 3)
+            below = equity < initial
         else:
+            below = curve[k, 0] < curve[k, 3]
             equity, initial = curve[k, 0] * MICRO, curve[k, 3] * MICRO
-        below = equity < initial
         if below and w.book[p, CALLED] == 0:
             put_call(w, t_end, p, int(np.rint(equity)), int(np.rint(initial)))
         w.book[p, CALLED] = 1 if below else 0
@@ -235,8 +239,8 @@ def decision_price(w: World, j: int, i: int) -> float:
 def target_lots(w: World, j: int, i: int, kind: int, amount: float, equity: int) -> int:
     """Signed lots of a target: a weight of `equity`, a number of lots, or a notional in micro; rounded to zero."""
     if kind == TARGET_LOTS:
-        return int(amount)
-    value = share(equity, amount) if kind == WEIGHT else int(np.rint(amount))
+        return whole_lots(amount, int(w.spec[i, STEP]))
+    value = share(equity, amount) if kind == WEIGHT else round_sum(amount, 0.0)
     lots = lots_for(abs(value), decision_price(w, j, i), int(w.spec[i, STEP]))
     return lots if value > 0 else -lots
 

@@ -71,8 +71,8 @@ def quiet_until(
     if at < funding.shape[0]:
         end = min(end, (int(funding[at, STAMP]) - start) // d)
     if held:
-        # the row that closes on the next sampling instant
-        next_sample = ((start + (first + 1) * d + every - 1) // every) * every
+        # the row that closes on the next sampling instant, or first after it
+        next_sample = ((start + first * d) // every + 1) * every
         end = min(end, (next_sample - start + d - 1) // d - 1)
     return max(first, end)
 

@@ -22,12 +22,28 @@ LOTS, COST, CASH, CALLED, FLAGGED, CROSSED, VALUE_A, VALUE_B, VALUE_X, TRADED, H
 # rows. Pool-wide marks of a cross pool sit in row 0.
 
 # acct: int64[ACCT_WIDTH]
-WALLET, FUNDING_AT, QUEUED, WAITING, NEXT_ID, LOGGED, EVENTS, STATUS, WHERE, WHEN, BASE, MISSING, TARGET_AT = range(13)
-ACCT_WIDTH = 13
+(
+    WALLET,
+    FUNDING_AT,
+    QUEUED,
+    WAITING,
+    NEXT_ID,
+    LOGGED,
+    EVENTS,
+    STATUS,
+    WHERE,
+    WHEN,
+    BASE,
+    MISSING,
+    TARGET_AT,
+    IDLE_CANCELS,
+) = range(14)
+ACCT_WIDTH = 14
 # FUNDING_AT next settlement; QUEUED messages on their way or waiting; WAITING at least the number of orders that
 # wait at the venue, exactly it between instants; LOGGED journal rows; EVENTS bits of Event
 # in the current row; STATUS of Stop, with WHERE (symbol) and WHEN (ms); BASE global number of the panel's first row;
-# MISSING settlements that were allowed to be missing; TARGET_AT next of the compiled strategy's targets
+# MISSING settlements that were allowed to be missing; TARGET_AT next of the compiled strategy's targets;
+# IDLE_CANCELS cancels that found nothing to cancel
 
 # spec: float64[symbols, SPEC_TIERS + TIER_WIDTH × tiers]; whole numbers are exact in doubles below 2^53
 STEP, INV_LEVERAGE, FIRST_ROW, LAST_ROW, UNITS, SPEC_TIERS = range(6)

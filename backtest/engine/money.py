@@ -13,6 +13,10 @@ from backtest.engine.compile import kernel
 
 LIMIT = 4503599627370496.0
 """2^52 micro, 4.5 billion quote units: below it the rounding here is exact. More in one amount is refused."""
+MOST_LOTS = 9007199254740992.0
+"""2^53: fewer lots than this are whole numbers as doubles, which queue and journal are made of."""
+MOST_UNITS = 1152921504606846976.0
+"""2^60 micro-units of base: an order and a position below it cannot overflow 64 bits together."""
 SPLITTER = 134217729.0  # 2^27 + 1, halves a double's 53 bits
 
 
@@ -48,7 +52,7 @@ def round_sum(high: float, low: float) -> int:
 def money(price: float, u: int) -> int:
     """Value in micro of `u` micro-units of base at `price`: `round(price × u)`."""
     base = float(u)
-    assert int(base) == u, "a quantity is too large to be exact"
+    assert int(base) == u, "a quantity is beyond what can be counted exactly"
     high, low = two_product(price, base)
     return round_sum(high, low)
 
@@ -95,9 +99,17 @@ def between(a: int, b: int, num: int, den: int) -> int:
 
 
 @kernel
+def whole_lots(lots: float, step: int) -> int:
+    """`lots` cut to a whole number, towards zero."""
+    fits = abs(lots) < MOST_LOTS and abs(lots) * float(step) < MOST_UNITS
+    assert fits, "a quantity is beyond what can be counted exactly"
+    return int(lots)
+
+
+@kernel
 def lots_for(value: int, price: float, step: int) -> int:
     """Largest number of lots, ≥ 0, whose value `price × lots × step` does not exceed `value` ≥ 0 (micro)."""
-    lots = int(float(value) / (price * float(step)))
+    lots = whole_lots(float(value) / (price * float(step)), step)
     while lots > 0 and not _fits(value, price, lots * step):
         lots -= 1
     while _fits(value, price, (lots + 1) * step):

@@ -13,6 +13,7 @@ from backtest.engine.layout import (
     DONE,
     FEE,
     ID,
+    IDLE_CANCELS,
     INITIAL,
     INITIAL_LESS,
     INTERVAL,
@@ -103,11 +104,14 @@ def compact(w: World) -> None:
 
 @kernel
 def cancel(w: World, order: int, now: int) -> None:
-    """Cancel order number `order` if it waits at the venue; one that has ended, or is on its way, is left alone."""
+    """Cancel order number `order` if it waits at the venue; one that has ended, or is on its way, is left alone,
+    and the cancel is counted."""
     for at in range(w.acct[QUEUED]):
         m = w.queue[at]
         if m[KIND] == ORDER and m[WAITS] != 0.0 and int(m[ID]) == order:
             finish(w, at, now, CANCELLED, BY_STRATEGY, 0, 0, 0)
+            return
+    w.acct[IDLE_CANCELS] += 1
 
 
 @kernel

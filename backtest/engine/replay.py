@@ -157,7 +157,8 @@ class Replay:
         self.curve = np.zeros((self.setup.rows, len(CURVE)))
         self.panel = np.empty((8, 0, count))
         self._logs: list[NDArray[np.float64]] = []
-        self._seen, self._seen_at = np.zeros(len(CURVE)), 0
+        self._seen, self._seen_at = np.zeros(len(CURVE)), -1
+        self._asked_at = -1
         self.flushed = 0
         """Journal rows put aside; the journal's row n in memory has the number flushed + n."""
 
@@ -175,6 +176,8 @@ class Replay:
             self.queue, self.log, self.curve, self.targets,
         )  # fmt: skip
         self._step = partial(entry(advance, *arrays, 0, 0), *arrays)
+        orders = (self.panel, self.book, self.acct, self.spec, self.run, self.queue)
+        self._target = partial(entry(send_target, *orders, 0, 0, 0.0, False, 0, 0), *orders)
         still = (
             self.panel, self.book, self.acct, self.spec, self.run, self.funding, self.curve, self.targets,
         )  # fmt: skip
@@ -276,10 +279,7 @@ class Replay:
         self.touched = True
         if self.acct[at.QUEUED] + 1 >= len(self.queue):
             self._make_room(at.QUEUE_FULL)
-        number = send_target(
-            self.panel, self.book, self.acct, self.spec, self.run, self.queue,
-            i, kind, float(amount), reduce_only, self.now_ms, self.j,
-        )  # fmt: skip
+        number: int = self._target(i, kind, float(amount), reduce_only, self.now_ms, self.j)
         return number if number >= 0 else None
 
     def cancel(self, order: int) -> None:
@@ -297,6 +297,7 @@ class Replay:
         """Change the initial margin asked of symbol `i` from now on; what an isolated pool holds stays."""
         self.touched = True
         self.spec[i, at.INV_LEVERAGE] = 1.0 / leverage
+        self._asked_at, self._seen_at = self.row, -1
 
     def add_margin(self, i: int, amount: int) -> bool:
         """Move `amount` micro from the wallet to the isolated pool of `i`; False if it cannot be."""
@@ -317,12 +318,12 @@ class Replay:
 
     def state(self) -> NDArray[np.float64]:
         """Columns of `schema.CURVE` at the last close as far as it is known: the curve's own row, unless a mark of it
-        is derived from marks that lie ahead."""
+        is derived from marks that lie ahead, or leverage has been set since."""
         if self.row == 0:
             now = np.zeros(len(CURVE))
             now[:2] = self.setup.cash / MICRO
             return now
-        if self.setup.known_field == self.setup.mark_offset + 3:
+        if self.setup.known_field == self.setup.mark_offset + 3 and self._asked_at != self.row:
             row: NDArray[np.float64] = self.curve[self.row - 1]
             return row
         if self._seen_at != self.row:
@@ -342,7 +343,8 @@ class Replay:
         log = np.concatenate(self._logs)
         orders = np.concatenate([records(at.L_ORDER, log), self._expired(len(log))])
         final = self.panel[self.setup.mark_offset + 3, self.j].copy()
-        found = {"missing settlements met": int(self.acct[at.MISSING])} if self.acct[at.MISSING] else {}
+        idle = int(self.acct[at.IDLE_CANCELS]) + int((self.pending()[:, at.KIND] == at.CANCEL).sum())
+        found = {"missing settlements met": int(self.acct[at.MISSING]), "cancels that did nothing": idle}
         return Record(
             symbols=self.setup.symbols,
             step_micro=np.asarray(self.setup.step_micro, np.int64),

@@ -26,6 +26,7 @@ from backtest.engine.layout import (
     RATE,
     STAMP,
     STATUS,
+    STEP,
     TRADED,
     WALLET,
     WHEN,
@@ -34,7 +35,7 @@ from backtest.engine.layout import (
     World,
 )
 from backtest.engine.margin import cash_of, holds, units
-from backtest.engine.money import money_share, proportion, share
+from backtest.engine.money import money_share, proportion, share, whole_lots
 from backtest.engine.path import price_at, value_at
 
 
@@ -76,7 +77,7 @@ def trade(
     else:
         cost -= quote
     w.book[i, COST] = cost
-    w.book[i, LOTS] = held + lots
+    w.book[i, LOTS] = whole_lots(float(held) + float(lots), int(w.spec[i, STEP]))
     w.book[i, TRADED] = k
     add_cash(w, i, quote - fee)
     put_fill(w, ts, i, order, lots, quote, fee, slip, realized, cause, price, decision, arrival)

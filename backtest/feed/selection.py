@@ -89,7 +89,8 @@ class Selection:
     ) -> pl.DataFrame:
         """Candles of ``symbol`` over the period: ts (Datetime ms UTC) and ``columns``; only those are read.
 
-        Joined into candles of ``every_ms`` that open at whole multiples of it; a multiple of the interval.
+        Joined into candles of ``every_ms`` that open at whole multiples of it; a multiple of the interval. One that
+        the symbol's last candle cuts short never closes, and is left out: by its end there is no market any more.
         """
         if every_ms % self.interval_ms:
             thing = f"{interval_name(every_ms)} is no multiple of {interval_name(self.interval_ms)} candles"
@@ -106,7 +107,8 @@ class Selection:
             t = bucket[first] * every_ms
             values = [_joined(name, column, first) for name, column in zip(columns, values, strict=True)]
         frame = pl.DataFrame({"ts": t, **dict(zip(columns, values, strict=True))})
-        return frame.with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
+        closed = len(t) - int(t[-1] + every_ms > span[1])
+        return frame.head(closed).with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
 
     def fingerprint(self) -> str:
         """SHA-256 of what is read: size and footer of each file, period, steps. It does not know the path."""

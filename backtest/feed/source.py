@@ -21,6 +21,8 @@ COLUMNS = {"candles": CANDLE_COLUMNS, "mark": CANDLE_COLUMNS, "funding": ("rate"
 """What a file of each kind must have beside `ts`. Volume is asked for only where it is used."""
 KINDS = ("candles", "mark", "funding")
 
+SECONDS_END, MILLISECONDS_END = 10**11, 10**14
+"""Stamps below the first would be before March 1973 as milliseconds, and are seconds; the others are finer."""
 _NOT_PARQUET = "write the file anew, or take it out of the folder"
 
 
@@ -151,6 +153,7 @@ def describe(con: duckdb.DuckDBPyConnection, kind: str, symbol: str, files: list
     held.sort(key=lambda pair: (pair[0], pair[1].path.name))
     rows = sum(f.rows for _, f in held)
     first, last = min(span[0] for span, _ in held), max(span[1] for span, _ in held)
+    _plausible(held[0][1], first, last)
     return Source(kind, symbol, tuple(f for _, f in held), False, rows, first, last)
 
 
@@ -165,6 +168,8 @@ def describe_plain(con: duckdb.DuckDBPyConnection, kind: str, files: list[File])
     for symbol, _, first, _ in found:
         if symbol is None or first is None:
             raise UserError(f"{kind} without a symbol or a time", str(ordered[0].path), "fill them in")
+    if found:
+        _plausible(ordered[0], min(row[2] for row in found), max(row[3] for row in found))
     return {s: Source(kind, s, ordered, True, rows, first, last) for s, rows, first, last in found}
 
 
@@ -174,6 +179,13 @@ def same_time(files: list[File]) -> None:
         if file.types["ts"] != files[0].types["ts"]:
             thing = f"ts is {file.types['ts']}, but {files[0].types['ts']} in {files[0].path.name}"
             raise UserError(thing, str(file.path), "write both in one type")
+
+
+def _plausible(file: File, first: int, last: int) -> None:
+    """UserError when an integer `ts` cannot be milliseconds: the years 1973 to 5138 are what is taken for such."""
+    if pa.types.is_integer(file.types["ts"]) and (first < SECONDS_END or last >= MILLISECONDS_END):
+        thing = f"ts goes from {first} to {last}, which are no milliseconds since 1970"
+        raise UserError(thing, str(file.path), "convert seconds, microseconds and nanoseconds to milliseconds")
 
 
 def _footer(path: Path, size: int) -> bytes:

@@ -143,7 +143,7 @@ def margin_chart(accounts: Sequence[Run]) -> Chart:
     note = "Maintenance margin over equity of the pool."
     if any(run.outcome.margin == "isolated" for run in accounts):
         note += " Isolated pools: " + ("the riskiest one, " if several else "")
-        note += "at each hour's close and at each candle with a fill."
+        note += "at regular samples and at each candle with a fill."
     return Chart("margin", title, f"{note} {thinned(each, 'values')}".strip(), {"data": data, "layout": layout}, 320)
 
 
@@ -215,7 +215,7 @@ def positions_chart(run: Run, quote: str) -> Chart:
         line = envelope(clock, np.sum(others, axis=0))
         data.append(curve(f"{len(rest)} others, net", line, FAINT, ",.2f", shape="hv"))
     layout = _over([run]) | {"yaxis": money_axis([line.values for line in curves.values()], zeroline=True)}
-    note = "Long above zero, short below. At each hour's close and at each candle with a fill. "
+    note = "Long above zero, short below. At regular samples and at each candle with a fill. "
     return Chart("positions", title, (note + thinned(each, "samples")).strip(), {"data": data, "layout": layout}, 320)
 
 

@@ -60,7 +60,7 @@ METRICS: dict[str, Metric] = {
     "liquidations": Metric("Positions liquidated", "count", "low", "Closed by the venue"),
     "pool_liquidations": Metric("Liquidations of a pool", "count", "low", "A pool may hold several positions"),
     "ambiguous_candles": Metric(
-        "Ambiguous candles", "count", "", "The order of prices inside decides about liquidation"
+        "Ambiguous candles", "count", "", "The path of prices inside decides about liquidation"
     ),
     "margin_calls": Metric("Margin calls", "count", "", "Equity fell below initial margin"),
     "orders": Metric("Orders", "count"),

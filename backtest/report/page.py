@@ -149,10 +149,10 @@ def _data_facts(result: Result) -> Facts:
     return [(title, value) for title, value in facts if value]
 
 
-_ELSEWHERE = {"strategy", "data", "symbols", "seed", "params", "start_ms", "end_ms"}
+_ELSEWHERE = {"strategy", "data", "symbols", "seed", "params", "start_ms", "end_ms", "venue_sha256"}
 """What the configuration says and another part of the page shows as it came out."""
 _SETTINGS = {
-    "venue": "Venue", "margin": "Margin mode", "leverage": "Leverage", "cash": "Cash at the start",
+    "venue": "Venue", "venue_rules": "Its rules", "margin": "Margin mode", "leverage": "Leverage", "cash": "Cash at the start",
     "path": "Price path", "latency_ms": "Latency", "slippage_bps": "Slippage", "fee_bps": "Fee",
     "allow": "Allowed by name",
 }  # fmt: skip

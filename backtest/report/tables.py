@@ -131,9 +131,9 @@ def unfilled(result: Result) -> Table:
 
 
 def ambiguous(result: Result) -> Table:
-    """Candles inside which the order of prices decides."""
+    """Candles inside which the path of prices decides."""
     frame = result.tables["ambiguous"]
-    empty = "No ambiguous candle: whatever the order of prices inside the candles, the same pools survive."
+    empty = "No ambiguous candle: whatever the path of prices inside the candles, the same pools survive."
     return _table("ambiguous", "Ambiguous candles", frame, _AMBIGUOUS, empty, "ambiguous.parquet")
 
 

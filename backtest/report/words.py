@@ -29,7 +29,7 @@ def run_words(out: Outcome, quote: str) -> list[str]:
 
 def comparison_words(results: Sequence[Result], outs: Sequence[Outcome]) -> list[str]:
     """Who was liquidated and who was not, who ended higher, and what is uncertain about it."""
-    if not any(out.losses for out in outs) and all(out.fills for out in outs):
+    if len(outs) > 1 and not any(out.losses for out in outs) and all(out.fills for out in outs):
         fates = ["Neither mode was liquidated" if len(outs) == 2 else "No mode was liquidated"]
     else:
         fates = [_fate(out, out.label) + _kept(result, out, outs) for result, out in zip(results, outs, strict=True)]
@@ -75,6 +75,8 @@ def _kept(result: Result, out: Outcome, outs: Sequence[Outcome]) -> str:
 def _ranking(outs: Sequence[Outcome]) -> str:
     order = sorted(outs, key=lambda out: -out.end)
     best, worst = order[0], order[-1]
+    if len(outs) == 1:
+        return f"{_capital(best.label)} ended with {number(best.end)}{_change(best)}."
     if best.end - worst.end < CENT:
         return f"{'Both' if len(outs) == 2 else 'All'} ended with the same equity, {number(best.end)}."
     if len(outs) == 2:
@@ -100,7 +102,7 @@ def _warnings(outs: Sequence[Outcome], several: bool) -> list[str]:
         if out.ambiguous:
             candles = plural(out.ambiguous, "candle is", "candles are")
             words.append(
-                _capital(f"{where}{candles} ambiguous: the order of prices inside decides whether a pool survives.")
+                _capital(f"{where}{candles} ambiguous: the path of prices inside decides whether a pool survives.")
             )
     return words
 

@@ -151,16 +151,9 @@ def _targets(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
 
 
 def _candles(s: Selection, every_ms: int) -> dict[str, pl.DataFrame]:
-    """Every symbol's candles that closed. They are read side by side, since DuckDB decodes a file on one thread."""
-    ends = s.start_ms + (s.last_row + 1) * s.interval_ms
-
-    def closed(symbol: str, end_ms: int) -> pl.DataFrame:
-        frame = s.candles(symbol, every_ms)
-        # A longer candle that the symbol's last one cuts short never closes: by its end there is no market any more.
-        return frame.head(-1) if frame["ts"].to_physical()[-1] + every_ms > end_ms else frame
-
+    """Every symbol's candles. They are read side by side, since DuckDB decodes one symbol's file on one thread."""
     with ThreadPoolExecutor(_THREADS, "candles") as pool:
-        return dict(zip(s.symbols, pool.map(closed, s.symbols, ends.tolist()), strict=True))
+        return dict(zip(s.symbols, pool.map(lambda symbol: s.candles(symbol, every_ms), s.symbols), strict=True))
 
 
 def _stamps(frame: pl.DataFrame) -> NDArray[np.int64]:

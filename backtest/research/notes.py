@@ -11,9 +11,16 @@ def notes(profile: Profile, fee_bps: float, asked: Config, record: Record) -> li
     """What a reader should know before trusting the numbers; empty when nothing was out of the ordinary."""
     said = []
     if fee_bps == 0:
-        said.append(f"No fees were charged: venue {profile.name} has none; --fee-bps sets them.")
+        why = "--fee-bps is 0" if profile.taker_fee_bps else f"venue {profile.name} has none; --fee-bps sets them"
+        said.append(f"No fees were charged: {why}.")
     if asked.slippage_bps == 0:
         said.append("No slippage: every order filled at the path's price, whatever its size.")
+    most = max(profile.max_leverage(symbol) for symbol in record.symbols)
+    if asked.leverage is not None and asked.leverage > most:
+        said.append(
+            f"A leverage of {asked.leverage:g} changes nothing: the initial margin of venue {profile.name} allows "
+            f"{most:.4g} at most."
+        )
     ended = record.fills[record.fills["cause"] == Cause.DELISTING]
     for fill in ended:
         symbol = record.symbols[fill["symbol"]]
@@ -25,7 +32,7 @@ def notes(profile: Profile, fee_bps: float, asked: Config, record: Record) -> li
         said.append("Missing funding was allowed.")
     if len(record.ambiguous):
         said.append(
-            f"Ambiguous candles: {len(record.ambiguous)}. Whether a pool lives depends there on the order of prices "
+            f"Ambiguous candles: {len(record.ambiguous)}. Whether a pool lives depends there on the path of prices "
             "inside the candle; --path worst and --path best give the bounds."
         )
     if record.final_lots.any():

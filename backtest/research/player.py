@@ -15,7 +15,7 @@ from backtest.strategy.account import Account
 from backtest.strategy.events import HOOKS, since
 from backtest.strategy.market import EPOCH, Market
 
-NEAREST, FARTHEST = 1 << 4, 1 << 12
+NEAREST, FARTHEST = 1 << 5, 1 << 12
 """Rows that are played ahead of a strategy that has just acted, and at most."""
 BEYOND = " is beyond "
 """What the kernels' assertions about the size of an amount or a quantity say (`engine.money`)."""
@@ -81,12 +81,12 @@ class Player:
         interval = replay.setup.interval_ms
         market.clock(replay.setup.start_ms + (first + 1) * interval, interval)
         cell, some = market.cell, market.some
-        quiet, reach = 0, NEAREST
+        quiet, reach, offset = 0, NEAREST, first + 1
         # One turn per candle: every call and every look-up here is paid as often as there are candles.
         for row in range(chunk.row0 - first, end - first):
             cell[0] = row
             if row < quiet and not replay.touched:
-                replay.row += 1
+                replay.row = row + offset
             else:
                 # How far it pays to play ahead depends on how often the strategy acts.
                 reach = NEAREST if replay.touched else min(2 * reach, FARTHEST)

@@ -163,7 +163,13 @@ def result(planned: Plan, record: Record) -> Result:
             "source": loader.source_sha256(planned.strategy),
             "every_ms": planned.decisions.every_ms,
         },
-        config={**c.as_dict(), "margin": record.margin, "fee_bps": planned.fee_bps},
+        config={
+            **c.as_dict(),
+            "margin": record.margin,
+            "fee_bps": planned.fee_bps,
+            "venue_rules": planned.profile.in_words(s.symbols),
+            "venue_sha256": planned.profile.sha256(),
+        },
         data={
             "name": s.catalog.name,
             "symbols": list(s.symbols),

@@ -63,6 +63,8 @@ def _differences(before: Result, after: Result) -> tuple[str, ...]:
         changed.append("data")
     if before.summary["strategy"]["source"] != after.summary["strategy"]["source"]:
         changed.append("strategy")
+    if before.summary["config"].get("venue_sha256") != after.summary["config"]["venue_sha256"]:
+        changed.append("venue")
     versions = before.summary["versions"]
     changed += [name for name, version in after.summary["versions"].items() if versions.get(name) != version]
     return tuple(changed)

@@ -17,8 +17,9 @@ piece of a day at either end has no rᵢ), over n whole days:
 - `hit_rate`: share of the trades with net > 0; `profit_factor` = Σ net gains / |Σ net losses|
 - `mean_leverage`, `max_leverage`: gross notional / E(t) over closes
 - `margin_use_peak`, `maintenance_use_peak`: the most of initial, maintenance margin / E(t), whole account
-- `min_distance_to_liquidation`: the least (equity − maintenance) / gross notional of a pool: how far prices could
-  go against all of it. In `cross` over all closes, in `isolated` over the samples of every pool (each hour and fill)
+- `min_distance_to_liquidation`: the least (equity − maintenance) / gross notional of a pool, 0 or less where one was
+  liquidated: how far prices could
+  go against all of it. In `cross` over all closes, in `isolated` over the samples of every pool
 - `price_moves` (slippage in it), `funding` (received), `fees`, `penalties`, `bad_debt` (borne by others): flows of
   the books; `slippage`: what it added to the cost of fills
 - `liquidations` positions liquidated, in `pool_liquidations` events; `ambiguous_candles`; `margin_calls`; `orders`,
@@ -164,6 +165,23 @@ def _per_trade(trades: Trades) -> dict[str, float | int | None]:
 
 
 def _distance(record: Record, curve: dict[str, Floats]) -> float | None:
+    """The least at the closes, and at the liquidations between them, where it is 0 or below."""
+    found = [d for d in (_distance_at_closes(record, curve), _distance_at_liquidations(record)) if d is not None]
+    return min(found, default=None)
+
+
+def _distance_at_liquidations(record: Record) -> float | None:
+    rows = record.liquidations[record.liquidations["stage"] == Stage.WHOLE]
+    if not len(rows):
+        return None
+    # One act of a pool has one stamp; its first row has the pool's equity and requirement before any of it.
+    _, first, act = np.unique(rows[["ts_ms", "pool"]], return_index=True, return_inverse=True)
+    size = np.abs(rows["price"] * rows["lots"]) * (record.step_micro[rows["symbol"]] / MICRO)
+    free = (rows["equity_before"][first] - rows["maintenance_before"][first]) / MICRO
+    return float((free / np.bincount(act, size)).min())
+
+
+def _distance_at_closes(record: Record, curve: dict[str, Floats]) -> float | None:
     if record.margin == "cross":
         held = curve["gross_notional"] > 0
         free = curve["equity"][held] - curve["maintenance_margin"][held]

@@ -146,7 +146,7 @@ def _orders(record: Record) -> pl.DataFrame:
             "qty": quantity(rows["lots"], rows["symbol"], record.step_micro),
             "reduce_only": rows["reduce_only"] != 0,
             "status": _lower(rows["status"], Status),
-            "reason": _reasons(rows),
+            "reason": _reasons(rows, record.margin),
             "filled_qty": quantity(rows["filled"], rows["symbol"], record.step_micro),
             "cause": _lower(rows["cause"], Cause),
         }
@@ -156,25 +156,28 @@ def _orders(record: Record) -> pl.DataFrame:
     ).select(SCHEMAS["orders"].names())  # fmt: skip
 
 
-def _reasons(rows: np.ndarray) -> pl.Series:
+def _reasons(rows: np.ndarray, margin: str) -> pl.Series:
     """Why each order ended, in words, with the numbers of a refusal for margin; null for one that was simply filled."""
     names = [reason.name.lower() for reason in Reason]
     reasons = words(np.where(rows["reason"] == Reason.NONE, -1, rows["reason"]), names)
     refused = np.flatnonzero(rows["reason"] == Reason.MARGIN)
     if len(refused):
         numbers = zip(rows["have"][refused], rows["need"][refused], strict=True)
-        texts = [_shortfall(int(have), int(need)) for have, need in numbers]
+        texts = [_shortfall(int(have), int(need), margin) for have, need in numbers]
         reasons = reasons.scatter(refused, texts)
     return reasons
 
 
-def _shortfall(have: int, need: int) -> str:
+def _shortfall(have: int, need: int, margin: str) -> str:
     # Two decimals, unless the two numbers would then read the same.
     for digits in (2, 6):
         left, right = (f"{Decimal(micro).scaleb(-6):,.{digits}f}" for micro in (have, need))
         if left != right:
             break
-    return f"margin: equity {left} would not cover initial {right}"
+    if margin == "cross":
+        return f"margin: equity {left} would not cover initial {right}"
+    # In isolated it is the wallet against what it would have to post, or the pool against its initial margin.
+    return f"margin: {left} available, {right} needed"
 
 
 def _lower(codes: NDArray[Any], kind: type[IntEnum]) -> pl.Series:

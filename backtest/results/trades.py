@@ -92,7 +92,7 @@ def _trips_of(record: Record, number: int, fills: np.ndarray) -> pl.DataFrame:
     first = parts["seq"][starts]
     funding = _during(first, record.funding, number, "payment")
     penalty = _during(first, record.liquidations, number, "penalty")
-    step = int(record.step_micro[number])
+    step = float(record.step_micro[number])  # all that was traded, in millionths of a cheap coin, may not fit 64 bits
     return pl.DataFrame(
         {
             "side": words((direction < 0).astype(np.int64), ("long", "short")),

@@ -22,6 +22,9 @@ LEAST_LEVERAGE = 0.01
 """Below it initial margin would be more than a hundred times the notional."""
 
 
+NUMBERS = (int, float, np.number)
+
+
 class Position(NamedTuple):
     """A position at the last close; base and quote units."""
 
@@ -64,6 +67,7 @@ class Account:
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
         self._index = {name: i for i, name in enumerate(replay.setup.symbols)}
+        self._first, self._last = replay.setup.first_row.tolist(), replay.setup.last_row.tolist()
 
     def _now(self, column: int) -> float:
         return float(self._replay.state()[column])
@@ -186,7 +190,7 @@ class Account:
 
     def set_leverage(self, symbol: str, leverage: float) -> None:
         """Ask for initial margin of at least notional / leverage from now on; maintenance does not change."""
-        self._finite(symbol, leverage)
+        self._finite(symbol, leverage, f"account.set_leverage({symbol!r})")
         if leverage < LEAST_LEVERAGE:
             remedy = f"give a number from {LEAST_LEVERAGE:g}"
             raise UserError(f"leverage {leverage:g}", f"account.set_leverage({symbol!r})", remedy)
@@ -194,7 +198,7 @@ class Account:
 
     def add_margin(self, symbol: str, amount: float) -> bool:
         """Move money from the wallet to an isolated position's pool; False if there is no such pool or not so much."""
-        self._finite(symbol, amount)
+        self._finite(symbol, amount, f"account.add_margin({symbol!r})")
         return self._replay.add_margin(self._at(symbol), to_micro(amount))
 
     # ---------------------------------------------------------------------------------------------------------------
@@ -234,16 +238,16 @@ class Account:
         """The number of a symbol that lives now: listed, and with candles still to come."""
         i, setup, row = self._at(symbol), self._replay.setup, self._replay.row
         # At its last candle nobody knows yet that it is the last: the venue refuses that order (delisted).
-        if not setup.first_row[i] < row <= setup.last_row[i] + 1:
+        if not self._first[i] < row <= self._last[i] + 1:
             first = stamp(setup.start_ms + int(setup.first_row[i]) * setup.interval_ms)
             last = stamp(setup.start_ms + (int(setup.last_row[i]) + 1) * setup.interval_ms)
             remedy = f"its candles go from {first} to {last}; trade what is in market.symbols"
             raise UserError(f"{symbol} does not trade now", "order", remedy)
         return i
 
-    def _finite(self, symbol: str, amount: float) -> None:
-        if not isinstance(amount, int | float | np.number) or not math.isfinite(amount):
+    def _finite(self, symbol: str, amount: float, what: str = "") -> None:
+        if not isinstance(amount, NUMBERS) or not math.isfinite(amount):
             thing = f"size {amount!r} is not a finite number"
-            raise UserError(thing, f"order for {symbol}", "check the strategy's sums")
+            raise UserError(thing, what or f"order for {symbol}", "check the strategy's sums")
         if abs(amount) > MOST:
             raise UserError(f"size {amount:g} is beyond all bounds", f"order for {symbol}", f"give at most {MOST:g}")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from backtest.engine import layout as at
 from backtest.engine.journal import records
 from backtest.engine.replay import Replay
-from backtest.schema import CROSS_POOL, MICRO, Cause
+from backtest.schema import CROSS_POOL, MICRO, Cause, Stage
 
 
 class Fill(NamedTuple):
@@ -77,7 +77,10 @@ def since(replay: Replay, first: int, written: frozenset[str]) -> Iterator[tuple
     for n, kind in enumerate(log[:, 0].tolist()):
         for hook in written:
             if hook in HOOKS and HOOKS[hook][0] == kind:
-                yield hook, _value(replay, hook, records(int(kind), log[n : n + 1])[0])
+                row = records(int(kind), log[n : n + 1])[0]
+                # A close that cost more than the pool had is in the same table, and liquidated nothing.
+                if hook != "on_liquidation" or row["stage"] != Stage.SHORTFALL:
+                    yield hook, _value(replay, hook, row)
 
 
 def _value(replay: Replay, hook: str, r: Any) -> Any:

@@ -30,7 +30,9 @@ Decimals are read as decimals, so that a deduction is the number that the file i
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from itertools import pairwise
@@ -158,6 +160,18 @@ class Profile(_Part):
         own = self.symbols.get(symbol)
         default = [Rung(initial=self.defaults.initial, maintenance=self.defaults.maintenance)]
         return _tiers(own.tiers if own else self.ladder or default)
+
+    def in_words(self, symbols: Sequence[str]) -> str:
+        """The rules that hold for ``symbols`` on one line, as a report shows them."""
+        ladders = {symbol: self.tiers(symbol) for symbol in symbols}
+        firsts = sorted({(tiers[0].initial, tiers[0].maintenance) for tiers in ladders.values()})
+        rates = " or ".join(f"initial {i * 100:g} %, maintenance {m * 100:g} %" for i, m in firsts)
+        rising = " in the lowest tier" if any(len(tiers) > 1 for tiers in ladders.values()) else ""
+        return f"{rates}{rising}; liquidation penalty {self.penalty * 100:g} %"
+
+    def sha256(self) -> str:
+        """Hash of all that the profile says."""
+        return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()
 
     def max_leverage(self, symbol: str) -> float:
         """Notional over equity at which an order is still admitted, in the lowest tier; infinite at no margin."""
