@@ -152,7 +152,8 @@ def _data_facts(result: Result) -> Facts:
 _ELSEWHERE = {"strategy", "data", "symbols", "seed", "params", "start_ms", "end_ms", "venue_sha256"}
 """What the configuration says and another part of the page shows as it came out."""
 _SETTINGS = {
-    "venue": "Venue", "venue_rules": "Its rules", "margin": "Margin mode", "leverage": "Leverage", "cash": "Cash at the start",
+    "venue": "Venue", "venue_rules": "Its rules", "margin": "Margin mode", "leverage": "Leverage",
+    "cash": "Cash at the start",
     "path": "Price path", "latency_ms": "Latency", "slippage_bps": "Slippage", "fee_bps": "Fee",
     "allow": "Allowed by name",
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,10 @@ def result(planned: Plan, record: Record) -> Result:
     balanced = books.balance(record)
     trips = trades.round_trips(record)
     frames = tables.tables(record, balanced, trips)
-    numbers = metrics.metrics(record, balanced, trips)
+    with ThreadPoolExecutor(1, "digest") as beside:
+        # Hashing releases the interpreter and takes as long as all the metrics.
+        hashed = beside.submit(digest.digest, frames)
+        numbers = metrics.metrics(record, balanced, trips)
     s, c = planned.selection, planned.config
     description = type(planned.strategy).describe()
     counts = {name: number for name, number in record.counts.items() if number}
@@ -186,7 +190,7 @@ def result(planned: Plan, record: Record) -> Result:
         seed=c.seed,
         metrics=numbers,
         counts=counts,
-        digest=digest.digest(frames),
+        digest=hashed.result(),
         notes=notes(planned.profile, planned.fee_bps, c, record),
     )
     return Result(record.margin, about, frames)
