@@ -271,7 +271,7 @@ BAD: list[tuple[Rule, str, str]] = [
 GOOD: list[tuple[Rule, str, str]] = [
     (long_file, "backtest/feed/a.py", "x = 1\n" * 400),
     (long_function, "backtest/feed/a.py", "def f():\n" + "    x = 1\n" * 69),
-    (machine, "docs/a.md", "../shared/data, framework/tmp/x and https://example.org/"),
+    (machine, "docs/a.md", "../shared/data, framework/" + "tmp/x and https://example.org/"),
     (
         direction,
         "backtest/engine/a.py",

@@ -82,7 +82,7 @@ class Strategy:
         ``candle.open``, ``high``, ``low``, ``close`` and ``volume`` are the columns. While a feature of a
         symbol is null or NaN the symbol is not among `market.symbols`.
         """
-        raise NotImplementedError
+        return {}
 
     def targets(self, candles: pl.LazyFrame) -> pl.LazyFrame | pl.DataFrame:
         """All decisions at once, instead of `on_candle`: the whole replay then runs compiled.
@@ -92,39 +92,31 @@ class Strategy:
         qty (base units, signed) or notional (quote, signed). A row stamped with a candle's open is decided
         at that candle's close: it may use that candle and all before it, nothing after.
         """
-        raise NotImplementedError
+        return candles.head(0)
 
     def on_start(self, market: Any, account: Any) -> None:
         """Before the first candle."""
-        raise NotImplementedError
 
     def on_candle(self, market: Any, account: Any) -> None:
         """At each candle's close, or each `every`."""
-        raise NotImplementedError
 
     def on_fill(self, fill: Any, market: Any, account: Any) -> None:
         """After an order of this account was filled."""
-        raise NotImplementedError
 
     def on_funding(self, payment: Any, market: Any, account: Any) -> None:
         """After funding was paid or received."""
-        raise NotImplementedError
 
     def on_margin_call(self, call: Any, market: Any, account: Any) -> None:
         """When a pool's equity has fallen below its initial margin."""
-        raise NotImplementedError
 
     def on_liquidation(self, liquidation: Any, market: Any, account: Any) -> None:
         """After a liquidation."""
-        raise NotImplementedError
 
     def on_transfer(self, transfer: Any, market: Any, account: Any) -> None:
         """After a transfer between the account and the reserve has arrived."""
-        raise NotImplementedError
 
     def on_stop(self, market: Any, account: Any) -> None:
         """After the last candle."""
-        raise NotImplementedError
 
 
 class Description(NamedTuple):
