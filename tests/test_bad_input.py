@@ -142,6 +142,7 @@ DATA: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "null": (spoil("high", None), (f"{FIVE}: high is",)),
     "infinite": (spoil("high", float("inf")), (f"{FIVE}: high is inf",)),
     "negative": (spoil("low", -1.0), (f"{FIVE}: low is -1.0, not a finite price above",)),
+    "a high below the low": (spoil("high", 1.0), (f"{FIVE}: high 1.0 is below low ", "data check")),
     "zero": (spoil("open", 0.0), (f"{FIVE}: open is 0.0",)),
     "a negative volume": (spoil("volume", -1.0), (f"{FIVE}: volume is -1.0",)),
     "a negative mark": (spoil("low", -1.0, kind="mark"), ("BTC-USD mark at 2024-03-01T05:00Z", "low is -1.0")),

@@ -89,6 +89,7 @@ class Stream:
         self._check_times(t, None if unbroken else steps)
         for name, column in zip(self.names, columns, strict=True):
             self._check_values(name, t, column)
+        self._check_extremes(t, dict(zip(self.names, columns, strict=True)))
         self.last_ms = int(t[-1])
         return Piece(t, columns, unbroken)
 
@@ -116,6 +117,14 @@ class Stream:
         at = int(np.argmax(bad))
         wanted = "a finite number, zero or more" if name == "volume" else "a finite price above zero"
         raise UserError(f"{name} is {column[at]}, not {wanted}", self.source.where(int(t[at])), _CHECK)
+
+    def _check_extremes(self, t: NDArray[np.int64], columns: dict[str, NDArray[np.float64]]) -> None:
+        """A high below the low has no path at all; a close outside of them is played as it is, and `check` finds it."""
+        high, low = columns.get("high"), columns.get("low")
+        if high is None or low is None or not (high < low).any():
+            return
+        at = int(np.argmax(high < low))
+        raise UserError(f"high {high[at]} is below low {low[at]}", self.source.where(int(t[at])), _CHECK)
 
     def _files(self) -> str:
         return f"{self.source.symbol} in {self.source.files[0].path}"
