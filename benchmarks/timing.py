@@ -26,6 +26,7 @@ def alternate(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[st
 def once(call: Callable[[], object]) -> float:
     """Seconds that one call takes, without the garbage of the one before."""
     gc.collect()
+    gc.freeze()  # what the peers of other cases have loaded is no garbage: the collector need not look through it
     begun = time.perf_counter()
     made = call()
     ended = time.perf_counter()

@@ -17,7 +17,7 @@ CLOSE = {"AAA": [1.0, 2.0, 3.0, 4.0], "BBB": [10.0, 20.0, 30.0]}
 """BBB has no candle for the last hour."""
 
 
-def candles(symbol: str) -> pl.DataFrame:
+def candles(symbol: str, columns: tuple[str, ...] = ()) -> pl.DataFrame:
     close = CLOSE[symbol]
     frame = pl.DataFrame(
         {"ts": [START + timedelta(hours=h) for h in range(len(close))], "symbol": symbol, "close": close},

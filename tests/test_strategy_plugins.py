@@ -76,7 +76,7 @@ def test_sma_cross_trades_only_when_the_sign_changes():
 def test_sma_cross_averages():
     strategy = load("sma_cross", {"fast": 2, "slow": 5})
     frame = pl.DataFrame({"close": [1.0, 2, 3, 4, 10]})
-    names, values = compute(strategy, lambda symbol: frame, ("AAA",))
+    names, values = compute(strategy, lambda symbol, columns: frame, ("AAA",))
     last = dict(zip(names, values["AAA"][-1], strict=True))
     assert last == {"fast": 7.0, "slow": 4.0}  # (4 + 10) / 2, (1 + 2 + 3 + 4 + 10) / 5
     assert math.isnan(values["AAA"][3][names.index("slow")])

@@ -89,9 +89,9 @@ def prepare(strategy: base.Strategy, selection: Selection) -> Decisions:
 def _fine(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
     stamps: dict[str, NDArray[np.int64]] = {}
 
-    def candles(symbol: str) -> pl.DataFrame:
+    def candles(symbol: str, columns: tuple[str, ...]) -> pl.DataFrame:
         # One symbol's at a time: all of them at once would be the whole history in memory.
-        frame = s.candles(symbol, every_ms)
+        frame = s.candles(symbol, every_ms, columns)
         stamps[symbol] = _stamps(frame)
         return frame
 
@@ -107,7 +107,7 @@ def _fine(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
 
 def _coarse(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
     frames = _candles(s, every_ms)
-    names, values = plans.compute(strategy, frames.__getitem__, s.symbols)
+    names, values = plans.compute(strategy, lambda symbol, _: frames[symbol], s.symbols)
     end = s.start_ms + s.rows * s.interval_ms
     rows = 1 + -(-end // every_ms) - s.start_ms // every_ms
     shape = (rows, len(s.symbols))

@@ -16,6 +16,8 @@ VALUES = ("target", "qty", "notional")
 """What a target row may say: a signed share of equity, signed base units, signed quote units."""
 CANDLES = ("ts", "symbol", "open", "high", "low", "close", "volume")
 STAMP = pl.Datetime("ms", "UTC")
+PRICES = CANDLES[2:]
+Columns = tuple[str, ...]
 
 
 class Candle:
@@ -30,25 +32,37 @@ class Candle:
 
 
 def compute(
-    strategy: Strategy, frame_of: Callable[[str], pl.DataFrame], symbols: Iterable[str]
+    strategy: Strategy, frame_of: Callable[[str, Columns], pl.DataFrame], symbols: Iterable[str]
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.float64]]]:
     """Names of the features, and for each symbol an array [candle, name]; unknown (null) is NaN.
 
-    ``frame_of(symbol)`` gives the candles that the strategy sees (of length `every`), in time order, with
-    the columns of `Candle`. The second part is empty where the strategy has no features. Booleans become
-    0 and 1. Raises RunError naming file, feature, symbol and cause.
+    ``frame_of(symbol, columns)`` gives the candles that the strategy sees (of length `every`), in time order: ts and
+    at least those columns. The second part is empty where the strategy has no features. Booleans become 0 and 1.
+    Raises RunError naming file, feature, symbol and cause.
     """
     if "features" not in hooks(strategy):
         return (), {}
     expressions = _expressions(strategy)
+    used = _columns(expressions.values())
     columns: dict[str, NDArray[np.float64]] = {}
     for symbol in symbols:
-        frame = frame_of(symbol)
+        frame = frame_of(symbol, used)
         table = np.empty((frame.height, len(expressions)), dtype=np.float64)
         for index, (name, expression) in enumerate(expressions.items()):
             table[:, index] = _evaluate(strategy, frame, name, expression, symbol)
         columns[symbol] = table
     return tuple(expressions), columns
+
+
+def _columns(expressions: Iterable[pl.Expr]) -> Columns:
+    """The prices and volume that the expressions read; all of them where one names none, such as a selector."""
+    used: set[str] = set()
+    for expression in expressions:
+        names = expression.meta.root_names()
+        if not names or expression.meta.has_multiple_outputs():
+            return PRICES
+        used.update(names)
+    return tuple(name for name in PRICES if name in used) or PRICES
 
 
 def _expressions(strategy: Strategy) -> dict[str, pl.Expr]:
