@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.compile import kernel
-from backtest.engine.journal import put_call, put_pool, put_position
+from backtest.engine.journal import BY_DELISTING, put_call, put_pool, put_position
 from backtest.engine.layout import (
     AMOUNT,
     ARRIVES,
@@ -82,7 +82,7 @@ def settle_ended(w: World, k: int, j: int, t_end: int) -> None:
         if lots != 0 and int(w.spec[i, LAST_ROW]) == k:
             price = w.panel[int(w.run[MARK]) + 3, j, i]
             quote = money(price, units(w.spec, i, lots))
-            trade(w, k, t_end, i, -1, -lots, quote, 0, 0, 2, price, price, price)
+            trade(w, k, t_end, i, -1, -lots, quote, 0, 0, BY_DELISTING, price, price, price)
             empty_pool(w, t_end, i if w.run[ISOLATED] != 0.0 else 0, i)
 
 

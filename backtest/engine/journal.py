@@ -32,6 +32,12 @@ from backtest.engine.layout import (
     World,
 )
 
+# The words of `schema` as the plain numbers that kernels write.
+FILLED, CANCELLED, EXPIRED, REJECTED = map(int, schema.Status)
+NO_REASON, MARGIN, NOT_REDUCING, DELISTED, TOO_SMALL, LIQUIDATED, BY_STRATEGY, END_OF_RUN = map(int, schema.Reason)
+ORDERED, BY_LIQUIDATION, BY_DELISTING = map(int, schema.Cause)
+WHOLE, SHORTFALL = map(int, schema.Stage)
+
 
 @inlined
 def pool_name(w: World, p: int) -> int:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from backtest.engine.compile import kernel
-from backtest.engine.journal import put_ambiguous, put_liquidation, put_order
+from backtest.engine.journal import (
+    BY_LIQUIDATION,
+    CANCELLED,
+    LIQUIDATED,
+    WHOLE,
+    put_ambiguous,
+    put_liquidation,
+    put_order,
+)
 from backtest.engine.layout import (
     ARRIVES,
     CROSSED,
@@ -157,7 +165,7 @@ def liquidate(w: World, k: int, p: int, ts: int) -> None:
             continue
         v = w.book[i, VALUE_X]
         price = float(v) / float(units(w.spec, i, lots))
-        trade(w, k, ts, i, -1, -lots, v, 0, 0, 1, price, price, price)
+        trade(w, k, ts, i, -1, -lots, v, 0, 0, BY_LIQUIDATION, price, price, price)
         final = i
     for i in range(first, last):
         lots = w.book[i, VALUE_A]
@@ -170,7 +178,9 @@ def liquidate(w: World, k: int, p: int, ts: int) -> None:
         equity_after = equity - penalty + debt
         need_after = need - maintenance(w.spec, i, abs(v))
         price = float(v) / float(units(w.spec, i, lots))
-        put_liquidation(w, ts, p, i, 0, -lots, penalty, debt, equity, need, equity_after, need_after, ambiguous, price)
+        put_liquidation(
+            w, ts, p, i, WHOLE, -lots, penalty, debt, equity, need, equity_after, need_after, ambiguous, price
+        )
         add_cash(w, p, debt)
         equity, need = equity_after, need_after
     empty_pool(w, ts, p, final)
@@ -185,7 +195,7 @@ def cancel_waiting(w: World, p: int, ts: int) -> None:
         if m[KIND] == ORDER and m[WAITS] != 0.0 and first <= int(m[SYMBOL]) < last:
             put_order(
                 w, int(m[ID]), int(m[SENT]), int(m[ARRIVES]), ts, int(m[SYMBOL]), int(m[SIZE]), int(m[REDUCE_ONLY]),
-                1, 5, 0, 0, 0,
+                CANCELLED, LIQUIDATED, 0, 0, 0,
             )  # fmt: skip
             m[KIND] = DONE
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.compile import kernel
-from backtest.engine.journal import put_order
+from backtest.engine.journal import (
+    BY_STRATEGY,
+    CANCELLED,
+    DELISTED,
+    FILLED,
+    MARGIN,
+    NO_REASON,
+    NOT_REDUCING,
+    ORDERED,
+    REJECTED,
+    put_order,
+)
 from backtest.engine.layout import (
     ARRIVES,
     CANCEL,
@@ -50,10 +61,6 @@ from backtest.engine.margin import (
 from backtest.engine.money import proportion, share
 from backtest.engine.path import price_at, value_at
 from backtest.engine.settle import empty_pool, move, trade
-
-# Status and Reason of backtest.schema, as the plain numbers that kernels write.
-FILLED, CANCELLED, EXPIRED, REJECTED = range(4)
-NO_REASON, MARGIN, NOT_REDUCING, DELISTED, TOO_SMALL, LIQUIDATED, BY_STRATEGY, END_OF_RUN = range(8)
 
 
 @kernel
@@ -173,7 +180,7 @@ def execute(
     arrival = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]))
     rate = w.run[SLIPPAGE]
     price = arrival * (1.0 + rate if lots > 0 else 1.0 - rate) if rate != 0.0 else arrival
-    trade(w, k, now, i, int(m[ID]), lots, quote, fee, slip, 0, price, m[DECISION], arrival)
+    trade(w, k, now, i, int(m[ID]), lots, quote, fee, slip, ORDERED, price, m[DECISION], arrival)
     finish(w, at, now, FILLED, NO_REASON, 0, 0, lots)
 
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from backtest.engine import layout as at
 from backtest.engine.close import decision_price, draw_curve, liquidation_price, pool_margin, send, send_target
 from backtest.engine.compile import entry
-from backtest.engine.journal import records
-from backtest.engine.orders import END_OF_RUN, EXPIRED
+from backtest.engine.journal import END_OF_RUN, EXPIRED, REJECTED, records
 from backtest.engine.row import advance, ahead
 from backtest.engine.settle import move
 from backtest.errors import UserError
@@ -271,7 +270,7 @@ class Replay:
         self.acct[at.NEXT_ID] += 1
         n = int(self.acct[at.LOGGED])
         self.acct[at.LOGGED] += 1
-        self.log[n, :13] = (at.L_ORDER, number, self.now_ms, -1, self.now_ms, i, 0, 0, 3, reason, 0, 0, 0)
+        self.log[n, :13] = (at.L_ORDER, number, self.now_ms, -1, self.now_ms, i, 0, 0, REJECTED, reason, 0, 0, 0)
         return number
 
     def target(self, i: int, kind: int, amount: float, reduce_only: bool = False) -> int | None:

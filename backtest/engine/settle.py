@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.compile import inlined, kernel
-from backtest.engine.journal import put_fill, put_funding, put_liquidation, put_move
+from backtest.engine.journal import SHORTFALL, put_fill, put_funding, put_liquidation, put_move
 from backtest.engine.layout import (
     ALLOW_MISSING,
     CASH,
@@ -103,7 +103,7 @@ def empty_pool(w: World, ts: int, p: int, i: int) -> None:
     cash = cash_of(w, p)
     if cash < 0:
         add_cash(w, p, -cash)
-        put_liquidation(w, ts, p, i, 1, 0, 0, -cash, cash, 0, 0, 0, 0, np.nan)
+        put_liquidation(w, ts, p, i, SHORTFALL, 0, 0, -cash, cash, 0, 0, 0, 0, np.nan)
     elif w.run[ISOLATED] != 0.0:
         move(w, ts, p, -cash)
 
