@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backtest.errors import BacktestError, RunError, UserError
+    from backtest.research.calculator import Calculation, margin
     from backtest.research.compare import Comparison, compare
     from backtest.research.demo import demo
     from backtest.research.run import run
+    from backtest.research.subaccounts import Subaccounts, subaccounts
     from backtest.research.verify import Verification, verify
     from backtest.results.result import Result
     from backtest.strategy.base import Strategy
@@ -23,31 +25,39 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BacktestError",
+    "Calculation",
     "Comparison",
     "Param",
     "Result",
     "RunError",
     "Strategy",
+    "Subaccounts",
     "UserError",
     "Verification",
     "compare",
     "demo",
+    "margin",
     "run",
+    "subaccounts",
     "verify",
 ]
 
 _HOME = {
     "BacktestError": "backtest.errors",
+    "Calculation": "backtest.research.calculator",
     "Comparison": "backtest.research.compare",
     "Param": "backtest.strategy.param",
     "Result": "backtest.results.result",
     "RunError": "backtest.errors",
     "Strategy": "backtest.strategy.base",
+    "Subaccounts": "backtest.research.subaccounts",
     "UserError": "backtest.errors",
     "Verification": "backtest.research.verify",
     "compare": "backtest.research.compare",
     "demo": "backtest.research.demo",
+    "margin": "backtest.research.calculator",
     "run": "backtest.research.run",
+    "subaccounts": "backtest.research.subaccounts",
     "verify": "backtest.research.verify",
 }
 """Where each public name is made; the same as above, for Python instead of the type checker."""

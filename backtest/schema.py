@@ -12,13 +12,15 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MICRO = 1_000_000
 NO_ORDER = -1
 CROSS_POOL = -1
 """Pool number of the account's one cross pool; an isolated pool has its symbol's number."""
+ACCOUNT_POOL = -2
+"""In place of a pool's number: the whole account."""
 
-MARGIN_MODES = ("cross", "isolated")
+MARGIN_MODES = ("cross", "isolated", "portfolio")
 PATHS = ("coherent", "worst", "best")
 ALLOWANCES = ("missing-funding",)
 
@@ -46,6 +48,12 @@ class Reason(IntEnum):
     STRATEGY = 6
     """Cancelled by the strategy."""
     END_OF_RUN = 7
+    LIMIT = 8
+    """The position would be larger than the venue's limit of its notional; the record's two numbers are both, micro."""
+    HALTED = 9
+    """A guard has stopped the account's trading."""
+    LIMIT_SIZE = 10
+    """As LIMIT, in micro-units of base."""
 
 
 class Cause(IntEnum):
@@ -54,6 +62,9 @@ class Cause(IntEnum):
     STRATEGY = 0
     LIQUIDATION = 1
     DELISTING = 2
+    ADL = 3
+    """Auto-deleveraging: the other side's failure closed it."""
+    GUARD = 4
 
 
 class Stage(IntEnum):
@@ -63,6 +74,18 @@ class Stage(IntEnum):
     """The whole pool, at its crossing or at a jump."""
     SHORTFALL = 1
     """No liquidation: an ordinary close left the pool below zero with nothing to carry it."""
+    PARTIAL = 2
+    """A step that closed a part of a position."""
+    POSITION = 3
+    """A step that closed the whole of one."""
+    BACKSTOP = 4
+    """The pool and all its margin went to the backstop."""
+    ADL = 5
+    """Closed at the bankruptcy price against traders on the other side."""
+    SOCIALISED = 6
+    """The whole pool; what was below zero was shared out."""
+    DELEVERAGED = 7
+    """Not this pool's failure: a profitable position was closed by auto-deleveraging."""
 
 
 class Code(IntEnum):
@@ -76,6 +99,8 @@ class Code(IntEnum):
     """Between wallet and an isolated pool."""
     PENALTY = 5
     BAD_DEBT = 6
+    INSURANCE = 7
+    """Paid by the insurance fund."""
 
 
 FILL = np.dtype(
@@ -103,7 +128,10 @@ LIQUIDATION = np.dtype(
     [
         ("seq", "i8"), ("ts_ms", "i8"), ("pool", "i8"), ("symbol", "i8"), ("stage", "i8"),
         ("lots", "i8"),        # signed, what was traded: the position's opposite
-        ("penalty", "i8"), ("bad_debt", "i8"),
+        ("penalty", "i8"),     # micro, ≥ 0, to the insurance fund
+        ("insurance", "i8"),   # micro, what the fund received (+) or paid (−)
+        ("bad_debt", "i8"),    # micro, ≥ 0, what others bore
+        ("adl_loss", "i8"),    # micro, ≥ 0: what the fill at the bankruptcy price cost the other side; no posting
         ("equity_before", "i8"), ("maintenance_before", "i8"),
         ("equity_after", "i8"), ("maintenance_after", "i8"),
         ("ambiguous", "i8"), ("price", "f8"),
@@ -121,7 +149,20 @@ ORDER = np.dtype(
     ]
 )  # fmt: skip
 AMBIGUOUS = np.dtype([("ts_ms", "i8"), ("pool", "i8"), ("seq", "i8")])
-MARGIN_CALL = np.dtype([("ts_ms", "i8"), ("pool", "i8"), ("equity", "i8"), ("initial", "i8"), ("seq", "i8")])
+MARGIN_CALL = np.dtype(
+    [("ts_ms", "i8"), ("pool", "i8"), ("equity", "i8"), ("initial", "i8"), ("seq", "i8"), ("level", "f8")]
+)
+"""`level`: the margin ratio of the guard that called; 0: equity fell below the initial requirement."""
+GUARD = np.dtype(
+    [
+        ("seq", "i8"), ("ts_ms", "i8"),
+        ("guard", "i8"),       # number, in the order in which they look
+        ("symbol", "i8"),      # −1: not about one
+        ("pool", "i8"),        # ACCOUNT_POOL: about the whole account
+        ("order_id", "i8"),    # NO_ORDER: none was sent
+        ("value", "f8"),       # what made it act, in the unit of its level; NaN: a ratio to equity that is not positive
+    ]
+)  # fmt: skip
 POSITION = np.dtype(
     [
         ("ts_ms", "i8"), ("symbol", "i8"), ("pool", "i8"), ("lots", "i8"),
@@ -167,5 +208,11 @@ class Record:
     """Micro per symbol; zeros in cross."""
     final_lots: NDArray[np.int64]
     final_mark: NDArray[np.float64]
+    final_fund: int = -1
+    """Micro in the venue's insurance fund as far as this account moved it; −1: it has none."""
     counts: dict[str, int] = field(default_factory=dict)
     """What was skipped, assumed or filled in, by name: shown in every report."""
+    guards: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, GUARD))
+    """What guards did, in order."""
+    guard_names: tuple[str, ...] = ()
+    """Their texts, by number."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 import backtest
 from backtest import Strategy
 from backtest.engine import layout as at
-from backtest.engine.replay import Replay, Setup, to_micro
+from backtest.engine.pack import Setup
+from backtest.engine.replay import Replay, to_micro
 from backtest.feed.catalog import Catalog
 from backtest.schema import Record
 from backtest.venue import profile
@@ -38,8 +39,7 @@ def replay(made: Market, targets: NDArray[np.float64], kind: int) -> Callable[[]
         mark_offset=0,
         known_field=3,
         funding=made.funding,
-        tiers=[venue.tiers(symbol) for symbol in made.symbols],
-        penalty=venue.penalty,
+        contract=venue.contract(made.symbols),
         cash=to_micro(CASH),
         fee=FEE,
     )

@@ -6,6 +6,8 @@ What is drawn is bytes, a handful per candle, mark, settlement or message. A zer
 
 from __future__ import annotations
 
+import dataclasses
+import random
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from tests.reference.market import Candle, Config, Message, Play, Symbol, Tier, Venue
+from tests.reference.market import Candle, Config, Message, Play, Symbol
+from tests.venues import venues
 
 BASE_MS = 19_000 * 90_000_000
 """March 2024; a whole multiple of every mark interval in use, so marks lie on the clock's grid."""
@@ -29,13 +32,9 @@ PRICES = (  # base price in ticks, tick, step_micro
     (100_003, "0.01", 7),
 )
 RATES = (0.0001, -0.0001, 0.00037, -0.0005, 0.0009765625, 0.003, -0.0025, 0.0, 0.01, -0.02, 0.03)
+TARGET = 110
+"""From this byte on a message is a target, before it an order."""
 COST_RATES = (0.0, 0.0005, 2.5 / 10_000, 9.765625 / 10_000, 0.002, 0.03)
-TIERS = (
-    ((0.05, 0.03),),
-    ((0.02, 0.01), (0.05, 0.025), (0.1, 0.05)),
-    ((0.0625, 0.03125),),
-    ((0.01, 0.004), (0.04, 0.02), (0.25, 0.125)),
-)
 
 
 def signed(byte: int) -> int:
@@ -70,6 +69,12 @@ def candle_ticks(block: bytes, last: int, base: int) -> tuple[int, int, int, int
     high = max(opened, closed) + opened * (up // 2) * unit // 20_000
     low = max(1, min(opened, closed) - opened * (down // 2) * unit // 20_000)
     return opened, high, low, closed
+
+
+def stormy(number: int, rows: int) -> bytes:
+    """Bytes of candles that all move, by several per cent, with few jumps over what lies between."""
+    drawn = random.Random(number).randbytes(6 * rows)
+    return b"".join(bytes([150 + b[0] % 70, b[1] * 205 // 256, *b[2:]]) for b in blocks(drawn, 6))
 
 
 @st.composite
@@ -199,10 +204,19 @@ def odd_stamps(draw: st.DrawFn, start: int, end: int, interval_ms: int) -> Stamp
 
 
 @st.composite
-def accounts(draw: st.DrawFn, names: list[str], interval_ms: int) -> Config:
+def accounts(draw: st.DrawFn, names: list[str], interval_ms: int, run: tuple[int, int]) -> Config:
+    """Any margin mode, sometimes with symbols that differ, isolation by share, and deleveraging events inside `run`."""
+    margin = draw(st.sampled_from(("cross", "isolated", "cross", "portfolio")))
+    modes = {}
+    if draw(st.integers(0, 3)) == 3:
+        modes = {name: draw(st.sampled_from(("cross", "isolated"))) for name in names}
     return Config(
         cash_micro=draw(st.sampled_from((10_000_000_000, 1_000_000_000, 1_234_567_891))),
-        margin=draw(st.sampled_from(("cross", "isolated"))),
+        margin=margin,
+        modes=modes,
+        isolate_above=draw(st.sampled_from((None, None, None, 0.6, 0.35))),
+        adl=draw(failures(names, interval_ms, run)),
+        adl_top=draw(st.integers(1, 3)),
         leverage={name: draw(st.sampled_from((10.0, 5.0, 20.0, 3.0, 7.5, 2.0))) for name in names},
         path=draw(st.sampled_from(("coherent", "worst", "best"))),
         latency_ms=draw(
@@ -217,15 +231,17 @@ def accounts(draw: st.DrawFn, names: list[str], interval_ms: int) -> Config:
 
 
 @st.composite
-def venues(draw: st.DrawFn, names: list[str], cash: int) -> Venue:
-    """One tier or three, with edges low enough to be crossed."""
-    tiers = {}
-    for name in names:
-        rates = draw(st.sampled_from(TIERS))
-        low = draw(st.sampled_from((cash, 2 * cash + 1, cash // 2)))
-        edges = [low, low * draw(st.sampled_from((2, 3)))][: len(rates) - 1]
-        tiers[name] = [Tier(edge, *rate) for edge, rate in zip([*edges, None], rates, strict=True)]
-    return Venue(tiers, draw(st.sampled_from((0.01, 0.0, 0.05))))
+def failures(draw: st.DrawFn, names: list[str], interval_ms: int, run: tuple[int, int]) -> list[tuple[int, str, float]]:
+    """Deleveraging events, in a quarter of the plays, anywhere in the run; two may share an instant."""
+    if draw(st.integers(0, 3)) < 3:
+        return []
+    made = []
+    for row, inside, which, closed in blocks(draw(exactly(4 * draw(st.integers(1, 4)))), 4):
+        stamp = run[0] + (run[1] - run[0]) * row // 256 // interval_ms * interval_ms
+        stamp += interval_ms * (inside - 127) // 131 if inside > 127 else 0
+        symbol = "" if which < 100 else names[which % len(names)]
+        made.append((min(stamp, run[1] - 1), symbol, (1.0, 0.5, 0.3, 0.1)[closed % 4]))
+    return sorted(made, key=lambda event: event[0])
 
 
 # ---- the script
@@ -241,10 +257,16 @@ def message(
     at = open_ms + interval_ms
     if block[1] >= 225:
         return Message(at, "cancel", order=max(0, sent - 1 - block[3] % 3))
+    if block[1] >= 215:
+        return Message(at, "leverage", symbol.name, value=(10.0, 3.0, 20.0, 5.5)[block[3] % 4])
+    if block[1] >= 205:
+        return Message(at, "add_margin", symbol.name, amount=config.cash_micro * (block[3] + 1) // 300)
+    if block[1] >= 195:
+        return Message(at, "mode", symbol.name, mode=("isolated", "cross")[block[3] % 2])
     # Of the account's buying power in this symbol; more than one in the corners, to be refused.
     strength = signed(block[3]) / 127 * config.leverage[symbol.name] * 1.3 / len(symbols) ** 0.5
     reduce_only = block[4] >= 225
-    if block[1] >= 110:
+    if block[1] >= TARGET:
         return Message(at, "target", symbol.name, weight=round(strength, 3), reduce_only=reduce_only)
     price = symbol.candles[symbol.first_ms].open
     lots = round(config.cash_micro * strength / (price * symbol.step_micro))
@@ -252,13 +274,18 @@ def message(
 
 
 @st.composite
-def scripts(draw: st.DrawFn, symbols: list[Symbol], interval_ms: int, rows: int, config: Config) -> list[Message]:
+def scripts(
+    draw: st.DrawFn, symbols: list[Symbol], interval_ms: int, rows: int, config: Config, tense: bool
+) -> list[Message]:
     """Every symbol is opened when it begins, as a rule; then messages anywhere, in order of time."""
     start_ms = min(s.first_ms for s in symbols)
     traded = {at for s in symbols for at in s.candles}
-    opening = [
-        bytes([0, kind, i, size, 0]) for i, (kind, size) in enumerate(blocks(draw(exactly(2 * len(symbols))), 2))
-    ]
+    drawn = blocks(draw(exactly(2 * len(symbols))), 2)
+    if tense:
+        # Targets, either side, that use 0.85 of the account's buying power together: liquidation is then a few per
+        # cent off.
+        drawn = [bytes([TARGET, 2 * round(83 / len(symbols) ** 0.5) + (kind & 1)]) for kind, _ in drawn]
+    opening = [bytes([0, kind, i, size, 0]) for i, (kind, size) in enumerate(drawn)]
     count = draw(st.integers(0, 2 * rows))
     later = blocks(draw(exactly(5 * count)), 5)
     keyed = sorted([(0, b) for b in opening] + [(b[0] * rows // 256, b) for b in later], key=lambda pair: pair[0])
@@ -269,7 +296,12 @@ def scripts(draw: st.DrawFn, symbols: list[Symbol], interval_ms: int, rows: int,
 
 @st.composite
 def plays(draw: st.DrawFn) -> Play:
-    """1 to 4 symbols over 5 to 40 rows, an account and its messages."""
+    """1 to 4 symbols over 5 to 40 rows, an account and its messages.
+
+    In half of the plays the account is all in, the prices move in every row and the venue has stages, which free draws
+    seldom make together.
+    """
+    tense = draw(st.sampled_from((False, True)))
     interval_ms = draw(st.sampled_from(INTERVALS_MS))
     rows = draw(st.integers(5, 40))
     start_ms = BASE_MS + draw(st.integers(0, 4)) * interval_ms
@@ -278,15 +310,20 @@ def plays(draw: st.DrawFn) -> Play:
     for name in NAMES[: draw(st.integers(1, 4))]:
         style = draw(st.integers(0, len(PRICES) - 1))
         if not (data and draw(st.booleans())):  # else it moves as the one before: hedges are then hedges
-            data = draw(exactly(6 * rows))
+            data = stormy(draw(st.integers(0, 2**32)), rows) if tense else draw(exactly(6 * rows))
         candles = draw(trades(rows, interval_ms, start_ms, style, data))
         mark, mark_ms = draw(marks(candles, interval_ms))
         paid = draw(funding(min(candles), max(candles) + interval_ms, interval_ms))
         symbols.append(Symbol(name, PRICES[style][2], candles, mark, mark_ms, paid))
-    names = [s.name for s in symbols]
-    config = draw(accounts(names, interval_ms))
-    venue = draw(venues(names, config.cash_micro))
-    return Play(symbols, interval_ms, venue, config, draw(scripts(symbols, interval_ms, rows, config)))
+    start_ms = min(s.first_ms for s in symbols)
+    run = (start_ms, max(s.last_ms for s in symbols) + interval_ms)
+    config = draw(accounts([s.name for s in symbols], interval_ms, run))
+    if tense:
+        leverage = dict.fromkeys(config.leverage, draw(st.sampled_from((20.0, 10.0))))
+        config = dataclasses.replace(config, leverage=leverage, fee=0.0005, slippage=0.0)
+    prices = {s.name: s.candles[s.first_ms].open for s in symbols}
+    venue = draw(venues(prices, config.cash_micro, interval_ms, run, tense))
+    return Play(symbols, interval_ms, venue, config, draw(scripts(symbols, interval_ms, rows, config, tense)))
 
 
 # ---- on disk

@@ -156,7 +156,8 @@ def isolated() -> Record:
         schema.LIQUIDATION,
         {"seq": 6, "pool": 0, "symbol": 0, "lots": -1000, "bad_debt": micro(1025), "price": 44_000.0,
          "equity_before": micro(-1025), "maintenance_before": micro(1320), "ambiguous": 1, **whole},
-        {"seq": 8, "pool": 1, "symbol": 1, "lots": 1000, "penalty": micro(320), "price": 3200.0,
+        {"seq": 8, "pool": 1, "symbol": 1, "lots": 1000, "penalty": micro(320), "insurance": micro(320),
+         "price": 3200.0,
          "equity_before": micro(985), "maintenance_before": micro(985) + 1, "equity_after": micro(665), **whole},
     )  # fmt: skip
     moves = rows(

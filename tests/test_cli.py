@@ -22,6 +22,7 @@ HEAVY = {"polars", "pyarrow", "duckdb", "numpy", "numba", "pydantic", "rich", "p
 DEFAULTS = {
     "symbols": None, "start": None, "end": None, "venue": "generic", "leverage": None, "cash": 100_000,
     "path": "coherent", "latency_ms": 0, "slippage_bps": 0, "fee_bps": None, "params": {}, "seed": 0, "allow": (),
+    "isolate_above": None, "adl": (), "adl_top": 1, "guards": (),
 }  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def compare(strategy: str, data: Path, **settings: Any) -> Any:
         seen.update(settings, strategy=strategy, data=data)
         results = [fake("isolated", 900.0), fake("cross", 1100.0)]
-        summary = {"runs": {r.label: r.summary for r in results}}
+        summary = {"kind": "comparison", "runs": {r.label: r.summary for r in results}}
         return SimpleNamespace(results=results, summary=summary, folder=settings["out"])
 
     monkeypatch.setitem(vars(backtest), "run", run)
@@ -93,7 +94,7 @@ def test_help_imports_nothing_heavy_and_is_quick() -> None:
     assert min(times) < 0.3
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "demo", "verify", "data", "strategies", "venues"])
+@pytest.mark.parametrize("command", ["run", "compare", "margin", "demo", "verify", "data", "strategies", "venues"])
 def test_every_command_has_help(call: Any, command: str) -> None:
     done = call(command, "--help")
     assert (done.code, done.err) == (0, "")
@@ -111,7 +112,8 @@ def test_every_flag_reaches_the_public_function(call: Any, asked: dict[str, Any]
     flags = (
         "--symbols A,B --from 2024-03-12 --to 2024-03-12T10:30+02:00 --venue v.toml --margin isolated --leverage 5"
         " --cash 1e4 --path worst --latency-ms 250 --slippage-bps 1.5 --fee-bps 4.5 -p fast=10 -p name=a=b --seed 7"
-        " --allow missing-funding --out o"
+        " --allow missing-funding --isolate-above 0.5 --adl 2024-03-12,*,0.5 --adl move=5%/1h,1 --adl-top 2"
+        " --guard stop=5% --guard age=3d --out o"
     )
     assert call("run", "my/x.py:Two", "--data", "d", *flags.split()).code == 0
     assert asked.pop("progress")
@@ -122,6 +124,8 @@ def test_every_flag_reaches_the_public_function(call: Any, asked: dict[str, Any]
         "end": 1_710_232_200_000, "venue": "v.toml", "margin": "isolated", "leverage": 5.0, "cash": 10_000.0,
         "path": "worst", "latency_ms": 250, "slippage_bps": 1.5, "fee_bps": 4.5, "seed": 7,
         "params": {"fast": "10", "name": "a=b"}, "allow": ("missing-funding",), "out": Path("o"),
+        "isolate_above": 0.5, "adl": ("2024-03-12,*,0.5", "move=5%/1h,1"), "adl_top": 2,
+        "guards": ("stop=5%", "age=3d"),
     }  # fmt: skip
 
 
@@ -161,7 +165,7 @@ def test_json_is_all_that_standard_output_has(call: Any, asked: dict[str, Any], 
 BAD = {
     "run x --data d --levrage 2": "No such option '--levrage'. Did you mean '--leverage'?",
     "run x": "Missing option '--data'",
-    "run": "Missing argument 'STRATEGY'",
+    "run": "Missing argument 'STRATEGY...'",
     "rnu": "Did you mean 'run'?",
     "run x --data d --from yesterday": "'yesterday' is not a time",
     "run x --data d --cash nan": "not a finite number",

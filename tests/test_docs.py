@@ -17,7 +17,7 @@ from backtest.feed.manifest import read_manifest
 from backtest.feed.sample import write_sample
 from backtest.report.format import METRICS
 from backtest.results.tables import SCHEMAS
-from backtest.schema import Code, Reason, Stage, Status
+from backtest.schema import Cause, Code, Reason, Stage, Status
 from backtest.strategy import events
 from backtest.strategy.account import Account, Position
 from backtest.strategy.base import HOOKS
@@ -114,7 +114,7 @@ def test_commands_print_what_is_quoted(page: str, sample: Path, tmp_path: Path) 
 
 
 def test_pages_with_commands_are_played() -> None:
-    shown = {f"docs/{name}.md" for name in ("data", "results", "strategies", "venues")}
+    shown = {f"docs/{n}.md" for n in ("data", "guards", "margin", "margin-modes", "results", "strategies", "venues")}
     assert shown | {"CONTRIBUTING.md"} <= set(PLAYED)
 
 
@@ -148,14 +148,22 @@ def test_venue_of_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_every_column_is_explained(table: str) -> None:
     text = section("docs/results.md", table)
-    found = re.findall(r"`(\w+)`", text) if table == "transfers" else names(text.partition("| reason |")[0])
+    columns = text.partition("| reason |")[0].partition("| stage |")[0]
+    found = re.findall(r"`(\w+)`", text) if table == "transfers" else names(columns)
     assert sorted(found) == sorted(SCHEMAS[table].names())
 
 
 def test_every_word_in_a_table_is_explained() -> None:
     reasons = set(names(section("docs/results.md", "orders").partition("| reason |")[2]))
-    assert reasons == {r.name.lower() for r in Reason} - {"none", "dead"}
-    for table, words in (("orders", Status), ("liquidations", Stage), ("ledger", Code)):
+    # A limit reads the same whether it is of the notional or of the size.
+    assert reasons == {r.name.lower() for r in Reason} - {"none", "limit_size"}
+    stages = names(section("docs/results.md", "liquidations").partition("| stage |")[2])
+    assert sorted(stages) == sorted(stage.name.lower() for stage in Stage)
+    for table, columns in (("fills", {"cause"}), ("trades", {"exit_cause"})):
+        rows = {row.split("`")[1]: row for row in section("docs/results.md", table).splitlines() if row[:3] == "| `"}
+        for column in columns:
+            assert set(re.findall(r"`(\w+)`", rows[column])) - {column} == {c.name.lower() for c in Cause}
+    for table, words in (("orders", Status), ("ledger", Code)):
         assert {f"`{word.name.lower()}`" for word in words} <= set(
             re.findall(r"`\w+`", section("docs/results.md", table))
         )
@@ -171,6 +179,8 @@ def test_every_count_is_explained(sample: Path) -> None:
     assert set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)) == counts | {
         "missing settlements met",
         "cancels that did nothing",
+        "deleveraging events without a candidate",
+        "guard …",
     }
 
 

@@ -142,6 +142,57 @@ def test_pair_in_isolated(play: Any) -> None:
     assert equity == pytest.approx([100_000, 108_350.52, 96_350.52, 96_350.52], abs=0.005)
 
 
+STAGED = """
+name = "staged"
+extends = "generic"
+[[liquidation]]
+take = "share"
+portion = 0.2
+every = "30s"
+price = "mark"
+"""
+# From 60,000 to a low and back within the second hour: the low comes after 20 minutes.
+SLIDE = [60_000, (60_000, 60_000, 51_400, 60_000), 60_000]
+
+
+def test_a_fifth_at_a_time_saves_the_rest(play: Any, tmp_path: Path) -> None:
+    # 10,000 + (p − 60,000) = 0.03 p at p = 50,000 / 0.97 = 51,546.39, equity there 1,546.39. A fifth is 0.2 BTC, worth
+    # 10,309.28, and 1 % of it is 103.09. What is left: 1,443.30 against 3 % of 0.8 × 51,546.39 = 1,237.11.
+    (tmp_path / "staged.toml").write_text(STAGED, encoding="utf-8")
+    result = play({"BTC": SLIDE}, {"BTC": 1.0}, cash=10_000, venue=tmp_path / "staged.toml")
+    (row,) = result.tables["liquidations"].to_dicts()
+    assert (row["stage"], row["qty"]) == ("partial", -0.2)
+    expected = {
+        "price": 51_546.39, "penalty": 103.09, "equity_before": 1_546.39, "maintenance_before": 1_546.39,
+        "equity_after": 1_443.30, "maintenance_after": 1_237.11,
+    }  # fmt: skip
+    assert {name: row[name] for name in expected} == pytest.approx(expected, abs=0.005)
+    # The next step would come at (0.8 × 51,546.39 − 1,443.30) / 0.776 = 51,280.68, below the low; and then
+    # 1,443.30 + 0.8 × (60,000 − 51,546.39) = 8,206.19.
+    assert result.metrics["final_equity"] == pytest.approx(8_206.19, abs=0.005)
+    assert result.metrics["liquidation_steps"] == 1
+
+
+def test_the_whole_pool_at_once_leaves_what_it_had_then(play: Any) -> None:
+    # 1,546.39 less 1 % of 51,546.39.
+    result = play({"BTC": SLIDE}, {"BTC": 1.0}, cash=10_000)
+    assert result.tables["liquidations"]["stage"].to_list() == ["whole"]
+    assert result.metrics["final_equity"] == pytest.approx(1_030.93, abs=0.005)
+
+
+def test_a_hedge_in_the_three_modes(play: Any) -> None:
+    # Generic's portfolio: at least 30 % of the sum, else 3 % of the net and 2 % of each leg (maintenance 1.8 % and
+    # 1.2 %). With 600,000 on each side: 5 % × 1,200,000 = 60,000 and 3 % × 1,200,000 = 36,000 in cross; the net is
+    # nothing, so 2 % and 1.2 % of 1,200,000, 24,000 and 14,400, in portfolio (the floors are 18,000 and 10,800).
+    prices = {"BTC": [60_000] * 3, "ETH": [3_000] * 3}
+    for margin, initial, maintenance in (("cross", 60_000, 36_000), ("portfolio", 24_000, 14_400)):
+        pool = play(prices, BOOK, cash=100_000, margin=margin).tables["margin"].row(-1, named=True)
+        assert (pool["initial"], pool["maintenance"]) == (initial, maintenance)
+    pools = play(prices, BOOK, cash=100_000, margin="isolated").tables["margin"].tail(2)
+    assert pools["initial"].to_list() == [30_000, 30_000]
+    assert pools["maintenance"].to_list() == [18_000, 18_000]
+
+
 GAP = {"BTC": [60_000, 60_000, 55_000, 55_000]}
 
 

@@ -22,11 +22,15 @@ from backtest.errors import UserError
 from backtest.research.run import plan, replay
 from backtest.results import books
 from backtest.schema import Cause, Reason, Record, Stage, Status
+from backtest.venue import terms
 from tests.markets import plays, write_dataset
 from tests.reference.engine import play as reference
+from tests.reference.margin import Ladder
 from tests.reference.market import Message, Play
 from tests.reference.outcome import Outcome
+from tests.reference.terms import Terms, Venue
 
+IDLE = "deleveraging events without a candidate"
 EXAMPLES = int(os.environ.get("BACKTEST_EXAMPLES", "300"))
 
 
@@ -46,6 +50,12 @@ class Scripted(Strategy):
         for message in self.script.get(market.now_ms, ()):
             if message.kind == "cancel":
                 account.cancel(message.order)
+            elif message.kind == "leverage":
+                account.set_leverage(message.symbol, message.value)
+            elif message.kind == "add_margin":
+                account.add_margin(message.symbol, message.amount / 1_000_000)
+            elif message.kind == "mode":
+                account.set_margin_mode(message.symbol, message.mode)
             elif message.kind == "target":
                 account.target(message.symbol, weight=message.weight, reduce_only=message.reduce_only)
             else:
@@ -54,19 +64,40 @@ class Scripted(Strategy):
                 send(message.symbol, qty, reduce_only=message.reduce_only)
 
 
-def venue_file(market: Play, folder: Path) -> Path:
-    """The play's venue as a TOML file."""
-    lines = ['name = "invented"', 'source = "a test"', "date = 2026-01-01", 'quote = "USDC"', "[defaults]"]
-    lines += ["initial = 0.05", "maintenance = 0.03", f"penalty = {market.venue.penalty!r}", "taker_fee_bps = 0"]
-    for symbol, tiers in market.venue.tiers.items():
-        lines.append(f"[symbols.{symbol}]\ntiers = [")
-        for tier in tiers:
-            upto = "" if tier.upto is None else f"upto = {tier.upto / 1_000_000!r}, "
-            lines.append(f"  {{ {upto}initial = {tier.initial!r}, maintenance = {tier.maintenance!r} }},")
-        lines.append("]")
-    file = folder / "venue.toml"
-    file.write_text("\n".join(lines) + "\n")
-    return file
+def contract_of(venue: Venue) -> terms.Contract:
+    """The play's venue in the engine's words."""
+    dated = {name: tuple(terms_of(each) for each in entries) for name, entries in venue.terms.items()}
+    laws = []
+    for law in venue.law:
+        words = {f.name: getattr(law, f.name) for f in dataclasses.fields(law)}
+        words |= {"take": terms.Take[law.take.upper()], "ranking": terms.Ranking[law.ranking.upper()]}
+        words |= {"price": terms.Price[law.price.upper()], "shortfall": terms.Shortfall[law.shortfall.upper()]}
+        laws.append(terms.Law(**words))
+    return terms.Contract(dated, tuple(laws), terms.Portfolio(**dataclasses.asdict(venue.portfolio)))
+
+
+def terms_of(each: Terms) -> terms.Terms:
+    ladder = Ladder(each, None)
+    tiers = tuple(
+        terms.Tier(tier.upto, *initial, *maintenance)
+        for tier, initial, maintenance in zip(each.tiers, ladder.initial_rates, ladder.maintenance_rates, strict=True)
+    )
+
+    def copied(kind: type, value: Any) -> Any:
+        return None if value is None else kind(**dataclasses.asdict(value))
+
+    return terms.Terms(
+        from_ms=each.from_ms,
+        tiers=tiers,
+        initial_by_size=copied(terms.BySize, each.initial_by_size),
+        maintenance_by_size=copied(terms.BySize, each.maintenance_by_size),
+        ceil=copied(terms.CeilRates, each.ceil),
+        penalty=each.penalty,
+        limit_micro=each.limit_micro,
+        limit_units=each.limit_units,
+        beta=each.beta,
+        idio=each.idio,
+    )
 
 
 def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
@@ -84,7 +115,6 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
     planned = plan(
         strategy,
         folder / "data",
-        venue=str(venue_file(market, folder)),
         cash=market.config.cash_micro / 1_000_000,
         path=market.config.path,
         latency_ms=market.config.latency_ms,
@@ -92,9 +122,17 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
         fee_bps=bps["fee"],
         allow=("missing-funding",),
     )
-    if not market.config.allow_missing_funding:
+    settings = dataclasses.replace(
+        planned.config,
+        modes=market.config.modes,
+        isolate_above=market.config.isolate_above,
+        adl_top=market.config.adl_top,
         # Some markets have no funding at all, which only the allowance lets through the plan.
-        planned = dataclasses.replace(planned, config=dataclasses.replace(planned.config, allow=()))
+        allow=("missing-funding",) if market.config.allow_missing_funding else (),
+    )
+    planned = dataclasses.replace(
+        planned, config=settings, contract=contract_of(market.venue), adl=tuple(market.config.adl)
+    )
     return replay(planned, (market.config.margin,), None, chunk_rows)[0]
 
 
@@ -121,14 +159,14 @@ def expect_equal(market: Play, expected: Outcome, record: Record) -> None:
     assert int((record.funding["missing"] == 1).sum()) == expected.missing_funding
     liquidations = [
         (
-            x.ts, pool[x.pool], number[x.symbol], Stage[x.stage.upper()], x.lots, x.penalty, x.bad_debt,
-            x.equity_before, x.maintenance_before, x.equity_after, x.maintenance_after,
+            x.ts, pool[x.pool], number[x.symbol], Stage[x.stage.upper()], x.lots, x.penalty, x.insurance, x.bad_debt,
+            x.adl_loss, x.equity_before, x.maintenance_before, x.equity_after, x.maintenance_after,
         )
         for x in expected.liquidations
     ]  # fmt: skip
     assert rows_of(
-        record.liquidations, "ts_ms", "pool", "symbol", "stage", "lots", "penalty", "bad_debt",
-        "equity_before", "maintenance_before", "equity_after", "maintenance_after",
+        record.liquidations, "ts_ms", "pool", "symbol", "stage", "lots", "penalty", "insurance", "bad_debt",
+        "adl_loss", "equity_before", "maintenance_before", "equity_after", "maintenance_after",
     ) == liquidations  # fmt: skip
     assert rows_of(record.moves, "ts_ms", "symbol", "amount") == [
         (m.ts, number[m.symbol], m.amount) for m in expected.moves
@@ -145,6 +183,8 @@ def expect_equal(market: Play, expected: Outcome, record: Record) -> None:
         "reason", "have", "need", "filled",
     ) == orders  # fmt: skip
     assert rows_of(record.ambiguous, "ts_ms", "pool") == [(ts, pool[p]) for ts, p in expected.ambiguous]
+    assert record.counts.get(IDLE, 0) == expected.idle_events
+    assert record.final_fund == (-1 if expected.fund is None else expected.fund)
     assert record.final_wallet == expected.wallet
     assert [int(c) for c in record.final_pool_cash] == [expected.pools.get(s, 0) for s in record.symbols]
     assert [int(n) for n in record.final_lots] == [expected.lots[s] for s in record.symbols]

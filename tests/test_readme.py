@@ -42,6 +42,26 @@ def test_make_demo_is_the_demo() -> None:
     assert "$(BIN)/backtest demo reports/demo" in text_of("Makefile")
 
 
+def test_what_the_first_lines_promise_is_shown(quotes: list[Quote]) -> None:
+    said = text_of(README)
+    commands = [q.command for q in quotes]
+    for part in (
+        "--margin isolated,cross,portfolio",
+        "--venue ",
+        "--guard ",
+        "--sub-accounts",
+        "venues show",
+        "margin book",
+    ):
+        assert any(part in command for command in commands), part
+    assert said.index("--margin isolated,cross,portfolio") < said.index("## Try it")
+    # The three modes are quoted with their numbers, not left out.
+    (modes,) = (q for q in quotes if "--margin isolated,cross,portfolio" in q.command)
+    rows = [line.split() for line in modes.quoted.splitlines() if line.startswith((" Equity", " Liquidations"))]
+    assert len(rows) == 2
+    assert all(len(set(row[-3:])) == 3 for row in rows)
+
+
 def test_a_changed_number_is_noticed() -> None:
     said = "metric  cross\nFees  1.00\nThe end …\n"
     printed = " metric  cross \n\n Fees  1.00 \nThe end of it\nreport: /x\n"

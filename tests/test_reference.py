@@ -12,10 +12,11 @@ from fractions import Fraction
 import pytest
 
 from tests.reference.hand import MINUTE, candles, market, micro, order, run
-from tests.reference.market import Candle, Message, Symbol, Tier
+from tests.reference.market import Candle, Message, Symbol
 from tests.reference.marks import mark_rows
 from tests.reference.numbers import between, eight_digits, money, share
 from tests.reference.outcome import Move, Outcome
+from tests.reference.terms import Tier
 
 ROUND_TRIP = (100.0, 130.0, 70.0, 100.0)
 

@@ -11,6 +11,7 @@ import pytest
 
 from backtest.results.result import Result
 from backtest.results.tables import SCHEMAS
+from backtest.schema import SCHEMA_VERSION
 
 START_MS = 1_577_836_800_000  # 2020-01-01
 CASH = 10_000.0
@@ -156,7 +157,8 @@ def _liquidations(life: Life, prices: np.ndarray, held: np.ndarray) -> pl.DataFr
         symbol=np.array([life.symbols[i] for i in gone], dtype=str), stage=["whole"] * len(gone), qty=qty, price=price,
         penalty=notional * 0.01, insurance=notional * 0.01, bad_debt=debt, equity_before=notional * 0.03 - 0.01,
         maintenance_before=notional * 0.03, equity_after=np.zeros(len(gone)), maintenance_after=np.zeros(len(gone)),
-        ambiguous=np.zeros(len(gone), dtype=bool),
+        ambiguous=np.zeros(len(gone), dtype=bool), adl_loss=np.zeros(len(gone)),
+        process=np.arange(len(gone)) if life.margin == "isolated" else np.zeros(len(gone)),
     )  # fmt: skip
 
 
@@ -223,6 +225,7 @@ def _trades(life: Life, fills: pl.DataFrame) -> pl.DataFrame:
         ts_entry=ends["ts"], ts_exit=ends["ts"], qty=ends["qty"].abs(),
         entry_price=ends["price"], exit_price=ends["price"] * 1.01, realized=ends["realized_pnl"], fees=ends["fee"],
         funding=[0.25] * n, net=net, hold=[53.5] * n, exit_cause=ends["cause"], penalty=[0.0] * n,
+        insurance=[0.0] * n,
     )  # fmt: skip
 
 
@@ -237,8 +240,11 @@ def _metrics(tables: dict[str, pl.DataFrame], equity: np.ndarray, moves: float) 
         "margin_use_peak": 0.7, "maintenance_use_peak": 0.1, "min_distance_to_liquidation": 0.123,
         "price_moves": moves, "funding": float(tables["funding"]["payment"].sum()),
         "fees": float(tables["fills"]["fee"].sum()), "penalties": float(lost["penalty"].sum()),
-        "bad_debt": float(lost["bad_debt"].sum()), "slippage": float(tables["fills"]["slippage"].sum()),
-        "liquidations": len(lost), "pool_liquidations": lost["pool"].n_unique(),
+        "insurance": float((lost["penalty"] - lost["insurance"]).sum()),
+        "bad_debt": float(lost["bad_debt"].sum()), "adl_loss": float(lost["adl_loss"].sum()),
+        "slippage": float(tables["fills"]["slippage"].sum()),
+        "liquidations": len(lost), "pool_liquidations": lost["process"].n_unique(), "liquidation_steps": len(lost),
+        "backstops": 0, "deleveraged": 0,
         "ambiguous_candles": len(tables["ambiguous"]), "margin_calls": 2, "orders": len(tables["orders"]),
         "rejected_orders": len(tables["orders"]) - len(tables["fills"]), "fills": len(tables["fills"]),
         "missing_settlements": 0,
@@ -249,7 +255,7 @@ def _summary(life: Life, metrics: dict[str, Any]) -> dict[str, Any]:
     first, last = (int(_close(life, n)) for n in (-1, life.rows - 1))
     summary = {
         "kind": "run",
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "label": life.label or life.margin,
         "strategy": {
             "name": "hedged_pair", "params": {"ratio": 0.9, "lookback": 720}, "source": "3f" * 32,
@@ -290,5 +296,5 @@ def test_the_invented_account_is_like_a_real_one(life: Life) -> None:
     result = account(life)
     assert {name: frame.schema for name, frame in result.tables.items()} == SCHEMAS
     m = result.metrics
-    explained = m["price_moves"] + m["funding"] - m["fees"] - m["penalties"] + m["bad_debt"]
+    explained = m["price_moves"] + m["funding"] - m["fees"] - m["penalties"] + m["insurance"] + m["bad_debt"]
     assert explained == pytest.approx(m["final_equity"] - m["start_cash"], abs=1e-6)

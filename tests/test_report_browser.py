@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 
+import backtest
+from backtest.report import ladder
 from backtest.report.page import render, render_comparison
 from tests.test_report_accounts import Life, account
+from tests.test_report_liquidations import crumbling, deleveraged, result_of
 
 ARGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -59,6 +62,22 @@ def browser() -> Iterator[Any]:
 ISOLATED = Life(margin="isolated", lost=("BTC-USD",), bad_debt=12.5, rejected=3)
 CROSS = Life(ambiguous=2, rejected=50)
 LARGE = Life(rows=3_000, symbols=tuple(f"SYMBOL{i:02d}-USD" for i in range(12)), lost=("SYMBOL03-USD",))
+MODES = [Life(margin=mode, lost=("BTC-USD",), ambiguous=1) for mode in ("isolated", "cross", "portfolio")]
+APART = [
+    Life(label=f"strategy-{i}", symbols=(f"SYMBOL{i:02d}-USD", "BTC-USD"), lost=("BTC-USD",) * (i == 0), seed=i)
+    for i in range(5)
+]
+WIDE = {
+    "venue": "generic", "margin": "isolated", "collateral": 60_000,
+    "positions": [
+        {"symbol": f"SYMBOL{i:02d}-USD", "qty": (-1) ** i * 10, "mark": 1_000 + i, "leverage": 3 + 4 * i}
+        for i in range(5)
+    ],
+}  # fmt: skip
+NEAR = {
+    "venue": "generic", "margin": "cross", "collateral": 3_000,
+    "positions": [{"symbol": f"SYMBOL{i:02d}-USD", "qty": 10, "mark": 1_000} for i in range(5)],
+}  # fmt: skip
 PAGES = {
     "run": (6, (1280, 420), lambda: render(account(CROSS))),
     "pools": (6, (420,), lambda: render(account(ISOLATED))),
@@ -67,6 +86,16 @@ PAGES = {
     "idle": (1, (420,), lambda: render(account(Life(trades=False)))),
     "one candle": (1, (420,), lambda: render(account(Life(rows=1, trades=False)))),
     "comparison": (4, (1280, 420), lambda: render_comparison([account(ISOLATED), account(CROSS)])),
+    "three modes": (4, (1280, 420), lambda: render_comparison([account(life) for life in MODES])),
+    "steps": (2, (1280, 420), lambda: render(result_of(crumbling(300)))),
+    "deleveraged": (4, (420,), lambda: render(result_of(deleveraged(0.5)))),
+    "sub-accounts": (
+        4,
+        (1280, 420),
+        lambda: render_comparison([account(life) for life in APART], account(Life(label="combined"))),
+    ),
+    "ladder": (2, (1280, 420), lambda: ladder.render(backtest.margin(WIDE).as_dict())),
+    "all at once": (2, (420,), lambda: ladder.render(backtest.margin(NEAR).as_dict())),
     "idle comparison": (1, (420,), lambda: render_comparison([account(Life(trades=False))] * 2)),
 }
 """How many charts each has, at which widths it is opened, and how it is made."""
@@ -100,6 +129,24 @@ def test_page_draws_and_asks_for_nothing(browser: Any, tmp_path: Path, name: str
             assert abs(chart["width"] - chart["room"]) < 2, chart
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(CLIPPED) == []
+        page.close()
+
+
+OVERLAPS = """() => {
+  const boxes = [...document.querySelectorAll("#chart-ladder .annotation-text")].map((t) => t.getBoundingClientRect());
+  return boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) =>
+    a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1));
+}"""
+
+
+def test_names_on_the_ladder_do_not_overlap(browser: Any, tmp_path: Path) -> None:
+    place = tmp_path / "ladder.html"
+    place.write_text(ladder.render(backtest.margin(WIDE).as_dict()), encoding="utf-8")
+    for width in (1280, 420):
+        page, _, _ = _open(browser, place, width)
+        # Three longs go as the market falls, two shorts as it rises: each has its name.
+        assert page.locator("#chart-ladder .annotation-text").count() == 5
+        assert page.evaluate(OVERLAPS) == []
         page.close()
 
 

@@ -24,6 +24,9 @@ from tests.test_report_accounts import Life, account
         ("sharpe", float("nan"), "n/a"),
         ("funding", -0.001, "0.00"),
         ("a_metric_of_tomorrow", 2, "2.00"),
+        ("cagr", 9_999.5, "999,950.00%"),
+        ("cagr", 3.7e11, "over 1,000,000%"),
+        ("calmar", 2e6, "over 1,000,000"),
     ],
 )
 def test_metric_as_text(name: str, value: float | None, shown: str) -> None:
@@ -40,6 +43,8 @@ def test_difference_and_which_is_better() -> None:
     assert fmt.difference("fees", 10.0, 12.5) == "-2.50"
     assert fmt.difference("fees", 10.001, 10.0) == "0.00"
     assert fmt.difference("sortino", None, 1.0) == "n/a"
+    assert fmt.difference("cagr", 1e9, 1.0) == "over 1,000,000 pp"
+    assert fmt.difference("cagr", 1.0, 1e9) == "below -1,000,000 pp"
     assert fmt.better("final_equity", [1.0, 2.0, 2.0]) == [False, True, True]
     assert fmt.better("liquidations", [1, 0]) == [False, True]
     assert fmt.better("max_drawdown", [-0.2, -0.1]) == [False, True]
@@ -108,7 +113,7 @@ def test_a_row_that_is_missing_says_nothing() -> None:
     # A is bought at hour 1 and sold at hour 4; B is held to the end. The sample of hour 3 lists only A.
     hour = 3_600_000
     as_time = pl.col("ts").cast(pl.Datetime("ms", "UTC"))
-    fills = pl.DataFrame({"ts": [1, 1, 4], "symbol": ["A", "B", "A"], "qty": [0.3, -2.0, -0.3]})
+    fills = pl.DataFrame({"ts": [1, 1, 4], "symbol": ["A", "B", "A"], "qty": [0.3, -2.0, -0.3], "pool": ["cross"] * 3})
     table = pl.DataFrame({"ts": [2, 2, 3, 5], "symbol": ["A", "B", "A", "B"], "notional": [5.0, -7.0, 6.0, -8.0]})
     both = (frame.with_columns(pl.col("ts") * hour).with_columns(as_time) for frame in (table, fills))
     curves = tracks(*both, "symbol", "notional", 0.0, 0, 6 * hour)
@@ -118,3 +123,18 @@ def test_a_row_that_is_missing_says_nothing() -> None:
     clock, (first, second) = together([a, b], 0.0)
     assert (clock // hour).tolist() == [0, 2, 3, 4, 5, 6]
     assert (first + second).tolist() == [0, -2, -1, -7, -8, -8]
+
+
+def test_a_pool_is_empty_when_all_that_it_held_is_closed() -> None:
+    # In the cross pool A is held from hour 1 to 5 and again from 6, B from 2 to 3; C in a pool of its own from 1 to 4.
+    hour = 3_600_000
+    as_time = (pl.col("ts") * hour).cast(pl.Datetime("ms", "UTC"))
+    symbols, pools = ["A", "C", "B", "B", "C", "A", "A"], ["cross", "C", *["cross"] * 2, "C", *["cross"] * 2]
+    qty = [1.0, 2.0, -3.0, 3.0, -2.0, -1.0, 1.0]
+    fills = pl.DataFrame({"ts": [1, 1, 2, 3, 4, 5, 6], "symbol": symbols, "qty": qty, "pool": pools})
+    table = pl.DataFrame({"ts": [2, 2, 7], "pool": ["cross", "C", "cross"], "margin_ratio": [0.2, 0.4, 0.1]})
+    both = (frame.with_columns(as_time.alias("ts")) for frame in (table, fills))
+    curves = tracks(*both, "pool", "margin_ratio", 0.0, 0, 8 * hour)
+    shown = {name: list(zip((line.ts // hour).tolist(), line.values, strict=True)) for name, line in curves.items()}
+    assert shown["cross"] == [(0, 0), (2, 0.2), (5, 0), (7, 0.1), (8, 0.1)]
+    assert shown["C"] == [(0, 0), (2, 0.4), (4, 0), (8, 0)]

@@ -38,6 +38,7 @@ def test_cross_books() -> None:
         "funding": micro(-5.1),
         "fees": micro(63.243375),
         "penalties": 0,
+        "insurance": 0,
         "bad_debt": 0,
     }
 
@@ -130,7 +131,7 @@ JOURNAL = [
     ("fills", 1, "lots", 1),
     ("fills", 0, "pool", 1),
     ("moves", 2, "amount", -1),
-    ("liquidations", 1, "penalty", 1),
+    ("liquidations", 1, "insurance", 1),
     ("liquidations", 0, "bad_debt", -1),
 ]
 

@@ -273,7 +273,8 @@ def damage(folder: Path, how: str) -> None:
         case "half a summary":
             summary.write_text(summary.read_text()[:100])
         case "another version":
-            summary.write_text(summary.read_text().replace('"schema_version": 1', '"schema_version": 999'))
+            ours = f'"schema_version": {SCHEMA_VERSION}'
+            summary.write_text(summary.read_text().replace(ours, '"schema_version": 999'))
         case "no table":
             table.unlink()
         case "half a table":

@@ -26,6 +26,7 @@ CONTRACT = {
     "liquidations": "ts pool symbol stage qty price penalty insurance bad_debt equity_before maintenance_before "
     "equity_after maintenance_after ambiguous",
     "transfers": "ts_sent ts_arrived kind amount fee",
+    "guards": "ts guard symbol pool value order_id",
     "margin": "ts pool equity initial maintenance margin_ratio",
     "ledger": "ts debit credit amount_micro code ref",
     "ambiguous": "ts pool",

@@ -88,15 +88,15 @@ def test_hooks_come_in_order_and_with_their_values(
         "candle",
         (2 * MINUTE, "BTC", 100.0, 1e4, 0.001, -1_000.0),
         "candle",
-        (4 * MINUTE, pool, 46_000.0, 47_400.0),
+        (4 * MINUTE, pool, 46_000.0, 47_400.0, 0.0),
         "candle",
         (4 * MINUTE, "BTC", 100.0, 9_480.0, 0.0, 0.0),
         "candle",
         "candle",
-        (7 * MINUTE, pool, 46_000.0, 47_400.0),
+        (7 * MINUTE, pool, 46_000.0, 47_400.0, 0.0),
         "candle",
         (7 * MINUTE, "BTC", -100.0, 9_250.0, 0.0, -75_000.0, -1, "liquidation"),
-        (7 * MINUTE, pool, "BTC", -100.0, 9_250.0, 9_250.0, 0.0),
+        (7 * MINUTE, pool, "BTC", -100.0, 9_250.0, 9_250.0, 0.0, "whole"),
         "candle",
         "candle",
         "stop",
@@ -115,8 +115,8 @@ def test_names_of_what_hooks_are_given(tmp_path: Path) -> None:
     assert fields == {
         "Fill": ("ts_ms", "symbol", "qty", "price", "fee", "realized_pnl", "order_id", "cause"),
         "Payment": ("ts_ms", "symbol", "qty", "price", "rate", "payment"),
-        "MarginCall": ("ts_ms", "pool", "equity", "initial_margin"),
-        "Liquidation": ("ts_ms", "pool", "symbol", "qty", "price", "penalty", "bad_debt"),
+        "MarginCall": ("ts_ms", "pool", "equity", "initial_margin", "level"),
+        "Liquidation": ("ts_ms", "pool", "symbol", "qty", "price", "penalty", "bad_debt", "stage"),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import astuple
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from backtest.errors import UserError
 from backtest.venue import profile
 from backtest.venue.lines import line_of
+from backtest.venue.terms import BySize, CeilRates, Law, Price, Take, Terms, Tier
 
 HEAD = 'name = "mine"\nsource = "test"\ndate = 2026-01-01\nquote = "USDC"\n'  # four lines
 LADDER = """
@@ -46,7 +48,6 @@ def test_generic_is_the_yardstick_of_the_issue() -> None:
     assert (generic.penalty, generic.taker_fee_bps) == (0.01, 0.0)
     assert [astuple(t) for t in generic.tiers("ANY")] == [(None, 0.05, 0, 0.03, 0)]
     assert generic.max_leverage("ANY") == 20
-    assert [p.name for p in profile.available()] == profile.names() == ["generic"]
 
 
 def test_deductions_make_the_requirement_continuous(tmp_path: Path) -> None:
@@ -94,6 +95,7 @@ def test_an_initial_of_zero_has_no_maximum_leverage(tmp_path: Path) -> None:
     assert astuple(free.tiers("X")[0]) == (None, 0.0, 0, 0.0, 0)
 
 
+ONE = "tiers = [{ initial = 0.1, maintenance = 0.05 }]"
 BAD = {
     "[defaults]\nmaintenance = 0.06": (5, "maintenance 0.06 is above initial 0.05"),
     "[defaults]\n\npenalty = -0.01": (7, "greater than or equal to 0"),
@@ -105,7 +107,6 @@ BAD = {
     "[defaults]\npenalti = 0.01": (6, "unknown key; did you mean penalty?"),
     "[default]\npenalty = 0.01": (5, "unknown key; did you mean defaults?"),
     "[[tiers]]\ninitial = 0.1": (5, "maintenance: is missing"),
-    "[[tiers]]\nupto = 5\ninitial = 0.1\nmaintenance = 0.05": (5, "the last tier is open"),
     "tiers = []": (5, "no tier"),
     "tiers = [{ initial = 0.1, maintenance = 0 }, { initial = 0.1, maintenance = 0 }]": (5, "tier 1 has no upto"),
     "[[tiers]]\nupto = 0.0000001\ninitial = 0.1\nmaintenance = 0\n[[tiers]]\ninitial = 0.1\nmaintenance = 0": (
@@ -117,13 +118,62 @@ BAD = {
         "  { initial = 0.2, maintenanc = 0 },\n]"
     ): (8, "did you mean maintenance?"),
     "[[tiers]]\nupto = 9\ninitial = 0.2\nmaintenance = 0\n[[tiers]]\ninitial = 0.1\nmaintenance = 0": (
-        5,
+        9,
         "rates must rise",
     ),
     (
         "[[tiers]]\nupto = 9\ninitial = 0.1\nmaintenance = 0\n[[tiers]]\nupto = 9\ninitial = 0.1\nmaintenance = 0\n"
         "[[tiers]]\ninitial = 0.1\nmaintenance = 0"
-    ): (5, "tier 2: upto 9 is not above the 9 before it"),
+    ): (9, "tier 2: upto 9 is not above the 9 before it"),
+    # ---- dated tables
+    f"[[margin]]\nfrom = 2024-01-01\n{ONE}\n[[margin]]\nfrom = 2024-01-01\n{ONE}": (8, "overlapping dates"),
+    f"[[margin]]\nfrom = 2023-01-01\nuntil = 2024-06-01\n{ONE}\n[[margin]]\nfrom = 2024-01-01\n{ONE}": (
+        9,
+        "overlapping dates: the table before it holds until 2024-06-01",
+    ),
+    f"[[margin]]\nfrom = 2024-01-01\nuntil = 2024-01-01\n{ONE}": (5, "until 2024-01-01 is not after its from"),
+    f"[[margin]]\n{ONE}\nsource = 'elsewhere'\n[sources]\nelsewere = 'a page'": (7, "did you mean elsewere?"),
+    f"[[margin]]\n{ONE}\nstatus = 'verifed'": (7, "'verified', 'derived' or 'assumed'"),
+    f"[[margin]]\n{ONE}\nassumed = ['tears']": (7, "'tears' is no key of the table; did you mean tiers?"),
+    f"[[margin]]\nrule = 'teirs'\n{ONE}": (6, "unknown rule 'teirs'; did you mean tiers?"),
+    "[[margin]]\nrule = 'ceil'\ninitial = 0.1\nmaintenance_shar = 0.5": (8, "did you mean maintenance_share?"),
+    "[[margin]]\nrule = 'ceil'\ninitial = 0.1": (5, "maintenance_share: is missing"),
+    "[[margin]]\nrule = 'ceil'\ninitial = 0.0000001\nmaintenance_share = 0.5": (7, "finer than a millionth"),
+    "[[margin]]\nrule = 'incremental'\ninitial = 0.1\nmaintenance = 0.2\nstep = 0\nbaseline = 0\nincrement = 1": (
+        5,
+        "maintenance 0.2 is above initial 0.1",
+    ),
+    "[[margin]]\nlimit = 5\ntiers = [{ upto = 9, initial = 0.1, maintenance = 0 }]": (6, "the limit already"),
+    "[[margin]]\ntiers = [{ initial = 0.1, max_leverage = 10, maintenance = 0 }]": (
+        6,
+        "either initial or max_leverage",
+    ),
+    f"{ONE}\n[[margin]]\n{ONE}": (6, "give one of tiers and margin"),
+    # ---- classes and symbols
+    f"default_class = 'smal'\n[classes.small]\n{ONE}": (5, "unknown class 'smal'; did you mean small?"),
+    f"[classes.a]\nassets = ['BTC']\n{ONE}\n[classes.b]\nassets = ['BTC']\n{ONE}": (9, "BTC is in class a already"),
+    "[symbols.BTC]": (5, "give either tiers or margin"),
+    f"[[symbols.BTC.margin]]\n{ONE}\n[[symbols.BTC.margin]]\nfrom = 2024-01-01\nrule = 'x'": (9, "unknown rule 'x'"),
+    # ---- liquidation, fees, portfolio
+    "[[liquidation]]\ntake = 'shares'": (6, "unknown take 'shares'; did you mean share?"),
+    "[[liquidation]]\ntake = 3": (6, "unknown take 3; known: pool"),
+    "[[liquidation]]\nevery = true": (6, "is no length of time"),
+    "[[liquidation]]\nevery = nan": (6, "is no length of time"),
+    "[[liquidation]]\ndelay = -1": (6, "is no length of time"),
+    "[[margin]]\nfrom = '2024-01-01'\ntiers = [{ initial = 0.1, maintenance = 0.05 }]": (6, "valid date"),
+    f"[[margin]]\n{ONE}\nsource = 4": (7, "margin.1.source: "),
+    "[[liquidation]]\nportion = 0": (6, "greater than 0"),
+    "[[liquidation]]\npenalty = 1.2": (6, "less than or equal to 1"),
+    "[[liquidation]]\nevery = '30 sec'": (6, "write seconds, or text like 30s"),
+    "[[liquidation]]\nfunds = 5": (6, "did you mean fund?"),
+    "[[fees]]\ntiers = [{ volume = 5, maker_bps = 1, taker_bps = 2 }]": (6, "the first tier begins at a volume of 0"),
+    "[[fees]]\ntiers = [{ maker_bps = 1, taker = 2 }]": (6, "unknown key; did you mean taker_bps?"),
+    "[portfolio]\nscan_initial = 0.01\nscan_maintenance = 0.02": (5, "scan_maintenance 0.02 is above scan_initial"),
+    "[volatility]\nwindow_days = 1\nreference = 0.8\nmost = 2": (6, "greater than or equal to 2"),
+    # ---- extends
+    "extends = 'dydx_v5'": (5, "unknown venue 'dydx_v5'; did you mean dydx_v4?"),
+    "extends = 4": (5, "extends is not a name or a file"),
+    "extends = 'mine.toml'": (5, "extends comes back to 'mine.toml'"),
 }
 
 
@@ -175,3 +225,102 @@ def test_line_of(where: tuple[str | int, ...], line: int) -> None:
     table = 'a = 1\n[t] # note\nb = "x = 1"\n'
     text = table + '[[rows]]\nx = 1\n[[rows]]\nx = 2\n[s."X-Y"]\nlist = [\n {q = 1},\n {q = 2},\n]\n'
     assert line_of(text, where) == line
+
+
+# ---- dated tables, limits
+
+
+DATED = (
+    HEAD
+    + """
+[[margin]]
+from = 2024-01-01
+status = "verified"
+limit_size = 2.5
+tiers = [{ initial = 0.1, maintenance = 0.05 }]
+[[margin]]
+from = 2023-01-01
+until = 2023-12-01
+tiers = [{ upto = 1_000, max_leverage = 4, maintenance = 0.1 }, { upto = 5_000, max_leverage = 2, maintenance = 0.2 }]
+[[liquidation]]
+from = 2023-07-01
+penalty = 0.02
+"""
+)
+
+
+def test_each_day_has_its_terms() -> None:
+    mine = profile.from_text(DATED)
+    terms = mine.contract(["A"]).terms["A"]
+    # Days from 1970: 2023-01-01 is 19,358, 2023-07-01 is 19,539, 2024-01-01 is 19,723. The law's penalty holds before
+    # its own date as well, so that it adds no date.
+    assert [t.from_ms // 86_400_000 for t in terms] == [19_358, 19_723]
+    assert [t.penalty for t in terms] == [0.02, 0.02]
+    # 1,000 x (0.5 - 0.25) = 250 and 1,000 x (0.2 - 0.1) = 100; the last upto is the limit.
+    assert terms[0].tiers == (Tier(1_000_000_000, 0.25, 0, 0.1, 0), Tier(None, 0.5, 250_000_000, 0.2, 100_000_000))
+    assert [(t.limit_micro, t.limit_units) for t in terms] == [(5_000_000_000, None), (None, 2_500_000)]
+    days = {"2020-01-01": 0.25, "2023-12-31": 0.25, "2024-01-01": 0.1, "2030-01-01": 0.1}
+    assert {day: mine.terms("A", dt.date.fromisoformat(day)).tiers[0].initial for day in days} == days
+    assert mine.terms("A").tiers[0].initial == 0.1
+    assert mine.max_leverage("A", dt.date(2023, 5, 5)) == 4
+
+
+def test_a_date_of_the_law_makes_terms_of_its_own_where_the_penalty_changes() -> None:
+    more = DATED + "[[liquidation]]\nfrom = 2023-08-01\npenalty = 0.03\n"
+    terms = profile.from_text(more).contract(["A"]).terms["A"]
+    assert [(t.from_ms // 86_400_000, t.penalty) for t in terms] == [(19_358, 0.02), (19_570, 0.03), (19_723, 0.03)]
+
+
+RULES = {
+    "rule = 'max_leverage'\ntiers = [{ upto = 100, max_leverage = 40 }, { max_leverage = 20 }]": Terms(
+        # Half of 1/40 and of 1/20; 100 x (0.05 - 0.025) = 2.5 and half of it.
+        0, (Tier(100_000_000, 0.025, 0, 0.0125, 0), Tier(None, 0.05, 2_500_000, 0.025, 1_250_000)), penalty=0.01,
+    ),
+    # Open interest of 70 between 20 and 120: 0.1 + 0.9 x 50 / 100 = 0.55. Maintenance is not scaled.
+    (
+        "rule = 'ceil'\ninitial = 0.1\nmaintenance_share = 0.5\nopen_interest = 70\nopen_interest_lower = 20\n"
+        "open_interest_upper = 120"
+    ): Terms(0, (Tier(None, 0.55, 0, 0.05, 0),), ceil=CeilRates(550_000, 100_000, 500_000), penalty=0.01),
+    # No upper cap: not scaled, whatever the open interest.
+    "rule = 'ceil'\ninitial = 0.1\nmaintenance_share = 0.5\nopen_interest = 70": Terms(
+        0, (Tier(None, 0.1, 0, 0.05, 0),), ceil=CeilRates(100_000, 100_000, 500_000), penalty=0.01,
+    ),
+    # 0.1 + 0.9 x 10 / 30 = 0.4 exactly; with 11 / 30 it is 0.43, with 10 / 31 it is 0.390322580..., rounded down.
+    (
+        "rule = 'ceil'\ninitial = 0.1\nmaintenance_share = 0.5\nopen_interest = 10\nopen_interest_upper = 31"
+    ): Terms(0, (Tier(None, 0.390322, 0, 0.05, 0),), ceil=CeilRates(390_322, 100_000, 500_000), penalty=0.01),
+    (
+        "rule = 'ceil'\ninitial = 0.1\nmaintenance_share = 0.5\nopen_interest = 31\nopen_interest_upper = 31"
+    ): Terms(0, (Tier(None, 1.0, 0, 0.05, 0),), ceil=CeilRates(1_000_000, 100_000, 500_000), penalty=0.01),
+    (
+        "rule = 'incremental'\ninitial = 0.04\nmaintenance = 0.03\nstep = 0.01\nbaseline = 1\nincrement = 0.5"
+    ): Terms(0, (Tier(None, 0.04, 0, 0.03, 0),), BySize(step=0.01, baseline=1.0, increment=0.5), penalty=0.01),
+    (
+        "rule = 'skew_scaled'\ninitial = 0.02\nratio = 2\nskew_scale = 1_000\nmaintenance_share = 0.5\nflat = 7"
+    ): Terms(
+        0, (Tier(None, 0.02, -7_000_000, 0.01, -7_000_000),), BySize(linear=0.002), BySize(linear=0.001), penalty=0.01,
+    ),
+    "rule = 'size_root'\ninitial = 0.1\nmaintenance = 0.05\nroot = 0.001": Terms(
+        0, (Tier(None, 0.1, 0, 0.05, 0),), BySize(share=0.8, root=0.001), BySize(share=0.8, root=0.001), penalty=0.01,
+    ),
+    # 5,000,000 x 0.000001 is above 1: a rate is at most 1.
+    (
+        "rule = 'open_interest'\ninitial = 0.01\nmaintenance = 0.005\nmultiplier = 0.000001\nopen_interest = 5_000_000"
+    ): Terms(0, (Tier(None, 1.0, 0, 0.005, 0),), penalty=0.01),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", RULES)
+def test_rules(text: str) -> None:
+    assert profile.from_text(f"{HEAD}[[margin]]\n{text}\n").terms("A") == RULES[text]
+
+
+def test_liquidation_in_the_engines_units() -> None:
+    law = profile.from_text(
+        HEAD + "[[liquidation]]\nfrom = 1970-01-02\ntake = 'share'\nportion = 0.25\nabove = 1_000.5\nevery = 1.6\n"
+        "delay = '2m'\nprice = 'auction'\ndiscount_per_s = 0.01\nfund = 12.000001\n"
+    ).law()
+    assert law == Law(
+        from_ms=86_400_000, take=Take.SHARE, portion=0.25, above_micro=1_000_500_000, every_ms=1_600, delay_ms=120_000,
+        price=Price.AUCTION, discount_per_s=0.01, fund_micro=12_000_001,
+    )  # fmt: skip

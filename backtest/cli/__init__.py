@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from backtest.cli import data, replay, strategies, venues
+from backtest.cli import data, margin, replay, strategies, venues
 from backtest.errors import BacktestError
 
 INTERRUPTED = 130
@@ -52,6 +52,7 @@ for _command in (
     replay.run,
     replay.compare,
     replay.verify,
+    margin.margin,
     data.data,
     strategies.strategies,
     venues.venues,

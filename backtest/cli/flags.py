@@ -40,6 +40,17 @@ class Number(click.FloatRange):
         return number if math.isfinite(number) else self.fail(f"{value!r} is not a finite number", param, ctx)
 
 
+class Finite(click.ParamType[float]):
+    """A finite number whose range the command itself tells, in its own words."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The value, if it is finite."""
+        number = click.FLOAT.convert(value, param, ctx)
+        return float(number) if math.isfinite(number) else self.fail(f"{value!r} is not a finite number", param, ctx)
+
+
 class Whole(click.IntRange):
     """A whole number in a range."""
 
@@ -74,7 +85,6 @@ FOLDER = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
 
 _REPLAY = (
-    click.argument("strategy"),
     click.option(
         "--data", required=True, type=FOLDER, help="Dataset: a folder, or a Parquet file with a symbol column."
     ),
@@ -84,6 +94,28 @@ _REPLAY = (
     click.option("--venue", default="generic", show_default=True, help="A venue's name, or a FILE.toml."),
     click.option(
         "--leverage", type=Number(min=0, min_open=True), help="Most notional over margin.  [default: the venue's]"
+    ),
+    click.option(
+        "--isolate-above",
+        type=Number(min=0, min_open=True, max=1),
+        metavar="SHARE",
+        help="A position that makes up more than this share (0.5: half) of the cross pool's maintenance margin gets a "
+        "pool of its own.",
+    ),
+    click.option(
+        "--adl",
+        multiple=True,
+        metavar="EVENT",
+        help="Somebody else's failure closes a profitable position of yours: TIME,SYMBOL,SHARE (* for whichever ranks "
+        "first), move=5%/10m,SHARE for whenever the mark moves so fast, or a FILE.csv of the first form. May be "
+        "repeated.",
+    ),
+    click.option(
+        "--adl-top",
+        type=Whole(min=0),
+        default=1,
+        show_default=True,
+        help="Positions that the events of one instant close, at most; those that rank first.",
     ),
     click.option(
         "--cash", type=Number(min=0, min_open=True), default=100_000, show_default=True, help="Deposit, in quote."
@@ -97,17 +129,25 @@ _REPLAY = (
     ),
     click.option("--fee-bps", type=Number(min=0), help="Taker fee.  [default: the venue's]"),
     click.option(
-        "-p", "params", multiple=True, metavar="NAME=VALUE", callback=_params, help="A parameter of the strategy."
+        "-p",
+        "params",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_params,
+        help="A parameter of the strategy; with --sub-accounts of all that have it, 2.NAME=VALUE of the second alone.",
     ),
     click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Of the strategy's own chance."),
     click.option("--allow", multiple=True, metavar="NAME", help="Run in spite of: missing-funding. May be repeated."),
+    click.option(
+        "--guard", "guards", multiple=True, metavar="KIND=VALUE", help="A guard, like stop=5%. May be repeated."
+    ),
     click.option("--out", type=FOLDER, help="Folder of the report.  [default: reports/ and the strategy's name]"),
     JSON,
 )
 
 
 def replay(command: F) -> F:
-    """The argument and the flags of a command that replays a strategy, in the order in which help shows them."""
+    """The flags of a command that replays a strategy, in the order in which help shows them."""
     for decorate in reversed(_REPLAY):
         command = decorate(command)
     return command

@@ -9,11 +9,14 @@ import re
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from backtest.cli import flags
+
+if TYPE_CHECKING:
+    from backtest import Result
 
 ABOUT = """STRATEGY is a file (my.py, my.py:Class), package.module:Class, or a name of `backtest strategies list`."""
 UNEXPLAINED = (
@@ -23,25 +26,95 @@ UNEXPLAINED = (
 """What a verification says that fails although nothing that it compares has changed."""
 
 
-@click.command(epilog=ABOUT)
+@click.command(epilog=ABOUT, short_help="Replay one account, or sub-accounts of several strategies.")
+@click.argument("strategies", metavar="STRATEGY...", nargs=-1, required=True)
 @flags.replay
-@click.option("--margin", default="cross", show_default=True, help="Margin mode: cross or isolated.")
-def run(strategy: str, data: Path, out: Path | None, margin: str, as_json: bool, **settings: Any) -> None:
-    """Replay one account and write its report."""
+@click.option(
+    "--margin",
+    default="cross",
+    show_default=True,
+    help="Margin mode: cross, isolated or portfolio; a market may have its own, with commas: cross,DOGE-USD=isolated.",
+)
+@click.option(
+    "--sub-accounts", "apart", is_flag=True, help="Each strategy in a sub-account of its own, with a share of --cash."
+)
+@click.option("--split", metavar="60,40", help="Per cent of --cash for each sub-account.  [default: equal]")
+@click.option(
+    "--loss-cap",
+    metavar="20%",
+    help="A sub-account that has lost so much of its deposit (or 5000: of quote) closes everything and trades no more. "
+    "One for all, or one for each with commas, none for none.",
+)
+def run(
+    strategies: tuple[str, ...],
+    data: Path,
+    apart: bool,
+    split: str | None,
+    loss_cap: str | None,
+    out: Path | None,
+    margin: str,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Replay one account and write its report.
+
+    With --sub-accounts several strategies, each in a sub-account of its own, over the same data.
+    """
+    _check_apart(strategies, apart, {"--split": split, "--loss-cap": loss_cap})
     import backtest
     from backtest.cli import show
     from backtest.cli.progress import Progress
 
-    folder = out or Path("reports", f"{_stem(strategy)}-{margin}")
+    named = "-".join(map(_stem, strategies))
+    folder = out or Path("reports", f"{named}-{'sub-accounts' if apart else _plain(margin)}")
+    settings |= {"margin": margin, "out": folder}
     with redirect_stdout(sys.stderr), Progress() as progress:
-        result = backtest.run(strategy, data, margin=margin, out=folder, progress=progress, **settings)
-    show.result(result, as_json)
+        if apart:
+            shown = backtest.subaccounts(
+                strategies, data, split=split, loss_cap=loss_cap, progress=progress, **settings
+            )
+        else:
+            result = backtest.run(strategies[0], data, progress=progress, **settings)
+    if apart:
+        if not as_json:
+            show.say(_together(shown.combined))
+        show.comparison(shown, as_json)
+    else:
+        show.result(result, as_json)
+
+
+def _together(combined: Result) -> str:
+    """What the sub-accounts' sum came to."""
+    from backtest.report import format as fmt
+
+    names = ("start_cash", "final_equity", "return", "max_drawdown")
+    start, end, gain, fall = (fmt.text(name, combined.metrics[name]) for name in names)
+    return f"All sub-accounts together: {start} became {end} ({gain}); deepest drawdown {fall}."
+
+
+def _check_apart(strategies: tuple[str, ...], apart: bool, given: dict[str, str | None]) -> None:
+    """A usage error for several strategies in one account, and for flags that only sub-accounts have."""
+    if apart:
+        return
+    if len(strategies) > 1:
+        raise click.UsageError(
+            f"{len(strategies)} strategies ({', '.join(strategies)}): one account has one strategy; give each a "
+            "sub-account with --sub-accounts."
+        )
+    for name, value in given.items():
+        if value is not None:
+            raise click.UsageError(f"{name} is of sub-accounts; add --sub-accounts.")
 
 
 @click.command(epilog=ABOUT, short_help="Replay it in several margin modes, side by side.")
+@click.argument("strategy")
 @flags.replay
 @click.option(
-    "--margin", type=flags.Names(), default="isolated,cross", show_default=True, help="Margin modes, with commas."
+    "--margin",
+    type=flags.Names(),
+    default="isolated,cross",
+    show_default=True,
+    help="Margin modes, with commas: isolated, cross, portfolio; and SYMBOL=isolated or SYMBOL=cross for all of them.",
 )
 def compare(
     strategy: str, data: Path, out: Path | None, margin: tuple[str, ...], as_json: bool, **settings: Any
@@ -51,7 +124,7 @@ def compare(
     from backtest.cli import show
     from backtest.cli.progress import Progress
 
-    folder = out or Path("reports", f"{_stem(strategy)}-{'-'.join(margin)}")
+    folder = out or Path("reports", f"{_stem(strategy)}-{_plain('-'.join(margin))}")
     with redirect_stdout(sys.stderr), Progress() as progress:
         comparison = backtest.compare(strategy, data, margin=margin, out=folder, progress=progress, **settings)
     show.comparison(comparison, as_json)
@@ -94,6 +167,12 @@ def verify(folder: Path, data: Path | None, as_json: bool) -> None:
 
 
 def _stem(strategy: str) -> str:
-    """A short name for a report: `hedged_pair` of `strategies/hedged_pair.py`, `Pair` of `package.module:Pair`."""
-    last = re.split(r"[:/\\]", strategy)[-1].removesuffix(".py")
-    return re.sub(r"[^\w.-]", "-", last).strip(".") or "run"
+    """A short name for a report."""
+    from backtest.research.subaccounts import stem
+
+    return stem(strategy)
+
+
+def _plain(name: str) -> str:
+    """The name as a folder may have it."""
+    return re.sub(r"[^\w.-]", "-", name)

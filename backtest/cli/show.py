@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from backtest.cli.console import grid, write_json, write_table
 from backtest.report import format as fmt
 from backtest.report import words
 from backtest.report.outcome import outcome
+from backtest.results.summary import SUB_ACCOUNTS
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    from rich.table import Table
+
     from backtest import Comparison, Result, Verification
     from backtest.strategy.loader import Listing
-    from backtest.venue.profile import Profile
+    from backtest.venue.profile import Profile, Section
 
 HEADLINES = (
     "final_equity", "return", "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "max_drawdown_days",
     "turnover", "hit_rate", "profit_factor", "max_leverage", "price_moves", "funding", "fees", "slippage", "penalties",
-    "bad_debt", "margin_use_peak", "min_distance_to_liquidation", "pool_liquidations", "ambiguous_candles", "fills",
-    "rejected_orders",
+    "insurance", "bad_debt", "adl_loss", "margin_use_peak", "min_distance_to_liquidation", "pool_liquidations",
+    "liquidation_steps", "backstops", "deleveraged", "ambiguous_candles", "fills", "rejected_orders",
 )  # fmt: skip
 """Metrics shown in the terminal, in this order; the report and the summary have all of them."""
+SELDOM = ("insurance", "adl_loss", "backstops", "deleveraged")
+"""Left out where they are zero in every account."""
 REPORT = "report.html"
-WIDE = 1_000
-"""Columns of a line that nobody has to see at once."""
 
 
 def result(shown: Result, as_json: bool) -> None:
@@ -39,7 +42,7 @@ def result(shown: Result, as_json: bool) -> None:
     if not as_json:
         _title([shown], words.run_words(outcome(shown), _quote(shown)))
         table = grid("metric", shown.label)
-        for name in HEADLINES:
+        for name in _headlines([shown]):
             table.add_row(fmt.metric(name).title, fmt.text(name, shown.metrics[name]))
         write_table(table)
         _assumed([shown])
@@ -47,15 +50,16 @@ def result(shown: Result, as_json: bool) -> None:
 
 
 def comparison(shown: Comparison, as_json: bool) -> None:
-    """Several accounts side by side; with two of them, the second against the first."""
+    """Several accounts side by side; with two of them, the second against the first, but for sub-accounts."""
     if not as_json:
-        results = shown.results
-        _title(results, words.comparison_words(results, [outcome(r) for r in results]))
-        pair = len(results) == 2
+        results, outs = shown.results, [outcome(r) for r in shown.results]
+        apart = shown.summary["kind"] == SUB_ACCOUNTS
+        _title(results, words.subaccount_words(outs) if apart else words.comparison_words(results, outs))
+        pair = len(results) == 2 and not apart
         table = grid("metric", *(r.label for r in results), *["difference"] * pair)
-        for name in HEADLINES:
+        for name in _headlines(results):
             values = [r.metrics[name] for r in results]
-            best = fmt.better(name, values)
+            best = [False] * len(values) if apart else fmt.better(name, values)
             cells = [
                 f"[bold]{fmt.text(name, v)}[/]" if b else fmt.text(name, v) for v, b in zip(values, best, strict=True)
             ]
@@ -64,6 +68,14 @@ def comparison(shown: Comparison, as_json: bool) -> None:
         write_table(table)
         _assumed(results)
     _end(shown.summary, shown.folder, as_json)
+
+
+def _headlines(results: Sequence[Result]) -> list[str]:
+    """The metrics to show: steps only where liquidations had several."""
+    idle = {name for name in SELDOM if not any(r.metrics[name] for r in results)}
+    if all(r.metrics["liquidation_steps"] == r.metrics["pool_liquidations"] for r in results):
+        idle.add("liquidation_steps")
+    return [name for name in HEADLINES if name not in idle]
 
 
 def verification(shown: Verification, folder: Path, as_json: bool) -> None:
@@ -102,20 +114,58 @@ def venues(shown: Sequence[Profile], as_json: bool) -> None:
     return write_table(table)
 
 
-def venue(shown: Profile, as_json: bool) -> None:
-    """One venue: its rates, and the ladder of every symbol that has its own."""
+def venue(shown: Profile, as_json: bool, when: date | None = None, symbol: str | None = None) -> None:
+    """One venue: how it liquidates, and the dated ladders of every market that it knows, or of one."""
     if as_json:
-        return write_json(shown.model_dump(mode="json", by_alias=True))
+        return write_json(shown.as_json(when, symbol))
     say(f"[bold]{escape(shown.name)}[/], {escape(shown.quote)}, {shown.date}; source: {escape(shown.source)}")
-    click.echo(f"liquidation penalty {fmt.percent(shown.penalty)}, taker fee {shown.taker_fee_bps:g} bps")
-    table = grid("symbol", "notional up to", "initial", "maintenance", "maximum leverage")
-    for symbol in ("", *sorted(shown.symbols)):
-        for tier in shown.tiers(symbol):
-            upto = "no limit" if tier.upto_micro is None else fmt.number(tier.upto_micro / 1e6, 0)
-            most = fmt.number(1 / tier.initial, 1) if tier.initial else "no limit"
-            rates = (fmt.percent(tier.initial), fmt.percent(tier.maintenance))
-            table.add_row(escape(symbol) or "every other" * bool(shown.symbols) or "every", upto, *rates, most)
-    return write_table(table)
+    if shown.about:
+        say(escape(shown.about))
+    penalty = shown.terms(symbol, when).penalty if symbol else shown.penalty_of(when)
+    click.echo(f"liquidation penalty {fmt.percent(penalty)}, taker fee {shown.fee_bps(when):g} bps")
+    for kind, since, said, standing in (*shown.laws_in_words(when), *shown.fees_in_words(when)):
+        say(escape(f"{kind}{since}: {said}" + (f" [{standing}]" if standing else "")))
+    sections = shown.sections(when, symbol)
+    write_table(_ladders(sections))
+    for name, text in sorted(shown.sources.items()):
+        say(escape(f"source {name}: {text}"))
+    return None
+
+
+def _ladders(sections: Sequence[Section]) -> Table:
+    """Every tier of every section; a column that would be empty is left out."""
+    parts: dict[str, list[Any]] = {
+        "from": [part.since for part in sections],
+        "deduction": [part.terms.tiers[-1].maintenance_deduction > 0 for part in sections],
+        "and": [part.growth for part in sections],
+        "status": [part.standing for part in sections],
+    }
+    kept = [name for name, values in parts.items() if any(values)]
+    before = [name for name in ("from",) if name in kept]
+    after = [name for name in ("deduction", "and", "status") if name in kept]
+    table = grid("symbol", *before, "notional up to", "initial", "maintenance", "maximum leverage", *after)
+    for column in table.columns:
+        if column.header in ("and", "status"):
+            column.justify = "left"
+    for part in sections:
+        for n, tier in enumerate(part.terms.tiers):
+            upto = tier.upto_micro if tier.upto_micro is not None else part.terms.limit_micro
+            cells = {
+                "from": part.since * (n == 0),
+                "deduction": fmt.number(tier.maintenance_deduction / 1e6, 2),
+                "and": part.growth * (n == 0),
+                "status": part.standing * (n == 0),
+            }
+            table.add_row(
+                escape(part.title) * (n == 0),
+                *(cells[name] for name in before),
+                "no limit" if upto is None else fmt.number(upto / 1e6, 0),
+                fmt.percent(tier.initial),
+                fmt.percent(tier.maintenance),
+                fmt.number(1 / tier.initial, 1) if tier.initial else "no limit",
+                *(escape(cells[name]) for name in after),
+            )
+    return table
 
 
 def written(files: Iterable[Path]) -> None:
@@ -168,30 +218,7 @@ def _listing(entry: Listing) -> dict[str, Any]:
     }
 
 
-def grid(first: str, *others: str, numbers: bool = True, gap: int = 1) -> Table:
-    """An empty table with these columns; all but the first are numbers, to the right, unless said otherwise.
-
-    ``gap`` is the space between columns beside the one that is always there.
-    """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap, 0, 0))
-    table.add_column(first)
-    for name in others:
-        table.add_column(escape(name), justify="right" if numbers else "left")
-    return table
-
-
 def say(markup: str) -> None:
     """A line on standard output."""
     # Made anew: standard output may have been redirected since the last line. Words keep to whole lines in a pipe.
     Console(highlight=False, soft_wrap=True).print(markup)
-
-
-def write_table(table: Table) -> None:
-    """A table on standard output: as wide as the terminal, and in a file or a pipe as wide as it needs to be."""
-    shown = Console(highlight=False)
-    (shown if shown.is_terminal else Console(highlight=False, width=WIDE)).print(table)
-
-
-def write_json(value: Any) -> None:
-    """The machine-readable answer, all that standard output gets."""
-    click.echo(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from backtest.cli import show
+from backtest.cli import console, show
 from backtest.report import format as fmt
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def info(catalog: Catalog, shown: Sequence[SymbolInfo], as_json: bool) -> None:
     """A row per symbol; the days are those of the first and the last candle."""
     if as_json:
-        return show.write_json({**_about(catalog), "symbols": [asdict(row) for row in shown]})
+        return console.write_json({**_about(catalog), "symbols": [asdict(row) for row in shown]})
     _title(catalog)
-    table = show.grid("symbol", "candles", "from", "to", "rows", "gaps", "marks", "funding", "step", gap=0)
+    table = console.grid("symbol", "candles", "from", "to", "rows", "gaps", "marks", "funding", "step", gap=0)
     for row in shown:
         marks = fmt.interval(row.mark_interval_ms) if row.mark_rows else "none"
         settles = " ".join(fmt.interval(ms) for ms in row.funding_intervals_ms) or (
@@ -34,7 +34,7 @@ def info(catalog: Catalog, shown: Sequence[SymbolInfo], as_json: bool) -> None:
         sizes = (fmt.count(row.rows), fmt.count(row.gaps), marks, settles)
         step = fmt.quantity(row.step) + "*" * row.step_assumed
         table.add_row(escape(row.symbol), fmt.interval(row.interval_ms), *span, *sizes, step)
-    show.write_table(table)
+    console.write_table(table)
     if any(row.step_assumed for row in shown):
         show.say("[dim]*[/] no step is given; this one is assumed, from the first price")
     return None
@@ -45,7 +45,7 @@ def findings(catalog: Catalog, shown: Findings, as_json: bool) -> None:
     if as_json:
         every = [asdict(finding) for finding in shown.found]
         counts = {"symbols": shown.symbols, "rows": shown.rows, "errors": shown.errors, "warnings": shown.warnings}
-        return show.write_json({**_about(catalog), **counts, "found": every})
+        return console.write_json({**_about(catalog), **counts, "found": every})
     _title(catalog)
     for finding in shown.found:
         show.say(f"[bold]{finding.severity}[/] {escape(finding.kind)}: {finding.count:,}")

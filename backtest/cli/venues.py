@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
 from backtest.cli import flags
@@ -9,7 +11,7 @@ from backtest.cli import flags
 
 @click.group()
 def venues() -> None:
-    """What a venue asks: margin, penalty, fee."""
+    """What a venue asks: margin, liquidation, fees."""
 
 
 @venues.command("list")
@@ -24,10 +26,21 @@ def list_(as_json: bool) -> None:
 
 @venues.command("show")
 @click.argument("venue")
+@click.option(
+    "--date",
+    "when",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DAY",
+    help="Only what held on this day (UTC), like 2024-10-24; else every version by date.",
+)
+@click.option("--symbol", metavar="NAME", help="Only this market, by the name that a data set gives it, like BTC-USD.")
 @flags.JSON
-def show_(venue: str, as_json: bool) -> None:
-    """Show a venue's tiers, penalty and fee. VENUE is a name, or a FILE.toml."""
+def show_(venue: str, when: datetime | None, symbol: str | None, as_json: bool) -> None:
+    """Show a venue's tiers, its liquidation, its fees, and where the figures come from.
+
+    VENUE is a name, or a FILE.toml.
+    """
     from backtest.cli import show
     from backtest.venue import profile
 
-    show.venue(profile.load(venue), as_json)
+    show.venue(profile.load(venue), as_json, when and when.date(), symbol)

@@ -13,9 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numba
-from numba import types
-from numba.extending import intrinsic
+INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+"""Kernels run as the Python they are, and Numba is not even loaded: for tests, and for a command that plays so few rows
+that loading machine code would take longer."""
+if not INTERPRETED:
+    import numba
+    from numba import types
+    from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,12 +41,13 @@ def _cache_root() -> Path:
 
 
 CACHE = _cache_root() / f"kernels-{_source_hash()}"
-numba.config.CACHE_DIR = str(CACHE)
+if not INTERPRETED:
+    numba.config.CACHE_DIR = str(CACHE)
 
 
 def compiled_before() -> bool:
     """Whether kernels of this source lie in the cache, or none are needed; else the first run compiles."""
-    return bool(numba.config.DISABLE_JIT) or next(CACHE.rglob("*.nbc"), None) is not None
+    return INTERPRETED or next(CACHE.rglob("*.nbc"), None) is not None
 
 
 def entry(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
@@ -50,7 +55,7 @@ def entry(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
 
     A third of the price of a call with ten arrays, which is what a strategy that decides at every candle pays.
     """
-    if numba.config.DISABLE_JIT:
+    if INTERPRETED:
         return function
     kinds = tuple(numba.typeof(argument) for argument in arguments)
     compiled: Any = function
@@ -66,7 +71,7 @@ def inlined(function: F) -> F:
 
 def kernel(function: F, inline: str = "never") -> F:
     """Compile on first use: no GIL, no fastmath (bits must not depend on how a loop was vectorised)."""
-    if numba.config.DISABLE_JIT:
+    if INTERPRETED:
         return function
     jitted = numba.njit(cache=True, nogil=True, error_model="numpy", inline=inline)(function)
     resolve = jitted.get_call_template
@@ -92,7 +97,7 @@ def _borrowed(_context: Any, array: Any) -> Any:
     return array(array), generate
 
 
-borrowed: Callable[[Any], Any] = (lambda array: array) if numba.config.DISABLE_JIT else intrinsic(_borrowed)
+borrowed: Callable[[Any], Any] = (lambda array: array) if INTERPRETED else intrinsic(_borrowed)
 """The same array without an owner, inside a kernel.
 
 Numba counts the references to each array at each call between kernels, atomically, which took most of the time of a

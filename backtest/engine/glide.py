@@ -8,22 +8,28 @@ from __future__ import annotations
 
 from backtest.engine.compile import kernel
 from backtest.engine.layout import (
+    APART,
     BASE,
+    CALENDAR_DUE,
     CALLED,
     CASH,
     COST,
     FUNDING_AT,
+    GUARDED,
     HELD,
     INITIAL,
     INITIAL_LESS,
     INTERVAL,
     INV_LEVERAGE,
-    ISOLATED,
+    ISOLATE_ABOVE,
     LAST_ROW,
     LOTS,
     MAINTENANCE,
     MAINTENANCE_LESS,
     MARK,
+    POOL,
+    PORTFOLIO,
+    PROCESSES,
     QUEUED,
     ROWS,
     SAMPLE,
@@ -35,6 +41,7 @@ from backtest.engine.layout import (
     TARGET_ROW,
     TIER_WIDTH,
     UNITS,
+    UPTO,
     WALLET,
     Floats,
     Ints,
@@ -55,18 +62,22 @@ def quiet_until(
     end: int,
 ) -> int:
     """The first row in `[first, end]` in which something is due by the calendar, whatever prices do."""
-    if acct[QUEUED] > 0:
+    if acct[QUEUED] > 0 or acct[PROCESSES] > 0:
         return first
     d, start, every = int(run[INTERVAL]), int(run[START]), int(run[SAMPLE])
     end = min(end, int(run[ROWS]) - 1)
     at = acct[TARGET_AT]
     if at < targets.shape[0]:
         end = min(end, int(targets[at, TARGET_ROW]))
-    held = False
-    for i in range(book.shape[0]):
+    held, mixed = False, False
+    for i in range(spec.shape[0]):
         if book[i, LOTS] != 0:
             held = True
+            mixed = mixed or (run[APART] != 0.0 and book[i, POOL] == spec.shape[0])
             end = min(end, int(spec[i, LAST_ROW]))
+    if held and (mixed or run[PORTFOLIO] != 0.0 or run[ISOLATE_ABOVE] > 0.0 or run[GUARDED] != 0.0):
+        return first  # what has to be looked at is more than sums over positions
+    end = min(end, acct[CALENDAR_DUE])
     at = acct[FUNDING_AT]
     if at < funding.shape[0]:
         end = min(end, (int(funding[at, STAMP]) - start) // d)
@@ -78,17 +89,16 @@ def quiet_until(
 
 
 @kernel
-def take_stock(book: Ints, acct: Ints, spec: Floats, isolated: bool) -> tuple[int, float, float]:
+def take_stock(book: Ints, acct: Ints, spec: Floats) -> tuple[int, float, float]:
     """What stands still between events: `(positions held, cash, cost)`, the positions listed in HELD and UNITS."""
     count = 0
     cash, cost = float(acct[WALLET]), 0.0
-    for i in range(book.shape[0]):
+    for i in range(spec.shape[0]):
         if book[i, LOTS] != 0:
             book[count, HELD] = i
             spec[count, UNITS] = float(book[i, LOTS]) * spec[i, STEP]
             cost += float(book[i, COST])
-            if isolated:
-                cash += float(book[i, CASH])
+            cash += float(book[i, CASH])
             count += 1
     return count, cash, cost
 
@@ -111,9 +121,8 @@ def glide(
     gross), or if a pool crosses its initial margin.
     """
     off = int(run[MARK])
-    isolated = run[ISOLATED] != 0.0
-    base = acct[BASE]
-    count, cash, cost = take_stock(book, acct, spec, isolated)
+    apart, cross, base = run[APART] != 0.0, spec.shape[0], acct[BASE]
+    count, cash, cost = take_stock(book, acct, spec)
     for k in range(first, end):
         j = k - base
         value, gross, initial, least, health, slack = 0.0, 0.0, 0.0, 0.0, cash, 4.0
@@ -126,13 +135,16 @@ def glide(
                 worst = max(opened, panel[off + 1, j, i], closed) * u
             v = closed * u
             n, worst_n = abs(v), abs(worst)
+            largest = max(n, worst_n)
             asked, need, worst_need = n * spec[i, INV_LEVERAGE], 0.0, 0.0
             for at in range(SPEC_TIERS, spec.shape[1], TIER_WIDTH):
                 asked = max(asked, n * spec[i, at + INITIAL] - spec[i, at + INITIAL_LESS])
                 rate, less = spec[i, at + MAINTENANCE], spec[i, at + MAINTENANCE_LESS]
                 need = max(need, n * rate - less)
                 worst_need = max(worst_need, worst_n * rate - less)
-            if isolated:
+                if spec[i, at + UPTO] >= largest:
+                    break  # no tier above the notional's own is larger, but for a deduction's last micro
+            if apart:
                 own = float(book[i, CASH])
                 if not own + worst - worst_need > 4.0 + 1e-12 * worst_n:
                     return k
@@ -144,18 +156,13 @@ def glide(
             gross += n
             initial += asked
             least += need
-        if count > 0 and not isolated:
+        if count > 0 and not apart:
             if not health > slack:
                 return k
             # the same doubles as the curve's, which is what a call is decided on
-            if ((cash + value) / MICRO < initial / MICRO) != (book[0, CALLED] != 0):
+            if ((cash + value) / MICRO < initial / MICRO) != (book[cross, CALLED] != 0):
                 return k
         row = curve[k]
-        row[0] = (cash + value) / MICRO
-        row[1] = (cash + cost) / MICRO
-        row[2] = (value - cost) / MICRO
-        row[3] = initial / MICRO
-        row[4] = least / MICRO
-        row[5] = gross / MICRO
-        row[6] = value / MICRO
+        row[0], row[1], row[2] = (cash + value) / MICRO, (cash + cost) / MICRO, (value - cost) / MICRO
+        row[3], row[4], row[5], row[6] = initial / MICRO, least / MICRO, gross / MICRO, value / MICRO
     return end

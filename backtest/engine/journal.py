@@ -18,31 +18,45 @@ from backtest.engine.layout import (
     EV_FUNDING,
     EV_LIQUIDATION,
     EVENTS,
-    ISOLATED,
     L_AMBIGUOUS,
     L_CALL,
     L_FILL,
     L_FUNDING,
+    L_GUARD,
     L_LIQUIDATION,
     L_MOVE,
     L_ORDER,
     L_POOL,
     L_POSITION,
     LOGGED,
+    POOL,
+    Floats,
     World,
 )
 
 # The words of `schema` as the plain numbers that kernels write.
 FILLED, CANCELLED, EXPIRED, REJECTED = map(int, schema.Status)
-NO_REASON, MARGIN, NOT_REDUCING, DELISTED, TOO_SMALL, LIQUIDATED, BY_STRATEGY, END_OF_RUN = map(int, schema.Reason)
-ORDERED, BY_LIQUIDATION, BY_DELISTING = map(int, schema.Cause)
-WHOLE, SHORTFALL = map(int, schema.Stage)
+(
+    NO_REASON,
+    MARGIN,
+    NOT_REDUCING,
+    DELISTED,
+    TOO_SMALL,
+    LIQUIDATED,
+    BY_STRATEGY,
+    END_OF_RUN,
+    TOO_LARGE,
+    HALTED,
+    TOO_MUCH,
+) = map(int, schema.Reason)
+ORDERED, BY_LIQUIDATION, BY_DELISTING, BY_ADL, BY_GUARD = map(int, schema.Cause)
+WHOLE, SHORTFALL, PARTIAL, ONE_POSITION, BACKSTOPPED, DELEVERAGING, SOCIALISED, TAKEN = map(int, schema.Stage)
 
 
 @inlined
-def pool_name(w: World, p: int) -> int:
+def pool_name(spec: Floats, p: int) -> int:
     """The number a pool goes by in records: its symbol's, or −1 for the cross pool."""
-    return p if w.run[ISOLATED] != 0.0 else -1
+    return p if p < spec.shape[0] else -1
 
 
 @kernel
@@ -65,7 +79,7 @@ def put_fill(
     w.acct[LOGGED] = n + 1
     w.acct[EVENTS] |= EV_FILL
     row = w.log[n]
-    row[0], row[1], row[2], row[3], row[4] = L_FILL, ts, i, pool_name(w, i), order
+    row[0], row[1], row[2], row[3], row[4] = L_FILL, ts, i, pool_name(w.spec, w.book[i, POOL]), order
     row[5], row[6], row[7], row[8], row[9], row[10] = lots, quote, fee, slip, realized, cause
     row[11], row[12], row[13] = price, decision, arrival
 
@@ -76,7 +90,8 @@ def put_funding(w: World, ts: int, i: int, lots: int, payment: int, missing: int
     w.acct[LOGGED] = n + 1
     w.acct[EVENTS] |= EV_FUNDING
     row = w.log[n]
-    row[0], row[1], row[2], row[3], row[4], row[5], row[6] = L_FUNDING, ts, i, pool_name(w, i), lots, payment, missing
+    row[0], row[1], row[2], row[3], row[4] = L_FUNDING, ts, i, pool_name(w.spec, w.book[i, POOL]), lots
+    row[5], row[6] = payment, missing
     row[7], row[8] = price, rate
 
 
@@ -89,7 +104,9 @@ def put_liquidation(
     stage: int,
     lots: int,
     penalty: int,
+    insured: int,
     bad_debt: int,
+    adl_loss: int,
     equity_before: int,
     maintenance_before: int,
     equity_after: int,
@@ -101,10 +118,10 @@ def put_liquidation(
     w.acct[LOGGED] = n + 1
     w.acct[EVENTS] |= EV_LIQUIDATION
     row = w.log[n]
-    row[0], row[1], row[2], row[3], row[4], row[5] = L_LIQUIDATION, ts, pool_name(w, p), i, stage, lots
-    row[6], row[7], row[8], row[9] = penalty, bad_debt, equity_before, maintenance_before
-    row[10], row[11], row[12] = equity_after, maintenance_after, ambiguous
-    row[13] = price
+    row[0], row[1], row[2], row[3], row[4], row[5] = L_LIQUIDATION, ts, pool_name(w.spec, p), i, stage, lots
+    row[6], row[7], row[8], row[9] = penalty, insured, bad_debt, adl_loss
+    row[10], row[11], row[12], row[13] = equity_before, maintenance_before, equity_after, maintenance_after
+    row[14], row[15] = ambiguous, price
 
 
 @kernel
@@ -130,12 +147,14 @@ def put_order(
     have: int,
     need: int,
     filled: int,
+    cause: int,
 ) -> None:
     n = w.acct[LOGGED]
     w.acct[LOGGED] = n + 1
     row = w.log[n]
     row[0], row[1], row[2], row[3], row[4], row[5], row[6] = L_ORDER, order, sent, arrived, done, i, lots
     row[7], row[8], row[9], row[10], row[11], row[12] = reduce_only, status, reason, have, need, filled
+    row[13] = cause
 
 
 @kernel
@@ -143,16 +162,17 @@ def put_ambiguous(w: World, ts: int, p: int) -> None:
     n = w.acct[LOGGED]
     w.acct[LOGGED] = n + 1
     row = w.log[n]
-    row[0], row[1], row[2] = L_AMBIGUOUS, ts, pool_name(w, p)
+    row[0], row[1], row[2] = L_AMBIGUOUS, ts, pool_name(w.spec, p)
 
 
 @kernel
-def put_call(w: World, ts: int, p: int, equity: int, needed: int) -> None:
+def put_call(w: World, ts: int, p: int, equity: int, needed: int, level: float) -> None:
     n = w.acct[LOGGED]
     w.acct[LOGGED] = n + 1
     w.acct[EVENTS] |= EV_CALL
     row = w.log[n]
-    row[0], row[1], row[2], row[3], row[4] = L_CALL, ts, pool_name(w, p), equity, needed
+    row[0], row[1], row[2], row[3], row[4] = L_CALL, ts, pool_name(w.spec, p), equity, needed
+    row[5] = level
 
 
 @kernel
@@ -160,7 +180,7 @@ def put_position(w: World, ts: int, i: int, lots: int, cost: int, mark: float, l
     n = w.acct[LOGGED]
     w.acct[LOGGED] = n + 1
     row = w.log[n]
-    row[0], row[1], row[2], row[3], row[4], row[5] = L_POSITION, ts, i, pool_name(w, i), lots, cost
+    row[0], row[1], row[2], row[3], row[4], row[5] = L_POSITION, ts, i, pool_name(w.spec, w.book[i, POOL]), lots, cost
     row[6], row[7] = mark, liquidation
 
 
@@ -169,8 +189,17 @@ def put_pool(w: World, ts: int, p: int, equity: float, needed: float, least: flo
     n = w.acct[LOGGED]
     w.acct[LOGGED] = n + 1
     row = w.log[n]
-    row[0], row[1], row[2] = L_POOL, ts, pool_name(w, p)
+    row[0], row[1], row[2] = L_POOL, ts, pool_name(w.spec, p)
     row[3], row[4], row[5] = equity, needed, least
+
+
+@kernel
+def put_guard(w: World, ts: int, guard: int, i: int, pool: int, order: int, value: float) -> None:
+    """`pool` as records name it; `i` and `order` −1 where it is not about one."""
+    n = w.acct[LOGGED]
+    w.acct[LOGGED] = n + 1
+    row = w.log[n]
+    row[0], row[1], row[2], row[3], row[4], row[5], row[6] = L_GUARD, ts, guard, i, pool, order, value
 
 
 # kind: record type, its whole-number fields and then its doubles, in the order of the columns from 1 on
@@ -183,19 +212,20 @@ FIELDS: dict[int, tuple[np.dtype[Any], tuple[str, ...], tuple[str, ...]]] = {
     L_FUNDING: (schema.FUNDING, ("ts_ms", "symbol", "pool", "lots", "payment", "missing"), ("price", "rate")),
     L_LIQUIDATION: (
         schema.LIQUIDATION,
-        ("ts_ms", "pool", "symbol", "stage", "lots", "penalty", "bad_debt", "equity_before", "maintenance_before")
-        + ("equity_after", "maintenance_after", "ambiguous"),
+        ("ts_ms", "pool", "symbol", "stage", "lots", "penalty", "insurance", "bad_debt", "adl_loss")
+        + ("equity_before", "maintenance_before", "equity_after", "maintenance_after", "ambiguous"),
         ("price",),
     ),
     L_MOVE: (schema.MOVE, ("ts_ms", "symbol", "amount"), ()),
     L_ORDER: (
         schema.ORDER,
         ("order_id", "ts_sent_ms", "ts_arrived_ms", "ts_done_ms", "symbol", "lots", "reduce_only", "status", "reason")
-        + ("have", "need", "filled"),
+        + ("have", "need", "filled", "cause"),
         (),
     ),
     L_AMBIGUOUS: (schema.AMBIGUOUS, ("ts_ms", "pool"), ()),
-    L_CALL: (schema.MARGIN_CALL, ("ts_ms", "pool", "equity", "initial"), ()),
+    L_CALL: (schema.MARGIN_CALL, ("ts_ms", "pool", "equity", "initial"), ("level",)),
+    L_GUARD: (schema.GUARD, ("ts_ms", "guard", "symbol", "pool", "order_id"), ("value",)),
     L_POSITION: (schema.POSITION, ("ts_ms", "symbol", "pool", "lots", "cost"), ("mark", "liquidation_price")),
     L_POOL: (schema.POOL, ("ts_ms", "pool"), ("equity", "initial", "maintenance")),
 }

@@ -1,76 +1,44 @@
-"""Requirements, health and exposure: margin as sums over positions (docs/rules.md sections 6 and 7).
+"""Pools: what belongs to them, their equity and requirement, exposure (docs/rules.md section 6).
 
-Numbers in, numbers out; nothing here changes a state. Money in micro.
+Numbers in, numbers out; nothing here changes a state, but for the scratch columns of the book. Money in micro.
 """
 
 from __future__ import annotations
 
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.layout import (
+    APART,
+    BETA,
     CASH,
-    INITIAL,
-    INITIAL_LESS,
+    COHERENT,
+    FLOOR,
+    IDIO_INITIAL,
+    IDIO_MAINTENANCE,
     INTERVAL,
-    INV_LEVERAGE,
-    ISOLATED,
     KIND,
     LOTS,
-    MAINTENANCE,
-    MAINTENANCE_LESS,
     MARK,
     ORDER,
+    OWN,
+    POOL,
+    PORTFOLIO,
     QUEUED,
     REDUCE_ONLY,
+    SCAN_INITIAL,
+    SCAN_MAINTENANCE,
     SIZE,
-    SPEC_TIERS,
     STEP,
     SYMBOL,
-    TIER_WIDTH,
     WAITING,
     WAITS,
     WALLET,
     Floats,
+    Ints,
     World,
 )
 from backtest.engine.money import money, share
-from backtest.engine.path import value_at
-
-
-@kernel
-def requirement(spec: Floats, i: int, n: int, rate_at: int, less_at: int) -> int:
-    """Largest over the tiers of `share(n, rate) − deduction`, at least 0, for a notional `n ≥ 0`.
-
-    Rates rise from tier to tier and the pieces meet at the edges, so the largest is the tier's own.
-    """
-    best = 0
-    for at in range(SPEC_TIERS, spec.shape[1], TIER_WIDTH):
-        need = share(n, spec[i, at + rate_at]) - int(spec[i, at + less_at])
-        if need > best:
-            best = need
-    return best
-
-
-@inlined
-def tier_need(spec: Floats, i: int, notional: float, rate_at: int, less_at: int) -> float:
-    """`margin.requirement` in doubles, for curves."""
-    need = 0.0
-    for at in range(SPEC_TIERS, spec.shape[1], TIER_WIDTH):
-        need = max(need, notional * spec[i, at + rate_at] - spec[i, at + less_at])
-    return need
-
-
-@kernel
-def maintenance(spec: Floats, i: int, n: int) -> int:
-    """Maintenance margin of a notional `n ≥ 0` of symbol `i`."""
-    return requirement(spec, i, n, MAINTENANCE, MAINTENANCE_LESS)
-
-
-@kernel
-def initial(spec: Floats, i: int, n: int) -> int:
-    """Initial margin of a notional `n ≥ 0`: the tier's, and at least `n / leverage`."""
-    by_tier = requirement(spec, i, n, INITIAL, INITIAL_LESS)
-    by_leverage = share(n, spec[i, INV_LEVERAGE])
-    return max(by_tier, by_leverage)
+from backtest.engine.path import check_value, value_at
+from backtest.engine.requirement import initial, maintenance
 
 
 @inlined
@@ -80,55 +48,124 @@ def units(spec: Floats, i: int, lots: int) -> int:
 
 
 @inlined
-def cash_of(w: World, p: int) -> int:
-    """Cash of pool `p`: the wallet in cross, the pool's own in isolated."""
-    return w.book[p, CASH] if w.run[ISOLATED] != 0.0 else w.acct[WALLET]
+def cross_pool(spec: Floats) -> int:
+    """The number of the cross pool, after those of the symbols."""
+    return spec.shape[0]
 
 
 @inlined
-def pool_span(w: World, p: int) -> tuple[int, int]:
-    """Symbols `[first, last)` that pool `p` judges together: all in cross, itself in isolated."""
-    if w.run[ISOLATED] != 0.0:
-        return p, p + 1
-    return 0, w.book.shape[0]
+def cash_of(book: Ints, acct: Ints, p: int) -> int:
+    """Cash of pool `p`: the wallet is the cross pool's."""
+    return acct[WALLET] if p == book.shape[0] - 1 else book[p, CASH]
 
 
 @inlined
-def pool_count(w: World) -> int:
-    """Pools that may hold positions."""
-    return w.book.shape[0] if w.run[ISOLATED] != 0.0 else 1
+def pool_span(spec: Floats, p: int) -> tuple[int, int]:
+    """Symbols `[first, last)` among which those of pool `p` are."""
+    if p == spec.shape[0]:
+        return 0, p
+    return p, p + 1
+
+
+@inlined
+def in_pool(book: Ints, p: int, i: int) -> bool:
+    """Whether pool `p` holds a position in `i`."""
+    return book[i, LOTS] != 0 and book[i, POOL] == p
 
 
 @kernel
 def holds(w: World, p: int) -> bool:
     """Whether pool `p` has a position."""
-    first, last = pool_span(w, p)
+    first, last = pool_span(w.spec, p)
     for i in range(first, last):
-        if w.book[i, LOTS] != 0:
+        if in_pool(w.book, p, i):
             return True
     return False
+
+
+@inlined
+def first_pool(run: Floats, spec: Floats) -> int:
+    """The first pool that may hold positions: the cross pool is the only one where no symbol stands apart."""
+    return 0 if run[APART] != 0.0 else spec.shape[0]
 
 
 @kernel
 def equity_of(w: World, p: int, column: int) -> int:
     """Equity of pool `p` with positions at the values in scratch `column` of the book."""
-    first, last = pool_span(w, p)
-    total = cash_of(w, p)
+    first, last = pool_span(w.spec, p)
+    total = cash_of(w.book, w.acct, p)
     for i in range(first, last):
-        if w.book[i, LOTS] != 0:
+        if in_pool(w.book, p, i):
             total += w.book[i, column]
+    return total
+
+
+@kernel
+def net_of(w: World, p: int, column: int) -> int:
+    """Signed notional of pool `p` that moves with the market: `Σ share(v, β)`."""
+    first, last = pool_span(w.spec, p)
+    total = 0
+    for i in range(first, last):
+        if in_pool(w.book, p, i):
+            total += share(w.book[i, column], w.spec[i, BETA])
+    return total
+
+
+@kernel
+def scanned(w: World, p: int, column: int) -> int:
+    """The side of the portfolio maintenance requirement that goes by the net."""
+    first, last = pool_span(w.spec, p)
+    total = share(abs(net_of(w, p, column)), w.run[SCAN_MAINTENANCE])
+    for i in range(first, last):
+        if in_pool(w.book, p, i):
+            total += share(abs(w.book[i, column]), w.spec[i, IDIO_MAINTENANCE])
+    return total
+
+
+@inlined
+def by_net(run: Floats, spec: Floats, p: int) -> bool:
+    """Whether pool `p` is required by its net."""
+    return run[PORTFOLIO] != 0.0 and p == spec.shape[0]
+
+
+@kernel
+def own_of(w: World, p: int, column: int) -> int:
+    """Sum of the positions' own maintenance margins at the values in scratch `column`; each into OWN."""
+    first, last = pool_span(w.spec, p)
+    total = 0
+    for i in range(first, last):
+        if in_pool(w.book, p, i):
+            own = maintenance(w.spec, i, abs(w.book[i, column]))
+            w.book[i, OWN] = own
+            total += own
     return total
 
 
 @kernel
 def maintenance_of(w: World, p: int, column: int) -> int:
     """Maintenance margin of pool `p` at the values in scratch `column`."""
-    first, last = pool_span(w, p)
-    total = 0
+    own = own_of(w, p, column)
+    if by_net(w.run, w.spec, p):
+        return max(share(own, w.run[FLOOR]), scanned(w, p, column))
+    return own
+
+
+@kernel
+def value_pool(w: World, p: int, path: int, j: int, lows: bool, t: int, column: int) -> None:
+    """Put the values of pool `p` at time `t` of a path into scratch `column`."""
+    first, last = pool_span(w.spec, p)
+    off, d = int(w.run[MARK]), int(w.run[INTERVAL])
     for i in range(first, last):
-        if w.book[i, LOTS] != 0:
-            total += maintenance(w.spec, i, abs(w.book[i, column]))
-    return total
+        if in_pool(w.book, p, i):
+            u = units(w.spec, i, w.book[i, LOTS])
+            w.book[i, column] = check_value(w.panel, path, off, j, i, lows, t, d, u)
+
+
+@kernel
+def mark_health(w: World, p: int, j: int, lows: bool, t: int, column: int) -> int:
+    """Health of pool `p` at time `t` of the coherent mark path, whatever path the check follows."""
+    value_pool(w, p, COHERENT, j, lows, t, column)
+    return equity_of(w, p, column) - maintenance_of(w, p, column)
 
 
 @kernel
@@ -141,46 +178,48 @@ def adverse(panel: Floats, off: int, j: int, i: int, lots: int) -> float:
 
 
 @kernel
-def worst_health(w: World, p: int, j: int) -> int:
+def worst_health(w: World, p: int, j: int, column: int) -> int:
     """Health of pool `p` with every leg at its adverse extreme of panel row `j` at one instant.
 
     Open and close take part, so that a candle whose extremes do not cover them is judged on what it shows.
     """
-    first, last = pool_span(w, p)
+    first, last = pool_span(w.spec, p)
     off = int(w.run[MARK])
-    health = cash_of(w, p)
     for i in range(first, last):
-        lots = w.book[i, LOTS]
-        if lots == 0:
-            continue
-        price = adverse(w.panel, off, j, i, lots)
-        v = money(price, units(w.spec, i, lots))
-        health += v - maintenance(w.spec, i, abs(v))
-    return health
+        if in_pool(w.book, p, i):
+            lots = w.book[i, LOTS]
+            w.book[i, column] = money(adverse(w.panel, off, j, i, lots), units(w.spec, i, lots))
+    return equity_of(w, p, column) - maintenance_of(w, p, column)
 
 
 @kernel
 def mark_equity(w: World, p: int, j: int, lows: bool, t: int) -> int:
     """Equity of pool `p` at time `t` of panel row `j` on the coherent mark path."""
-    first, last = pool_span(w, p)
-    d = int(w.run[INTERVAL])
-    off = int(w.run[MARK])
-    total = cash_of(w, p)
+    first, last = pool_span(w.spec, p)
+    total = cash_of(w.book, w.acct, p)
     for i in range(first, last):
-        lots = w.book[i, LOTS]
-        if lots != 0:
-            total += value_at(w.panel, off, j, i, lows, t, d, units(w.spec, i, lots))
+        if in_pool(w.book, p, i):
+            total += mark_value(w, j, i, lows, t, w.book[i, LOTS])
     return total
 
 
 @kernel
-def exposure(w: World, i: int, lots: int) -> int:
-    """Largest absolute position in lots that `lots` and the symbol's waiting orders could make.
+def mark_value(w: World, j: int, i: int, lows: bool, t: int, lots: int) -> int:
+    """Value of `lots` on the coherent mark path at `t`."""
+    if lots == 0:
+        return 0
+    return value_at(w.panel, int(w.run[MARK]), j, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots))
+
+
+@kernel
+def exposure(w: World, i: int) -> int:
+    """The largest position in signed lots that the one held and the symbol's waiting orders could make.
 
     Reduce-only orders cannot add to a position and are not counted.
     """
+    lots = w.book[i, LOTS]
     if w.acct[WAITING] == 0:
-        return abs(lots)
+        return lots
     buys = 0
     sells = 0
     for at in range(w.acct[QUEUED]):
@@ -191,40 +230,55 @@ def exposure(w: World, i: int, lots: int) -> int:
                 buys += size
             else:
                 sells -= size
-    return max(abs(lots), abs(lots + buys), abs(lots - sells))
+    reach = lots
+    if abs(lots + buys) > abs(reach):
+        reach = lots + buys
+    if abs(lots - sells) > abs(reach):
+        reach = lots - sells
+    return reach
 
 
 @kernel
 def initial_at(w: World, j: int, i: int, lows: bool, t: int, lots: int) -> int:
-    """Initial margin of `lots ≥ 0` of symbol `i` at time `t` on the coherent mark path."""
+    """Own initial margin of signed `lots` of symbol `i` at time `t` on the coherent mark path."""
     if lots == 0:
         return 0
-    u = units(w.spec, i, lots)
-    return initial(w.spec, i, value_at(w.panel, int(w.run[MARK]), j, i, lows, t, int(w.run[INTERVAL]), u))
+    return initial(w.spec, i, abs(mark_value(w, j, i, lows, t, lots)), abs(lots))
 
 
 @kernel
 def initial_needed(w: World, j: int, lows: bool, t: int) -> int:
     """Initial margin of the cross pool, waiting orders included."""
-    total = 0
+    total, net, rest = 0, 0, 0
+    cross = cross_pool(w.spec)
     alone = w.acct[WAITING] == 0
-    for i in range(w.book.shape[0]):
-        lots = w.book[i, LOTS]
-        reach = abs(lots) if alone else exposure(w, i, lots)
+    net_rules = w.run[PORTFOLIO] != 0.0
+    for i in range(cross):
+        if w.book[i, POOL] != cross:
+            continue
+        reach = w.book[i, LOTS] if alone else exposure(w, i)
         if reach != 0:
-            total += initial_at(w, j, i, lows, t, reach)
+            value = mark_value(w, j, i, lows, t, reach)
+            total += initial(w.spec, i, abs(value), abs(reach))
+            if net_rules:
+                net += share(value, w.spec[i, BETA])
+                rest += share(abs(value), w.spec[i, IDIO_INITIAL])
+    if net_rules:
+        return max(share(total, w.run[FLOOR]), share(abs(net), w.run[SCAN_INITIAL]) + rest)
     return total
 
 
 @kernel
 def reserved(w: World, j: int, lows: bool, t: int) -> int:
-    """What waiting orders reserve of the wallet in isolated margin."""
+    """What waiting orders of symbols with a pool of their own reserve of the cross pool's equity."""
     total = 0
-    if w.acct[WAITING] == 0:
+    if w.acct[WAITING] == 0 or w.run[APART] == 0.0:
         return total
-    for i in range(w.book.shape[0]):
-        held = abs(w.book[i, LOTS])
-        reach = exposure(w, i, w.book[i, LOTS])
-        if reach > held:
-            total += max(0, initial_at(w, j, i, lows, t, reach) - initial_at(w, j, i, lows, t, held))
+    cross = cross_pool(w.spec)
+    for i in range(cross):
+        if w.book[i, POOL] != cross:
+            reach = exposure(w, i)
+            if reach != w.book[i, LOTS]:
+                held = initial_at(w, j, i, lows, t, w.book[i, LOTS])
+                total += max(0, initial_at(w, j, i, lows, t, reach) - held)
     return total

@@ -93,6 +93,28 @@ def proportion(a: int, num: int, den: int) -> int:
 
 
 @kernel
+def proportion_down(a: int, num: int, den: int) -> int:
+    """`⌊a × num / den⌋`, towards −∞, for `0 ≤ num ≤ den`, `den > 0`; as `proportion`."""
+    a, num, den = int(a), int(num), int(den)
+    q = int(float(a) * float(num) / float(den))
+    r = a * num - q * den
+    return q + r // den
+
+
+@kernel
+def proportion_up(a: int, num: int, den: int) -> int:
+    """`⌈a × num / den⌉`; as `proportion_down`."""
+    return -proportion_down(-a, num, den)
+
+
+@kernel
+def millionths_up(n: int, ppm: int) -> int:
+    """`⌈n × ppm / 10⁶⌉` for `n ≥ 0`; in two parts, since the product may not fit 64 bits."""
+    whole, rest = n // 1000000, n % 1000000
+    return whole * ppm + (rest * ppm + 999999) // 1000000
+
+
+@kernel
 def between(a: int, b: int, num: int, den: int) -> int:
     """The integer at `num / den` of the way from `a` to `b`."""
     return a + proportion(b - a, num, den)

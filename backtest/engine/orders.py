@@ -4,63 +4,56 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.engine.admission import admit_cross, cross_room, needed_after, over_limit
 from backtest.engine.compile import kernel
+from backtest.engine.fund import empty_pool
 from backtest.engine.journal import (
+    BY_GUARD,
     BY_STRATEGY,
     CANCELLED,
     DELISTED,
     FILLED,
+    HALTED,
     MARGIN,
     NO_REASON,
     NOT_REDUCING,
-    ORDERED,
     REJECTED,
     put_order,
 )
 from backtest.engine.layout import (
     ARRIVES,
     CANCEL,
+    CAUSE,
     DECISION,
     DONE,
     FEE,
+    HALT_MS,
     ID,
     IDLE_CANCELS,
-    INITIAL,
-    INITIAL_LESS,
     INTERVAL,
-    INV_LEVERAGE,
-    ISOLATED,
     KIND,
     LAST_ROW,
+    LIMIT,
+    LIMIT_UNITS,
     LOTS,
-    MARK,
     ORDER,
+    POOL,
+    PORTFOLIO,
     QUEUE_WIDTH,
     QUEUED,
     REDUCE_ONLY,
     SENT,
     SIZE,
     SLIPPAGE,
-    STEP,
     SYMBOL,
     WAITING,
     WAITS,
-    WALLET,
-    Floats,
-    Ints,
     World,
 )
-from backtest.engine.margin import (
-    initial_at,
-    initial_needed,
-    mark_equity,
-    reserved,
-    tier_need,
-    units,
-)
+from backtest.engine.margin import cross_pool, exposure, initial_at, initial_needed, mark_equity, mark_value, units
 from backtest.engine.money import proportion, share
 from backtest.engine.path import price_at, value_at
-from backtest.engine.settle import empty_pool, move, trade
+from backtest.engine.settle import move, trade
 
 
 @kernel
@@ -69,7 +62,7 @@ def finish(w: World, at: int, ts: int, status: int, reason: int, have: int, need
     m = w.queue[at]
     put_order(
         w, int(m[ID]), int(m[SENT]), int(m[ARRIVES]), ts, int(m[SYMBOL]), int(m[SIZE]), int(m[REDUCE_ONLY]),
-        status, reason, have, need, filled,
+        status, reason, have, need, filled, int(m[CAUSE]),
     )  # fmt: skip
     m[KIND] = DONE
 
@@ -86,7 +79,7 @@ def process_orders(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> N
         if m[KIND] == DONE or m[ARRIVES] > now:
             continue
         if m[KIND] == CANCEL:
-            cancel(w, int(m[SIZE]), now)
+            cancel(w, int(m[SIZE]), now, HALTED if m[CAUSE] == BY_GUARD else BY_STRATEGY)
             m[KIND] = DONE
         else:
             act(w, k, j, lows, t, now, at)
@@ -110,13 +103,13 @@ def compact(w: World) -> None:
 
 
 @kernel
-def cancel(w: World, order: int, now: int) -> None:
+def cancel(w: World, order: int, now: int, reason: int) -> None:
     """Cancel order number `order` if it waits at the venue; one that has ended, or is on its way, is left alone,
     and the cancel is counted."""
     for at in range(w.acct[QUEUED]):
         m = w.queue[at]
         if m[KIND] == ORDER and m[WAITS] != 0.0 and int(m[ID]) == order:
-            finish(w, at, now, CANCELLED, BY_STRATEGY, 0, 0, 0)
+            finish(w, at, now, CANCELLED, reason, 0, 0, 0)
             return
     w.acct[IDLE_CANCELS] += 1
 
@@ -127,9 +120,15 @@ def act(w: World, k: int, j: int, lows: bool, t: int, now: int, at: int) -> None
     m = w.queue[at]
     i, lots = int(m[SYMBOL]), int(m[SIZE])
     held = w.book[i, LOTS]
+    if w.acct[HALT_MS] != 0 and barred(w, at):
+        finish(w, at, now, REJECTED, HALTED, 0, 0, 0)
+        return
     if k > int(w.spec[i, LAST_ROW]):
         finish(w, at, now, REJECTED, DELISTED, 0, 0, 0)
         return
+    gap = np.isnan(w.panel[0, j, i])
+    if gap and m[WAITS] != 0.0:
+        return  # what it would do is judged when it can
     if m[REDUCE_ONLY] != 0.0:
         if held == 0 or (held > 0) == (lots > 0):
             finish(w, at, now, REJECTED, NOT_REDUCING, 0, 0, 0)
@@ -138,25 +137,48 @@ def act(w: World, k: int, j: int, lows: bool, t: int, now: int, at: int) -> None
         if abs(lots) > abs(held):
             lots = -held
     reducing = held != 0 and (held > 0) != (lots > 0) and abs(lots) <= abs(held)
-    if np.isnan(w.panel[0, j, i]):
-        if m[WAITS] == 0.0:
-            m[WAITS] = 1.0
-            w.acct[WAITING] += 1
-            if not reducing:
-                refuse_unless_reserved(w, j, lows, t, now, at)
-    elif w.run[ISOLATED] != 0.0:
-        fill_isolated(w, k, j, lows, t, now, at, lots, reducing)
-    else:
+    if gap:
+        let_wait(w, j, lows, t, now, at, reducing)
+        return
+    limited = w.spec[i, LIMIT] < np.inf or w.spec[i, LIMIT_UNITS] < np.inf
+    if limited and not reducing:
+        reason, have, need = over_limit(w, j, i, lows, t, held + lots)
+        if reason != NO_REASON:
+            finish(w, at, now, REJECTED, reason, have, need, 0)
+            return
+    if w.book[i, POOL] == cross_pool(w.spec):
         fill_cross(w, k, j, lows, t, now, at, lots, reducing)
+    else:
+        fill_isolated(w, k, j, lows, t, now, at, lots, reducing)
 
 
 @kernel
-def refuse_unless_reserved(w: World, j: int, lows: bool, t: int, now: int, at: int) -> None:
-    """Refuse the order, just counted as waiting, if initial margin does not cover it with all the others."""
-    if w.run[ISOLATED] != 0.0:
-        have, need = w.acct[WALLET], reserved(w, j, lows, t)
-    else:
-        have, need = mark_equity(w, 0, j, lows, t), initial_needed(w, j, lows, t)
+def barred(w: World, at: int) -> bool:
+    """Whether the message at queue row `at` is of the strategy and was sent since the account was halted."""
+    m = w.queue[at]
+    return m[CAUSE] != BY_GUARD and int(m[SENT]) >= w.acct[HALT_MS]
+
+
+@kernel
+def let_wait(w: World, j: int, lows: bool, t: int, now: int, at: int, reducing: bool) -> None:
+    """Count the order as waiting at the venue; refuse it where the limit or initial margin does not allow what it, with
+    all the others, could make of the position."""
+    m = w.queue[at]
+    i = int(m[SYMBOL])
+    by_net = w.run[PORTFOLIO] != 0.0 and w.book[i, POOL] == cross_pool(w.spec)
+    before = initial_needed(w, j, lows, t) if by_net else 0
+    m[WAITS] = 1.0
+    w.acct[WAITING] += 1
+    if reducing and not by_net:
+        return
+    if not reducing:
+        reason, have, need = over_limit(w, j, i, lows, t, exposure(w, i))
+        if reason != NO_REASON:
+            finish(w, at, now, REJECTED, reason, have, need, 0)
+            return
+    if by_net and initial_needed(w, j, lows, t) <= before:
+        return
+    have, need = cross_room(w, j, lows, t)
     if have < need:
         finish(w, at, now, REJECTED, MARGIN, have, need, 0)
 
@@ -180,53 +202,25 @@ def execute(
     arrival = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]))
     rate = w.run[SLIPPAGE]
     price = arrival * (1.0 + rate if lots > 0 else 1.0 - rate) if rate != 0.0 else arrival
-    trade(w, k, now, i, int(m[ID]), lots, quote, fee, slip, ORDERED, price, m[DECISION], arrival)
+    trade(w, k, now, i, int(m[ID]), lots, quote, fee, slip, int(m[CAUSE]), price, m[DECISION], arrival)
     finish(w, at, now, FILLED, NO_REASON, 0, 0, lots)
 
 
 @kernel
 def fill_cross(w: World, k: int, j: int, lows: bool, t: int, now: int, at: int, lots: int, reducing: bool) -> None:
-    """Fill in the cross pool if its equity afterwards covers initial margin, or the order only reduces."""
+    """Fill in the cross pool if it is admitted."""
     m = w.queue[at]
     i = int(m[SYMBOL])
     quote, fee, slip = price_order(w, j, i, lows, t, lots)
     waited = m[WAITS]
     m[WAITS] = 0.0
-    if not reducing:
-        w.acct[WALLET] += quote - fee
-        w.book[i, LOTS] += lots
-        covered = t == 0 and surely_covered(w.panel, w.book, w.acct, w.spec, int(w.run[MARK]), j)
-        have, need = 0, 0
-        if not covered:
-            have, need = mark_equity(w, 0, j, lows, t), initial_needed(w, j, lows, t)
-        w.acct[WALLET] -= quote - fee
-        w.book[i, LOTS] -= lots
-        if have < need:
-            m[WAITS] = waited
-            finish(w, at, now, REJECTED, MARGIN, have, need, 0)
-            return
+    admitted, have, need = admit_cross(w, j, lows, t, i, lots, quote - fee, reducing)
+    if not admitted:
+        m[WAITS] = waited
+        finish(w, at, now, REJECTED, MARGIN, have, need, 0)
+        return
     execute(w, k, j, lows, t, now, at, lots, quote, fee, slip)
-    empty_pool(w, now, 0, i)
-
-
-@kernel
-def surely_covered(panel: Floats, book: Ints, acct: Ints, spec: Floats, off: int, j: int) -> bool:
-    """Whether the cross pool covers its initial margin at the open of panel row `j` by more than rounding.
-
-    A bound in doubles that spares most orders the exact sums; with orders waiting it is not tried.
-    """
-    if acct[WAITING] != 0:
-        return False
-    spare = float(acct[WALLET])
-    slack = 4.0
-    for i in range(book.shape[0]):
-        lots = book[i, LOTS]
-        if lots != 0:
-            v = panel[off, j, i] * (float(lots) * spec[i, STEP])
-            n = abs(v)
-            spare += v - max(tier_need(spec, i, n, INITIAL, INITIAL_LESS), n * spec[i, INV_LEVERAGE])
-            slack += 4.0 + 1e-12 * n
-    return spare > slack
+    empty_pool(w, now, cross_pool(w.spec), i)
 
 
 @kernel
@@ -243,13 +237,13 @@ def fill_isolated(w: World, k: int, j: int, lows: bool, t: int, now: int, at: in
     if reducing:
         moved = min(0, proportion(equity, abs(after), abs(held)) - equity_after)
     else:
-        need = initial_at(w, j, i, lows, t, abs(after))
+        need = initial_at(w, j, i, lows, t, after)
         same_side = held == 0 or (held > 0) == (after > 0)
-        wanted = equity + need - initial_at(w, j, i, lows, t, abs(held)) if same_side else need
+        wanted = equity + need - initial_at(w, j, i, lows, t, held) if same_side else need
         moved = wanted - equity_after
-        drawn = moved + reserved_after(w, j, lows, t, at, i, lots)
-        if w.acct[WALLET] < drawn:
-            finish(w, at, now, REJECTED, MARGIN, w.acct[WALLET], drawn, 0)
+        have, drawn = mark_equity(w, cross_pool(w.spec), j, lows, t), moved + needed_after(w, j, lows, t, at, i, lots)
+        if have < drawn:
+            finish(w, at, now, REJECTED, MARGIN, have, drawn, 0)
             return
         if wanted < need:
             finish(w, at, now, REJECTED, MARGIN, wanted, need, 0)
@@ -257,24 +251,3 @@ def fill_isolated(w: World, k: int, j: int, lows: bool, t: int, now: int, at: in
     execute(w, k, j, lows, t, now, at, lots, quote, fee, slip)
     move(w, now, i, moved)
     empty_pool(w, now, i, i)
-
-
-@kernel
-def mark_value(w: World, j: int, i: int, lows: bool, t: int, lots: int) -> int:
-    """Value of `lots` on the coherent mark path at `t`."""
-    if lots == 0:
-        return 0
-    return value_at(w.panel, int(w.run[MARK]), j, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots))
-
-
-@kernel
-def reserved_after(w: World, j: int, lows: bool, t: int, at: int, i: int, lots: int) -> int:
-    """What waiting orders reserve once the order at `at` has filled."""
-    m = w.queue[at]
-    waited = m[WAITS]
-    m[WAITS] = 0.0
-    w.book[i, LOTS] += lots
-    total = reserved(w, j, lows, t)
-    w.book[i, LOTS] -= lots
-    m[WAITS] = waited
-    return total

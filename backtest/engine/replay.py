@@ -2,127 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backtest.engine import layout as at
-from backtest.engine.close import decision_price, draw_curve, liquidation_price, pool_margin, send, send_target
+from backtest.engine.admission import cross_room
 from backtest.engine.compile import entry
-from backtest.engine.journal import END_OF_RUN, EXPIRED, REJECTED, records
+from backtest.engine.curve import draw_curve, liquidation_price, pool_margin
+from backtest.engine.journal import END_OF_RUN, EXPIRED, ORDERED, REJECTED, records
+from backtest.engine.pack import Setup, pack_calendar, pack_run, pack_spec
+from backtest.engine.path import lows_first
+from backtest.engine.requirement import fit_to_size
 from backtest.engine.row import advance, ahead
+from backtest.engine.send import decision_price, send, send_target
 from backtest.engine.settle import move
+from backtest.engine.terms import note_calendar
 from backtest.errors import UserError
-from backtest.schema import CURVE, MARGIN_MODES, MICRO, ORDER, PATHS, Record
+from backtest.schema import CURVE, MICRO, ORDER, Record
 
 LOG_ROWS = 1 << 14
 QUEUE_ROWS = 64
-HOUR_MS = 3_600_000
-
-
-class Tier(Protocol):
-    """One step of a venue's requirement ladder (`venue.profile`)."""
-
-    @property
-    def upto_micro(self) -> int | None:
-        """Upper edge, micro; None: no edge."""
-
-    @property
-    def initial(self) -> float:
-        """Initial rate."""
-
-    @property
-    def initial_deduction(self) -> int:
-        """Micro."""
-
-    @property
-    def maintenance(self) -> float:
-        """Maintenance rate."""
-
-    @property
-    def maintenance_deduction(self) -> int:
-        """Micro."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """All that an account's replay depends on besides prices and orders."""
-
-    symbols: tuple[str, ...]
-    step_micro: NDArray[np.int64]
-    first_row: NDArray[np.int64]
-    last_row: NDArray[np.int64]
-    interval_ms: int
-    start_ms: int
-    rows: int
-    mark_offset: int
-    known_field: int
-    """Panel field of the mark at the close as far as it was known then: what decisions are made on."""
-    funding: NDArray[np.float64]
-    """[settlements, 3]: stamp ms, symbol number, rate (NaN: missing); sorted by stamp, then symbol."""
-    tiers: Sequence[Sequence[Tier]]
-    penalty: float
-    cash: int
-    margin: str = "cross"
-    leverage: float | None = None
-    path: str = "coherent"
-    latency_ms: int = 0
-    slippage: float = 0.0
-    fee: float = 0.0
-    allow_missing_funding: bool = False
-    place: str = "data"
-    """Where the data lie, for messages."""
-
-
-def pack_spec(setup: Setup) -> NDArray[np.float64]:
-    """The per-symbol matrix of `layout`: step, leverage, life, tiers (padded by repeating the last)."""
-    count = max(len(tiers) for tiers in setup.tiers)
-    spec = np.zeros((len(setup.symbols), at.SPEC_TIERS + at.TIER_WIDTH * count))
-    spec[:, at.STEP] = setup.step_micro
-    spec[:, at.FIRST_ROW] = setup.first_row
-    spec[:, at.LAST_ROW] = setup.last_row
-    for i, tiers in enumerate(setup.tiers):
-        spec[i, at.INV_LEVERAGE] = 1.0 / setup.leverage if setup.leverage else 0.0
-        for n in range(count):
-            tier = tiers[min(n, len(tiers) - 1)]
-            upto = np.inf if tier.upto_micro is None else float(tier.upto_micro)
-            column = at.SPEC_TIERS + n * at.TIER_WIDTH
-            spec[i, column : column + at.TIER_WIDTH] = (
-                upto,
-                tier.initial,
-                tier.initial_deduction,
-                tier.maintenance,
-                tier.maintenance_deduction,
-            )
-    return spec
-
-
-def pack_run(setup: Setup) -> NDArray[np.float64]:
-    """The run's scalars as one row."""
-    run = np.zeros(at.RUN_WIDTH)
-    run[at.INTERVAL] = setup.interval_ms
-    run[at.ISOLATED] = float(MARGIN_MODES.index(setup.margin))
-    run[at.PATH] = float(PATHS.index(setup.path))
-    run[at.LATENCY] = setup.latency_ms
-    run[at.SLIPPAGE], run[at.FEE], run[at.PENALTY] = setup.slippage, setup.fee, setup.penalty
-    run[at.START], run[at.MARK], run[at.ROWS] = setup.start_ms, setup.mark_offset, setup.rows
-    run[at.ALLOW_MISSING] = float(setup.allow_missing_funding)
-    run[at.SAMPLE] = sample_ms(setup)
-    run[at.KNOWN] = setup.known_field
-    return run
-
-
-def sample_ms(setup: Setup) -> int:
-    """How often positions and pools are sampled: the shortest of 1 h, 4 h, 8 h and 1 d that gives at most 3,000
-    samples, and never more often than there are candles."""
-    span = setup.rows * setup.interval_ms
-    chosen = next((h * HOUR_MS for h in (1, 4, 8) if span <= 3000 * h * HOUR_MS), 24 * HOUR_MS)
-    return max(chosen, setup.interval_ms)
+LONG_AGO = -(1 << 60)
 
 
 @dataclass
@@ -142,22 +46,30 @@ class Replay:
 
     def __post_init__(self) -> None:
         count = len(self.setup.symbols)
-        self.book = np.zeros((count, at.BOOK_WIDTH), np.int64)
-        self.book[:, [at.FLAGGED, at.CROSSED, at.TRADED]] = -1
+        self.book = np.zeros((count + 1, at.BOOK_WIDTH), np.int64)
+        self.book[:, [at.FLAGGED, at.CROSSED, at.TRADED, at.SINCE]] = -1
+        self.book[:, at.STEPPED] = LONG_AGO
+        self.book[:count, at.POOL] = self.book[:count, at.HOME] = [self.setup.home(i) for i in range(count)]
+        self.book[count, at.POOL] = self.book[count, at.HOME] = -1  # a pool is no symbol
         self.acct = np.zeros(at.ACCT_WIDTH, np.int64)
         self.acct[at.WALLET] = self.setup.cash
         self.spec = pack_spec(self.setup)
         self.run = pack_run(self.setup)
+        self.calendar = pack_calendar(self.setup)
+        fund = self.setup.contract.law[0].fund_micro
+        self.acct[at.FUND] = -1 if fund is None else fund
         self.run[at.HOOKS], self.run[at.TARGET_KIND] = self.hooks, self.target_kind
         self.funding = np.ascontiguousarray(self.setup.funding, np.float64).reshape(-1, 3)
         self.acct[at.FUNDING_AT] = int(np.searchsorted(self.funding[:, at.STAMP], self.setup.start_ms))
         self.queue = np.zeros((QUEUE_ROWS, at.QUEUE_WIDTH))
         self.log = np.zeros((LOG_ROWS, at.LOG_WIDTH))
         self.curve = np.zeros((self.setup.rows, len(CURVE)))
+        self.guards = self.setup.guards.copy()  # they remember
         self.panel = np.empty((8, 0, count))
         self._logs: list[NDArray[np.float64]] = []
         self._seen, self._seen_at = np.zeros(len(CURVE)), -1
         self._asked_at = -1
+        note_calendar(self.world(), self.calendar)
         self.flushed = 0
         """Journal rows put aside; the journal's row n in memory has the number flushed + n."""
 
@@ -172,7 +84,7 @@ class Replay:
         self._status = self.acct.data
         arrays = (
             self.panel, self.book, self.acct, self.spec, self.run, self.funding,
-            self.queue, self.log, self.curve, self.targets,
+            self.queue, self.log, self.curve, self.targets, self.calendar, self.guards,
         )  # fmt: skip
         self._step = partial(entry(advance, *arrays, 0, 0), *arrays)
         orders = (self.panel, self.book, self.acct, self.spec, self.run, self.queue)
@@ -270,7 +182,9 @@ class Replay:
         self.acct[at.NEXT_ID] += 1
         n = int(self.acct[at.LOGGED])
         self.acct[at.LOGGED] += 1
-        self.log[n, :13] = (at.L_ORDER, number, self.now_ms, -1, self.now_ms, i, 0, 0, REJECTED, reason, 0, 0, 0)
+        self.log[n, :14] = (
+            at.L_ORDER, number, self.now_ms, -1, self.now_ms, i, 0, 0, REJECTED, reason, 0, 0, 0, ORDERED,
+        )  # fmt: skip
         return number
 
     def target(self, i: int, kind: int, amount: float, reduce_only: bool = False) -> int | None:
@@ -288,7 +202,7 @@ class Replay:
             self._make_room(at.QUEUE_FULL)
         row = self.queue[self.acct[at.QUEUED]]
         number = int(self.acct[at.NEXT_ID])
-        row[:] = (at.CANCEL, number, self.now_ms, self.now_ms + self.setup.latency_ms, -1, order, 0, np.nan, 0)
+        row[:] = (at.CANCEL, number, self.now_ms, self.now_ms + self.setup.latency_ms, -1, order, 0, np.nan, 0, ORDERED)
         self.acct[at.NEXT_ID] += 1
         self.acct[at.QUEUED] += 1
 
@@ -301,16 +215,46 @@ class Replay:
     def add_margin(self, i: int, amount: int) -> bool:
         """Move `amount` micro from the wallet to the isolated pool of `i`; False if it cannot be."""
         self.touched = True
-        if self.setup.margin != "isolated" or not self.book[i, at.LOTS] or not 0 < amount <= self.acct[at.WALLET]:
+        world = self.world()
+        if self.book[i, at.POOL] != i or not self.book[i, at.LOTS] or amount <= 0:
+            return False
+        end = 3 * self.setup.interval_ms
+        have, need = cross_room(world, self.j, bool(lows_first(self.panel, self.j)), end)
+        if have - amount < need:
             return False
         if self.acct[at.LOGGED] + 1 >= len(self.log):
             self.flush()
-        move(self.world(), self.now_ms, i, amount)
+        move(world, self.now_ms, i, amount)
         return True
+
+    def set_mode(self, i: int, isolated: bool) -> bool:
+        """Give symbol `i` a pool of its own, or put it into the cross pool; not while it has a position or an order."""
+        busy = any(m[at.KIND] == at.ORDER and int(m[at.SYMBOL]) == i for m in self.pending())
+        if self.book[i, at.LOTS] or busy:
+            return False
+        self.touched = True
+        self.book[i, at.POOL] = self.book[i, at.HOME] = i if isolated else len(self.setup.symbols)
+        if isolated:
+            self.run[at.APART], self.run[at.PLAIN] = 1.0, 0.0
+        return True
+
+    def hold(self, i: int, lots: int, cost: int, cash: int = 0) -> None:
+        """Start with a position of signed `lots` that cost `cost` micro (negative: a short); before the first row.
+
+        In a pool of its own `cash` is what that pool holds beside it; a cross position is paid from the wallet.
+        """
+        assert self.row == 0, "a position is placed before the first row"
+        self.book[i, at.LOTS], self.book[i, at.COST] = lots, cost
+        if self.spec[i, at.SIZED]:
+            fit_to_size(self.spec, i, lots)
+        if self.book[i, at.POOL] == i:
+            self.book[i, at.CASH] = cash
+        else:
+            self.acct[at.WALLET] -= cost
 
     def liquidation_price(self, i: int) -> float:
         """Mark of `i` at which its pool meets maintenance, other marks frozen; NaN: none."""
-        world, pool = self.world(), i if self.setup.margin == "isolated" else 0
+        world, pool = self.world(), int(self.book[i, at.POOL])
         known = self.setup.known_field
         equity, _, least = pool_margin(world, pool, self.j, known)
         return float(liquidation_price(world, i, self.j, known, equity, least))
@@ -343,7 +287,13 @@ class Replay:
         orders = np.concatenate([records(at.L_ORDER, log), self._expired(len(log))])
         final = self.panel[self.setup.mark_offset + 3, self.j].copy()
         idle = int(self.acct[at.IDLE_CANCELS]) + int((self.pending()[:, at.KIND] == at.CANCEL).sum())
-        found = {"missing settlements met": int(self.acct[at.MISSING]), "cancels that did nothing": idle}
+        found = {
+            "missing settlements met": int(self.acct[at.MISSING]),
+            "cancels that did nothing": idle,
+            "deleveraging events without a candidate": int(self.acct[at.IDLE_EVENTS]),
+        }
+        guards = records(at.L_GUARD, log)
+        acted = {f"guard {name}": int((guards["guard"] == n).sum()) for n, name in enumerate(self.setup.guard_names)}
         return Record(
             symbols=self.setup.symbols,
             step_micro=np.asarray(self.setup.step_micro, np.int64),
@@ -362,10 +312,13 @@ class Replay:
             positions=records(at.L_POSITION, log),
             pools=records(at.L_POOL, log),
             final_wallet=int(self.acct[at.WALLET]),
-            final_pool_cash=self.book[:, at.CASH].copy(),
-            final_lots=self.book[:, at.LOTS].copy(),
+            final_pool_cash=self.book[:-1, at.CASH].copy(),
+            final_lots=self.book[:-1, at.LOTS].copy(),
+            final_fund=int(self.acct[at.FUND]),
             final_mark=final,
-            counts={**counts, **found},
+            counts={**counts, **found, **acted},
+            guards=guards,
+            guard_names=self.setup.guard_names,
         )
 
     def _expired(self, seq: int) -> NDArray[np.void]:
@@ -375,7 +328,7 @@ class Replay:
             arrived = int(m[at.ARRIVES]) if m[at.WAITS] else -1
             out[n] = (
                 int(m[at.ID]), int(m[at.SENT]), arrived, self.now_ms, int(m[at.SYMBOL]), int(m[at.SIZE]),
-                int(m[at.REDUCE_ONLY]), EXPIRED, END_OF_RUN, 0, 0, 0, 0, seq + n,
+                int(m[at.REDUCE_ONLY]), EXPIRED, END_OF_RUN, 0, 0, 0, int(m[at.CAUSE]), seq + n,
             )  # fmt: skip
         return out
 

@@ -1,4 +1,4 @@
-"""Changes to the books: cash, lots, funding, pools emptied. The one owner of the account's money.
+"""Changes to the books: cash, lots, funding. The one owner of the account's money.
 
 Docs: rules.md sections 5 to 7. Everything here posts to the journal as it changes the state.
 """
@@ -8,22 +8,24 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.compile import inlined, kernel
-from backtest.engine.journal import SHORTFALL, put_fill, put_funding, put_liquidation, put_move
+from backtest.engine.journal import put_fill, put_funding, put_move
 from backtest.engine.layout import (
     ALLOW_MISSING,
     CASH,
     COST,
+    ENTERED,
     FIRST_ROW,
     FUNDING_AT,
     FUNDING_SYMBOL,
     INTERVAL,
-    ISOLATED,
     LAST_ROW,
     LOTS,
     MARK,
     MISSING,
     MISSING_SETTLEMENT,
+    POOL,
     RATE,
+    SIZED,
     STAMP,
     STATUS,
     STEP,
@@ -32,20 +34,22 @@ from backtest.engine.layout import (
     WHEN,
     WHERE,
     Floats,
+    Ints,
     World,
 )
-from backtest.engine.margin import cash_of, holds, units
+from backtest.engine.margin import units
 from backtest.engine.money import money_share, proportion, share, whole_lots
 from backtest.engine.path import price_at, value_at
+from backtest.engine.requirement import fit_to_size
 
 
 @inlined
-def add_cash(w: World, p: int, amount: int) -> None:
+def add_cash(book: Ints, acct: Ints, p: int, amount: int) -> None:
     """Pay `amount` (micro, signed) into pool `p`."""
-    if w.run[ISOLATED] != 0.0:
-        w.book[p, CASH] += amount
+    if p == book.shape[0] - 1:
+        acct[WALLET] += amount
     else:
-        w.acct[WALLET] += amount
+        book[p, CASH] += amount
 
 
 @kernel
@@ -79,7 +83,11 @@ def trade(
     w.book[i, COST] = cost
     w.book[i, LOTS] = whole_lots(float(held) + float(lots), int(w.spec[i, STEP]))
     w.book[i, TRADED] = k
-    add_cash(w, i, quote - fee)
+    if held == 0 or (held > 0) != (w.book[i, LOTS] > 0):
+        w.book[i, ENTERED] = ts
+    if w.spec[i, SIZED] != 0.0:
+        fit_to_size(w.spec, i, w.book[i, LOTS])
+    add_cash(w.book, w.acct, w.book[i, POOL], quote - fee)
     put_fill(w, ts, i, order, lots, quote, fee, slip, realized, cause, price, decision, arrival)
 
 
@@ -90,22 +98,6 @@ def move(w: World, ts: int, i: int, amount: int) -> None:
         w.acct[WALLET] -= amount
         w.book[i, CASH] += amount
         put_move(w, ts, i, amount)
-
-
-@kernel
-def empty_pool(w: World, ts: int, p: int, i: int) -> None:
-    """If pool `p` holds nothing any more: its rest goes to the wallet, what is below zero is borne by others.
-
-    `i` is the symbol whose close emptied it.
-    """
-    if holds(w, p):
-        return
-    cash = cash_of(w, p)
-    if cash < 0:
-        add_cash(w, p, -cash)
-        put_liquidation(w, ts, p, i, SHORTFALL, 0, 0, -cash, cash, 0, 0, 0, 0, np.nan)
-    elif w.run[ISOLATED] != 0.0:
-        move(w, ts, p, -cash)
 
 
 @kernel
@@ -136,6 +128,6 @@ def settle_funding(w: World, funding: Floats, k: int, j: int, lows: bool, t: int
             payment = -money_share(w.panel[off, j, i], u, rate)
         else:
             payment = -share(value_at(w.panel, off, j, i, lows, t, d, u), rate)
-        add_cash(w, i, payment)
+        add_cash(w.book, w.acct, w.book[i, POOL], payment)
         put_funding(w, ts, i, lots, payment, 0, price, rate)
     return True

@@ -17,7 +17,6 @@ from backtest.report.figure import (
     LIMIT,
     LOSS,
     PALETTE,
-    PAPER,
     Figure,
     axis,
     bars,
@@ -30,8 +29,21 @@ from backtest.report.figure import (
     thinned,
     width,
 )
+from backtest.report.marks import KINDS, LIQUIDATED, MARKED, Kind, trace
 from backtest.report.outcome import SOURCES, Loss, Outcome
-from backtest.report.series import Line, Times, Values, envelope, floats, ratio, running, stamps, together, tracks
+from backtest.report.series import (
+    CROSS,
+    Line,
+    Times,
+    Values,
+    envelope,
+    floats,
+    ratio,
+    running,
+    stamps,
+    together,
+    tracks,
+)
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -40,8 +52,6 @@ MODES = {"cross": "var(--mode-cross)", "isolated": "var(--mode-isolated)", "port
 
 SHOWN = 8
 """Curves of one chart; the rest are added up into one."""
-MARKED = 500
-"""Liquidations marked on a chart."""
 
 _STILL = "Nothing changed the equity."
 
@@ -60,11 +70,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class Run:
-    """One account on a chart: its result, its outcome and the colour it keeps on the whole page."""
+    """One account on a chart: its result, its outcome, and how its curves are drawn on the whole page."""
 
     result: Result
     outcome: Outcome
     colour: str
+    width: float
+    marked: bool = True
+    """What happened to it stands on its curves."""
 
     @property
     def equity(self) -> pl.DataFrame:
@@ -82,7 +95,13 @@ def runs(results: Sequence[Result], outcomes: Sequence[Outcome]) -> list[Run]:
     modes = [out.margin for out in outcomes]
     known = len(set(modes)) == len(modes) and all(m in MODES for m in modes)
     colours = [MODES[m] for m in modes] if known else [PALETTE[i % len(PALETTE)] for i in range(len(modes))]
-    return [Run(r, o, c) for r, o, c in zip(results, outcomes, colours, strict=True)]
+    each = zip(results, outcomes, colours, strict=True)
+    return [Run(r, o, c, width(i, len(results))) for i, (r, o, c) in enumerate(each)]
+
+
+def total(result: Result, out: Outcome) -> Run:
+    """The sum of sub-accounts: a curve of no sub-account's colour. What happened in one of them is marked there."""
+    return Run(result, out, INK, width(0, 2), marked=False)
 
 
 def equity_chart(accounts: Sequence[Run], quote: str) -> Chart:
@@ -90,19 +109,19 @@ def equity_chart(accounts: Sequence[Run], quote: str) -> Chart:
     data: list[Figure] = []
     several = len(accounts) > 1
     each = 1
-    for i, run in enumerate(accounts):
+    for run in accounts:
         line = envelope(run.ts, floats(run.equity, "equity"))
         fall = envelope(run.ts, -np.abs(floats(run.equity, "drawdown")))
         each = max(each, line.each)
         name = run.result.label if several else "Equity"
-        data.append(curve(name, line, run.colour, ",.2f", width=width(i)))
+        data.append(curve(name, line, run.colour, ",.2f", width=run.width))
         data.append(
-            curve(name if several else "Drawdown", fall, run.colour, ".2%", width=width(i) - 0.4, yaxis="y2")
+            curve(name if several else "Drawdown", fall, run.colour, ".2%", width=run.width - 0.2, yaxis="y2")
             | {"showlegend": False}
             | ({} if several else {"fill": "tozeroy", "fillcolor": "var(--wash)"})
         )
-        if run.outcome.losses:
-            data.append(_liquidations(run, _at(run, "equity"), several))
+        for kind in KINDS:
+            data += _marked(run, kind, _at(run, "equity", kind), several)
     layout = _over(accounts) | {
         "yaxis": money_axis([floats(run.equity, "equity") for run in accounts], domain=[0.36, 1.0]),
         "yaxis2": axis(domain=[0.0, 0.27], tickformat=".2~%", rangemode="tozero", anchor="x", nticks=4),
@@ -111,7 +130,7 @@ def equity_chart(accounts: Sequence[Run], quote: str) -> Chart:
         layout["yaxis2"]["range"] = [-0.01, 0.0]
     layout["xaxis"]["anchor"] = "y2"
     layout["annotations"] = [caption("Drawdown", 0.27)]
-    layout["showlegend"] = several or bool(accounts[0].outcome.losses)
+    layout["showlegend"] = several or len(data) > 2
     title = f"Equity and drawdown{f' ({quote})' if quote else ''}"
     note = f"{thinned(each, 'candles')} {_unmarked(accounts)}".strip()
     return Chart("equity", title, note, {"data": data, "layout": layout}, 440)
@@ -124,25 +143,23 @@ def margin_chart(accounts: Sequence[Run]) -> Chart:
         return Chart("margin", title, "", None, 0, "No position was held, so no margin was needed.")
     several = len(accounts) > 1
     data, each, peak = [], 1, 1.0
-    for i, run in enumerate(accounts):
+    for run in accounts:
         for name, colour, line in _margin_lines(run, alone=not several):
             label = (run.result.label if several else name) if name != _INITIAL else name
             dashed = name == _INITIAL
             data.append(
-                curve(label, line, colour, ".3f", width=1 if dashed else width(i), dash="dot" if dashed else "")
+                curve(label, line, colour, ".3f", width=1 if dashed else run.width, dash="dot" if dashed else "")
             )
             each, peak = max(each, line.each), max(peak, float(np.fmax.reduce(line.values, initial=0.0)))
-        if run.outcome.losses:
-            ones = np.ones(len(run.outcome.losses))
-            data.append(_liquidations(run, ones, several))
+        data += _marked(run, LIQUIDATED, np.ones(len(run.outcome.losses)), several)
     layout = _over(accounts) | {"yaxis": axis(range=[0, min(peak, 1.5) * 1.12], tickformat=".2~f")}
     layout["shapes"] = [
         {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 1, "y1": 1, "line": {"color": LIMIT, "width": 1.5}}
     ]
     layout["annotations"] = [caption("1 = liquidation", 1.0, LIMIT) | {"yanchor": "top"}]
     note = "Maintenance margin over equity of the pool."
-    if any(run.outcome.margin == "isolated" for run in accounts):
-        note += " Isolated pools: " + ("the riskiest one, " if several else "")
+    if any(_pooled(run) for run in accounts):
+        note += " Of several pools: the riskiest one, " if several else " Of each pool: "
         note += "at regular samples and at each candle with a fill."
     return Chart("margin", title, f"{note} {thinned(each, 'values')}".strip(), {"data": data, "layout": layout}, 320)
 
@@ -151,10 +168,10 @@ _INITIAL = "Initial margin (no new risk above)"
 
 
 def _margin_lines(run: Run, alone: bool) -> list[tuple[str, str, Line]]:
-    """Cross: the account at each close. Isolated: the pools at their samples, or the riskiest of them."""
+    """One cross pool: the account at each close. Else: the pools at their samples, or the riskiest of them."""
     lines: list[tuple[str, str, Line]] = []
     marks = run.outcome.losses
-    if run.outcome.margin != "isolated":
+    if not _pooled(run):
         values = _held(run, floats(run.equity, "margin_ratio"))
         lines.append(("Margin ratio", run.colour, envelope(*_met(run.ts, values, marks))))
         if alone:
@@ -174,6 +191,11 @@ def _margin_lines(run: Run, alone: bool) -> list[tuple[str, str, Line]]:
         least = table.group_by("ts").agg((pl.col("maintenance") / pl.col("initial")).min().alias("limit")).sort("ts")
         lines.append((_INITIAL, FAINT, envelope(stamps(least), floats(least, "limit"))))
     return lines
+
+
+def _pooled(run: Run) -> bool:
+    """Whether there was a pool beside the cross pool."""
+    return bool((run.result.tables["fills"]["pool"] != CROSS).any())
 
 
 def _tracks(run: Run, table: str, key: str, value: str, absent: float) -> dict[str, Line]:
@@ -215,6 +237,7 @@ def positions_chart(run: Run, quote: str) -> Chart:
         line = envelope(clock, np.sum(others, axis=0))
         data.append(curve(f"{len(rest)} others, net", line, FAINT, ",.2f", shape="hv"))
     layout = _over([run]) | {"yaxis": money_axis([line.values for line in curves.values()], zeroline=True)}
+    layout["showlegend"] = True  # a curve that is alone has its symbol there too
     note = "Long above zero, short below. At regular samples and at each candle with a fill. "
     return Chart("positions", title, (note + thinned(each, "samples")).strip(), {"data": data, "layout": layout}, 320)
 
@@ -222,12 +245,12 @@ def positions_chart(run: Run, quote: str) -> Chart:
 def leverage_chart(accounts: Sequence[Run]) -> Chart:
     """Gross notional over equity at each close."""
     data, each, any_held = [], 1, False
-    for i, run in enumerate(accounts):
+    for run in accounts:
         values = ratio(floats(run.equity, "gross_notional"), floats(run.equity, "equity"))
         any_held |= bool((floats(run.equity, "gross_notional") > 0).any())
         line = envelope(run.ts, values)
         name = run.result.label if len(accounts) > 1 else "Leverage"
-        data.append(curve(name, line, run.colour, ".2f", width=width(i)))
+        data.append(curve(name, line, run.colour, ".2f", width=run.width))
         each = line.each
     if not any_held:
         return Chart("leverage", "Leverage", "", None, 0, "No position was held, so there was no leverage.")
@@ -247,6 +270,7 @@ def flows_chart(run: Run, quote: str) -> Chart:
         ("Fees", PALETTE[1], stamps(fills), -floats(fills, "fee")),
         ("Slippage", PALETTE[3], stamps(fills), -floats(fills, "slippage")),
         ("Liquidation penalties", PALETTE[2], stamps(lost), -floats(lost, "penalty")),
+        ("Paid by the insurance fund", PALETTE[4], stamps(lost), floats(lost, "penalty") - floats(lost, "insurance")),
     ]
     drawn = [(n, c, running(ts, a, out.start_ms, out.end_ms)) for n, c, ts, a in parts if np.any(a != 0)]
     if not drawn:
@@ -303,26 +327,20 @@ def sources_side_by_side(accounts: Sequence[Run], quote: str) -> Chart:
     return Chart("sources", title, "Price moves are after slippage.", {"data": data, "layout": layout}, height)
 
 
-def _liquidations(run: Run, heights: Values, several: bool) -> Figure:
-    losses = run.outcome.losses[:MARKED]
-    name = plain(f"{run.result.label} liquidated") if several else "Liquidation"
-    words = [
-        f"{plain(fmt.listing(loss.symbols[:4]))}: pool equity {fmt.number(loss.equity)}"
-        f" below maintenance {fmt.number(loss.maintenance)}"
-        for loss in losses
-    ]
-    return {
-        "type": "scatter", "mode": "markers", "name": name,
-        "x": [loss.ts_ms for loss in losses],
-        "y": np.round(heights[: len(losses)], 6).tolist(), "text": words, "hovertemplate": "%{text}",
-        "marker": {"symbol": "x", "size": 9, "color": run.colour if several else LIMIT,
-                   "line": {"width": 1, "color": PAPER}},
-    }  # fmt: skip
+def _marked(run: Run, kind: Kind, heights: Values, several: bool) -> list[Figure]:
+    """The marks of one kind; nothing where there is none."""
+    if not run.marked:
+        return []
+    if several:
+        return trace(kind, run.outcome, heights, f"{run.result.label} {kind.suffix}", run.colour)
+    return trace(kind, run.outcome, heights, kind.title, kind.colour)
 
 
-def _at(run: Run, column: str) -> Values:
-    """The column at the first close at or after each liquidation."""
-    where = np.searchsorted(run.ts, [loss.ts_ms for loss in run.outcome.losses])
+def _at(run: Run, column: str, kind: Kind) -> Values:
+    """The column at the first close at or after each event."""
+    if not (events := kind.events(run.outcome)):
+        return np.zeros(0)
+    where = np.searchsorted(run.ts, [ts_ms for ts_ms, _ in events])
     return floats(run.equity, column)[np.minimum(where, len(run.equity) - 1)]
 
 
@@ -332,5 +350,5 @@ def _over(accounts: Sequence[Run]) -> Figure:
 
 
 def _unmarked(accounts: Sequence[Run]) -> str:
-    most = max(len(run.outcome.losses) for run in accounts)
-    return f"Marked: the first {MARKED:,} liquidations of {most:,}." if most > MARKED else ""
+    most = max(len(kind.events(run.outcome)) for run in accounts for kind in KINDS)
+    return f"Marked: of each kind the first {MARKED:,}, of up to {most:,}." if most > MARKED else ""

@@ -69,13 +69,14 @@ def money_axis(curves: Sequence[Values], **more: Any) -> Figure:
 
 def bars(amounts: Sequence[float], ends: Sequence[float]) -> Figure:
     """Axes of horizontal bars that reach to ``ends``, with a number at each; the script makes room for the numbers."""
-    letters = max(len(fmt.signed(v)) for v in amounts)
+    # A gain has its number on the right, a loss on the left, nothing on either side.
+    right, left = (max(len(fmt.signed(v)) for v in (0.0, *amounts) if sign * v >= 0) for sign in (1, -1))
     return {
         "xaxis": {"nticks": 5, "fixedrange": True, **_MONEY, **_GRID, "zeroline": True},
         "yaxis": {"autorange": "reversed", "automargin": True, "fixedrange": True},
         "showlegend": False,
         "hovermode": False,
-        "meta": {"reach": [min(*ends, 0.0), max(*ends, 0.0), letters]},
+        "meta": {"reach": [min(*ends, 0.0), max(*ends, 0.0), left, right]},
     }
 
 
@@ -87,15 +88,16 @@ def caption(words: str, y: float, colour: str = MUTED) -> Figure:
     }  # fmt: skip
 
 
-def width(i: int) -> float:
-    """A later curve is thinner, so that one which runs under it still shows."""
-    return max(2.4 - 0.9 * i, 1.2)
+def width(i: int, of: int) -> float:
+    """Of curve `i` of so many: a later one is thinner, so that one which runs under it still shows."""
+    return min(1.2 * (max(of, 2) - i), 3.6)
 
 
 def folded(name: str) -> str:
     """A long label in two lines, for narrow screens."""
     return {
         "Liquidation penalties": "Liquidation<br>penalties",
+        "Paid by the insurance fund": "Paid by the<br>insurance fund",
         "Bad debt borne by others": "Bad debt<br>borne by others",
     }.get(name, name)
 

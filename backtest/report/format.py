@@ -55,10 +55,19 @@ METRICS: dict[str, Metric] = {
     "funding": Metric("Funding", "money", "", "Positive: received"),
     "fees": Metric("Fees", "money", "", "Paid for fills"),
     "penalties": Metric("Liquidation penalties", "money", "", "Paid to the insurance fund"),
+    "insurance": Metric("Paid by the insurance fund", "money", "", "Of losses beyond what the pool held"),
     "bad_debt": Metric("Bad debt borne by others", "money", "low", "Losses beyond what the pool held"),
+    "adl_loss": Metric(
+        "Cost to the other side of deleveraging", "money", "low", "Positions closed at their bankruptcy price"
+    ),
     "slippage": Metric("Slippage", "money", "", "What it added to the cost of fills; part of the price moves"),
-    "liquidations": Metric("Positions liquidated", "count", "low", "Closed by the venue"),
+    "liquidations": Metric("Positions liquidated", "count", "low", "Closed or made smaller by the venue"),
     "pool_liquidations": Metric("Liquidations of a pool", "count", "low", "A pool may hold several positions"),
+    "liquidation_steps": Metric("Steps of liquidation", "count", "", "A pool may be closed in several"),
+    "backstops": Metric("Pools handed to the backstop", "count", "low", "With all the margin that was left"),
+    "deleveraged": Metric(
+        "Good positions deleveraged", "count", "low", "Closed or made smaller because the other side had failed"
+    ),
     "ambiguous_candles": Metric(
         "Ambiguous candles", "count", "", "The path of prices inside decides about liquidation"
     ),
@@ -89,7 +98,7 @@ def difference(name: str, value: float | None, base: float | None) -> str:
         return NA
     kind, gap = metric(name).kind, value - base
     shown = _write(kind, gap).replace("%", " pp")
-    return "+" + shown if gap > 0 and any(c in "123456789" for c in shown) else shown
+    return "+" + shown if gap > 0 and shown[0].isdigit() and any(c in "123456789" for c in shown) else shown
 
 
 def better(name: str, values: Sequence[float | None]) -> list[bool]:
@@ -220,7 +229,14 @@ def ordered(names: Iterable[str]) -> list[str]:
 def _write(kind: str, value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return NA
+    most = _MOST.get(kind, math.inf)
+    if abs(value) > most:
+        return f"{'over ' if value > 0 else 'below -'}{_WRITERS[kind](most).replace('.00', '')}"
     return _WRITERS[kind](value)
+
+
+_MOST = {"percent": 1e4, "ratio": 1e6}
+"""Beyond it the figures say nothing: the return of a good week, compounded over a year."""
 
 
 def _times(value: float) -> str:

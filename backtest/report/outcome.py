@@ -3,33 +3,59 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from backtest.report.series import stamps
-from backtest.schema import Stage
+from backtest.report.series import DUST, stamps
+from backtest.schema import Cause, Stage
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
 
-SOURCES = ("Price moves", "Funding", "Fees", "Liquidation penalties", "Bad debt borne by others")
+SOURCES = (
+    "Price moves", "Funding", "Fees", "Liquidation penalties", "Paid by the insurance fund", "Bad debt borne by others",
+)  # fmt: skip
 """What adds up to the change of equity, in the order in which it is shown."""
-SHORTFALL = Stage.SHORTFALL.name.lower()
+SHORTFALL, DELEVERAGED = (stage.name.lower() for stage in (Stage.SHORTFALL, Stage.DELEVERAGED))
+
+
+STEPS = [Stage.PARTIAL.name.lower(), Stage.POSITION.name.lower()]
+FORCED = [Cause.LIQUIDATION.name.lower(), Cause.ADL.name.lower()]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """One liquidation of one pool: every position that went with it."""
+    """One liquidation of one pool, in one step or in many; or one deleveraging of a good position."""
 
+    rows: pl.DataFrame
+    """Of the table `liquidations`, in the order of the journal, with `held`: the position before the row."""
     ts_ms: int
+    """Of the first step."""
+    end_ms: int
+    """Of the last one."""
     pool: str
     symbols: tuple[str, ...]
+    closed: tuple[str, ...]
+    """Those of `symbols` of which nothing was left after it."""
+    left: float
+    """Share of the position that was left after it; of several the largest."""
+    steps: int
     equity: float
     maintenance: float
     """Of the pool, just before; quote units."""
+    equity_after: float
+    maintenance_after: float
+    insurance: float
+    """What the insurance fund received, less what it paid."""
     bad_debt: float
+    adl_loss: float
     ambiguous: bool
+
+    @property
+    def stage(self) -> str:
+        """Of the last row: how it ended."""
+        return str(self.rows["stage"][-1])
 
 
 @dataclass(frozen=True)
@@ -44,10 +70,14 @@ class Outcome:
     end_ms: int
     sources: dict[str, float]
     losses: tuple[Loss, ...]
+    deleveraged: tuple[Loss, ...]
+    """Good positions that auto-deleveraging took: not the account's failure."""
     shortfalls: int
     """Ordinary closes that left a pool below zero, without a liquidation."""
     ambiguous: int
     fills: int
+    guards: pl.DataFrame
+    """The table `guards`: what they did, in order."""
 
     @property
     def change(self) -> float:
@@ -59,8 +89,10 @@ def outcome(result: Result) -> Outcome:
     """Read the outcome from the books' flows; they have balanced to the micro before anything is shown."""
     tables, metrics = result.tables, result.metrics
     clock = stamps(tables["equity"])
-    rows = tables["liquidations"]
-    flows = (metrics["price_moves"], metrics["funding"], -metrics["fees"], -metrics["penalties"], metrics["bad_debt"])
+    rows = _with_held(tables["liquidations"], tables["fills"])
+    moves, funding, insurance, debt = (metrics[n] for n in ("price_moves", "funding", "insurance", "bad_debt"))
+    flows = (moves, funding, -metrics["fees"], -metrics["penalties"], insurance, debt)
+    taken = rows.filter(pl.col("stage") == DELEVERAGED)
     return Outcome(
         label=result.label,
         margin=str(result.summary["config"].get("margin", result.label)),
@@ -70,30 +102,59 @@ def outcome(result: Result) -> Outcome:
         end_ms=int(clock[-1]) if len(clock) else 0,
         # Adding zero turns a negative zero into zero.
         sources={name: amount + 0.0 for name, amount in zip(SOURCES, flows, strict=True)},
-        losses=_losses(rows.filter(pl.col("stage") != SHORTFALL)),
+        losses=tuple(_loss(group) for group in rows.drop_nulls("process").partition_by("process")),
+        deleveraged=tuple(_loss(row) for row in taken.iter_slices(1)),
         shortfalls=rows.filter(pl.col("stage") == SHORTFALL).select("ts", "pool").n_unique(),
         ambiguous=tables["ambiguous"]["ts"].n_unique(),
         fills=len(tables["fills"]),
+        guards=tables["guards"],
     )
 
 
-def _losses(rows: pl.DataFrame) -> tuple[Loss, ...]:
-    """Rows of one pool at one instant are one liquidation, in the order of the journal."""
-    groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
-    for ts_ms, row in zip(stamps(rows).tolist(), rows.iter_rows(named=True), strict=True):
-        groups.setdefault((ts_ms, str(row["pool"])), []).append(row)
-    return tuple(
-        Loss(
-            ts_ms=ts_ms,
-            pool=pool,
-            symbols=tuple(dict.fromkeys(str(r["symbol"]) for r in group)),
-            equity=float(group[0]["equity_before"]),
-            maintenance=float(group[0]["maintenance_before"]),
-            bad_debt=sum(float(r["bad_debt"] or 0.0) for r in group),
-            ambiguous=any(r["ambiguous"] for r in group),
-        )
-        for (ts_ms, pool), group in groups.items()
+def _loss(rows: pl.DataFrame) -> Loss:
+    """`rows` are those of one process, at least one."""
+    clock = stamps(rows)
+    first, last = rows.row(0, named=True), rows.row(-1, named=True)
+    symbols = tuple(str(symbol) for symbol in rows["symbol"].unique(maintain_order=True))
+    left = dict(rows.select("symbol", pl.col("held") + pl.col("qty")).iter_rows())  # of each the last row counts
+    begun = dict(rows.reverse().select("symbol", "held").iter_rows())  # and here the first
+    return Loss(
+        rows=rows,
+        ts_ms=int(clock[0]),
+        end_ms=int(clock[-1]),
+        pool=str(first["pool"]),
+        symbols=symbols,
+        closed=tuple(symbol for symbol in symbols if abs(left[symbol] or 0.0) < DUST),
+        left=max(abs((left[symbol] or 0.0) / (begun[symbol] or 1.0)) for symbol in symbols),
+        steps=_steps(rows),
+        equity=float(first["equity_before"]),
+        maintenance=float(first["maintenance_before"]),
+        equity_after=float(last["equity_after"]),
+        maintenance_after=float(last["maintenance_after"]),
+        insurance=float(rows["insurance"].sum()),
+        bad_debt=float(rows["bad_debt"].sum()),
+        adl_loss=float(rows["adl_loss"].sum()),
+        ambiguous=bool(rows["ambiguous"].any()),
     )
+
+
+def _steps(rows: pl.DataFrame) -> int:
+    """As `results.processes.steps`: what went at once is one step."""
+    alone = pl.col("stage").is_in(STEPS)
+    return len(rows.filter(alone)) + rows.filter(~alone)["ts"].n_unique()
+
+
+def _with_held(rows: pl.DataFrame, fills: pl.DataFrame) -> pl.DataFrame:
+    """The rows with `held`, the quantity of the position before each; null where nothing was traded.
+
+    A row that traded has one fill with its cause, and both tables are in the order of the journal.
+    """
+    nth = pl.int_range(pl.len()).over("symbol")
+    before = (pl.col("qty").cum_sum().over("symbol") - pl.col("qty")).alias("held")
+    forced = fills.with_columns(before).filter(pl.col("cause").is_in(FORCED)).with_columns(nth=nth)
+    traded = pl.when(pl.col("qty") != 0).then(pl.int_range(pl.len()).over("symbol", pl.col("qty") != 0))
+    matched = forced.select("symbol", "nth", "held")
+    return rows.with_columns(nth=traded).join(matched, on=("symbol", "nth"), how="left", maintain_order="left")
 
 
 def held(result: Result, ts_ms: int) -> list[str]:
@@ -105,7 +166,7 @@ def held(result: Result, ts_ms: int) -> list[str]:
 
 
 def by_symbol(result: Result) -> pl.DataFrame:
-    """Per symbol: fills, realised profit of prices, funding, fees and penalties, in quote units, costs negative."""
+    """Per symbol: fills, realised profit of prices, funding, fees, penalties and what the fund paid; costs negative."""
     tables = result.tables
     fills = (
         tables["fills"]
@@ -117,6 +178,13 @@ def by_symbol(result: Result) -> pl.DataFrame:
         )
     )
     paid = tables["funding"].group_by("symbol").agg(pl.col("payment").sum().alias("funding"))
-    lost = tables["liquidations"].group_by("symbol").agg((-pl.col("penalty").sum()).alias("penalties"))
+    lost = (
+        tables["liquidations"]
+        .group_by("symbol")
+        .agg(
+            (-pl.col("penalty").sum()).alias("penalties"),
+            (pl.col("penalty") - pl.col("insurance")).sum().alias("insurance"),
+        )
+    )
     joined = fills.join(paid, on="symbol", how="left").join(lost, on="symbol", how="left").fill_null(0)
-    return joined.select("symbol", "fills", "realized", "funding", "fees", "penalties").sort("symbol")
+    return joined.select("symbol", "fills", "realized", "funding", "fees", "penalties", "insurance").sort("symbol")

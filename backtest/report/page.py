@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from backtest.report import charts, tables
+from backtest.report import charts, liquidations, tables
 from backtest.report import format as fmt
 from backtest.report.outcome import SOURCES, Outcome, outcome
 from backtest.report.tables import Cell, Table
-from backtest.report.words import comparison_words, run_words
+from backtest.report.words import comparison_words, course, run_words, subaccount_words
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
 
 Facts = list[tuple[str, str]]
+
+NOUN = "account"
 
 
 def render(result: Result) -> str:
@@ -35,73 +37,99 @@ def render(result: Result) -> str:
         "flows": charts.flows_chart(run, quote),
         "sources": charts.sources_chart(run, quote),
     }
-    listed = (tables.symbols, tables.liquidations, tables.ambiguous, tables.trades, tables.unfilled)
+    listed = (tables.symbols, tables.guards, tables.ambiguous, tables.trades, tables.unfilled)
     return _page(
         "run.html.j2",
+        result,
         [result],
         charts=sections,
         words=run_words(out, quote),
         cards=_cards(result, out, quote),
+        liquidations=liquidations.listing(out),
+        deleveraged=bool(out.deleveraged),
+        health=liquidations.NOTE if out.losses or out.deleveraged else "",
         tables={table.name: table for table in (make(result) for make in listed)},
         metrics=[(title, text) for _, title, text in fmt.table(result.metrics)],
         settings=_settings(result),
     )
 
 
-def render_comparison(results: list[Result]) -> str:
-    """The report of several accounts that lived through the same data; the first is what the others are compared to."""
+def render_comparison(results: list[Result], combined: Result | None = None) -> str:
+    """The report of several accounts that lived through the same data; the first is what the others are compared to.
+
+    With ``combined``, their sum, they are sub-accounts: nothing is compared, and each may have markets of its own. The
+    sum is a curve, a card and a column, and no account beside the others.
+    """
     assert results, "a comparison needs at least one result"
     outs = [outcome(result) for result in results]
-    quote = _quote(results[0])
+    lead = combined or results[0]
+    quote = _quote(lead)
     accounts = charts.runs(results, outs)
+    whole = [] if combined is None else [charts.total(combined, outcome(combined))]
     sections = {
-        "equity": charts.equity_chart(accounts, quote),
+        "equity": charts.equity_chart([*whole, *accounts], quote),
         "margin": charts.margin_chart(accounts),
-        "leverage": charts.leverage_chart(accounts),
+        "leverage": charts.leverage_chart([*whole, *accounts]),
         "sources": charts.sources_side_by_side(accounts, quote),
     }
+    if combined is None:
+        words = comparison_words(results, outs)
+    else:
+        words = [course("All sub-accounts together", whole[0].outcome, quote), *subaccount_words(outs)]
     return _page(
         "comparison.html.j2",
+        lead,
         results,
         charts=sections,
-        words=comparison_words(results, outs),
-        cards=[_account_card(account, quote) for account in accounts],
-        tables={"metrics": tables.metrics(results), "sources": _sources_table(outs), "settings": _differing(results)},
-        liquidations=[(result.label, tables.liquidations(result)) for result in results],
+        words=words,
+        cards=[_account_card(account, quote) for account in (*whole, *accounts)],
+        tables={
+            "metrics": tables.metrics(results, combined),
+            "sources": _sources_table([*(one.outcome for one in whole), *outs]),
+            "settings": _differing(results),
+        },
+        noun=NOUN if combined is None else "sub-account",
+        guards=[(result.label, tables.guards(result)) for result in results],
+        deleveraged=any(out.deleveraged for out in outs),
+        liquidations=[(out.label, liquidations.listing(out)) for out in outs],
+        health=liquidations.NOTE if any(out.losses or out.deleveraged for out in outs) else "",
         ambiguous=[(result.label, tables.ambiguous(result)) for result in results],
         settings=[fact for fact in _settings(results[0]) if all(fact in _settings(r) for r in results)],
-        mixed=len({_data(r).get("fingerprint") for r in results}) > 1,
+        # Sub-accounts select what their strategies want: another selection has another fingerprint.
+        mixed=combined is None and len({_data(r).get("fingerprint") for r in results}) > 1,
     )
 
 
-def _page(template: str, results: Sequence[Result], **context: Any) -> str:
-    first = results[0]
-    about, _, rest = str(first.summary["strategy"].get("doc") or "").strip().partition("\n\n")
+def _page(template: str, lead: Result, results: Sequence[Result], **context: Any) -> str:
+    """A page on ``results``; name, period and data are those of ``lead``."""
+    about, _, rest = str(lead.summary["strategy"].get("doc") or "").strip().partition("\n\n")
     figures = {name: chart.figure for name, chart in context["charts"].items() if chart.figure is not None}
     return (
-        _environment()
+        environment()
         .get_template(template)
         .render(
-            name=str(first.summary["strategy"].get("name") or "Strategy"),
+            name=str(lead.summary["strategy"].get("name") or "Strategy"),
             about=about,
             more=rest.strip(),
             synthetic=any(_data(result).get("synthetic") for result in results),
-            data=_data_facts(first),
-            marks=sorted(_data(first).get("marks", {}).items()),
-            assumed=_assumed(results),
+            data=_data_facts(lead),
+            marks=sorted(_data(lead).get("marks", {}).items()),
+            quote=_quote(lead),
+            assumed=_assumed(results, f"All {context.get('noun', NOUN)}s"),
             reproduction=[(result.label, _reproduction(result)) for result in results],
             plotly=get_plotlyjs(),
-            figures=_script_json(figures),
-            period=_period(first),
+            figures=script_json(figures),
+            period=f"{_period(lead)} (UTC)",
             labels=[result.label for result in results],
-            margin=str(first.summary["config"].get("margin", first.label)),
+            margin=str(lead.summary["config"].get("margin", lead.label)),
             **context,
         )
     )
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where the templates of all pages come from: escaping is on, and what is undefined is an error."""
     loader = PackageLoader("backtest.report", "templates")
     made = Environment(
         loader=loader,
@@ -116,7 +144,7 @@ def _environment() -> Environment:
     return made
 
 
-def _script_json(value: Any) -> str:
+def script_json(value: Any) -> str:
     """JSON that cannot end the script element it stands in, whatever the names say."""
     words = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return words.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -155,18 +183,25 @@ _SETTINGS = {
     "venue": "Venue", "venue_rules": "Its rules", "margin": "Margin mode", "leverage": "Leverage",
     "cash": "Cash at the start",
     "path": "Price path", "latency_ms": "Latency", "slippage_bps": "Slippage", "fee_bps": "Fee",
-    "allow": "Allowed by name",
+    "allow": "Allowed by name", "modes": "Margin modes of single markets",
+    "isolate_above": "Share of the requirement above which a position is isolated",
+    "adl": "Deleveraging events", "adl_top": "Positions that an instant's events take, at most",
 }  # fmt: skip
+_UNLESS_SET = {"modes": "modes", "isolate_above": "isolate_above", "adl": "adl", "adl_top": "adl"}
+"""Settings that are left out unless the one named is set."""
 
 
 def _settings(result: Result) -> Facts:
     config: Mapping[str, Any] = result.summary.get("config", {})
     strategy = result.summary.get("strategy", {})
+    idle = {name for name, by in _UNLESS_SET.items() if not config.get(by)}
     known = [name for name in _SETTINGS if name in config]
-    names = known + sorted(set(config) - set(known) - _ELSEWHERE)
+    names = [name for name in known + sorted(set(config) - set(known) - _ELSEWHERE) if name not in idle]
     facts = [(_SETTINGS.get(n, n.replace("_", " ").capitalize()), _setting(n, config[n])) for n in names]
     if strategy.get("every_ms"):
         facts.append(("The strategy decides every", fmt.interval(strategy["every_ms"])))
+    if strategy.get("guards"):
+        facts.append(("The strategy's own guards", _shown(strategy["guards"])))
     return facts + [(f"Parameter {name}", _shown(value)) for name, value in strategy.get("params", {}).items()]
 
 
@@ -175,6 +210,8 @@ def _setting(name: str, value: Any) -> str:
         return "as the venue's tiers allow"
     if not isinstance(value, int | float) or isinstance(value, bool):
         return _shown(value)
+    if name == "isolate_above":
+        return fmt.percent(value)
     if name == "cash":
         return fmt.number(value)
     if name == "leverage":
@@ -191,12 +228,14 @@ def _shown(value: Any) -> str:
         return f"{value:,g}" if abs(value) < 1e6 else f"{value:,}"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
-    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(value[key])}" for key in sorted(value))
+    return str(value)
 
 
 def _differing(results: Sequence[Result]) -> Table:
     """Settings that are not the same in all runs, side by side."""
-    columns = [dict(_settings(result)) for result in results]
+    columns = [dict([*_settings(r), ("Symbols", ", ".join(map(str, _data(r).get("symbols", []))))]) for r in results]
     names = [n for n in dict.fromkeys(n for c in columns for n in c) if len({c.get(n) for c in columns}) > 1]
     head = (Cell("Setting"), *(Cell(result.label) for result in results))
     rows = tuple((Cell(n), *(Cell(c.get(n, "none")) for c in columns)) for n in names)
@@ -213,10 +252,18 @@ def _cards(result: Result, out: Outcome, quote: str) -> list[dict[str, str]]:
     for name in HEADLINES:
         if name in result.metrics:
             shown = fmt.metric(name)
+            more = _in_steps(result) if name == "liquidations" else shown.help
             cards.append(
-                {"title": shown.title, "figure": fmt.text(name, result.metrics[name]), "more": shown.help, "colour": ""}
+                {"title": shown.title, "figure": fmt.text(name, result.metrics[name]), "more": more, "colour": ""}
             )
     return cards
+
+
+def _in_steps(result: Result) -> str:
+    """In how many liquidations of a pool its positions were liquidated."""
+    pools, steps = (int(result.metrics[name]) for name in ("pool_liquidations", "liquidation_steps"))
+    said = fmt.plural(pools, "liquidation of a pool", "liquidations of a pool")
+    return (f"In {said}" + (f", {steps:,} steps" if steps > pools else "")) if pools else "Closed by the venue"
 
 
 HEADLINES = (
@@ -248,15 +295,28 @@ def _amount(value: float) -> Cell:
     return Cell(shown, True, "minus" if shown.startswith("-") else "")
 
 
-def _assumed(results: Sequence[Result]) -> list[tuple[str, Facts, list[str]]]:
-    """Per run its counts and notes; once, where they are the same in all."""
+def _assumed(results: Sequence[Result], everybody: str) -> list[tuple[str, Facts, list[str]]]:
+    """Counts and notes: what is the same in all runs once, then what each has besides."""
     each = [(result.label, _counts(result), list(result.summary.get("notes", []))) for result in results]
-    return each if any(entry[1:] != each[0][1:] for entry in each) else each[:1]
+    _, facts, notes = each[0]
+    facts = [fact for fact in facts if all(fact in theirs for _, theirs, _ in each)]
+    notes = [note for note in notes if all(note in theirs for _, _, theirs in each)]
+    own = [
+        (label, [fact for fact in counted if fact not in facts], [note for note in said if note not in notes])
+        for label, counted, said in each
+    ]
+    return [(everybody, facts, notes), *(entry for entry in own if entry[1] or entry[2])]
 
 
 def _counts(result: Result) -> Facts:
     counts: Mapping[str, int] = result.summary.get("counts", {})
-    return [(name.replace("_", " ").replace("-", " ").capitalize(), fmt.count(n)) for name, n in counts.items()]
+    return [(_counted(name), fmt.count(n)) for name, n in counts.items()]
+
+
+def _counted(name: str) -> str:
+    """A guard keeps the name by which it was asked for, like ``guard account-loss=20%``."""
+    words = name if name.startswith("guard ") else name.replace("_", " ").replace("-", " ")
+    return words[:1].upper() + words[1:]
 
 
 def _reproduction(result: Result) -> Facts:

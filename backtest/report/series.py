@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 BUCKETS = 1_500
 """More points than a screen has columns show nothing more."""
 
+DUST = 5e-7
+CROSS = "cross"
+"""Name of the pool that the positions of an account share."""
+
 Times = NDArray[np.int64]
 Values = NDArray[np.float64]
 
@@ -70,18 +74,17 @@ def ratio(above: Values, below: Values) -> Values:
 def tracks(
     frame: pl.DataFrame, fills: pl.DataFrame, key: str, value: str, absent: float, start_ms: int, end_ms: int
 ) -> dict[str, Line]:
-    """One curve per ``key`` (a symbol, or its isolated pool) from the samples of what is held.
+    """One curve per ``key`` (``symbol`` or ``pool``) from the samples of what is held.
 
     A sample need not list everything that is held, so a row that is missing says nothing: a curve goes to ``absent``
     at the fill that brings the quantity to zero, and starts there. The last value holds to the end.
     """
     names, seen, values = frame[key].cast(pl.String), stamps(frame), floats(frame, value)
-    symbols, moved, filled = fills["symbol"], stamps(fills), floats(fills, "qty")
+    positions = _open_positions(fills)
     curves: dict[str, Line] = {}
     for name in sorted(names.unique().to_list()):
-        mine, its = (names == name).to_numpy(), (symbols == name).to_numpy()
-        # Quantities are whole millionths: what is smaller is the rounding of their sum.
-        closed = moved[its][np.abs(np.cumsum(filled[its])) < 5e-7]
+        mine = (names == name).to_numpy()
+        closed = _emptied(positions, name)
         ts = np.concatenate([[start_ms], seen[mine], closed]).astype(np.int64)
         held = np.concatenate([[absent], values[mine], np.full(len(closed), absent)])
         # Stable: at one stamp the sample is the close of the candle before, and the fill comes after it.
@@ -89,6 +92,25 @@ def tracks(
         ts, held = np.append(ts[order], end_ms), np.append(held[order], held[order[-1]])
         curves[name] = Line(ts, held)
     return curves
+
+
+def _open_positions(fills: pl.DataFrame) -> pl.DataFrame:
+    """After each fill whether its position is `open`, whether it `was` before, and the pool that it was opened in."""
+    # Quantities are whole millionths: what is smaller is the rounding of their sum.
+    held = fills.select("ts", "symbol", "pool", open=pl.col("qty").cum_sum().over("symbol").abs() >= DUST)
+    known = held.with_columns(was=pl.col("open").shift(1, fill_value=False).over("symbol"))
+    opened = pl.when(pl.col("open") & ~pl.col("was")).then("pool")
+    return known.with_columns(home=opened.forward_fill().over("symbol"))
+
+
+def _emptied(positions: pl.DataFrame, name: str) -> Times:
+    """When nothing was held any more in a symbol, in its own pool, which has its name, or in the cross pool."""
+    if name != CROSS:
+        return stamps(positions.filter((pl.col("symbol") == name) & ~pl.col("open")))
+    # A position that a rule has given a pool of its own counts here until it is closed.
+    mine = positions.filter(pl.col("home") == CROSS)
+    change = mine.select("ts", "open", held=(pl.col("open").cast(pl.Int64) - pl.col("was").cast(pl.Int64)).cum_sum())
+    return stamps(change.filter((pl.col("held") == 0) & ~pl.col("open")))
 
 
 def together(curves: Sequence[Line], absent: float) -> tuple[Times, list[Values]]:

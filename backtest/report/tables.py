@@ -80,20 +80,21 @@ def _money(source: str, title: str) -> Column:
     return Column(source, title, fmt.number, signed=True)
 
 
+def _cost(source: str, title: str) -> Column:
+    """Of an amount that is paid: shown below zero, so that a row adds up."""
+    return Column(source, title, lambda paid: fmt.number(None if paid is None else 0.0 - paid), signed=True)
+
+
 _TRADES = (
     _text("symbol", "Symbol"), _text("side", "Side"), _stamp("ts_entry", "Entry (UTC)"),
     _stamp("ts_exit", "Exit (UTC)"), Column("hold", "Held", _hold), Column("qty", "Quantity", fmt.quantity),
     Column("entry_price", "Entry price", fmt.price), Column("exit_price", "Exit price", fmt.price),
-    _money("realized", "Realised"), _money("fees", "Fees"), _money("funding", "Funding"),
-    _money("penalty", "Penalty"), _money("net", "Net"), _text("exit_cause", "Closed by"),
+    _money("realized", "Realised"), _cost("fees", "Fees"), _money("funding", "Funding"),
+    _cost("penalty", "Penalty"), _money("insurance", "From the fund"), _money("net", "Net"),
+    _text("exit_cause", "Closed by"),
 )  # fmt: skip
-_LIQUIDATIONS = (
-    _stamp("ts", "Time (UTC)"), _text("pool", "Pool"), _text("symbol", "Symbol"), _text("stage", "Stage"),
-    Column("qty", "Quantity", fmt.quantity), Column("price", "Price", fmt.price),
-    _money("equity_before", "Equity"), _money("maintenance_before", "Maintenance"),
-    _money("equity_after", "Equity left"), _money("penalty", "Penalty"), _money("bad_debt", "Bad debt"),
-    Column("ambiguous", "Ambiguous", lambda v: "yes" if v else "no", figure=False),
-)  # fmt: skip
+_SELDOM = ("penalty", "insurance")
+"""Columns of trades that are left out where all of them are zero."""
 _UNFILLED = (
     _stamp("ts_sent", "Sent (UTC)"), _stamp("ts_done", "Ended (UTC)"), _text("symbol", "Symbol"),
     _text("side", "Side"), _text("type", "Type"), Column("qty", "Quantity", fmt.quantity),
@@ -103,6 +104,7 @@ _AMBIGUOUS = (_stamp("ts", "Candle (UTC)"), _text("pool", "Pool"))
 _SYMBOLS = (
     _text("symbol", "Symbol"), Column("fills", "Fills", fmt.count), _money("realized", "Realised"),
     _money("funding", "Funding"), _money("fees", "Fees"), _money("penalties", "Penalties"),
+    _money("insurance", "From the fund"),
 )  # fmt: skip
 
 
@@ -111,14 +113,10 @@ def trades(result: Result) -> Table:
     left = result.metrics.get("open_trades") or 0
     note = f"{fmt.plural(left, 'position')} still open at the end: not in this table." if left else ""
     empty = "No round trip was finished." if left else "No position was opened."
-    return _table("trades", "Trades", result.tables["trades"], _TRADES, empty, "trades.parquet", note)
-
-
-def liquidations(result: Result) -> Table:
-    """One row per position that went."""
-    frame = result.tables["liquidations"]
-    empty = "No liquidation: no pool fell below its maintenance margin."
-    return _table("liquidations", "Liquidations", frame, _LIQUIDATIONS, empty, "liquidations.parquet")
+    frame = result.tables["trades"]
+    idle = {name for name in _SELDOM if not (frame[name] != 0).any()}
+    columns = [column for column in _TRADES if column.source not in idle]
+    return _table("trades", "Trades", frame, columns, empty, "trades.parquet", note)
 
 
 def unfilled(result: Result) -> Table:
@@ -135,6 +133,43 @@ def ambiguous(result: Result) -> Table:
     frame = result.tables["ambiguous"]
     empty = "No ambiguous candle: whatever the path of prices inside the candles, the same pools survive."
     return _table("ambiguous", "Ambiguous candles", frame, _AMBIGUOUS, empty, "ambiguous.parquet")
+
+
+def guards(result: Result) -> Table:
+    """What guards did, and the value that made them act."""
+    rows = result.tables["guards"].head(ROWS)
+    written = [
+        (_guard_value(row["guard"], row["value"]), _deed(row["symbol"], row["pool"], row["order_id"]))
+        for row in rows.iter_rows(named=True)
+    ]
+    values, deeds = ([pair[i] for pair in written] for i in (0, 1))
+    named = rows.with_columns(pl.col("symbol", "pool").fill_null("all"))
+    cells = ([_cell(column, value) for value in named[column.source].to_list()] for column in _GUARDS)
+    head = (*(Cell(column.title) for column in _GUARDS), Cell("At", True), Cell("Did"))
+    body = tuple(zip(*cells, [Cell(v, True) for v in values], [Cell(d) for d in deeds], strict=True))
+    total = len(result.tables["guards"])
+    cut = f"First {ROWS:,} of {total:,}; all are in guards.parquet." if total > ROWS else ""
+    return Table("guards", "Guards", head, body, cut, "No guard acted.")
+
+
+_GUARDS = (_stamp("ts", "Close (UTC)"), _text("guard", "Guard"), _text("symbol", "Symbol"), _text("pool", "Pool"))
+_RATIOS, _SHARES = ("reduce", "top-up", "call"), ("stop", "trail", "drawdown")
+
+
+def _guard_value(guard: str, value: float | None) -> str:
+    """The value in the unit of the guard's level; a ratio to equity that is gone has none."""
+    kind = guard.split("=")[0].split("[")[0]
+    if kind == "age":
+        return fmt.duration(value)
+    if kind in _RATIOS:
+        return fmt.number(value, 3)
+    return fmt.percent(value) if kind in _SHARES else fmt.number(value)
+
+
+def _deed(symbol: str | None, pool: str | None, order_id: int | None) -> str:
+    if order_id is not None:
+        return f"sent order {order_id}"
+    return "halted trading" if pool is None else "called the strategy" if symbol is None else "added margin"
 
 
 def symbols(result: Result) -> Table:
@@ -159,20 +194,30 @@ def _cell(column: Column, value: Any) -> Cell:
     return Cell(text, column.figure, "minus" if column.signed and text.startswith("-") else "")
 
 
-def metrics(results: Sequence[Result]) -> Table:
-    """All metrics side by side, and how far each run is from the first."""
-    first, *others = results
-    names = fmt.ordered(name for result in results for name in result.metrics)
-    head = [Cell("Metric"), *(Cell(result.label, True) for result in results)]
-    head += [Cell(f"{other.label} minus {first.label}", True) for other in others]
+def metrics(results: Sequence[Result], combined: Result | None = None) -> Table:
+    """All metrics side by side, and how far each run is from the first.
+
+    With ``combined`` the results are sub-accounts: their sum has a column before them, and none is compared.
+    """
+    columns = results if combined is None else [combined, *results]
+    rivals = results if combined is None else []
+    head = [Cell("Metric"), *(Cell(result.label, True) for result in columns)]
+    head += [Cell(f"{other.label} minus {rivals[0].label}", True) for other in rivals[1:]]
     head.append(Cell("What it says", mark="help"))
-    rows = []
-    for name in names:
-        values = [result.metrics.get(name) for result in results]
-        best = fmt.better(name, values)
-        cells = [Cell(fmt.text(name, v), True, "better" if b else "") for v, b in zip(values, best, strict=True)]
-        gaps = [Cell(fmt.difference(name, v, values[0]), True) for v in values[1:]]
-        shown = fmt.metric(name)
-        rows.append((Cell(shown.title), *cells, *gaps, Cell(shown.help, mark="help")))
-    note = "The better figure is in bold where nobody would argue which one that is. pp: percentage points."
-    return Table("metrics", "Metrics side by side", tuple(head), tuple(rows), note=note, empty="No metrics.")
+    names = fmt.ordered(name for result in columns for name in result.metrics)
+    rows = tuple(_metric_row(name, columns, rivals) for name in names)
+    note = "" if combined else _BETTER
+    return Table("metrics", "Metrics side by side", tuple(head), rows, note=note, empty="No metrics.")
+
+
+_BETTER = "The better figure is in bold where nobody would argue which one that is. pp: percentage points."
+
+
+def _metric_row(name: str, columns: Sequence[Result], rivals: Sequence[Result]) -> tuple[Cell, ...]:
+    """The figures of all columns, then how far each rival is from the first of them."""
+    values = [result.metrics.get(name) for result in columns]
+    best = fmt.better(name, values) if rivals else [False] * len(values)
+    cells = [Cell(fmt.text(name, v), True, "better" if b else "") for v, b in zip(values, best, strict=True)]
+    gaps = [Cell(fmt.difference(name, other.metrics.get(name), values[0]), True) for other in rivals[1:]]
+    shown = fmt.metric(name)
+    return (Cell(shown.title), *cells, *gaps, Cell(shown.help, mark="help"))

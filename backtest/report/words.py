@@ -5,26 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from backtest.report.format import listing, number, percent, plural, spoken
 from backtest.report.outcome import Loss, Outcome, held
+from backtest.report.series import stamps
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
 
 CENT = 0.005
 """Amounts that are equal as shown are called equal."""
+NEARLY = 0.01
+"""Where less than this share of every position is left, nearly all of it is gone."""
+UNSURE = "the path of prices inside decides whether a pool survives"
 NAMED = 3
 """Liquidations named one by one in a sentence; the table has all of them."""
 
 
 def run_words(out: Outcome, quote: str) -> list[str]:
     """The outcome of one run."""
-    unit = f" {quote}" if quote else ""
-    words = [
-        f"The account started with {number(out.start)}{unit} and ended with {number(out.end)}{unit}{_change(out)}."
-    ]
-    words.append(f"{_capital(_fate(out, 'it'))}.")
+    words = [course("The account", out, quote), f"{_capital(_fate(out, 'it'))}."]
     return words + _warnings([out], several=False)
+
+
+def course(who: str, out: Outcome, quote: str) -> str:
+    """What there was at the start, and what at the end."""
+    unit = f" {quote}" if quote else ""
+    return f"{who} started with {number(out.start)}{unit} and ended with {number(out.end)}{unit}{_change(out)}."
 
 
 def comparison_words(results: Sequence[Result], outs: Sequence[Outcome]) -> list[str]:
@@ -34,6 +42,23 @@ def comparison_words(results: Sequence[Result], outs: Sequence[Outcome]) -> list
     else:
         fates = [_fate(out, out.label) + _kept(result, out, outs) for result, out in zip(results, outs, strict=True)]
     return [_capital("; ".join(fates)) + ".", _ranking(outs), *_warnings(outs, several=True)]
+
+
+def subaccount_words(outs: Sequence[Outcome]) -> list[str]:
+    """What became of each sub-account, what each made of its deposit, and what is uncertain about it."""
+    if len(outs) > 1 and not any(out.losses for out in outs) and all(out.fills for out in outs):
+        fates = ["No sub-account was liquidated"]
+    else:
+        fates = [_fate(out, out.label) for out in outs]
+    gains = [_gain(out) for out in sorted(outs, key=lambda out: -out.change)]
+    return [f"{_capital('; '.join(words))}." for words in (fates, gains)] + _warnings(outs, several=True)
+
+
+def _gain(out: Outcome) -> str:
+    if abs(out.change) < CENT:
+        return f"{out.label} has what it began with"
+    share = f" ({percent(abs(out.change) / out.start)} of its deposit)" if out.start > 0 else ""
+    return f"{out.label} {'gained' if out.change > 0 else 'lost'} {number(abs(out.change))}{share}"
 
 
 def _change(out: Outcome) -> str:
@@ -48,15 +73,32 @@ def _fate(out: Outcome, who: str) -> str:
         return f"{who} never held a position"
     if not out.losses:
         return f"{who} was never liquidated"
-    if len(out.losses) > NAMED:
-        first, last = _event(out.losses[0]), _event(out.losses[-1])
-        return f"{who} was liquidated {len(out.losses):,} times: it lost {first} first and {last} last"
-    return f"{who} lost {listing([_event(loss) for loss in out.losses])}"
+    if len(out.losses) <= NAMED:
+        return f"{who} {listing(_deeds(out.losses))}"
+    steps = sum(loss.steps for loss in out.losses)
+    often = f"{len(out.losses):,} times" + (f", in {steps:,} steps" if steps > len(out.losses) else "")
+    first, last = _deeds((out.losses[0], out.losses[-1]))
+    return f"{who} was liquidated {often}: it {first} first and {last} last"
+
+
+def _deeds(losses: Sequence[Loss]) -> list[str]:
+    """What each liquidation did; the verb only where it is not that of the one before."""
+    verbs = ["lost" if loss.closed == loss.symbols else f"had to give up {_much(loss)} of" for loss in losses]
+    events = [_event(loss) for loss in losses]
+    return [
+        event if verb == before else f"{verb} {event}"
+        for before, verb, event in zip(("", *verbs), verbs, events, strict=False)
+    ]
+
+
+def _much(loss: Loss) -> str:
+    return "nearly all" if loss.left < NEARLY else "a part"
 
 
 def _event(loss: Loss) -> str:
-    lost = listing(loss.symbols) if len(loss.symbols) <= NAMED else f"all {len(loss.symbols)} positions"
-    return f"{lost} at {spoken(loss.ts_ms)}"
+    every = "all " if loss.closed == loss.symbols else ""
+    lost = listing(loss.symbols) if len(loss.symbols) <= NAMED else f"{every}{len(loss.symbols)} positions"
+    return f"{lost}{f' in {loss.steps:,} steps' if loss.steps > 1 else ''} at {spoken(loss.ts_ms)}"
 
 
 def _kept(result: Result, out: Outcome, outs: Sequence[Outcome]) -> str:
@@ -91,20 +133,50 @@ def _ranking(outs: Sequence[Outcome]) -> str:
 
 def _warnings(outs: Sequence[Outcome], several: bool) -> list[str]:
     words = []
+    unsure = [out for out in outs if out.ambiguous]
     for out in outs:
         where = f"In {out.label}, " if several else ""
+        if out.deleveraged:
+            words.append(_capital(f"{where}{_taken(out)}."))
+        if len(out.guards):
+            words.append(_capital(f"{where}{_guarded(out)}."))
         debt = out.sources["Bad debt borne by others"]
         if debt >= CENT:
             words.append(_capital(f"{where}{number(debt)} of the loss was more than the pool held: others bore it."))
         if out.shortfalls:
             closes = plural(out.shortfalls, "ordinary close")
             words.append(_capital(f"{where}{closes} left a pool below zero, without a liquidation."))
-        if out.ambiguous:
+        if out.ambiguous and len(unsure) <= 2:
             candles = plural(out.ambiguous, "candle is", "candles are")
-            words.append(
-                _capital(f"{where}{candles} ambiguous: the path of prices inside decides whether a pool survives.")
-            )
+            words.append(_capital(f"{where}{candles} ambiguous: {UNSURE}."))
+    if len(unsure) > 2:
+        candles = listing([f"{out.ambiguous:,} in {out.label}" for out in unsure])
+        words.append(f"Some candles are ambiguous, {candles}: {UNSURE}.")
     return words
+
+
+def _taken(out: Outcome) -> str:
+    """What auto-deleveraging took of good positions."""
+    first = out.deleveraged[0]
+    if len(out.deleveraged) == 1:
+        much = "the position" if first.closed else "a part of the position"
+        taken = f"auto-deleveraging closed {much} in {first.symbols[0]} at {spoken(first.ts_ms)}"
+    else:
+        taken = f"auto-deleveraging took from good positions {len(out.deleveraged):,} times, first from "
+        taken += f"{first.symbols[0]} at {spoken(first.ts_ms)}"
+    return f"{taken}: what it hedged was left without it"
+
+
+def _guarded(out: Outcome) -> str:
+    """How often guards acted, and which of them ended the account's trading."""
+    acts = out.guards.unique(["ts", "guard"], maintain_order=True)
+    halts = out.guards.filter(pl.col("pool").is_null())
+    halted = f"{halts['guard'][0]} halted trading at {spoken(stamps(halts)[0])}" if len(halts) else ""
+    if halted and len(acts) == 1:
+        return halted
+    first = f"{acts['guard'][0]} at {spoken(stamps(acts)[0])}"
+    said = f"guards acted {len(acts):,} times, first {first}" if len(acts) > 1 else f"a guard acted once, {first}"
+    return f"{said}; {halted}" if halted else said
 
 
 def _capital(sentence: str) -> str:

@@ -32,16 +32,16 @@ def compare(
     strategy: Any,
     data: Any,
     *,
-    margin: Sequence[str] = ("isolated", "cross"),
+    margin: Sequence[str] | str = ("isolated", "cross"),
     out: str | Path | None = None,
     progress: Progress | None = None,
     chunk_rows: int | None = None,
     **settings: Any,
 ) -> Comparison:
     """Stream the data once into one account per margin mode. Other arguments as of `run`."""
-    modes = margin_modes(tuple(margin))
+    modes, own = margin_modes(margin)
     target = files.claim(Path(out)) if out is not None else None
-    planned = plan(strategy, data, **settings)
+    planned = plan(strategy, data, **{"modes": own, **settings})
     results = [result(planned, record) for record in replay(planned, modes, progress, chunk_rows)]
     summary = {"kind": "comparison", "runs": {r.label: r.summary for r in results}}
     if target is None:

@@ -11,6 +11,7 @@ from typing import Any
 from backtest.errors import UserError, nearest
 from backtest.schema import ALLOWANCES, MARGIN_MODES, PATHS
 from backtest.strategy.account import LEAST_LEVERAGE
+from backtest.strategy.guards import parse
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 Moment = int | str | dt.date | dt.datetime | None
@@ -21,6 +22,9 @@ MOST_LEVERAGE = 1_000.0
 MOST_LATENCY_MS = 30 * 86_400_000
 WHOLE_BPS = 10_000.0
 MOST_SEED = 2**63 - 1
+MOST_POSITIONS = 1_000
+SYMBOL_MODES = ("cross", "isolated")
+"""What a single market may be beside the run's mode: portfolio margin is that of a whole pool."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,16 @@ class Config:
     fee_bps: float | None = None
     seed: int = 0
     allow: tuple[str, ...] = ()
+    modes: dict[str, str] = field(default_factory=dict)
+    """Margin mode of single symbols where it is not that of the run: cross or isolated."""
+    isolate_above: float | None = None
+    """Share of the cross pool's requirement above which a position gets a pool of its own."""
+    adl: tuple[str, ...] = ()
+    """Deleveraging events, as `research.deleveraging` reads them."""
+    adl_top: int = 1
+    """Positions that the events of one instant take, at most."""
+    guards: tuple[str, ...] = ()
+    """Beside those of the strategy."""
     params: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,10 +115,17 @@ def config(
     params: Mapping[str, Any] | None = None,
     seed: int = 0,
     allow: Sequence[str] = (),
+    guards: Sequence[str] = (),
+    modes: Mapping[str, str] | None = None,
+    isolate_above: float | None = None,
+    adl: Sequence[str] = (),
+    adl_top: int = 1,
 ) -> Config:
     """The checked settings; UserError for what is unknown or out of range."""
     if isinstance(symbols, str):
         raise UserError("symbols is one text", "", "give a list of names")
+    if isinstance(guards, str):
+        raise UserError("guards is one text", "", 'give a list, like ["stop=5%"]')
     start_ms, end_ms = moment(start, "start"), moment(end, "end")
     if start_ms is not None and end_ms is not None and start_ms >= end_ms:
         raise UserError("the period ends before it begins", "--from and --to", "the period is [from, to)")
@@ -123,12 +144,26 @@ def config(
         fee_bps=None if fee_bps is None else number(fee_bps, "fee_bps", 0, WHOLE_BPS),
         seed=whole(seed, "seed", MOST_SEED),
         allow=tuple(one_of(name, ALLOWANCES, "allowance") for name in allow),
+        modes={symbol: one_of(mode, SYMBOL_MODES, "margin mode") for symbol, mode in sorted((modes or {}).items())},
+        isolate_above=None if isolate_above is None else number(isolate_above, "isolate_above", 0.01, 1),
+        adl=(adl,) if isinstance(adl, str) else tuple(adl),
+        adl_top=whole(adl_top, "adl_top", MOST_POSITIONS),
+        guards=tuple(parse(text).text for text in guards),
         params=dict(params or {}),
     )
 
 
-def margin_modes(modes: Sequence[str]) -> tuple[str, ...]:
-    """The margin modes, each known and named once."""
-    if len(set(modes)) < len(modes) or not modes:
-        raise UserError(f"margin modes {', '.join(modes) or '(none)'}", "--margin", "name each mode once")
-    return tuple(one_of(mode, MARGIN_MODES, "margin mode") for mode in modes)
+def margin_modes(asked: Sequence[str] | str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The run's margin modes, each known and named once, and those of single symbols, `SYMBOL=mode` among them.
+
+    ``"cross,DOGE-USD=isolated"`` is one account in cross margin with a pool of its own for one market.
+    """
+    given = [part.strip() for part in (asked.split(",") if isinstance(asked, str) else asked)]
+    pairs = [part.partition("=") for part in given if "=" in part]
+    modes = [part for part in given if "=" not in part]
+    symbols = [symbol.strip() for symbol, _, _ in pairs]
+    if len(set(modes)) < len(modes) or not modes or len(set(symbols)) < len(symbols):
+        raise UserError(f"margin modes {', '.join(given) or '(none)'}", "--margin", "name each mode, and symbol, once")
+    known = tuple(one_of(mode, MARGIN_MODES, "margin mode") for mode in modes)
+    own = {symbol.strip(): one_of(mode.strip(), SYMBOL_MODES, "margin mode") for symbol, _, mode in pairs}
+    return known, own

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from backtest.report.format import listing, plural
 from backtest.research.config import Config
-from backtest.schema import Cause, Record
+from backtest.schema import CROSS_POOL, Cause, Record, Stage
 from backtest.venue.profile import Profile
 
 
 def notes(profile: Profile, fee_bps: float, asked: Config, record: Record) -> list[str]:
     """What a reader should know before trusting the numbers; empty when nothing was out of the ordinary."""
+    return [
+        *_venue(profile, fee_bps, asked, record),
+        *_pools(profile, asked, record),
+        *_deleveraging(asked, record),
+        *_data(asked, record),
+    ]
+
+
+def _venue(profile: Profile, fee_bps: float, asked: Config, record: Record) -> list[str]:
     said = []
     if fee_bps == 0:
         why = "--fee-bps is 0" if profile.taker_fee_bps else f"venue {profile.name} has none; --fee-bps sets them"
@@ -21,6 +31,44 @@ def notes(profile: Profile, fee_bps: float, asked: Config, record: Record) -> li
             f"A leverage of {asked.leverage:g} changes nothing: the initial margin of venue {profile.name} allows "
             f"{most:.4g} at most."
         )
+    end_ms = record.start_ms + len(record.curve) * record.interval_ms
+    return said + profile.assumptions(record.symbols, record.start_ms, end_ms)
+
+
+def _pools(profile: Profile, asked: Config, record: Record) -> list[str]:
+    """Margin modes that are not the run's or not the venue's, and what isolation by share did."""
+    said = []
+    used = dict.fromkeys((record.margin, *asked.modes.values()))
+    strange = [mode for mode in used if mode not in profile.modes]
+    if strange and profile.modes:
+        lacks, known = listing(strange), listing(list(profile.modes))
+        said.append(f"Venue {profile.name} has no {lacks} margin, only {known}: its rules were used with it.")
+    own = {symbol: mode for symbol, mode in asked.modes.items() if mode != record.margin}
+    if own:
+        said.append(f"Margin of its own: {listing([f'{symbol} {mode}' for symbol, mode in own.items()])}.")
+    if asked.isolate_above is not None:
+        # Bought in the cross pool, and yet with margin moved to a pool of its own.
+        cross = record.fills["symbol"][record.fills["pool"] == CROSS_POOL]
+        moved = set(cross.tolist()) & set(record.moves["symbol"].tolist())
+        names = listing([record.symbols[i] for i in sorted(moved)])
+        said.append(
+            f"A position with more than {asked.isolate_above:.4g} of the requirement was given a pool of its own: "
+            f"{names or 'none was'}."
+        )
+    return said
+
+
+def _deleveraging(asked: Config, record: Record) -> list[str]:
+    if not asked.adl:
+        return []
+    taken = int((record.liquidations["stage"] == Stage.DELEVERAGED).sum())
+    idle = int(record.counts.get("deleveraging events without a candidate", 0))
+    said = f"Deleveraging events were assumed: {plural(taken, 'position was', 'positions were')} deleveraged"
+    return [said + (f", {plural(idle, 'event')} met no position with a profit." if idle else ".")]
+
+
+def _data(asked: Config, record: Record) -> list[str]:
+    said = []
     ended = record.fills[record.fills["cause"] == Cause.DELISTING]
     for fill in ended:
         symbol = record.symbols[fill["symbol"]]

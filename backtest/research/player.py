@@ -40,6 +40,16 @@ class Player:
         self._heard = 0
         self._bits = hook_bits(strategy)
 
+    @property
+    def compiled(self) -> bool:
+        """Whether its decisions are all made before the replay, so that nothing is called on the way."""
+        return "targets" in self._written
+
+    @property
+    def each(self) -> bool:
+        """Whether the strategy decides at each candle, and so sees the panel itself."""
+        return not self.compiled and self._decisions.every_rows == 1
+
     def start(self) -> None:
         """Call `on_start`, before the first candle."""
         if "on_start" in self._written:
@@ -55,9 +65,9 @@ class Player:
         self.replay.load(chunk.panel, chunk.row0 - chunk.tail)
         end = chunk.row0 + chunk.rows
         try:
-            if "targets" in self._written:
+            if self.compiled:
                 self.replay.advance(end)
-            elif self._decisions.every_rows == 1:
+            elif self.each:
                 self._play_each(chunk, end)
             else:
                 self._play_every(end)

@@ -7,24 +7,30 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from backtest.engine.compile import compiled_before
-from backtest.engine.replay import Replay, Setup, to_micro
+from backtest.engine.pack import Setup
+from backtest.engine.replay import Replay, to_micro
 from backtest.errors import UserError, nearest
 from backtest.feed.catalog import Catalog
 from backtest.feed.selection import Selection
 from backtest.report.page import render
+from backtest.research import deleveraging
 from backtest.research.config import Config, config, margin_modes
 from backtest.research.decisions import Decisions, prepare
 from backtest.research.notes import notes
 from backtest.research.player import Player, hook_bits
+from backtest.research.volatility import widened
 from backtest.results import books, digest, files, metrics, summary, tables, trades
 from backtest.results.result import Result
 from backtest.schema import Record
 from backtest.strategy import base, loader
+from backtest.strategy.guards import Guard, chosen, pack
 from backtest.venue import profile as venues
+from backtest.venue.terms import Contract
 
+P = TypeVar("P", bound=Player)
 Progress = Callable[[int, int, int], None]
 """Called with rows done, rows in all, and the simulated time in ms; first with 0 rows done, before any is played."""
 CALLED_ROWS = 16_384
@@ -39,12 +45,17 @@ class Plan:
     strategy: base.Strategy
     selection: Selection
     profile: venues.Profile
+    contract: Contract
+    adl: tuple[tuple[int, str, float], ...]
+    """Deleveraging events: time ms, symbol ("": any), share."""
     decisions: Decisions
     fee_bps: float
+    guards: tuple[Guard, ...] = ()
 
     def setup(self, margin: str) -> Setup:
         """The engine's view of one account."""
         s, c = self.selection, self.config
+        modes = {c.modes.get(symbol, margin) for symbol in s.symbols} | ({"isolated"} if c.isolate_above else set())
         return Setup(
             symbols=s.symbols,
             step_micro=s.step_micro,
@@ -56,22 +67,30 @@ class Plan:
             mark_offset=s.mark_offset,
             known_field=s.known_field,
             funding=s.funding,
-            tiers=[self.profile.tiers(symbol) for symbol in s.symbols],
-            penalty=self.profile.penalty,
+            contract=self.contract,
             cash=to_micro(c.cash),
             margin=margin,
+            modes=c.modes,
+            isolate_above=c.isolate_above or 0.0,
+            adl=self.adl,
+            adl_top=c.adl_top,
             leverage=c.leverage,
             path=c.path,
             latency_ms=c.latency_ms,
             slippage=c.slippage_bps / 10_000.0,
             fee=self.fee_bps / 10_000.0,
             allow_missing_funding="missing-funding" in c.allow,
+            guards=pack(self.guards, s.symbols, to_micro(c.cash), modes),
+            guard_names=tuple(guard.text for guard in self.guards),
             place=c.data,
         )
 
 
-def plan(strategy: Any, data: Any, **settings: Any) -> Plan:
-    """Check the settings, open the data, load the strategy and the venue; UserError for what is wrong with them."""
+def plan(strategy: Any, data: Any, union: Selection | None = None, **settings: Any) -> Plan:
+    """Check the settings, open the data, load the strategy and the venue; UserError for what is wrong with them.
+
+    ``union``: of a sub-account, the markets of all; settings may then name one that is only another's.
+    """
     params = settings.get("params") or {}
     loaded = strategy if isinstance(strategy, base.Strategy) else loader.load(strategy, params)
     base.check(loaded)
@@ -79,46 +98,74 @@ def plan(strategy: Any, data: Any, **settings: Any) -> Plan:
     catalog = data if isinstance(data, Catalog) else Catalog.open(Path(data))
     asked = config(spec, catalog.path, **{**settings, "params": loaded.params})
     loaded.bind(asked.seed)
+    guards = chosen(loaded.guards, base.place(loaded), asked.guards)
     profile = venues.load(asked.venue)
     fee_bps = float(profile.taker_fee_bps) if asked.fee_bps is None else asked.fee_bps
-    selection = catalog.select(_symbols(loaded, asked, catalog), asked.start_ms, asked.end_ms)
+    selection = catalog.select(wanted(loaded, asked.symbols, catalog), asked.start_ms, asked.end_ms)
     if selection.no_funding and "missing-funding" not in asked.allow:
         names = ", ".join(selection.no_funding[:3]) + (", …" if len(selection.no_funding) > 3 else "")
         remedy = "add a funding series, or go without it by --allow missing-funding"
         raise UserError(f"no funding data for {names}", str(catalog.path), remedy)
-    return Plan(asked, loaded, selection, profile, prepare(loaded, selection), fee_bps)
+    _known_symbols(asked, union or selection)
+    contract = widened(profile, selection)
+    events = _events(asked.adl, selection, union)
+    if union is not None:
+        guards = tuple(g for g in guards if g.symbol not in union.symbols or g.symbol in selection.symbols)
+    return Plan(asked, loaded, selection, profile, contract, events, prepare(loaded, selection), fee_bps, guards)
 
 
-def _symbols(strategy: base.Strategy, asked: Config, catalog: Catalog) -> Sequence[str] | None:
-    """What the strategy wants, if it says so, within what the user selected."""
+def _known_symbols(asked: Config, selection: Selection) -> None:
+    for symbol in asked.modes:
+        if symbol not in selection.symbols:
+            remedy = nearest(symbol, selection.symbols)
+            raise UserError(f"symbol {symbol!r} is not among those of the run", "--margin", remedy)
+
+
+def _events(texts: Sequence[str], selection: Selection, union: Selection | None) -> tuple[deleveraging.Event, ...]:
+    """Deleveraging events of the account's own markets and time."""
+    end = selection.start_ms + selection.rows * selection.interval_ms
+    found = deleveraging.events(texts, union or selection)
+    return tuple(e for e in found if e[1] in ("", *selection.symbols) and selection.start_ms <= e[0] < end)
+
+
+def wanted(strategy: base.Strategy, asked: Sequence[str] | None, catalog: Catalog) -> Sequence[str] | None:
+    """The markets that the strategy wants, if it says so, within those that the user selected; None: all."""
     if strategy.symbols is None:
-        return asked.symbols
-    pool = asked.symbols if asked.symbols is not None else catalog.symbols
+        return asked
+    pool = asked if asked is not None else catalog.symbols
     for symbol in strategy.symbols:
         if symbol not in pool:
             where = f"{base.place(strategy)}, which wants {', '.join(strategy.symbols)}"
             remedy = f"{nearest(symbol, pool)} (its markets are named by its parameters, -p, and selected by --symbols)"
-            thing = f"symbol {symbol!r} is not {'in the data' if asked.symbols is None else 'selected'}"
+            thing = f"symbol {symbol!r} is not {'in the data' if asked is None else 'selected'}"
             raise UserError(thing, where, remedy)
     return strategy.symbols
 
 
 def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk_rows: int | None) -> list[Record]:
     """Stream the data once through one account per margin mode."""
-    s, decisions = planned.selection, planned.decisions
-    compiled = "targets" in base.hooks(planned.strategy)
-    players = []
-    for mode in modes:
-        strategy = _own(planned)
-        account = Replay(planned.setup(mode), hook_bits(strategy), decisions.targets, decisions.target_kind)
-        players.append(Player(strategy, account, decisions))
-    each = not compiled and decisions.every_rows == 1
-    tail = planned.strategy.lookback if each else 0
+    players = [seated(planned, mode, Player) for mode in modes]
+    stream(planned.selection, players, progress, chunk_rows)
+    return [player.replay.record(dict(planned.selection.counts)) for player in players]
+
+
+def seated(planned: Plan, margin: str, kind: type[P]) -> P:
+    """A player for a new account, with a strategy of its own."""
+    strategy, decisions = _own(planned), planned.decisions
+    account = Replay(planned.setup(margin), hook_bits(strategy), decisions.targets, decisions.target_kind)
+    return kind(strategy, account, decisions)
+
+
+def stream(s: Selection, players: Sequence[Player], progress: Progress | None, chunk_rows: int | None) -> None:
+    """Lead the players through the rows of the selection, all of them through one chunk after another."""
+    each = [player for player in players if player.each]
+    tail = max((player.strategy.lookback for player in each), default=0)
+    compiled = all(player.compiled for player in players)
     usual = s.default_chunk_rows if compiled else min(s.default_chunk_rows, CALLED_ROWS)
     tell = progress or _silent
     for player in players:
         player.start()
-    for chunk in s.chunks(chunk_rows or usual, tail=tail, volume=each):
+    for chunk in s.chunks(chunk_rows or usual, tail=tail, volume=bool(each)):
         if chunk.row0 == 0:
             tell(0, s.rows, s.start_ms)  # not before the first rows have been read and found sound
         for player in players:
@@ -127,7 +174,6 @@ def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk
         tell(done, s.rows, s.start_ms + done * s.interval_ms)
     for player in players:
         player.stop()
-    return [player.replay.record(dict(s.counts)) for player in players]
 
 
 def _own(planned: Plan) -> base.Strategy:
@@ -146,8 +192,8 @@ def _silent(done: int, rows: int, now_ms: int) -> None:
     """Tell nobody."""
 
 
-def result(planned: Plan, record: Record) -> Result:
-    """The tables, metrics and summary of one account; the books must balance, or it fails."""
+def result(planned: Plan, record: Record, label: str | None = None) -> Result:
+    """The tables, metrics and summary of one account; the books must balance, or it fails. ``label``: else the mode."""
     balanced = books.balance(record)
     trips = trades.round_trips(record)
     frames = tables.tables(record, balanced, trips)
@@ -159,13 +205,14 @@ def result(planned: Plan, record: Record) -> Result:
     description = type(planned.strategy).describe()
     counts = {name: number for name, number in record.counts.items() if number}
     about = summary.build(
-        label=record.margin,
+        label=label or record.margin,
         strategy={
             "name": description.name,
             "doc": description.doc,
             "params": planned.strategy.params,
             "source": loader.source_sha256(planned.strategy),
             "every_ms": planned.decisions.every_ms,
+            "guards": list(planned.strategy.guards),
         },
         config={
             **c.as_dict(),
@@ -193,7 +240,7 @@ def result(planned: Plan, record: Record) -> Result:
         digest=hashed.result(),
         notes=notes(planned.profile, planned.fee_bps, c, record),
     )
-    return Result(record.margin, about, frames)
+    return Result(label or record.margin, about, frames)
 
 
 def run(
@@ -210,13 +257,17 @@ def run(
 
     ``strategy``: a file, ``module:Class``, a name, a class or an instance. ``data``: a folder or an open Catalog.
     ``settings``: see `research.config.config`: symbols, start, end, venue, leverage, cash, path, latency_ms,
-    slippage_bps, fee_bps, params, seed, allow. ``out``: folder of the report; None writes nothing. Raises UserError for
-    bad settings or data, RunError when the strategy fails.
+    slippage_bps, fee_bps, params, seed, allow, guards. ``out``: folder of the report; None writes nothing. Raises
+    UserError for bad settings or data, RunError when the strategy fails.
     """
-    mode = margin_modes((margin,))[0]
+    modes, own = margin_modes(margin)
+    if len(modes) > 1:
+        raise UserError(
+            f"margin modes {', '.join(modes)}", "--margin", "a run has one; `backtest compare` plays several"
+        )
     target = files.claim(Path(out)) if out is not None else None
-    planned = plan(strategy, data, **settings)
-    record = replay(planned, (mode,), progress, chunk_rows)[0]
+    planned = plan(strategy, data, **{"modes": own, **settings})
+    record = replay(planned, modes, progress, chunk_rows)[0]
     made = result(planned, record)
     if target is None:
         return made

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backtest.errors import UserError
 from backtest.research.run import plan, replay, result
+from backtest.research.subaccounts import Asked, play
 from backtest.results import files
 from backtest.results.result import Result
 
 ASKED = (
     "symbols", "venue", "leverage", "cash", "path", "latency_ms", "slippage_bps", "fee_bps", "params", "seed", "allow",
+    "modes", "isolate_above", "adl", "adl_top", "guards",
 )  # fmt: skip
 
 
@@ -34,18 +37,40 @@ def verify(folder: str | Path, data: str | Path | None = None) -> Verification:
     """
     read = files.read(Path(folder))
     before = list(read.values()) if isinstance(read, dict) else [read]
-    strategy, place, settings = _asked(before[0], Path(folder))
+    asked = [_asked(report, Path(folder)) for report in before]
+    place = asked[0][1]
     if data is None and not place.exists():
         raise UserError("the report's data are no longer there", str(place), "say where they lie with --data")
-    planned = plan(strategy, Path(data) if data is not None else place, **settings)
-    if planned.selection.fingerprint() != before[0].summary["data"]["fingerprint"] and data is None:
+    again = _sub_accounts if "sub_account" in before[0].summary else _modes
+    after = again(before, asked, Path(data) if data is not None else place)
+    changed = dict.fromkeys(name for pair in zip(before, after, strict=True) for name in _differences(*pair))
+    if "data" in changed and data is None:
         raise UserError("the data have changed since", str(place), "name the data of the report with --data")
-    after = [result(planned, r) for r in replay(planned, [r.label for r in before], None, None)]
     expected, found = (",".join(r.digest for r in results) for results in (before, after))
-    return Verification(expected == found, expected, found, _differences(before[0], after[0]))
+    return Verification(expected == found, expected, found, tuple(changed))
 
 
-def _asked(report: Result, folder: Path) -> tuple[str, Path, dict[str, Any]]:
+Report = tuple[str, Path, dict[str, Any]]
+"""Strategy, data and settings of a run."""
+
+
+def _modes(before: Sequence[Result], asked: Sequence[Report], data: Path) -> list[Result]:
+    """One strategy in the margin modes of the report."""
+    strategy, _, settings = asked[0]
+    planned = plan(strategy, data, **settings)
+    return [result(planned, record) for record in replay(planned, [r.label for r in before], None, None)]
+
+
+def _sub_accounts(before: Sequence[Result], asked: Sequence[Report], data: Path) -> list[Result]:
+    """Every strategy in its sub-account."""
+    accounts = [
+        Asked(report.label, strategy, report.summary["config"]["margin"], settings)
+        for report, (strategy, _, settings) in zip(before, asked, strict=True)
+    ]
+    return play(accounts, data)[0]
+
+
+def _asked(report: Result, folder: Path) -> Report:
     """Strategy, data and settings of a run, as its summary says."""
     try:
         config = report.summary["config"]

@@ -11,7 +11,7 @@ debited receives. An account's balance is what it received minus what it gave, s
 | `trades`      | cash that buying paid away minus cash that selling brought         |
 | `fees`        | fees paid                                                          |
 | `funding`     | −(funding received)                                                |
-| `insurance`   | penalties paid to the insurance fund                               |
+| `insurance`   | penalties paid to the insurance fund, less what it paid            |
 | `bad_debt`    | −(losses that others bore)                                         |
 """
 
@@ -30,9 +30,10 @@ from backtest.schema import MICRO, Code, Record
 
 CAPITAL, WALLET, TRADES, FEES, FUNDING, INSURANCE, BAD_DEBT = range(7)
 ACCOUNTS = ("capital", "wallet", "trades", "fees", "funding", "insurance", "bad_debt")
-FLOWS = ("price_moves", "funding", "fees", "penalties", "transfers", "bad_debt", "gas")
-"""Kinds of change of equity, micro. `fees`, `penalties` and `gas` are costs (≥ 0), the others signed gains."""
-BY_SYMBOL = ("price_moves", "funding", "fees", "penalties", "bad_debt")
+FLOWS = ("price_moves", "funding", "fees", "penalties", "insurance", "transfers", "bad_debt", "gas")
+"""Kinds of change of equity, micro. `fees`, `penalties` and `gas` are costs (≥ 0), the others signed gains; `insurance`
+is what the fund paid."""
+BY_SYMBOL = ("price_moves", "funding", "fees", "penalties", "insurance", "bad_debt")
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,13 @@ def _settlements(record: Record) -> list[Postings]:
 
 
 def _liquidations(record: Record) -> list[Postings]:
-    # The closing trade is a fill of its own; a row here holds only what came on top of it.
+    # The closing trade is a fill of its own; a row here holds only what came on top of it. `insurance` is net to the
+    # fund: what it received as a penalty, less what it paid.
     rows = record.liquidations
     cash = _cash_account(rows["pool"])
     return [
         _postings(rows, INSURANCE, cash, rows["penalty"], Code.PENALTY),
+        _postings(rows, cash, INSURANCE, rows["penalty"] - rows["insurance"], Code.INSURANCE),
         _postings(rows, cash, BAD_DEBT, rows["bad_debt"], Code.BAD_DEBT),
     ]
 
@@ -164,6 +167,7 @@ def _ledger(postings: dict[str, Ints], names: Sequence[str]) -> pl.DataFrame:
     sources = {
         Code.DEPOSIT: "deposit", Code.TRADE: "fill", Code.FEE: "fill", Code.FUNDING: "funding",
         Code.MARGIN: "move", Code.PENALTY: "liquidation", Code.BAD_DEBT: "liquidation",
+        Code.INSURANCE: "liquidation",
     }  # fmt: skip
     return pl.DataFrame(
         {
@@ -197,11 +201,13 @@ def _flows(record: Record) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
         return [int(amount) for amount in total]
 
     quotes = per_symbol(record.fills, "quote")
+    penalties, moves = (per_symbol(record.liquidations, name) for name in ("penalty", "insurance"))
     columns = {
         "price_moves": [quote + value for quote, value in zip(quotes, [*_final_values(record), 0], strict=True)],
         "funding": per_symbol(record.funding, "payment"),
         "fees": per_symbol(record.fills, "fee"),
-        "penalties": per_symbol(record.liquidations, "penalty"),
+        "penalties": penalties,
+        "insurance": [paid - moved for paid, moved in zip(penalties, moves, strict=True)],
         "bad_debt": per_symbol(record.liquidations, "bad_debt"),
     }
     by_symbol = {symbol: {name: columns[name][i] for name in BY_SYMBOL} for i, symbol in enumerate(record.symbols)}
@@ -227,7 +233,7 @@ def _check_holdings(record: Record, balances: dict[str, int]) -> None:
 def _check_equity(record: Record, books: Books) -> None:
     """The change of equity is explained to the micro, and the curve ends where the books do."""
     flows = books.flows
-    gained = flows["price_moves"] + flows["funding"] + flows["transfers"] + flows["bad_debt"]
+    gained = sum(flows[name] for name in ("price_moves", "funding", "insurance", "transfers", "bad_debt"))
     explained = gained - flows["fees"] - flows["penalties"] - flows["gas"]
     change = books.equity_end - books.equity_start
     assert change == explained, f"equity changed by {change} micro, the journal explains {explained}: {flows}"

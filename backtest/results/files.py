@@ -14,7 +14,7 @@ import polars as pl
 from backtest.errors import UserError
 from backtest.results.digest import digest
 from backtest.results.result import Result
-from backtest.results.summary import COMPARISON, RUN, plain
+from backtest.results.summary import COMPARISON, RUN, SUB_ACCOUNTS, plain
 from backtest.results.tables import SCHEMAS
 from backtest.schema import SCHEMA_VERSION
 
@@ -28,11 +28,13 @@ def write(
     results: Result | Sequence[Result],
     html: str,
     extras: Mapping[str, Any] | None = None,
+    kind: str = COMPARISON,
 ) -> Path:
     """Write a report to ``folder`` and return its absolute path.
 
-    One Result: `report.html`, `summary.json` and a Parquet file per table. A sequence is a comparison: `report.html`, a
-    `summary.json` with the runs' summaries by label, and a folder per label with that run's tables and summary.
+    One Result: `report.html`, `summary.json` and a Parquet file per table. A sequence is a comparison, or what ``kind``
+    says: `report.html`, a `summary.json` with the runs' summaries by label, and a folder per label with that run's
+    tables and summary.
     ``extras`` are further entries of the top `summary.json`. The same input gives the same bytes.
 
     Everything is first written beside the target and then renamed, so there is never half a report. An earlier report
@@ -43,7 +45,7 @@ def write(
     try:
         shutil.rmtree(partial, ignore_errors=True)  # left by a killed run that had our process number
         partial.mkdir(parents=True)
-        _fill(partial, results, html, extras or {})
+        _fill(partial, results, html, extras or {}, kind)
         if target.exists():
             target.rename(old)
         partial.rename(target)
@@ -119,11 +121,12 @@ def _recognised(folder: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(summary, dict) or not isinstance(summary.get("schema_version"), int):
         return None
-    known = summary.get("kind") == RUN or (summary.get("kind") == COMPARISON and isinstance(summary.get("runs"), dict))
+    several = summary.get("kind") in (COMPARISON, SUB_ACCOUNTS) and isinstance(summary.get("runs"), dict)
+    known = summary.get("kind") == RUN or several
     return summary if known else None
 
 
-def _fill(folder: Path, results: Result | Sequence[Result], html: str, extras: Mapping[str, Any]) -> None:
+def _fill(folder: Path, results: Result | Sequence[Result], html: str, extras: Mapping[str, Any], kind: str) -> None:
     if isinstance(results, Result):
         _write_run(folder, results, extras)
     else:
@@ -134,7 +137,7 @@ def _fill(folder: Path, results: Result | Sequence[Result], html: str, extras: M
             (folder / result.label).mkdir()
             _write_run(folder / result.label, result, {})
         summary = {
-            "kind": COMPARISON,
+            "kind": kind,
             "schema_version": SCHEMA_VERSION,
             "runs": {result.label: result.summary for result in results},
         }

@@ -17,13 +17,17 @@ piece of a day at either end has no rᵢ), over n whole days:
 - `hit_rate`: share of the trades with net > 0; `profit_factor` = Σ net gains / |Σ net losses|
 - `mean_leverage`, `max_leverage`: gross notional / E(t) over closes
 - `margin_use_peak`, `maintenance_use_peak`: the most of initial, maintenance margin / E(t), whole account
-- `min_distance_to_liquidation`: the least (equity − maintenance) / gross notional of a pool, 0 or less where one was
-  liquidated: how far prices could
-  go against all of it. In `cross` over all closes, in `isolated` over the samples of every pool
-- `price_moves` (slippage in it), `funding` (received), `fees`, `penalties`, `bad_debt` (borne by others): flows of
-  the books; `slippage`: what it added to the cost of fills
-- `liquidations` positions liquidated, in `pool_liquidations` events; `ambiguous_candles`; `margin_calls`; `orders`,
-  `rejected_orders`, `fills`, `trades`, `open_trades`, `missing_settlements`: counts
+- `min_distance_to_liquidation`: the least (equity − maintenance) / gross notional of a pool: how far prices could go
+  against all of it. Over all closes where the account is one cross pool, else over the samples of every pool; 0 where
+  one was liquidated in steps, 0 or less where one went at once
+- `price_moves` (slippage in it), `funding` (received), `fees`, `penalties`, `insurance` (received from the insurance
+  fund), `bad_debt` (borne by others): flows of the books; `slippage`: what it added to the cost of fills;
+  `adl_loss`: what closing this account's positions at the bankruptcy price cost the other side, no flow of its books
+- `pool_liquidations`: liquidations of a pool, see `results.processes`, in `liquidation_steps` steps; `liquidations`:
+  positions that they closed or made smaller; `backstops` of them ended at the backstop; `deleveraged`: good positions
+  closed or made smaller by auto-deleveraging
+- `ambiguous_candles`, `margin_calls`, `orders`, `rejected_orders`, `fills`, `trades`, `open_trades`,
+  `missing_settlements`: counts
 
 Ratios to equity leave out closes where equity is not positive and something is held: they have no meaning there.
 """
@@ -38,12 +42,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backtest.results.books import Books
+from backtest.results.processes import NONE, processes, steps
 from backtest.results.trades import Trades
-from backtest.schema import CURVE, MICRO, Record, Stage, Status
+from backtest.schema import CROSS_POOL, CURVE, MICRO, Record, Stage, Status
 
 Floats = NDArray[np.float64]
 DAY_MS = 86_400_000
 YEAR_DAYS = 365
+FLOWS = ("price_moves", "funding", "fees", "penalties", "insurance", "bad_debt")
+WHOLE_POOL = (Stage.WHOLE, Stage.BACKSTOP, Stage.SOCIALISED)
 STILL = 1e-12
 """A deviation below this is rounding, not risk: a micro of a 1,000,000 account."""
 
@@ -71,8 +78,10 @@ def metrics(record: Record, books: Books, trades: Trades) -> dict[str, Any]:
         "margin_use_peak": _most(_over_equity(curve["initial_margin"], curve["equity"])),
         "maintenance_use_peak": _most(_over_equity(curve["maintenance_margin"], curve["equity"])),
         "min_distance_to_liquidation": _distance(record, curve),
-        **{name: books.flows[name] / MICRO for name in ("price_moves", "funding", "fees", "penalties", "bad_debt")},
+        **{name: books.flows[name] / MICRO for name in FLOWS},
+        "adl_loss": int(record.liquidations["adl_loss"].sum()) / MICRO,
         "slippage": int(record.fills["slip"].sum()) / MICRO,
+        **_liquidated(record),
         **_counts(record),
     }
 
@@ -166,12 +175,14 @@ def _per_trade(trades: Trades) -> dict[str, float | int | None]:
 
 def _distance(record: Record, curve: dict[str, Floats]) -> float | None:
     """The least at the closes, and at the liquidations between them, where it is 0 or below."""
-    found = [d for d in (_distance_at_closes(record, curve), _distance_at_liquidations(record)) if d is not None]
-    return min(found, default=None)
+    # What a step closes is not all that the pool held: of steps it is only known that nothing was left.
+    reached = 0.0 if (processes(record) != NONE).any() else None
+    found = (reached, _distance_at_closes(record, curve), _distance_at_liquidations(record))
+    return min((d for d in found if d is not None), default=None)
 
 
 def _distance_at_liquidations(record: Record) -> float | None:
-    rows = record.liquidations[record.liquidations["stage"] == Stage.WHOLE]
+    rows = record.liquidations[np.isin(record.liquidations["stage"], WHOLE_POOL)]
     if not len(rows):
         return None
     # One act of a pool has one stamp; its first row has the pool's equity and requirement before any of it.
@@ -182,28 +193,38 @@ def _distance_at_liquidations(record: Record) -> float | None:
 
 
 def _distance_at_closes(record: Record, curve: dict[str, Floats]) -> float | None:
-    if record.margin == "cross":
+    if (record.positions["pool"] == CROSS_POOL).all() and (record.fills["pool"] == CROSS_POOL).all():
         held = curve["gross_notional"] > 0
         free = curve["equity"][held] - curve["maintenance_margin"][held]
         distance = free / curve["gross_notional"][held]
         return float(distance.min()) if len(distance) else None
-    # An isolated pool holds one position, sampled at the same time as its margin.
+    # Positions are sampled at the same times as the margin of their pools.
     pools = pl.DataFrame({name: np.ascontiguousarray(record.pools[name]) for name in record.pools.dtype.names or ()})
     rows = record.positions
     gross = np.abs(rows["mark"] * rows["lots"] * (record.step_micro[rows["symbol"]] / MICRO))
     held_by = pl.DataFrame({"ts_ms": rows["ts_ms"].copy(), "pool": rows["pool"].copy(), "gross": gross})
-    both = pools.join(held_by.filter(pl.col("gross") > 0), on=("ts_ms", "pool"))
+    grosses = held_by.filter(pl.col("gross") > 0).group_by("ts_ms", "pool").agg(pl.col("gross").sum())
+    both = pools.join(grosses, on=("ts_ms", "pool"))
     least = both.select(((pl.col("equity") - pl.col("maintenance")) / pl.col("gross")).min()).item()
     return None if least is None else float(least)
 
 
-def _counts(record: Record) -> dict[str, int]:
-    closed = record.liquidations[(record.liquidations["stage"] == Stage.WHOLE) & (record.liquidations["lots"] != 0)]
+def _liquidated(record: Record) -> dict[str, int]:
+    rows, number = record.liquidations, processes(record)
+    own = number != NONE
     return {
-        "liquidations": len(closed),
-        "pool_liquidations": len(np.unique(closed[["ts_ms", "pool"]])),
+        "liquidations": len(set(zip(number[own].tolist(), rows["symbol"][own].tolist(), strict=True))),
+        "pool_liquidations": int(number.max(initial=NONE)) + 1,
+        "liquidation_steps": steps(record, number),
+        "backstops": len(np.unique(number[rows["stage"] == Stage.BACKSTOP])),
+        "deleveraged": int((rows["stage"] == Stage.DELEVERAGED).sum()),
+    }
+
+
+def _counts(record: Record) -> dict[str, int]:
+    return {
         "ambiguous_candles": len(np.unique(record.ambiguous["ts_ms"])),
-        "margin_calls": len(record.margin_calls),
+        "margin_calls": int((record.margin_calls["level"] == 0.0).sum()),  # those of guards are in `guards`
         "orders": len(record.orders),
         "rejected_orders": int((record.orders["status"] == Status.REJECTED).sum()),
         "fills": len(record.fills),

@@ -12,7 +12,7 @@ import numpy as np
 
 from backtest.schema import SCHEMA_VERSION
 
-RUN, COMPARISON = "run", "comparison"
+RUN, COMPARISON, SUB_ACCOUNTS = "run", "comparison", "sub-accounts"
 DISTRIBUTION = "perp-backtest"
 LIBRARIES = ("numpy", "numba", "polars", "duckdb", "pyarrow")
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from backtest.results import trades as trips
 from backtest.results.books import Books, balance
 from backtest.results.columns import TIME, money, number, pools, quantity, sides, times, words
-from backtest.schema import CURVE, MICRO, NO_ORDER, Cause, Reason, Record, Stage, Status
+from backtest.results.processes import NONE, processes
+from backtest.schema import CROSS_POOL, CURVE, MICRO, NO_ORDER, Cause, Reason, Record, Stage, Status
 
 F, S, B, I = pl.Float64(), pl.String(), pl.Boolean(), pl.Int64()  # noqa: E741
 SCHEMAS: dict[str, pl.Schema] = {
@@ -47,12 +48,13 @@ SCHEMAS: dict[str, pl.Schema] = {
     "liquidations": pl.Schema(
         {"ts": TIME, "pool": S, "symbol": S, "stage": S, "qty": F, "price": F, "penalty": F, "insurance": F,
          "bad_debt": F, "equity_before": F, "maintenance_before": F, "equity_after": F, "maintenance_after": F,
-         "ambiguous": B}
+         "ambiguous": B, "adl_loss": F, "process": I}
     ),
     "transfers": pl.Schema({"ts_sent": TIME, "ts_arrived": TIME, "kind": S, "amount": F, "fee": F}),
     "margin": pl.Schema({"ts": TIME, "pool": S, "equity": F, "initial": F, "maintenance": F, "margin_ratio": F}),
     "ledger": pl.Schema({"ts": TIME, "debit": S, "credit": S, "amount_micro": I, "code": S, "ref": S}),
     "ambiguous": pl.Schema({"ts": TIME, "pool": S}),
+    "guards": pl.Schema({"ts": TIME, "guard": S, "symbol": S, "pool": S, "value": F, "order_id": I}),
     "trades": trips.SCHEMA,
 }  # fmt: skip
 
@@ -63,8 +65,10 @@ def tables(record: Record, books: Books | None = None, trades: trips.Trades | No
     `equity`: one row per candle, stamped by its close. `unrealized` is equity minus wallet; `reserve` and `in_flight`
     (money outside the venue) are 0; `free_collateral = equity − initial_margin`; `drawdown = equity / highest equity so
     far − 1`, the deposit counting as the first peak. `margin_ratio` is defined once, see :func:`margin_ratio`.
-    `positions`, `margin`: at the samples of the Record; `notional` is signed. `liquidations.insurance` is what the
-    insurance fund received. `fills.quote` is the cash paid (−) or received (+) without the fee; `slippage` is a cost.
+    `positions`, `margin`: at the samples of the Record; `notional` is signed. `fills.quote` is the cash paid (−) or
+    received (+) without the fee; `slippage` is a cost. `liquidations.insurance` is what the insurance fund received,
+    less what it paid; `adl_loss` what closing at the bankruptcy price cost the other side; `process` the liquidation
+    that the row is a step of, see `results.processes`, null where the pool was not being liquidated.
     """
     frames = {
         "equity": _equity(record),
@@ -79,6 +83,7 @@ def tables(record: Record, books: Books | None = None, trades: trips.Trades | No
         "ambiguous": pl.DataFrame(
             {"ts": times(record.ambiguous["ts_ms"]), "pool": pools(record.ambiguous["pool"], record.symbols)}
         ),
+        "guards": _guards(record),
         "trades": (trades or trips.round_trips(record)).table,
     }
     for name, frame in frames.items():
@@ -146,7 +151,7 @@ def _orders(record: Record) -> pl.DataFrame:
             "qty": quantity(rows["lots"], rows["symbol"], record.step_micro),
             "reduce_only": rows["reduce_only"] != 0,
             "status": _lower(rows["status"], Status),
-            "reason": _reasons(rows, record.margin),
+            "reason": _reasons(record),
             "filled_qty": quantity(rows["filled"], rows["symbol"], record.step_micro),
             "cause": _lower(rows["cause"], Cause),
         }
@@ -156,28 +161,59 @@ def _orders(record: Record) -> pl.DataFrame:
     ).select(SCHEMAS["orders"].names())  # fmt: skip
 
 
-def _reasons(rows: np.ndarray, margin: str) -> pl.Series:
-    """Why each order ended, in words, with the numbers of a refusal for margin; null for one that was simply filled."""
+def _reasons(record: Record) -> pl.Series:
+    """Why each order ended, in words, with the numbers of a refusal; null for one that was simply filled."""
+    rows = record.orders
     names = [reason.name.lower() for reason in Reason]
     reasons = words(np.where(rows["reason"] == Reason.NONE, -1, rows["reason"]), names)
-    refused = np.flatnonzero(rows["reason"] == Reason.MARGIN)
+    refused = np.flatnonzero(np.isin(rows["reason"], (Reason.MARGIN, Reason.LIMIT, Reason.LIMIT_SIZE)))
     if len(refused):
-        numbers = zip(rows["have"][refused], rows["need"][refused], strict=True)
-        texts = [_shortfall(int(have), int(need), margin) for have, need in numbers]
+        own = _in_own_pool(record)
+        texts = [
+            _shortfall(int(have), int(need), alone)
+            if reason == Reason.MARGIN
+            else _excess(int(have), int(need), reason)
+            for have, need, reason, alone in zip(
+                *(rows[name][refused] for name in ("have", "need", "reason")), own[refused], strict=True
+            )
+        ]
         reasons = reasons.scatter(refused, texts)
     return reasons
 
 
-def _shortfall(have: int, need: int, margin: str) -> str:
-    # Two decimals, unless the two numbers would then read the same.
+def _in_own_pool(record: Record) -> NDArray[np.bool_]:
+    """Whether the symbol of each order had a pool of its own: by its last fill before the order, else by the mode."""
+    orders, fills = record.orders, record.fills
+    own = np.full(len(orders), record.margin == "isolated")
+    for i in range(len(record.symbols)):
+        mine, its = orders["symbol"] == i, fills[fills["symbol"] == i]
+        before = np.searchsorted(its["seq"], orders["seq"][mine]) - 1
+        if len(its):
+            own[mine] = np.where(before >= 0, its["pool"][before] != CROSS_POOL, own[mine])
+    return own
+
+
+def _both(have: int, need: int) -> tuple[str, str]:
+    """Two amounts in two decimals, unless they would then read the same."""
     for digits in (2, 6):
         left, right = (f"{Decimal(micro).scaleb(-6):,.{digits}f}" for micro in (have, need))
         if left != right:
             break
-    if margin == "cross":
-        return f"margin: equity {left} would not cover initial {right}"
-    # In isolated it is the wallet against what it would have to post, or the pool against its initial margin.
-    return f"margin: {left} available, {right} needed"
+    return left, right
+
+
+def _shortfall(have: int, need: int, own_pool: bool) -> str:
+    left, right = _both(have, need)
+    if own_pool:
+        # The wallet against what it would have to post, or the pool against its initial margin.
+        return f"margin: {left} available, {right} needed"
+    return f"margin: equity {left} would not cover initial {right}"
+
+
+def _excess(size: int, limit: int, reason: int) -> str:
+    left, right = _both(size, limit) if reason == Reason.LIMIT else (f"{size / MICRO:,.10g}", f"{limit / MICRO:,.10g}")
+    kind = "notional" if reason == Reason.LIMIT else "size"
+    return f"limit: a position of {kind} {left} would be above the venue's {right}"
 
 
 def _lower(codes: NDArray[Any], kind: type[IntEnum]) -> pl.Series:
@@ -228,6 +264,7 @@ def _funding(record: Record) -> pl.DataFrame:
 def _liquidations(record: Record) -> pl.DataFrame:
     rows = record.liquidations
     levels = ("equity_before", "maintenance_before", "equity_after", "maintenance_after")
+    numbers = pl.Series(processes(record))
     return pl.DataFrame(
         {
             "ts": times(rows["ts_ms"]),
@@ -237,10 +274,27 @@ def _liquidations(record: Record) -> pl.DataFrame:
             "qty": quantity(rows["lots"], rows["symbol"], record.step_micro),
             "price": number(rows["price"]),
             "penalty": money(rows["penalty"]),
-            "insurance": money(rows["penalty"]),
+            "insurance": money(rows["insurance"]),
             "bad_debt": money(rows["bad_debt"]),
             **{name: money(rows[name]) for name in levels},
             "ambiguous": rows["ambiguous"] != 0,
+            "adl_loss": money(rows["adl_loss"]),
+            "process": numbers.set(numbers == NONE, None),
+        }
+    )
+
+
+def _guards(record: Record) -> pl.DataFrame:
+    rows = record.guards
+    orders = pl.Series(np.ascontiguousarray(rows["order_id"]))
+    return pl.DataFrame(
+        {
+            "ts": times(rows["ts_ms"]),
+            "guard": words(rows["guard"], record.guard_names),
+            "symbol": words(rows["symbol"], record.symbols),
+            "pool": pools(rows["pool"], record.symbols),
+            "value": number(rows["value"]),
+            "order_id": orders.set(orders == NO_ORDER, None),
         }
     )
 

@@ -16,7 +16,7 @@ SCHEMA = pl.Schema(
         "symbol": TEXT, "side": TEXT, "ts_entry": TIME, "ts_exit": TIME, "qty": NUMBER,
         "entry_price": NUMBER, "exit_price": NUMBER, "realized": NUMBER, "fees": NUMBER,
         "funding": NUMBER, "net": NUMBER, "hold": NUMBER, "exit_cause": TEXT,
-        "penalty": NUMBER,
+        "penalty": NUMBER, "insurance": NUMBER,
     }
 )  # fmt: skip
 HOUR_MS = 3_600_000
@@ -29,9 +29,10 @@ class Trades:
     table: pl.DataFrame
     """One row per trip, by its exit. `side` long or short; `qty` the most that was held, base units, ≥ 0; `entry_price`
     and `exit_price` averages over all that was bought and sold, slippage in, fees out; `realized` without fees; `fees`
-    ≥ 0; `funding` received while held; `penalty` ≥ 0 of its liquidation; `net = realized − fees + funding − penalty`;
-    `hold` in hours; `exit_cause` of the last fill (strategy, liquidation, delisting). A loss beyond the pool's money is
-    in `realized` in full: what others bore of it is the account's `bad_debt`, not the trip's."""
+    ≥ 0; `funding` received while held; `penalty` ≥ 0 of its liquidation, all steps of it; `insurance` ≥ 0 paid by the
+    insurance fund; `net = realized − fees + funding − penalty + insurance`; `hold` in hours; `exit_cause` of the last
+    fill (strategy, liquidation, delisting, adl, guard). A loss beyond the pool's money is in `realized` in full: what
+    others bore of it is the account's `bad_debt`, not the trip's."""
     open: int
     """Positions without an end: no trips, so they are in no statistic."""
 
@@ -92,6 +93,7 @@ def _trips_of(record: Record, number: int, fills: np.ndarray) -> pl.DataFrame:
     first = parts["seq"][starts]
     funding = _during(first, record.funding, number, "payment")
     penalty = _during(first, record.liquidations, number, "penalty")
+    insurance = penalty - _during(first, record.liquidations, number, "insurance")
     step = float(record.step_micro[number])  # all that was traded, in millionths of a cheap coin, may not fit 64 bits
     return pl.DataFrame(
         {
@@ -104,10 +106,11 @@ def _trips_of(record: Record, number: int, fills: np.ndarray) -> pl.DataFrame:
             "realized": money(realized),
             "fees": money(fees),
             "funding": money(funding),
-            "net": money(realized - fees + funding - penalty),
+            "net": money(realized - fees + funding - penalty + insurance),
             "hold": (parts["ts_ms"][ends] - parts["ts_ms"][starts]) / HOUR_MS,
             "exit_cause": words(parts["cause"][ends], [cause.name.lower() for cause in Cause]),
             "penalty": money(penalty),
+            "insurance": money(insurance),
             "left": held[ends],
             "seq_exit": parts["seq"][ends],
         }

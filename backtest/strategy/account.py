@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from backtest.engine import layout as at
-from backtest.engine.close import decision_price
 from backtest.engine.money import lots_for
 from backtest.engine.replay import Replay, to_micro
-from backtest.errors import UserError
+from backtest.engine.send import decision_price
+from backtest.errors import UserError, nearest
 from backtest.feed.times import stamp
 from backtest.schema import MICRO, Reason
 from backtest.strategy.market import unknown
@@ -195,6 +195,17 @@ class Account:
             remedy = f"give a number from {LEAST_LEVERAGE:g}"
             raise UserError(f"leverage {leverage:g}", f"account.set_leverage({symbol!r})", remedy)
         self._replay.set_leverage(self._at(symbol), leverage)
+
+    def set_margin_mode(self, symbol: str, mode: str) -> bool:
+        """Give a market a pool of its own (``"isolated"``) or put it into the cross pool (``"cross"``).
+
+        False while the account has a position or an unfinished order in it. Beside portfolio margin too an isolated
+        market has a pool of its own, required by the market's own tiers.
+        """
+        if mode not in ("cross", "isolated"):
+            place = f"account.set_margin_mode({symbol!r})"
+            raise UserError(f"unknown margin mode {mode!r}", place, nearest(str(mode), ("cross", "isolated")))
+        return self._replay.set_mode(self._at(symbol), mode == "isolated")
 
     def add_margin(self, symbol: str, amount: float) -> bool:
         """Move money from the wallet to an isolated position's pool; False if there is no such pool or not so much."""

@@ -36,6 +36,9 @@ class Strategy:
     """How many of its candles `market.history` may reach back."""
     symbols: tuple[str, ...] | None = None
     """The markets that it wants; None: all that are selected. May be set in `__init__`."""
+    guards: tuple[str, ...] = ()
+    """Guards that watch its account, like ``("stop=5%", "drawdown=20%")``; `--guard` adds to them. May be set in
+    `__init__`."""
     rng: np.random.Generator
     """The only source of chance that keeps a run reproducible; seeded from the run's seed."""
 
@@ -107,7 +110,7 @@ class Strategy:
         """After funding was paid or received."""
 
     def on_margin_call(self, call: Any, market: Any, account: Any) -> None:
-        """When a pool's equity has fallen below its initial margin."""
+        """When a pool's equity has fallen below its initial margin, or its ratio has reached a `call` guard's level."""
 
     def on_liquidation(self, liquidation: Any, market: Any, account: Any) -> None:
         """After a liquidation."""

@@ -25,7 +25,7 @@ class Fill(NamedTuple):
     order_id: int
     """−1: not an order of the strategy."""
     cause: str
-    """strategy, liquidation or delisting."""
+    """strategy, liquidation, delisting, adl or guard."""
 
 
 class Payment(NamedTuple):
@@ -41,16 +41,18 @@ class Payment(NamedTuple):
 
 
 class MarginCall(NamedTuple):
-    """A pool's equity has fallen below its initial margin at a candle's close."""
+    """At a close a pool's equity has fallen below its initial margin, or its margin ratio has reached a level."""
 
     ts_ms: int
     pool: str
     equity: float
     initial_margin: float
+    level: float
+    """Margin ratio of the guard that calls (`call=0.5`); 0.0: equity below initial margin."""
 
 
 class Liquidation(NamedTuple):
-    """A position was liquidated."""
+    """A position was liquidated, wholly or in part, or taken by auto-deleveraging."""
 
     ts_ms: int
     pool: str
@@ -60,6 +62,9 @@ class Liquidation(NamedTuple):
     price: float
     penalty: float
     bad_debt: float
+    stage: str
+    """whole, position, partial, backstop, adl, socialised; or deleveraged: a good position, taken for another's
+    failure."""
 
 
 HOOKS = {
@@ -87,13 +92,15 @@ def _value(replay: Replay, hook: str, r: Any) -> Any:
     setup = replay.setup
     pool = "cross" if r["pool"] == CROSS_POOL else setup.symbols[r["pool"]]
     if hook == "on_margin_call":
-        return MarginCall(int(r["ts_ms"]), pool, int(r["equity"]) / MICRO, int(r["initial"]) / MICRO)
+        equity, initial = int(r["equity"]) / MICRO, int(r["initial"]) / MICRO
+        return MarginCall(int(r["ts_ms"]), pool, equity, initial, float(r["level"]))
     symbol = setup.symbols[r["symbol"]]
     qty = int(r["lots"]) * int(setup.step_micro[r["symbol"]]) / MICRO
     ts, price = int(r["ts_ms"]), float(r["price"])
     if hook == "on_funding":
         return Payment(ts, symbol, qty, price, float(r["rate"]), int(r["payment"]) / MICRO)
     if hook == "on_liquidation":
-        return Liquidation(ts, pool, symbol, qty, price, int(r["penalty"]) / MICRO, int(r["bad_debt"]) / MICRO)
+        penalty, debt = int(r["penalty"]) / MICRO, int(r["bad_debt"]) / MICRO
+        return Liquidation(ts, pool, symbol, qty, price, penalty, debt, Stage(r["stage"]).name.lower())
     fee, realized = int(r["fee"]) / MICRO, int(r["realized"]) / MICRO
     return Fill(ts, symbol, qty, price, fee, realized, int(r["order_id"]), Cause(r["cause"]).name.lower())

@@ -1,207 +1,284 @@
-"""A venue as data: dated margin tiers, liquidation penalty and taker fee, read from a TOML file.
+"""A venue as data, read from a TOML file: what it asks of every market on every day, and how it liquidates.
 
-```toml
-name = "myvenue"
-source = "where the numbers come from"
-date = 2026-01-01              # when they held
-quote = "USDC"
-
-[defaults]                     # one tier for every symbol that has none of its own
-initial = 0.05                 # fraction of notional; maximum leverage is 1 / initial
-maintenance = 0.03
-penalty = 0.01                 # fraction of notional, on liquidation
-taker_fee_bps = 4.5
-
-[[tiers]]                      # optional: a ladder for every symbol, in place of the two rates above
-upto = 1_000_000               # notional in quote units; the last tier has none
-initial = 0.05
-maintenance = 0.03
-[[tiers]]
-initial = 0.10
-maintenance = 0.06
-
-[symbols."BTC-USD"]            # optional: a symbol's own ladder
-tiers = [{ upto = 5_000_000, initial = 0.02, maintenance = 0.01 }, { initial = 0.04, maintenance = 0.02 }]
-```
-
-Decimals are read as decimals, so that a deduction is the number that the file implies (docs/rules.md, section 6).
+What the file may say is in `venue.sheet` and docs/venues.md; how one file `extends` another in `venue.origin`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
-from itertools import pairwise
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from backtest.errors import UserError, nearest
-from backtest.schema import MICRO
-from backtest.venue.lines import line_of
+from backtest.venue import origin, symbol, words
+from backtest.venue.complaint import complaint
+from backtest.venue.fees import FeeTier
+from backtest.venue.ladder import Rung
+from backtest.venue.rule import Table, Tiers
+from backtest.venue.sheet import Defaults, Factor, Market, Sheet
+from backtest.venue.terms import Contract, Law, Portfolio, Terms, Tier
+from backtest.venue.values import Dated, Sourced, day, day_ms, in_force
+from backtest.venue.weights import Widening
 
-PRESETS = Path(__file__).parent / "presets"
-
-
-def _decimal(value: object) -> object:
-    """TOML has integers and decimals; a rate of ``0`` or ``1`` is an integer there. ``true`` is neither."""
-    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Number = Annotated[Decimal, BeforeValidator(_decimal)]
-Rate = Annotated[Number, Field(ge=0, le=1)]
+__all__ = ["Defaults", "Found", "Profile", "Tier", "available", "from_text", "load", "names"]
 
 
 @dataclass(frozen=True)
-class Tier:
-    """One step of a symbol's ladder: ``requirement = notional × rate − deduction`` up to ``upto_micro``."""
+class Found:
+    """What holds for a symbol, and how it was found."""
 
-    upto_micro: int | None
-    """Notional at the tier's upper edge, micro-units of the quote; None: no edge."""
-    initial: float
-    initial_deduction: int
-    """Micro, such that the requirement is continuous at the lower edge."""
-    maintenance: float
-    maintenance_deduction: int
-
-
-class _Part(BaseModel):
-    """What every table of the file keeps: no unknown keys, no silent conversion, no change after reading."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    tables: tuple[Table, ...]
+    """By date."""
+    how: str
+    """``BTC-USD``, ``class large_cap``, …: what of the profile it is."""
+    fallback: bool
+    """Whether the profile does not know the symbol, and it gets what holds for every other one."""
 
 
-class _Rates(_Part):
-    initial: Rate
-    maintenance: Annotated[Number, Field(ge=0, lt=1)]
+@dataclass(frozen=True)
+class Section:
+    """One dated table of a market as it is shown."""
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        # Else an account could be opened that is liquidated at once.
-        if self.maintenance > self.initial:
-            raise ValueError(f"maintenance {self.maintenance} is above initial {self.initial}")
-        return self
-
-
-class Rung(_Rates):
-    """A tier as the file gives it."""
-
-    upto: Annotated[Number, Field(gt=0)] | None = None
+    title: str
+    since: str
+    """Its date; empty for one that held ever."""
+    terms: Terms
+    growth: str
+    """What a ladder does not show of the rates, in words."""
+    standing: str
+    """How far its figures are known."""
 
 
-class Defaults(_Rates):
-    """What holds for every symbol that says nothing else."""
+class Profile(Sheet):
+    """A venue. ``when`` is a day (UTC); None is the latest that the profile knows.
 
-    initial: Rate = Decimal("0.05")
-    maintenance: Annotated[Number, Field(ge=0, lt=1)] = Decimal("0.03")
-    penalty: Rate = Decimal("0.01")
-    taker_fee_bps: Annotated[Number, Field(ge=0, lt=10_000)] = Decimal(0)
+    What a table says holds from its date until the next table's; the first holds before its date as well, and
+    `assumptions` says so.
+    """
 
+    def found(self, name: str) -> Found:
+        """The tables of a symbol: by its exact name, by its base asset, by class, else the venue's default."""
+        asked = symbol.names(name)
+        own = next(((key, self.symbols[key]) for key in asked if key in self.symbols), None)
+        if own:
+            return Found(_tables(own[1]), own[0], False)
+        group = next((key for asset in asked for key, g in self.classes.items() if asset in g.assets), None)
+        if group is None and self.default_class is not None:
+            return Found(_tables(self.classes[self.default_class]), f"class {self.default_class}", True)
+        if group is not None:
+            return Found(_tables(self.classes[group]), f"class {group}", False)
+        # A venue that names no market at all has one rule for every market: nothing is fallen back to.
+        return Found(self._every(), "every symbol", bool(self.symbols or self.classes))
 
-def _ladder(rungs: list[Rung]) -> list[Rung]:
-    """Edges rise, rates never fall, only the last tier is open: else the requirement would not be continuous and
-    convex in the notional, which the engine's crossing search assumes."""
-    if not rungs:
-        raise ValueError("no tier; give at least one")
-    for number, rung in enumerate(rungs[:-1], 1):
-        if rung.upto is None:
-            raise ValueError(f"tier {number} has no upto; only the last tier is open")
-        if rung.upto * MICRO != int(rung.upto * MICRO):
-            raise ValueError(f"tier {number}: upto {rung.upto} is finer than a millionth of the quote")
-    if rungs[-1].upto is not None:
-        raise ValueError(f"tier {len(rungs)} is the last and has an upto; leave it out, the last tier is open")
-    for number, (low, high) in enumerate(pairwise(rungs), 2):
-        if low.upto is not None and high.upto is not None and high.upto <= low.upto:
-            raise ValueError(f"tier {number}: upto {high.upto} is not above the {low.upto} before it")
-        if high.initial < low.initial or high.maintenance < low.maintenance:
-            raise ValueError(f"tier {number}: its rates are below those of tier {number - 1}; rates must rise")
-    return rungs
+    def terms_of(self, tables: Sequence[Table], name: str = "") -> tuple[Terms, ...]:
+        """The dated terms that margin tables make together with the venue's penalty; ``name`` is for portfolio."""
+        factor, laws = self._factor(name), self.liquidation or []
+        dates = sorted({*(table.from_ms for table in tables), *(law.from_ms for law in laws)})
+        idio = factor.idio if factor.idio is not None else self.portfolio.idio if self.portfolio else Decimal(0)
+        out: list[Terms] = []
+        for at in dates:
+            when = day(at)
+            now = in_force(tables, when).terms(at, self.penalty_of(when), float(factor.beta), float(idio))
+            if not out or replace(now, from_ms=out[-1].from_ms) != out[-1]:
+                out.append(now)
+        return tuple(out)
 
+    def contract(self, symbols: Sequence[str]) -> Contract:
+        """All that a run needs: dated terms of every symbol, the dated law, portfolio margin."""
+        terms = {name: self.terms_of(self.found(name).tables, name) for name in symbols}
+        # A venue that says nothing of portfolio margin gives nothing for a hedge: the sum over positions.
+        portfolio = self.portfolio.portfolio() if self.portfolio else Portfolio(floor=1.0)
+        return Contract(terms, tuple(table.law() for table in self.liquidation or ()) or (Law(),), portfolio)
 
-Ladder = Annotated[list[Rung], AfterValidator(_ladder)]
+    def terms(self, name: str, when: dt.date | None = None) -> Terms:
+        """What ``name`` asks on a day."""
+        known = self.terms_of(self.found(name).tables, name)
+        held = [terms for terms in known if when is None or terms.from_ms <= day_ms(when)]
+        return held[-1] if held else known[0]
 
+    def law(self, when: dt.date | None = None) -> Law:
+        """How the venue liquidates on a day."""
+        return in_force(self.liquidation, when).law() if self.liquidation else Law()
 
-class Override(_Part):
-    """What one symbol has of its own."""
+    def fees(self, when: dt.date | None = None) -> list[FeeTier]:
+        """Fee tiers by trailing volume on a day; one tier for both sides where the file has but a taker fee."""
+        both = self.defaults.taker_fee_bps
+        return in_force(self.schedule, when).tiers if self.schedule else [FeeTier(maker_bps=both, taker_bps=both)]
 
-    tiers: Ladder
-
-
-class Profile(_Part):
-    """A venue. Rates are fractions of notional, taken on the mark price."""
-
-    name: Annotated[str, Field(min_length=1)]
-    source: str
-    """Where the numbers come from."""
-    date: dt.date
-    """When they held."""
-    quote: Annotated[str, Field(min_length=1)]
-    defaults: Defaults = Defaults()
-    ladder: Annotated[Ladder | None, Field(alias="tiers")] = None
-    symbols: dict[str, Override] = {}
-
-    @property
-    def penalty(self) -> float:
-        """Liquidation penalty, fraction of notional."""
-        return float(self.defaults.penalty)
+    def fee_bps(self, when: dt.date | None = None) -> float:
+        """Taker fee of the first tier on a day, hundredths of a percent of the fill's quote amount."""
+        return float(self.fees(when)[0].taker_bps)
 
     @property
     def taker_fee_bps(self) -> float:
-        """Taker fee, hundredths of a percent of the fill's quote amount."""
-        return float(self.defaults.taker_fee_bps)
+        """Taker fee of the first tier, the latest, hundredths of a percent of the fill's quote amount."""
+        return self.fee_bps()
 
-    def tiers(self, symbol: str) -> list[Tier]:
-        """The ladder of ``symbol``: its own, else the venue's, else one tier of the default rates."""
-        own = self.symbols.get(symbol)
-        default = [Rung(initial=self.defaults.initial, maintenance=self.defaults.maintenance)]
-        return _tiers(own.tiers if own else self.ladder or default)
+    @property
+    def penalty(self) -> float:
+        """Liquidation penalty, the latest, fraction of notional."""
+        return self.penalty_of()
 
-    def in_words(self, symbols: Sequence[str]) -> str:
-        """The rules that hold for ``symbols`` on one line, as a report shows them."""
-        ladders = {symbol: self.tiers(symbol) for symbol in symbols}
-        firsts = sorted({(tiers[0].initial, tiers[0].maintenance) for tiers in ladders.values()})
-        rates = " or ".join(f"initial {i * 100:g} %, maintenance {m * 100:g} %" for i, m in firsts)
-        rising = " in the lowest tier" if any(len(tiers) > 1 for tiers in ladders.values()) else ""
-        return f"{rates}{rising}; liquidation penalty {self.penalty * 100:g} %"
+    def penalty_of(self, when: dt.date | None = None) -> float:
+        """Liquidation penalty of a market that has none of its own, on a day."""
+        said = in_force(self.liquidation, when).penalty if self.liquidation else None
+        return float(self.defaults.penalty if said is None else said)
 
-    def sha256(self) -> str:
-        """Hash of all that the profile says."""
-        return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()
+    def tiers(self, name: str) -> list[Tier]:
+        """The latest ladder of ``name``."""
+        return list(self.terms(name).tiers)
 
-    def max_leverage(self, symbol: str) -> float:
+    def max_leverage(self, name: str, when: dt.date | None = None) -> float:
         """Notional over equity at which an order is still admitted, in the lowest tier; infinite at no margin."""
-        rate = self.tiers(symbol)[0].initial
+        rate = self.terms(name, when).tiers[0].initial
         return 1 / rate if rate else float("inf")
 
+    def widening(self) -> Widening | None:
+        """How margin widens with realised volatility; None: it does not."""
+        return self.volatility.widening() if self.volatility else None
 
-def _tiers(rungs: list[Rung]) -> list[Tier]:
-    """Rungs with their deductions: ``deduction_j = deduction_{j−1} + round(edge_j × (rate_j − rate_{j−1}))``."""
-    out: list[Tier] = []
-    edge, low = 0, rungs[0]
-    initial = maintenance = 0
-    for rung in rungs:
-        initial += _micro(edge, rung.initial - low.initial)
-        maintenance += _micro(edge, rung.maintenance - low.maintenance)
-        upto = None if rung.upto is None else int(rung.upto * MICRO)
-        out.append(Tier(upto, float(rung.initial), initial, float(rung.maintenance), maintenance))
-        edge, low = upto or 0, rung
+    def in_words(self, symbols: Sequence[str], when: dt.date | None = None) -> str:
+        """The rules that hold for ``symbols`` on one line, as a report shows them."""
+        asked = [self.terms(name, when) for name in symbols]
+        penalties = sorted({terms.penalty for terms in asked}) or [self.penalty_of(when)]
+        penalty = " or ".join(f"{rate * 100:g}" for rate in penalties)
+        said = f"{words.rates(asked)}; liquidation penalty {penalty} %"
+        return f"{said}; liquidation: {words.law(self.law(when))}" if self.liquidation else said
+
+    def assumptions(self, symbols: Sequence[str], start_ms: int, end_ms: int) -> list[str]:
+        """Plain sentences about what a run from ``start_ms`` to before ``end_ms`` takes on trust of the venue."""
+        said: dict[str, list[str]] = {}
+        for name in symbols:
+            found = self.found(name)
+            if found.fallback:
+                said.setdefault(f"not in the profile, has what holds for {found.how}", []).append(name)
+            for line in _dated(found.tables, start_ms, end_ms):
+                said.setdefault(f"margin {line}", []).append(name)
+        out = [f"{self.name}: {', '.join(those)}: {line}." for line, those in said.items()]
+        for kind, tables in (("liquidation", self.liquidation), ("fees", self.schedule)):
+            out += [f"{self.name}: {kind} {line}." for line in _dated(tables or (), start_ms, end_ms)]
+        return out
+
+    def sections(self, when: dt.date | None = None, name: str | None = None) -> list[Section]:
+        """What is known of every market, or of the market ``name``: all dates, or what holds on a day."""
+        return [
+            section
+            for title, tables in ([self._titled(name)] if name else self._all())
+            for section in _sections(title, [in_force(tables, when)] if when else tables)
+        ]
+
+    def laws_in_words(self, when: dt.date | None = None) -> list[tuple[str, str, str, str]]:
+        """How it liquidates: (kind, `` from DATE``, the rule, how far it is known) of all dates, or of a day."""
+        if not self.liquidation:
+            return [("liquidation", "", words.law(Law()), "")]
+        asked = [in_force(self.liquidation, when)] if when else self.liquidation
+        return [("liquidation", _since(t), words.law(t.law()), t.standing) for t in asked]
+
+    def fees_in_words(self, when: dt.date | None = None) -> list[tuple[str, str, str, str]]:
+        """What fills cost, likewise; nothing where the file has but a taker fee."""
+        known = self.schedule or []
+        asked = [in_force(known, when)] if known and when else known
+        return [("fees", _since(t), words.fees(t.window_days, t.tiers), t.standing) for t in asked]
+
+    def as_json(self, when: dt.date | None = None, name: str | None = None) -> dict[str, Any]:
+        """All that the file says; with a day or a symbol also what holds for it, in the engine's units."""
+        said: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
+        if when is None and name is None:
+            return said
+        shown: dict[str, Any] = {"date": str(when) if when else None, "symbol": name, "law": _values(self.law(when))}
+        if name:
+            shown |= {"terms": _values(self.terms(name, when)), "found": self.found(name).how}
+        return said | {"shown": shown}
+
+    def sha256(self) -> str:
+        """Hash of all that the profile says, with what it extends."""
+        return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()
+
+    def _titled(self, name: str) -> tuple[str, Sequence[Table]]:
+        found = self.found(name)
+        return (name if found.how == name else f"{name}: {found.how}", found.tables)
+
+    def _all(self) -> list[tuple[str, Sequence[Table]]]:
+        """Every market and class of the file, with what holds for all others first."""
+        rest = "every other" if self.symbols or self.classes else "every"
+        groups = {key: f"class {key}" + (f" ({rest})" if key == self.default_class else "") for key in self.classes}
+        return [
+            *([] if self.default_class else [(rest, self._every())]),
+            *((title, _tables(self.classes[key])) for key, title in groups.items()),
+            *((key, _tables(market)) for key, market in sorted(self.symbols.items())),
+        ]
+
+    def _every(self) -> tuple[Table, ...]:
+        """What holds for a symbol that is not named."""
+        if self.margin is not None:
+            return tuple(self.margin)
+        default = [Rung(initial=self.defaults.initial, maintenance=self.defaults.maintenance)]
+        return (Tiers(tiers=self.ladder or default),)
+
+    def _factor(self, name: str) -> Factor:
+        known = self.portfolio.markets if self.portfolio else {}
+        return next((known[key] for key in symbol.names(name) if key in known), Factor())
+
+
+def _tables(market: Market) -> tuple[Table, ...]:
+    return tuple(market.margin) if market.margin is not None else (Tiers(tiers=market.tiers or []),)
+
+
+def _sections(title: str, tables: Sequence[Table]) -> list[Section]:
+    asked = [(table, table.terms(table.from_ms, 0.0, 1.0, 0.0)) for table in tables]
+    return [Section(title, str(t.from_ or ""), terms, _beside(t, terms), t.standing) for t, terms in asked]
+
+
+def _beside(table: Table, terms: Terms) -> str:
+    """What is asked beside the ladder, in words."""
+    own = f"penalty {words.percent(float(table.penalty))}" if table.penalty is not None else ""
+    return "; ".join(part for part in (words.growth(terms), own) if part)
+
+
+def _since(table: Dated) -> str:
+    return f" from {table.from_}" if table.from_ else ""
+
+
+def _values(plain: Terms | Law) -> dict[str, Any]:
+    """A record as JSON has it; words in lower case."""
+    return {key: v.name.lower() if isinstance(v, IntEnum) else v for key, v in asdict(plain).items()}
+
+
+def _dated(tables: Sequence[Dated], start_ms: int, end_ms: int) -> list[str]:
+    """What the tables that hold in a span leave to trust."""
+    if not tables:
+        return []
+    out = []
+    first, last = tables[0], tables[-1]
+    if start_ms < first.from_ms:
+        out.append(f"of {first.from_} is used for the days before it as well")
+    if last.until and end_ms > day_ms(last.until):
+        out.append(f"is known until {last.until} and used for the days after it as well")
+    ends = [*(table.from_ms for table in tables[1:]), end_ms]
+    begins = [min(start_ms, first.from_ms), *(table.from_ms for table in tables[1:])]
+    for table, begin, end in zip(tables, begins, ends, strict=True):
+        if begin < end_ms and end > start_ms:
+            trusted = _trust(table)
+            out += [f"of {table.from_}: {trusted}" if table.from_ else trusted] if trusted else []
     return out
 
 
-def _micro(edge_micro: int, rate: Decimal) -> int:
-    """``edge × rate`` rounded once, ties to even; 60 digits, so that the product itself is exact."""
-    with localcontext(prec=60):
-        return int((Decimal(edge_micro) * rate).to_integral_value(ROUND_HALF_EVEN))
+def _trust(table: Sourced) -> str:
+    """What of a table no source gives; empty for nothing."""
+    named = ", ".join("the date" if key == "from" else key.replace("_", " ") for key in table.assumed)
+    said = "assumed" if table.status == "assumed" else f"assumed: {named}" if named else ""
+    return f"{said} ({table.note})" if said and table.note else said
 
 
 def names() -> list[str]:
     """Names of the venues that come with the package."""
-    return sorted(file.stem for file in PRESETS.glob("*.toml"))
+    return sorted(file.stem for file in origin.PRESETS.glob("*.toml"))
 
 
 def available() -> list[Profile]:
@@ -214,56 +291,17 @@ def load(name_or_path: str | Path) -> Profile:
 
     Raises `UserError` for an unknown name, a missing file, broken TOML, and a key or value that does not belong.
     """
-    text = str(name_or_path)
-    if isinstance(name_or_path, str) and not text.endswith(".toml") and not {"/", "\\"} & set(text):
-        if text not in names():
-            raise UserError(f"unknown venue {text!r}", "venue", f"{nearest(text, names())} (or give a FILE.toml)")
-        return _read(PRESETS / f"{text}.toml")
-    path = Path(name_or_path)
-    if not path.is_file():
-        raise UserError("no such venue file", str(path), f"pass a TOML file, or a name: {', '.join(names())}")
-    return _read(path)
+    file, path = origin.opened(name_or_path)
+    return _checked(origin.whole(file, path))
 
 
-def _read(path: Path) -> Profile:
+def from_text(text: str, place: str = "venue") -> Profile:
+    """The profile that ``text`` describes; ``place`` is what an error calls it. It may extend a name."""
+    return _checked(origin.whole(origin.File(place, text), None))
+
+
+def _checked(root: origin.Node) -> Profile:
     try:
-        text = path.read_text(encoding="utf-8")
-        # Decimals stay decimals: 0.05 as a double is not a twentieth, and the difference would reach a deduction.
-        return Profile.model_validate(tomllib.loads(text, parse_float=Decimal))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"not readable as TOML: {error}", str(path), "correct the file") from error
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", str(path), "check its permissions") from error
+        return Profile.model_validate(origin.plain(root))
     except ValidationError as error:
-        raise _complaint(path, text, error) from error
-
-
-def _complaint(path: Path, text: str, error: ValidationError) -> UserError:
-    """The first thing wrong as one line: file, line, key, reason. A misspelt key goes before what it leaves missing."""
-    first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
-    where = first["loc"]
-    line = line_of(text, where)
-    key = ".".join(str(part + 1 if isinstance(part, int) else part) for part in where)
-    return UserError(f"{key}: {_reason(first['type'], first['msg'], where)}", f"{path}:{line}", "correct the file")
-
-
-def _reason(kind: str, message: str, where: tuple[Any, ...]) -> str:
-    if kind == "missing":
-        return "is missing"
-    if kind == "extra_forbidden":
-        return f"unknown key; {nearest(str(where[-1]), _keys(where))}"
-    if kind == "is_instance_of":
-        return "is not a number"
-    return message.removeprefix("Value error, ")
-
-
-def _keys(where: tuple[Any, ...]) -> list[str]:
-    """Keys that the table at ``where`` knows."""
-    model: type[BaseModel] = Profile
-    if where[0] == "defaults":
-        model = Defaults
-    elif "tiers" in where[:-1]:
-        model = Rung
-    elif where[0] == "symbols":
-        model = Override
-    return [info.alias or key for key, info in model.model_fields.items()]
+        raise complaint(error, root, Profile) from error

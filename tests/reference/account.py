@@ -1,4 +1,4 @@
-"""The account: wallet, pools, positions at average cost, waiting orders."""
+"""The account: wallet, pools, positions at average cost, waiting orders, and the liquidations that are under way."""
 
 from __future__ import annotations
 
@@ -21,19 +21,36 @@ class Order:
     ts_arrived: int = -1
 
 
+@dataclass
+class Process:
+    """A pool's liquidation under way. Times are in thirds of a millisecond since 1970."""
+
+    crossed: int
+    due: int
+    """The next look."""
+    steps: int = 0
+
+
 class Account:
-    """In cross the wallet is the pool's cash; in isolated each position has a pool of its own."""
+    """The wallet is the cross pool's cash; a symbol that is not in the cross pool has a pool of its own."""
 
     def __init__(self, symbols: list[Symbol], config: Config) -> None:
         self.names = [symbol.name for symbol in symbols]
         self.steps = {symbol.name: symbol.step_micro for symbol in symbols}
-        self.cross = config.margin == "cross"
+        base = "isolated" if config.margin == "isolated" else "cross"
+        self.own = {name: config.modes.get(name, base) == "isolated" for name in self.names}
+        """Whether the symbol has a pool of its own."""
+        self.by_share: set[str] = set()
+        """Those that have one for as long as their position lasts."""
         self.wallet = config.cash_micro
         self.pools = dict.fromkeys(self.names, 0)
         self.lots = dict.fromkeys(self.names, 0)
         self.cost = dict.fromkeys(self.names, 0)
         """Signed micro paid for the open lots."""
         self.waiting: list[Order] = []
+        self.processes: dict[str, Process] = {}
+        self.stepped: dict[str, int] = {}
+        """When each pool's last step was, thirds since 1970."""
 
     def units(self, symbol: str) -> int:
         return self.lots[symbol] * self.steps[symbol]
@@ -42,14 +59,22 @@ class Account:
         return [name for name in self.names if self.lots[name] != 0]
 
     def pool_of(self, symbol: str) -> str:
-        return CROSS if self.cross else symbol
+        return symbol if self.own[symbol] else CROSS
 
-    def open_pools(self) -> list[tuple[str, list[str]]]:
-        """(pool, symbols with a position), pools in order; a pool without a position is none."""
-        held = self.held()
-        if self.cross:
-            return [(CROSS, held)] if held else []
-        return [(name, [name]) for name in held]
+    def members(self, pool: str) -> list[str]:
+        """The symbols that belong to the pool, in order."""
+        return [name for name in self.names if self.pool_of(name) == pool]
+
+    def holdings(self, pool: str) -> list[str]:
+        return [name for name in self.members(pool) if self.lots[name] != 0]
+
+    def order_of(self, pool: str) -> int:
+        """Pools are in the order of their symbols, the cross pool last."""
+        return len(self.names) if pool == CROSS else self.names.index(pool)
+
+    def open_pools(self) -> list[str]:
+        """Pools with a position, in order."""
+        return sorted({self.pool_of(name) for name in self.held()}, key=self.order_of)
 
     def cash(self, pool: str) -> int:
         return self.wallet if pool == CROSS else self.pools[pool]

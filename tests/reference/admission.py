@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.reference.account import Account
-from tests.reference.margin import Ladder
+from tests.reference.margin import Asked
 from tests.reference.numbers import part, sign
 from tests.reference.path import Row
 
@@ -16,7 +16,21 @@ class Verdict:
     have: int = 0
     need: int = 0
     moved: int = 0
-    """From the wallet into the isolated pool, if the order is filled."""
+    """From the wallet into the symbol's own pool, if the order is filled."""
+    reason: str = "margin"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an order would do: `filled` lots change hands for `cash`, or `waits` lots wait."""
+
+    symbol: str = ""
+    filled: int = 0
+    waits: int = 0
+    cash: int = 0
+
+
+NOTHING = Change()
 
 
 def is_reducing(held: int, lots: int) -> bool:
@@ -26,57 +40,104 @@ def is_reducing(held: int, lots: int) -> bool:
 class Margin:
     """The margin of an account at one instant of a row, on the coherent mark path."""
 
-    def __init__(self, account: Account, ladders: dict[str, Ladder], row: Row, at: int) -> None:
-        self.account, self.ladders, self.row, self.at = account, ladders, row, at
+    def __init__(self, account: Account, asked: Asked, row: Row, at: int) -> None:
+        self.account, self.asked, self.row, self.at = account, asked, row, at
 
     def value(self, symbol: str, lots: int) -> int:
-        return self.row.mark_value(symbol, lots * self.account.steps[symbol], self.at)
+        return self.row.mark_value(symbol, lots * self.account.steps[symbol], self.at) if lots else 0
 
     def initial(self, symbol: str, lots: int) -> int:
         """Initial requirement of that many lots, either sign."""
-        return self.ladders[symbol].initial(abs(self.value(symbol, lots))) if lots else 0
+        if lots == 0:
+            return 0
+        units = abs(lots) * self.account.steps[symbol]
+        return self.asked.ladders[symbol].initial(abs(self.value(symbol, lots)), units)
 
-    def exposure(self, symbol: str, held: int, extra: int) -> int:
-        """The largest position that the waiting orders, and `extra` lots as one of them, could make."""
+    def held(self, symbol: str, change: Change) -> int:
+        return self.account.lots[symbol] + (change.filled if symbol == change.symbol else 0)
+
+    def exposure(self, symbol: str, change: Change) -> int:
+        """The largest position, signed, that the waiting orders could make."""
+        held = self.held(symbol, change)
         buys, sells = self.account.waiting_lots(symbol)
-        buys, sells = buys + max(extra, 0), sells + max(-extra, 0)
-        return max(abs(held), abs(held + buys), abs(held - sells))
+        if symbol == change.symbol:
+            buys, sells = buys + max(change.waits, 0), sells + max(-change.waits, 0)
+        return max((held, held + buys, held - sells), key=abs)
 
-    def living(self) -> list[str]:
-        return [name for name in self.account.names if name in self.row.marks]
+    def living(self, own: bool) -> list[str]:
+        """The symbols that are traded in the row and have a pool of their own, or are in the cross pool."""
+        return [name for name in self.account.names if name in self.row.marks and self.account.own[name] == own]
 
-    def cross(self, symbol: str, lots: int, cash: int, waits: bool) -> Verdict:
-        """`cash` is what the wallet would hold after the fill; of an order that waits, what it holds."""
-        equity, need = cash, 0
-        for name in self.living():
-            held = self.account.lots[name]
-            filled = lots if name == symbol and not waits else 0
-            extra = lots if name == symbol and waits else 0
-            equity += self.value(name, held + filled) if held + filled else 0
-            need += self.initial(name, self.exposure(name, held + filled, extra))
-        return Verdict(equity >= need, equity, need)
+    def cross_equity(self, change: Change = NOTHING) -> int:
+        return self.account.wallet + change.cash + sum(self.value(n, self.held(n, change)) for n in self.living(False))
 
-    def reserved(self, symbol: str, lots: int, waits: bool) -> int:
-        """What the waiting orders reserve of the wallet, with `lots` filled or waiting."""
+    def cross_initial(self, change: Change = NOTHING) -> int:
+        """The initial requirement of the cross pool's exposures."""
+        exposures = {name: self.exposure(name, change) for name in self.living(False)}
+        own = {name: self.initial(name, lots) for name, lots in exposures.items()}
+        values = {name: self.value(name, lots) for name, lots in exposures.items()}
+        return self.asked.of_cross(own, values, initial=True)
+
+    def reserved(self, change: Change = NOTHING) -> int:
+        """What waiting orders of symbols with a pool of their own reserve of the wallet."""
         total = 0
-        for name in self.living():
-            held = self.account.lots[name] + (lots if name == symbol and not waits else 0)
-            extra = lots if name == symbol and waits else 0
-            whole = self.initial(name, self.exposure(name, held, extra))
-            total += max(0, whole - self.initial(name, held))
+        for name in self.living(True):
+            whole = self.initial(name, self.exposure(name, change))
+            total += max(0, whole - self.initial(name, self.held(name, change)))
         return total
 
-    def isolated_waiting(self, symbol: str, lots: int) -> Verdict:
-        need = self.reserved(symbol, lots, waits=True)
-        return Verdict(self.account.wallet >= need, self.account.wallet, need)
+    # ---- the verdicts
 
-    def isolated(self, symbol: str, lots: int, cash_change: int) -> Verdict:
-        """A fill that changes the pool's cash by `cash_change`, fee included."""
+    def limit(self, symbol: str, lots: int) -> Verdict:
+        """Whether the venue allows a position of that many lots."""
+        terms = self.asked.terms[symbol]
+        notional, units = abs(self.value(symbol, lots)), abs(lots) * self.account.steps[symbol]
+        if terms.limit_micro is not None and notional > terms.limit_micro:
+            return Verdict(False, notional, terms.limit_micro, reason="limit")
+        if terms.limit_units is not None and units > terms.limit_units:
+            return Verdict(False, units, terms.limit_units, reason="limit_size")
+        return Verdict(True)
+
+    def may_wait(self, symbol: str, lots: int, reduce_only: bool) -> Verdict:
+        change = Change(symbol, waits=0 if reduce_only else lots)
+        portfolio = self.asked.portfolio is not None and not self.account.own[symbol]
+        harmless = reduce_only or is_reducing(self.account.lots[symbol], lots)
+        if harmless and not portfolio:
+            return Verdict(True)
+        if not harmless:
+            limited = self.limit(symbol, self.exposure(symbol, change))
+            if not limited.admitted:
+                return limited
+        if portfolio and self.cross_initial(change) <= self.cross_initial():
+            return Verdict(True)
+        return self.covered(change)
+
+    def may_fill(self, symbol: str, lots: int, cash: int) -> Verdict:
+        """A fill that changes the pool's cash by `cash`, fee included."""
+        change = Change(symbol, filled=lots, cash=cash)
+        held = self.account.lots[symbol]
+        if not is_reducing(held, lots):
+            limited = self.limit(symbol, held + lots)
+            if not limited.admitted:
+                return limited
+        if self.account.own[symbol]:
+            return self.own_pool(change)
+        if self.asked.portfolio is None:
+            return Verdict(True) if is_reducing(held, lots) else self.covered(change)
+        return Verdict(True) if self.cross_initial(change) <= self.cross_initial() else self.covered(change)
+
+    def covered(self, change: Change) -> Verdict:
+        """The cross pool with the change covers its own initial requirement and what is reserved."""
+        equity, need = self.cross_equity(change), self.cross_initial(change) + self.reserved(change)
+        return Verdict(equity >= need, equity, need)
+
+    def own_pool(self, change: Change) -> Verdict:
+        symbol, lots = change.symbol, change.filled
         held = self.account.lots[symbol]
         after = held + lots
         cash = self.account.pools[symbol]
-        equity = cash + (self.value(symbol, held) if held else 0)
-        equity_after = cash + cash_change + (self.value(symbol, after) if after else 0)
+        equity = cash + self.value(symbol, held)
+        equity_after = cash + change.cash + self.value(symbol, after)
         if is_reducing(held, lots):
             moved = part(equity, abs(after), abs(held)) - equity_after
             return Verdict(True, moved=min(moved, 0))  # reducing never draws on the wallet
@@ -84,7 +145,12 @@ class Margin:
         flips = held != 0 and sign(after) != sign(held)
         target = need if flips else equity + need - self.initial(symbol, held)
         moved = target - equity_after
-        wanted = moved + self.reserved(symbol, lots, waits=False)
-        if self.account.wallet < wanted:
-            return Verdict(False, self.account.wallet, wanted)
+        have = self.cross_equity()
+        wanted = moved + self.cross_initial() + self.reserved(change)
+        if have < wanted:
+            return Verdict(False, have, wanted)
         return Verdict(target >= need, target, need, moved)
+
+    def may_leave(self, amount: int) -> bool:
+        """Whether `amount` may be moved from the wallet to a pool of its own."""
+        return self.cross_equity() - amount >= self.cross_initial() + self.reserved()

@@ -5,14 +5,20 @@ from __future__ import annotations
 from fractions import Fraction
 
 from tests.reference.account import Account
-from tests.reference.liquidation import Point, Pool, crossing, is_ambiguous, open_pools
-from tests.reference.margin import Ladder
-from tests.reference.market import Message, Play, Symbol
+from tests.reference.admission import Change, Margin
+from tests.reference.books import Books
+from tests.reference.deleverage import Deleveraging
+from tests.reference.fund import Fund
+from tests.reference.liquidation import is_ambiguous, pool_now
+from tests.reference.margin import Asked
+from tests.reference.market import Play
 from tests.reference.marks import known_closes, mark_rows
-from tests.reference.numbers import money, share, sign
+from tests.reference.numbers import money, share
 from tests.reference.orders import Orders
-from tests.reference.outcome import Fill, Liquidation, Outcome, Payment
+from tests.reference.outcome import CROSS, Fill, Outcome, Payment
 from tests.reference.path import Row, lows_first
+from tests.reference.process import Liquidator
+from tests.reference.script import Script
 
 
 class MissingSettlement(Exception):
@@ -26,21 +32,25 @@ def play(market: Play) -> Outcome:
 
 class Replay:
     def __init__(self, market: Play) -> None:
-        self.config, self.venue = market.config, market.venue
-        self.interval_ms = market.interval_ms
+        self.config, self.venue, self.interval_ms = market.config, market.venue, market.interval_ms
         self.symbols = {s.name: s for s in sorted(market.symbols, key=lambda s: s.name)}
         self.marks = {name: mark_rows(s, self.interval_ms) for name, s in self.symbols.items()}
-        self.known = {name: known_closes(s, self.interval_ms) for name, s in self.symbols.items()}
-        self.script = market.messages
-        self.ladders = {name: Ladder(self.venue.tiers[name], self.config.leverage[name]) for name in self.symbols}
-        self.account = Account(list(self.symbols.values()), self.config)
-        self.outcome = Outcome()
-        self.orders = Orders(self.config, self.account, self.ladders, self.symbols, self.outcome)
+        known = {name: known_closes(s, self.interval_ms) for name, s in self.symbols.items()}
         self.start_ms = min(s.first_ms for s in self.symbols.values())
         self.last_row_ms = max(s.last_ms for s in self.symbols.values())
+        config = self.config
+        self.account, self.outcome = Account(list(self.symbols.values()), config), Outcome()
+        self.asked = Asked(self.venue, config.leverage, config.margin)
+        self.asked.from_row(self.start_ms)
+        self.fund = Fund(self.asked.law)
+        self.books = Books(self.account, self.asked, self.fund, self.outcome)
+        self.orders = Orders(config, self.account, self.asked, self.symbols, self.books, self.outcome)
+        self.liquidator = Liquidator(self.account, self.asked, self.orders, self.books, self.fund, self.outcome)
+        self.deleveraging = Deleveraging(config, self.account, self.asked, self.books, self.outcome)
+        self.script = Script(market.messages, known, self.symbols, self.account, self.asked, self.orders, self.books)
 
     def run(self) -> Outcome:
-        self.check_script()
+        self.script.check(self.interval_ms)
         try:
             for open_ms in range(self.start_ms, self.last_row_ms + 1, self.interval_ms):
                 self.play_row(self.row(open_ms))
@@ -53,6 +63,7 @@ class Replay:
         self.outcome.wallet = self.account.wallet
         self.outcome.pools = dict(self.account.pools)
         self.outcome.lots = dict(self.account.lots)
+        self.outcome.fund = self.fund.balance
         return self.outcome
 
     def row(self, open_ms: int) -> Row:
@@ -61,27 +72,32 @@ class Replay:
         return Row(open_ms, self.interval_ms, trades, marks, lows_first(trades), self.config.path)
 
     def play_row(self, row: Row) -> None:
+        self.asked.from_row(row.open_ms)
         due = self.due(row)
         starts = [row.open_ms, *due]
         ends = [*due, row.close_ms]
         for start_ms, end_ms in zip(starts, ends, strict=True):
             start, end = row.thirds(start_ms), row.thirds(end_ms)
             self.settle_funding(row, start_ms)
-            self.liquidate_between(row, start, start)
+            self.liquidator.walk(row, start, start)
+            self.deleveraging.at(row, start_ms)
             if start == 0:
                 self.orders.retry_waiting(row)
             self.orders.deliver(row, start_ms)
             self.note_ambiguous(row, start)
-            self.liquidate_between(row, start, end)
+            self.liquidator.walk(row, start, end)
         if row.open_ms < self.last_row_ms:
             self.settle_delisted(row)
+        if self.config.isolate_above is not None:
+            self.isolate_by_share(row, self.config.isolate_above)
         self.outcome.equity.append((row.close_ms, self.equity_at_close(row)))
-        self.send(row)
+        self.script.send(row)
 
     def due(self, row: Row) -> list[int]:
-        """Instants strictly inside the row: arrivals, and settlements of any living symbol, paid or missing."""
+        """Instants strictly inside the row: arrivals, deleveraging events, and settlements of any living symbol."""
         stamps = {ts for name in row.marks for ts, _ in self.symbols[name].funding}
         stamps |= {arrival for arrival, _ in self.orders.flying}
+        stamps |= {ts for ts, _, _ in self.config.adl}
         return sorted(ts for ts in stamps if row.open_ms < ts < row.close_ms)
 
     # ---- funding
@@ -107,48 +123,12 @@ class Replay:
         self.account.pay(self.account.pool_of(name), payment)
         self.outcome.funding.append(Payment(ts_ms, name, self.account.lots[name], payment))
 
-    # ---- liquidation
-
-    def liquidate_between(self, row: Row, start: int, end: int) -> None:
-        """One walk; with `end` at `start`, the check at an instant. Pools do not touch each other."""
-        found: list[tuple[int, int, Pool, Point]] = []
-        for order, pool in enumerate(open_pools(self.account, self.ladders)):
-            point = crossing(pool, row, start, end)
-            if point is not None:
-                found.append((point.at, order, pool, point))
-        for _, _, pool, point in sorted(found, key=lambda entry: entry[:2]):
-            self.liquidate(row.stamp(point.at), pool, point)
-
-    def liquidate(self, ts_ms: int, pool: Pool, point: Point) -> None:
-        self.orders.cancel_for_liquidation(ts_ms, list(self.symbols) if self.account.cross else [pool.name])
-        equity, maintenance = pool.equity(point), pool.maintenance(point)
-        closed = {}
-        for name, value in point.values.items():
-            lots = self.account.lots[name]
-            realized = self.account.trade(name, -lots, value)
-            self.account.pay(pool.name, value)
-            self.outcome.fills.append(Fill(-1, ts_ms, name, -lots, value, 0, 0, realized, "liquidation"))
-            closed[name] = -lots
-        for name, value in point.values.items():
-            cash = self.account.cash(pool.name)
-            penalty = min(share(abs(value), self.venue.penalty), max(cash, 0))
-            self.account.pay(pool.name, -penalty)
-            last = name == list(point.values)[-1]
-            bad_debt = max(0, penalty - cash) if last else 0
-            self.account.pay(pool.name, bad_debt)
-            equity_after = equity - penalty + bad_debt
-            maintenance_after = maintenance - self.ladders[name].maintenance(abs(value))
-            self.outcome.liquidations.append(
-                Liquidation(ts_ms, pool.name, name, "whole", closed[name], penalty, bad_debt,
-                            equity, maintenance, equity_after, maintenance_after)
-            )  # fmt: skip
-            equity, maintenance = equity_after, maintenance_after
-        if not self.account.cross:
-            self.orders.release(ts_ms, pool.name)
+    # ---- the walk
 
     def note_ambiguous(self, row: Row, start: int) -> None:
-        for pool in open_pools(self.account, self.ladders):
-            entry = (row.open_ms, pool.name)
+        for name in self.account.open_pools():
+            entry = (row.open_ms, name)
+            pool = pool_now(self.account, self.asked, name)
             if entry not in self.outcome.ambiguous and is_ambiguous(pool, row, start):
                 self.outcome.ambiguous.append(entry)
 
@@ -164,54 +144,29 @@ class Replay:
             realized = self.account.trade(name, -lots, value)
             self.account.pay(self.account.pool_of(name), value)
             self.outcome.fills.append(Fill(-1, row.close_ms, name, -lots, value, 0, 0, realized, "delisting"))
-            if not self.account.cross and self.account.pools[name] > 0:
-                self.orders.release(row.close_ms, name)
-            self.orders.cover_shortfall(row.close_ms, name)
+            self.books.traded(row.close_ms, name)
+
+    def isolate_by_share(self, row: Row, threshold: float) -> None:
+        """The largest position of the cross pool gets a pool of its own if the rest still covers itself."""
+        pool = pool_now(self.account, self.asked, CROSS)
+        if len(pool.units) < 2:
+            return
+        point = pool.coherent(row, row.end)
+        own = pool.own(point)
+        name = max(own, key=lambda symbol: own[symbol])
+        if own[name] <= share(sum(own.values()), threshold):
+            return
+        posted = Margin(self.account, self.asked, row, row.end).initial(name, self.account.lots[name])
+        value = point.values[name]
+        self.account.own[name] = True  # the rest is judged without it
+        rest = Margin(self.account, self.asked, row, row.end).covered(Change(cash=value - posted))
+        if rest.admitted:
+            self.account.by_share.add(name)
+            self.books.move(row.close_ms, name, posted - value)
+        else:
+            self.account.own[name] = False
 
     def equity_at_close(self, row: Row) -> int:
         held = self.account.held()
         values = [money(row.marks[name].close, self.account.units(name)) for name in held]
         return self.account.wallet + sum(self.account.pools.values()) + sum(values)
-
-    # ---- the strategy
-
-    def equity_as_known(self, row: Row) -> int:
-        """What a decision at the close is sized by."""
-        values = [money(self.known[name][row.open_ms], self.account.units(name)) for name in self.account.held()]
-        return self.account.wallet + sum(self.account.pools.values()) + sum(values)
-
-    def check_script(self) -> None:
-        """A strategy is called at closes of rows in which something traded, and knows symbols that have begun."""
-        for message in self.script:
-            open_ms = message.sent_ms - self.interval_ms
-            if not any(open_ms in s.candles for s in self.symbols.values()):
-                raise ValueError(f"no strategy is called at {message.sent_ms}")
-            if message.kind != "cancel" and open_ms < self.symbols[message.symbol].first_ms:
-                raise ValueError(f"{message.symbol} has not begun at {message.sent_ms}")
-            if message.kind == "order" and message.lots == 0:
-                raise ValueError(f"an order of no lots at {message.sent_ms}")
-
-    def send(self, row: Row) -> None:
-        for message in self.script:
-            if message.sent_ms != row.close_ms:
-                continue
-            if message.kind == "cancel":
-                self.orders.send_cancel(row.close_ms, message.order)
-                continue
-            lots = message.lots if message.kind == "order" else self.target_order(row, message)
-            if lots != 0:
-                self.orders.send_order(row.close_ms, message.symbol, lots, message.reduce_only)
-
-    def target_order(self, row: Row, message: Message) -> int:
-        """Lots from here to the target, less what is on its way or waiting."""
-        name = message.symbol
-        wanted = share(self.equity_as_known(row), message.weight)
-        lot_value = Fraction(self.last_price(row, self.symbols[name])) * self.symbols[name].step_micro
-        target = sign(wanted) * (abs(wanted) // lot_value)
-        return int(target) - self.account.lots[name] - self.orders.outstanding(name)
-
-    def last_price(self, row: Row, symbol: Symbol) -> float:
-        """The trade's close; the mark's in a gap; of a symbol that is over, its last mark."""
-        if symbol.name in row.trades:
-            return row.trades[symbol.name].close
-        return self.known[symbol.name][min(row.open_ms, symbol.last_ms)]

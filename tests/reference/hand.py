@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tests.reference.engine import play
-from tests.reference.market import Candle, Config, Message, Play, Symbol, Tier, Venue
+from tests.reference.market import Candle, Config, Message, Play, Symbol
 from tests.reference.outcome import Outcome
+from tests.reference.terms import Law, Portfolio, Terms, Tier, Venue
 
 MINUTE = 60_000
 GENERIC = [Tier(None, 0.05, 0.03)]
@@ -38,8 +39,14 @@ def run(
     cash: float,
     tiers: list[Tier] = GENERIC,
     leverage: float = 20.0,
+    terms: dict[str, list[Terms]] | None = None,
+    law: Law | list[Law] | None = None,
+    portfolio: Portfolio | None = None,
     **config: object,
 ) -> Outcome:
+    """`terms` are those of some symbols; the others have `tiers` and a penalty of 1 %."""
     names = [s.name for s in symbols]
     account = Config(micro(cash), leverage=dict.fromkeys(names, leverage), **config)  # type: ignore[arg-type]
-    return play(Play(symbols, MINUTE, Venue(dict.fromkeys(names, tiers), 0.01), account, messages))
+    asked = {name: [Terms(tiers, penalty=0.01)] for name in names} | (terms or {})
+    laws = law if isinstance(law, list) else [law or Law()]
+    return play(Play(symbols, MINUTE, Venue(asked, laws, portfolio or Portfolio()), account, messages))

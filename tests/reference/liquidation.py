@@ -1,12 +1,13 @@
-"""Section 7: where a pool's health falls below zero, and section 8: rows in which the paths disagree."""
+"""Section 7.1: where a pool's health falls below zero, and section 8: rows in which the paths disagree."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tests.reference.account import Account
-from tests.reference.margin import Ladder
-from tests.reference.numbers import between, money
+from tests.reference.margin import Asked
+from tests.reference.numbers import between, money, share, sign
+from tests.reference.outcome import CROSS
 from tests.reference.path import Row
 
 
@@ -20,22 +21,40 @@ class Point:
 
 @dataclass(frozen=True)
 class Pool:
-    """An account's pool as it stands during a walk."""
+    """An account's pool as it stands now."""
 
     name: str
     cash: int
     units: dict[str, int]
     """Signed position of each of its symbols, in symbol order."""
-    ladders: dict[str, Ladder]
+    asked: Asked
+
+    @property
+    def is_portfolio(self) -> bool:
+        return self.name == CROSS and self.asked.portfolio is not None
 
     def equity(self, point: Point) -> int:
         return self.cash + sum(point.values.values())
 
-    def maintenance(self, point: Point) -> int:
-        return sum(self.ladders[name].maintenance(abs(value)) for name, value in point.values.items())
+    def own(self, point: Point) -> dict[str, int]:
+        """Maintenance requirement of each position by itself."""
+        ladders = self.asked.ladders
+        return {n: ladders[n].maintenance(abs(v), abs(self.units[n])) for n, v in point.values.items()}
 
-    def health(self, point: Point) -> int:
-        return self.equity(point) - self.maintenance(point)
+    def maintenance(self, point: Point) -> int:
+        own = self.own(point)
+        return self.asked.of_cross(own, point.values, initial=False) if self.is_portfolio else sum(own.values())
+
+    def health(self, point: Point, level: float = 1.0) -> int:
+        return self.equity(point) - share(self.maintenance(point), level)
+
+    def net(self, point: Point) -> int:
+        return sum(self.asked.betas(point.values).values())
+
+    def floor_over_scan(self, point: Point) -> int:
+        """How far the first side of portfolio margin's maximum lies above the second."""
+        floor, scanned = self.asked.sides(self.own(point), point.values, initial=False)
+        return floor - scanned
 
     def checked(self, row: Row, at: int) -> Point:
         """On the path of the run's policy."""
@@ -53,11 +72,8 @@ class Pool:
         return Point(0, values)
 
 
-def open_pools(account: Account, ladders: dict[str, Ladder]) -> list[Pool]:
-    return [
-        Pool(name, account.cash(name), {symbol: account.units(symbol) for symbol in symbols}, ladders)
-        for name, symbols in account.open_pools()
-    ]
+def pool_now(account: Account, asked: Asked, name: str) -> Pool:
+    return Pool(name, account.cash(name), {n: account.units(n) for n in account.holdings(name)}, asked)
 
 
 def blend(a: Point, b: Point, num: int, den: int) -> Point:
@@ -65,34 +81,41 @@ def blend(a: Point, b: Point, num: int, den: int) -> Point:
     return Point(between(a.at, b.at, num, den), values)
 
 
-def crossing(pool: Pool, row: Row, start: int, end: int) -> Point | None:
-    """The first instant of the walk at which the pool is to be liquidated, if there is one."""
+def crossing(pool: Pool, row: Row, start: int, end: int, level: float = 1.0) -> Point | None:
+    """The first instant of the walk at which health at the level is below zero, if there is one."""
     a = pool.checked(row, start)
-    if pool.health(a) < 0:
+    if pool.health(a, level) < 0:
         return a
     for at in [knot for knot in row.knot_times() if start < knot < end] + [end]:
         b = pool.checked(row, at)
-        if pool.health(b) < 0:
-            return refine(pool, a, b)
+        if pool.health(b, level) < 0:
+            return refine(pool, a, b, level)
         a = b
     return None
 
 
-def refine(pool: Pool, a: Point, b: Point) -> Point:
+def refine(pool: Pool, a: Point, b: Point, level: float) -> Point:
     """The crossing between a healthy `a` and an unhealthy `b` of one straight segment.
 
-    Health bends where a value passes a tier's edge, so the bracket is first narrowed to a piece without edges.
+    Health bends where a value passes a tier's edge, and in a portfolio where the net changes sign and where the floor
+    takes over, so the bracket is first narrowed to a piece without bends.
     """
+
+    def narrowed(a: Point, b: Point, num: int, den: int) -> tuple[Point, Point]:
+        point = blend(a, b, num, den)
+        return (a, point) if pool.health(point, level) < 0 else (point, b)
+
     for name in pool.units:
-        for edge in pool.ladders[name].edges:
+        for edge in pool.asked.ladders[name].edges:
             while strictly_between(edge, abs(a.values[name]), abs(b.values[name])):
                 near, far = abs(a.values[name]), abs(b.values[name])
-                point = blend(a, b, abs(edge - near), abs(far - near))
-                if pool.health(point) < 0:
-                    b = point
-                else:
-                    a = point
-    above, below = pool.health(a), pool.health(b)
+                a, b = narrowed(a, b, abs(edge - near), abs(far - near))
+    if pool.is_portfolio:
+        for bend in (pool.net, pool.floor_over_scan):
+            first, last = bend(a), bend(b)
+            if sign(first) * sign(last) < 0:
+                a, b = narrowed(a, b, abs(first), abs(first) + abs(last))
+    above, below = pool.health(a, level), pool.health(b, level)
     return blend(a, b, above, above - below)
 
 

@@ -1,8 +1,10 @@
-"""What a play is made of: candles, marks, settlements, a venue, an account and the messages it sends."""
+"""What a play is made of: candles, marks, settlements, an account and the messages it sends. The venue: `terms`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+from tests.reference.terms import Venue
 
 
 @dataclass(frozen=True)
@@ -39,28 +41,14 @@ class Symbol:
 
 
 @dataclass(frozen=True)
-class Tier:
-    """Rates for notionals up to `upto` micro (None: without end)."""
-
-    upto: int | None
-    initial: float
-    maintenance: float
-
-
-@dataclass(frozen=True)
-class Venue:
-    tiers: dict[str, list[Tier]]
-    penalty: float
-    """Share of the notional that a liquidated position pays to the insurance fund."""
-
-
-@dataclass(frozen=True)
 class Message:
     """One line of the script, sent at the close of the row that ends at `sent_ms`.
 
     ``order``: `lots`, signed. ``target``: `weight` of the account's equity, signed. ``cancel``: `order` is the
     number of the message to cancel. Orders and cancels share one numbering, from 0, in the order sent; a target
     takes a number when it becomes an order, and none when there is nothing to trade.
+    Settings act at once and take no number. ``leverage``: `value`. ``add_margin``: `amount` micro, from the wallet to
+    the symbol's own pool. ``mode``: `mode` is cross or isolated.
     """
 
     sent_ms: int
@@ -68,6 +56,9 @@ class Message:
     symbol: str = ""
     lots: int = 0
     weight: float = 0.0
+    value: float = 0.0
+    amount: int = 0
+    mode: str = ""
     reduce_only: bool = False
     order: int = -1
 
@@ -76,8 +67,16 @@ class Message:
 class Config:
     cash_micro: int
     margin: str = "cross"
+    """cross, isolated or portfolio"""
+    modes: dict[str, str] = field(default_factory=dict)
+    """cross or isolated, for symbols that differ from `margin`."""
+    isolate_above: float | None = None
+    """Share of the cross pool's maintenance above which its largest position gets a pool of its own."""
+    adl: list[tuple[int, str, float]] = field(default_factory=list)
+    """(stamp, symbol or "" for any, share) of each deleveraging event, sorted by stamp."""
+    adl_top: int = 1
     leverage: dict[str, float] = field(default_factory=dict)
-    """Per symbol; must name every symbol."""
+    """Per symbol; none: nothing is asked for by leverage."""
     path: str = "coherent"
     latency_ms: int = 0
     slippage: float = 0.0

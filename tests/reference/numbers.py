@@ -21,6 +21,16 @@ def part(amount: int, num: int, den: int) -> int:
     return round(Fraction(amount * num, den))
 
 
+def part_down(amount: int, num: int, den: int) -> int:
+    """`num / den` of `amount`, rounded down."""
+    return amount * num // den
+
+
+def part_up(amount: int, num: int, den: int) -> int:
+    """`num / den` of `amount`, rounded up."""
+    return -(-amount * num // den)
+
+
 def between(a: int, b: int, num: int, den: int) -> int:
     """The point `num / den` of the way from `a` to `b`."""
     return a + part(b - a, num, den)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.reference.account import Account, Order
-from tests.reference.admission import Margin, Verdict, is_reducing
-from tests.reference.margin import Ladder
+from tests.reference.admission import Margin, Verdict
+from tests.reference.books import Books
+from tests.reference.margin import Asked
 from tests.reference.market import Config, Symbol
 from tests.reference.numbers import share
-from tests.reference.outcome import CROSS, CancelEnd, Fill, Liquidation, Move, OrderEnd, Outcome
+from tests.reference.outcome import CancelEnd, Fill, OrderEnd, Outcome
 from tests.reference.path import Row
 
 
@@ -25,12 +26,13 @@ class Orders:
         self,
         config: Config,
         account: Account,
-        ladders: dict[str, Ladder],
+        asked: Asked,
         symbols: dict[str, Symbol],
+        books: Books,
         outcome: Outcome,
     ) -> None:
-        self.config, self.account, self.ladders = config, account, ladders
-        self.symbols, self.outcome = symbols, outcome
+        self.config, self.account, self.asked = config, account, asked
+        self.symbols, self.books, self.outcome = symbols, books, outcome
         self.flying: list[tuple[int, Order | Cancel]] = []
         """(arrival, message), in the order sent."""
         self.sent = 0
@@ -46,10 +48,14 @@ class Orders:
         self.flying.append((ts_ms + self.config.latency_ms, Cancel(self.sent, ts_ms, number)))
         self.sent += 1
 
-    def outstanding(self, symbol: str) -> int:
-        """Signed lots of the symbol that are on their way or waiting."""
+    def open(self, symbol: str) -> list[Order]:
+        """Orders of the symbol that are on their way or waiting."""
         orders = [message for _, message in self.flying if isinstance(message, Order)] + self.account.waiting
-        return sum(order.lots for order in orders if order.symbol == symbol)
+        return [order for order in orders if order.symbol == symbol]
+
+    def outstanding(self, symbol: str) -> int:
+        """Their signed lots."""
+        return sum(order.lots for order in self.open(symbol))
 
     def retry_waiting(self, row: Row) -> None:
         """At a row's open: waiting orders of symbols that trade again, in order of arrival, then of number."""
@@ -115,18 +121,12 @@ class Orders:
                 order.lots = max(order.lots, -held) if held > 0 else min(order.lots, -held)
             self.fill(row, order, ts_ms)
             return
-        harmless = order.reduce_only or is_reducing(held, order.lots)
-        verdict = Verdict(True) if harmless else self.may_wait(row, order, ts_ms)
+        margin = Margin(self.account, self.asked, row, row.thirds(ts_ms))
+        verdict = margin.may_wait(order.symbol, order.lots, order.reduce_only)
         if verdict.admitted:
             self.account.waiting.append(order)
         else:
-            self.end(order, ts_ms, "rejected", "margin", verdict)
-
-    def may_wait(self, row: Row, order: Order, ts_ms: int) -> Verdict:
-        margin = Margin(self.account, self.ladders, row, row.thirds(ts_ms))
-        if self.account.cross:
-            return margin.cross(order.symbol, order.lots, self.account.wallet, waits=True)
-        return margin.isolated_waiting(order.symbol, order.lots)
+            self.end(order, ts_ms, "rejected", verdict.reason, verdict)
 
     def fill(self, row: Row, order: Order, ts_ms: int) -> None:
         at, name, lots = row.thirds(ts_ms), order.symbol, order.lots
@@ -134,39 +134,13 @@ class Orders:
         slip = share(gross, self.config.slippage)
         quote = -(gross + slip) if lots > 0 else gross - slip
         fee = share(abs(quote), self.config.fee)
-        margin = Margin(self.account, self.ladders, row, at)
-        if not self.account.cross:
-            verdict = margin.isolated(name, lots, quote - fee)
-        elif is_reducing(self.account.lots[name], lots):
-            verdict = Verdict(True)
-        else:
-            verdict = margin.cross(name, lots, self.account.wallet + quote - fee, waits=False)
+        verdict = Margin(self.account, self.asked, row, at).may_fill(name, lots, quote - fee)
         if not verdict.admitted:
-            self.end(order, ts_ms, "rejected", "margin", verdict)
+            self.end(order, ts_ms, "rejected", verdict.reason, verdict)
             return
         realized = self.account.trade(name, lots, quote)
         self.account.pay(self.account.pool_of(name), quote - fee)
         self.outcome.fills.append(Fill(order.number, ts_ms, name, lots, quote, fee, slip, realized, "strategy"))
-        self.move(ts_ms, name, verdict.moved)
+        self.books.move(ts_ms, name, verdict.moved)
         self.end(order, ts_ms, "filled", "none")
-        self.cover_shortfall(ts_ms, name)
-
-    def move(self, ts_ms: int, symbol: str, amount: int) -> None:
-        """From the wallet into the symbol's pool; nothing moved, no record."""
-        if amount != 0:
-            self.account.wallet -= amount
-            self.account.pools[symbol] += amount
-            self.outcome.moves.append(Move(ts_ms, symbol, amount))
-
-    def release(self, ts_ms: int, symbol: str) -> None:
-        """A pool without a position holds nothing: the rest goes to the wallet."""
-        self.move(ts_ms, symbol, -self.account.pools[symbol])
-
-    def cover_shortfall(self, ts_ms: int, symbol: str) -> None:
-        """After a close: cash below zero with no position left to carry it is bad debt, borne by others."""
-        pool = self.account.pool_of(symbol)
-        cash = self.account.cash(pool)
-        positions = self.account.held() if pool == CROSS else [symbol] * (self.account.lots[symbol] != 0)
-        if cash < 0 and not positions:
-            self.account.pay(pool, -cash)
-            self.outcome.liquidations.append(Liquidation(ts_ms, pool, symbol, "shortfall", 0, 0, -cash, cash, 0, 0, 0))
+        self.books.traded(ts_ms, name)

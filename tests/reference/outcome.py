@@ -21,7 +21,7 @@ class Fill:
     slip: int
     realized: int
     cause: str
-    """strategy, liquidation or delisting"""
+    """strategy, liquidation, delisting or adl"""
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,28 @@ class Payment:
 
 @dataclass(frozen=True)
 class Liquidation:
-    """One position of a liquidated pool (stage whole), or a pool left below zero by an ordinary close (shortfall)."""
+    """One row of a liquidation: a step, one of several positions closed at once, or a shortfall without any."""
 
     ts: int
     pool: str
     symbol: str
     stage: str
+    """whole, partial, position, backstop, adl, socialised, deleveraged or shortfall"""
     lots: int
     """What was traded: the position's opposite."""
-    penalty: int
+    insurance: int
+    """What the fund received, or paid (negative)."""
     bad_debt: int
+    adl_loss: int
+    """What filling at the bankruptcy price cost the other side."""
     equity_before: int
     maintenance_before: int
     equity_after: int
     maintenance_after: int
+
+    @property
+    def penalty(self) -> int:
+        return max(0, self.insurance)
 
 
 @dataclass(frozen=True)
@@ -74,10 +82,10 @@ class OrderEnd:
     status: str
     """filled, cancelled, expired or rejected"""
     reason: str
-    """none, margin, reduce_only, delisted, liquidation, strategy or end_of_run"""
+    """none, margin, limit, reduce_only, delisted, liquidation, strategy or end_of_run"""
     have: int
     need: int
-    """The two numbers of a rejection for margin; else 0."""
+    """The two numbers of a rejection for margin or limit; else 0."""
     filled: int
 
 
@@ -104,6 +112,10 @@ class Outcome:
     """(row's open, pool)"""
     equity: list[tuple[int, int]] = field(default_factory=list)
     """(row's close, the account's equity in micro), one per row."""
+    idle_events: int = 0
+    """Deleveraging events that met no candidate."""
+    fund: int | None = None
+    """What the insurance fund holds at the end; None where the venue has none."""
     missing_funding: int = 0
     error: tuple[str, int] | None = None
     """(symbol, stamp) of the missing settlement that stopped the run; the lists hold what happened before."""

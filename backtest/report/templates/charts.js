@@ -15,12 +15,12 @@
     return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, painted(v, style)]));
   }
 
-  // Bars have their numbers outside, at their ends: leave room for the longest one on both sides.
-  function roomy(box, low, high, letters) {
-    const label = 8 * letters + 10;
-    const bars = Math.max(box.clientWidth - 125 - 2 * label, 60);
-    const room = ((high - low || 1) * label) / bars;
-    return [low - room, high + room];
+  // Bars have their numbers outside, at their ends: leave room for the longest one of each side.
+  function roomy(box, low, high, left, right) {
+    const labels = [8 * left + 10, 8 * right + 10];
+    const bars = Math.max(box.clientWidth - 125 - labels[0] - labels[1], 60);
+    const scale = (high - low || 1) / bars;
+    return [low - labels[0] * scale, high + labels[1] * scale];
   }
 
   function draw(box) {
@@ -37,7 +37,10 @@
     };
     layout.xaxis = { automargin: true, ...layout.xaxis };
     if (layout.xaxis.type === "date") {
-      layout.xaxis.nticks = Math.max(3, Math.floor(box.clientWidth / 110));
+      layout.xaxis.tickangle = 0;
+      layout.xaxis.nticks = Math.max(4, Math.floor(box.clientWidth / 100));
+      // A narrow screen has no room for the year under each midnight; the page's head has it.
+      if (box.clientWidth < 520) layout.xaxis.tickformatstops = [{ dtickrange: [null, 86399999], value: "%H:%M\n%b %-d" }];
       // The same left edge for all charts over time, so that an instant stands at one place on the page.
       layout.margin.l = 52;
     }

@@ -1,0 +1,254 @@
+"""Guards: a trader's own watchmen, who look at every close and act by orders (docs/rules.md section 10).
+
+They stand between the venue's acts of a close and the strategy's, see the marks that are known then, and send what
+they want through the same queue. Without guards nothing here is reached.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.engine.admission import cross_room
+from backtest.engine.compile import inlined, kernel
+from backtest.engine.curve import pool_margin
+from backtest.engine.journal import BY_GUARD, pool_name, put_call, put_guard
+from backtest.engine.layout import (
+    ARRIVES,
+    CANCEL,
+    CAUSE,
+    COST,
+    DECISION,
+    ENTERED,
+    G_ACCOUNT_LOSS,
+    G_AGE,
+    G_CALL,
+    G_DRAWDOWN,
+    G_REDUCE,
+    G_STOP,
+    G_TOP_UP,
+    G_TRAIL,
+    GUARD_GOAL,
+    GUARD_KIND,
+    GUARD_LEVEL,
+    GUARD_STATE,
+    GUARD_SYMBOL,
+    HALT_BY,
+    HALT_MS,
+    ID,
+    INTERVAL,
+    KIND,
+    KNOWN,
+    LATENCY,
+    LOTS,
+    NEXT_ID,
+    ORDER,
+    POOL,
+    QUEUED,
+    REDUCE_ONLY,
+    SENT,
+    SIZE,
+    SYMBOL,
+    WAITS,
+    Floats,
+    Ints,
+    World,
+)
+from backtest.engine.margin import cross_pool, first_pool, holds, in_pool, pool_span, units
+from backtest.engine.money import money
+from backtest.engine.orders import barred
+from backtest.engine.send import account_equity, decision_price, send
+from backtest.engine.settle import move
+from backtest.schema import ACCOUNT_POOL, NO_ORDER
+
+MICRO = 1e6
+NEARLY = 1.0 - 1e-12
+"""A level is reached a hair early, so that a mark of 95 is 5 % below 100 in doubles as well."""
+WHOLE_ACCOUNT, NO_SYMBOL, NONE_SENT = int(ACCOUNT_POOL), -1, int(NO_ORDER)
+
+
+@inlined
+def rows_for(guards: Floats) -> int:
+    """Most journal rows that guards write at one close: two for each symbol or pool that one watches."""
+    return guards.shape[0] * (guards.shape[1] - GUARD_STATE)
+
+
+@inlined
+def messages_for(acct: Ints, guards: Floats) -> int:
+    """Most messages that guards send at one close: an order per guard and symbol, a cancel per order that waits."""
+    return guards.shape[0] * (guards.shape[1] - GUARD_STATE) + (acct[QUEUED] if guards.shape[0] > 0 else 0)
+
+
+@kernel
+def watch(w: World, guards: Floats, j: int, t_end: int) -> None:
+    """Let every guard look at the close of panel row `j`, in order; each counts what those before it have sent."""
+    for g in range(guards.shape[0]):
+        kind = int(guards[g, GUARD_KIND])
+        if kind < G_STOP:
+            watch_pools(w, guards, g, kind, j, t_end)
+        elif kind < G_ACCOUNT_LOSS:
+            watch_positions(w, guards, g, kind, j, t_end)
+        else:
+            watch_account(w, guards, g, kind, j, t_end)
+
+
+# Pools: margin-call levels, reduction, top-up -------------------------------------------------------------------------
+
+
+@kernel
+def watch_pools(w: World, guards: Floats, g: int, kind: int, j: int, t_end: int) -> None:
+    """Compare every pool's margin ratio, maintenance over equity, with the guard's level."""
+    for p in range(first_pool(w.run, w.spec), cross_pool(w.spec) + 1):
+        called = GUARD_STATE + 2 * p
+        if not holds(w, p):
+            guards[g, called] = 0.0
+            continue
+        equity, initial, least = pool_margin(w, p, j, int(w.run[KNOWN]))
+        # Equity that is not positive is beyond every level.
+        ratio = least / equity if equity > 0.0 else np.nan
+        reached = equity <= 0.0 or ratio >= guards[g, GUARD_LEVEL] * NEARLY
+        if reached and kind == G_CALL:
+            if guards[g, called] == 0.0:
+                level = guards[g, GUARD_LEVEL]
+                put_call(w, t_end, p, int(np.rint(equity)), int(np.rint(initial)), level)
+                put_guard(w, t_end, g, NO_SYMBOL, pool_name(w.spec, p), NONE_SENT, ratio)
+        elif reached and kind == G_REDUCE and p == cross_pool(w.spec):
+            # A pool of one position gives margin back with each reduction, which leaves its ratio as it was.
+            # Requirements grow at least in proportion to size, so this share of it is enough.
+            keep = guards[g, GUARD_GOAL] * equity / least if equity > 0.0 else 0.0
+            reduce_pool(w, g, p, keep, j, t_end, ratio)
+        elif reached and kind == G_TOP_UP and p != cross_pool(w.spec):
+            top_up(w, g, p, least / guards[g, GUARD_GOAL] - equity, j, t_end, ratio)
+        guards[g, called] = 1.0 if reached else 0.0
+
+
+@kernel
+def reduce_pool(w: World, g: int, p: int, keep: float, j: int, t_end: int, ratio: float) -> None:
+    """Reduce every position of pool `p` to the share `keep` of it, rounded down to whole lots."""
+    first, last = pool_span(w.spec, p)
+    for i in range(first, last):
+        if in_pool(w.book, p, i):
+            leave(w, g, i, int(np.floor(float(abs(w.book[i, LOTS])) * keep / NEARLY)), j, t_end, ratio)
+
+
+@kernel
+def top_up(w: World, g: int, p: int, missing: float, j: int, t_end: int, ratio: float) -> None:
+    """Move what is missing to the pool `p` of one symbol, as far as the cross pool can spare it. At once."""
+    have, need = cross_room(w, j, True, 3 * int(w.run[INTERVAL]))
+    amount = min(int(np.ceil(missing)), have - need)
+    if amount > 0:
+        move(w, t_end, p, amount)
+        put_guard(w, t_end, g, p, pool_name(w.spec, p), NONE_SENT, ratio)
+
+
+# Positions: stop, trailing stop, loss cap, time stop ------------------------------------------------------------------
+
+
+@kernel
+def watch_positions(w: World, guards: Floats, g: int, kind: int, j: int, t_end: int) -> None:
+    """Close every position, or that of the guard's one symbol, that has reached the level."""
+    only = int(guards[g, GUARD_SYMBOL])
+    for i in range(w.spec.shape[0]):
+        if w.book[i, LOTS] == 0 or (only >= 0 and i != only):
+            continue
+        value = measure(w, guards, g, kind, i, j, t_end)
+        if value >= guards[g, GUARD_LEVEL] * NEARLY:
+            leave(w, g, i, 0, j, t_end, value)
+
+
+@kernel
+def measure(w: World, guards: Floats, g: int, kind: int, i: int, j: int, t_end: int) -> float:
+    """What the guard compares with its level: a share for a stop, quote for a loss cap, ms for a time stop."""
+    if kind == G_AGE:
+        return float(t_end - w.book[i, ENTERED])
+    mark = w.panel[int(w.run[KNOWN]), j, i]
+    u = units(w.spec, i, w.book[i, LOTS])
+    cost = float(w.book[i, COST])
+    if kind == G_TRAIL:
+        best = best_mark(w, guards, g, i, mark, cost / float(u))
+        return (best - mark) / best if u > 0 else (mark - best) / best
+    loss = cost - float(money(mark, u))
+    return loss / abs(cost) if kind == G_STOP else loss / MICRO
+
+
+@kernel
+def best_mark(w: World, guards: Floats, g: int, i: int, mark: float, entry: float) -> float:
+    """The best mark at a close since the position was opened, its average entry at the first of them included."""
+    since = GUARD_STATE + 2 * i
+    if int(guards[g, since]) != w.book[i, ENTERED]:
+        guards[g, since] = float(w.book[i, ENTERED])
+        guards[g, since + 1] = entry
+    best = guards[g, since + 1]
+    best = max(best, mark) if w.book[i, LOTS] > 0 else min(best, mark)
+    guards[g, since + 1] = best
+    return best
+
+
+@kernel
+def leave(w: World, g: int, i: int, keep: int, j: int, t_end: int, value: float) -> None:
+    """Send what reduces the position of `i` to `keep` ≥ 0 lots once the orders underway have filled, if anything."""
+    held = w.book[i, LOTS]
+    coming = held + underway(w, i)
+    lots = min(0, keep - coming) if held > 0 else max(0, -keep - coming)
+    if lots != 0:
+        order = send(w, i, lots, 1.0, t_end, decision_price(w, j, i))
+        w.queue[w.acct[QUEUED] - 1, CAUSE] = BY_GUARD
+        put_guard(w, t_end, g, i, pool_name(w.spec, w.book[i, POOL]), order, value)
+
+
+@kernel
+def underway(w: World, i: int) -> int:
+    """Signed lots of orders for `i` that are on their way or wait, without those that will be refused for a halt."""
+    total = 0
+    for at in range(w.acct[QUEUED]):
+        m = w.queue[at]
+        if m[KIND] == ORDER and int(m[SYMBOL]) == i and not (w.acct[HALT_MS] != 0 and barred(w, at)):
+            total += int(m[SIZE])
+    return total
+
+
+# The account: loss cap and kill switch --------------------------------------------------------------------------------
+
+
+@kernel
+def watch_account(w: World, guards: Floats, g: int, kind: int, j: int, t_end: int) -> None:
+    """Halt the account when it has lost so much; the guard that did goes on closing what is still open."""
+    equity = float(account_equity(w, j))
+    if kind == G_DRAWDOWN:
+        peak = max(guards[g, GUARD_STATE], guards[g, GUARD_GOAL], equity)
+        guards[g, GUARD_STATE] = peak
+        value = (peak - equity) / peak
+    else:
+        value = (guards[g, GUARD_GOAL] - equity) / MICRO
+    if w.acct[HALT_MS] == 0 and value >= guards[g, GUARD_LEVEL] * NEARLY:
+        w.acct[HALT_MS], w.acct[HALT_BY] = t_end, g
+        put_guard(w, t_end, g, NO_SYMBOL, WHOLE_ACCOUNT, NONE_SENT, value)
+    if w.acct[HALT_MS] != 0 and w.acct[HALT_BY] == g:
+        cancel_waiting(w, t_end)
+        for i in range(w.spec.shape[0]):
+            if w.book[i, LOTS] != 0:
+                leave(w, g, i, 0, j, t_end, value)
+
+
+@kernel
+def cancel_waiting(w: World, t_end: int) -> None:
+    """Send a cancel after every order of the strategy that waits at the venue, unless one follows it already."""
+    for at in range(w.acct[QUEUED]):
+        m = w.queue[at]
+        if m[KIND] == ORDER and m[WAITS] != 0.0 and m[CAUSE] != BY_GUARD and not cancelled(w, int(m[ID])):
+            number = w.acct[NEXT_ID]
+            w.acct[NEXT_ID] = number + 1
+            c = w.queue[w.acct[QUEUED]]
+            w.acct[QUEUED] += 1
+            c[KIND], c[ID], c[SENT], c[ARRIVES] = CANCEL, number, t_end, t_end + int(w.run[LATENCY])
+            c[SYMBOL], c[SIZE], c[REDUCE_ONLY], c[DECISION], c[WAITS] = -1, m[ID], 0.0, np.nan, 0.0
+            c[CAUSE] = BY_GUARD
+
+
+@kernel
+def cancelled(w: World, order: int) -> bool:
+    """Whether a guard's cancel of that order is on its way."""
+    for at in range(w.acct[QUEUED]):
+        m = w.queue[at]
+        if m[KIND] == CANCEL and m[CAUSE] == BY_GUARD and int(m[SIZE]) == order:
+            return True
+    return False

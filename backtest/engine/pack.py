@@ -1,0 +1,231 @@
+"""What an account's replay depends on, and the packed arrays that kernels read it from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest.engine import layout as at
+from backtest.schema import MICRO, PATHS
+from backtest.venue.terms import BySize, Contract, Law, Portfolio, Terms
+
+HOUR_MS = 3_600_000
+PPM = 1_000_000
+MOST_MICRO = 2**52
+"""What one amount of money can be, `engine.money`."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that an account's replay depends on besides prices and orders."""
+
+    symbols: tuple[str, ...]
+    step_micro: NDArray[np.int64]
+    first_row: NDArray[np.int64]
+    last_row: NDArray[np.int64]
+    interval_ms: int
+    start_ms: int
+    rows: int
+    mark_offset: int
+    known_field: int
+    """Panel field of the mark at the close as far as it was known then: what decisions are made on."""
+    funding: NDArray[np.float64]
+    """[settlements, 3]: stamp ms, symbol number, rate (NaN: missing); sorted by stamp, then symbol."""
+    contract: Contract
+    cash: int
+    margin: str = "cross"
+    modes: Mapping[str, str] = field(default_factory=dict)
+    """Margin mode of single symbols, cross or isolated, where it is not that of the run."""
+    isolate_above: float = 0.0
+    """Share of the cross pool's own maintenance above which a position gets a pool of its own; 0: none does."""
+    leverage: float | None = None
+    path: str = "coherent"
+    latency_ms: int = 0
+    slippage: float = 0.0
+    fee: float = 0.0
+    allow_missing_funding: bool = False
+    adl: Sequence[tuple[int, str, float]] = ()
+    """Deleveraging events: time ms, symbol ("": any), share of the position."""
+    adl_top: int = 1
+    """Positions taken by the events of one instant, at most."""
+    guards: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, at.GUARD_STATE)))
+    """[guards, GUARD_STATE + …] of `layout`."""
+    guard_names: tuple[str, ...] = ()
+    place: str = "data"
+    """Where the data lie, for messages."""
+
+    def home(self, i: int) -> int:
+        """The pool that symbol `i` belongs to at the start: its own, or the cross pool."""
+        mode = self.modes.get(self.symbols[i], self.margin)
+        return i if mode == "isolated" else len(self.symbols)
+
+    @property
+    def apart(self) -> bool:
+        """Whether some symbol has, or may get, a pool of its own."""
+        return any(self.home(i) == i for i in range(len(self.symbols))) or self.isolate_above > 0
+
+
+def in_force(dated: Sequence[Terms] | Sequence[Law], when_ms: int) -> int:
+    """Index of what holds at `when_ms`; what is dated first holds before as well."""
+    return max(0, sum(one.from_ms <= when_ms for one in dated) - 1)
+
+
+def pack_spec(setup: Setup) -> NDArray[np.float64]:
+    """The per-symbol matrix of `layout`: step, leverage, life, and the terms that hold at the start."""
+    dated = [setup.contract.terms[symbol] for symbol in setup.symbols]
+    tiers = tier_count(setup)
+    spec = np.zeros((len(setup.symbols), at.SPEC_TIERS + at.TIER_WIDTH * tiers))
+    spec[:, at.STEP] = setup.step_micro
+    spec[:, at.FIRST_ROW] = setup.first_row
+    spec[:, at.LAST_ROW] = setup.last_row
+    spec[:, at.INV_LEVERAGE] = 1.0 / setup.leverage if setup.leverage else 0.0
+    for i, one in enumerate(dated):
+        terms = one[in_force(one, setup.start_ms)]
+        spec[i, at.SPEC_TERMS :] = pack_terms(terms, tiers, setup.contract.portfolio.idio_maintenance)
+    return spec
+
+
+def tier_count(setup: Setup) -> int:
+    """The longest ladder's tiers, over all dates."""
+    return max(len(terms.tiers) for symbol in setup.symbols for terms in setup.contract.terms[symbol])
+
+
+def pack_terms(terms: Terms, tiers: int, idio_maintenance: float) -> list[float]:
+    """The columns of the spec from SPEC_TERMS on; a shorter ladder is padded by repeating its last tier."""
+    ceil, first = terms.ceil, terms.tiers[0]
+    if ceil is not None:  # the same rates unrounded, for bounds and curves
+        least = ceil.base_ppm * ceil.fraction_ppm / PPM / PPM
+        first = replace(first, initial=ceil.initial_ppm / PPM, maintenance=least)
+        terms = replace(terms, tiers=(first,))
+    sized = terms.initial_by_size is not None or terms.maintenance_by_size is not None
+    assert len(terms.tiers) == 1 or not (sized or ceil), "rates by size, and rounded up, have one tier"
+    out = [
+        terms.penalty,
+        np.inf if terms.limit_micro is None else float(terms.limit_micro),
+        np.inf if terms.limit_units is None else float(terms.limit_units),
+        terms.beta,
+        terms.idio,
+        terms.idio * idio_maintenance,
+        0.0 if ceil is None else 1.0,
+        0.0 if ceil is None else float(ceil.initial_ppm),
+        0.0 if ceil is None else float(ceil.base_ppm),
+        0.0 if ceil is None else float(ceil.fraction_ppm),
+        float(sized),
+        first.initial,
+        first.maintenance,
+    ]
+    for rule in (terms.initial_by_size or BySize(), terms.maintenance_by_size or BySize()):
+        out += [rule.share, rule.linear, rule.root, rule.step]
+        out += [float(round(rule.baseline * MICRO)), float(max(1, round(rule.increment * MICRO)))]
+    for n in range(tiers):
+        tier = terms.tiers[min(n, len(terms.tiers) - 1)]
+        last = n >= len(terms.tiers) - 1 or tier.upto_micro is None
+        out += [
+            np.inf if last else float(tier.upto_micro or 0),
+            tier.initial,
+            float(tier.initial_deduction),
+            tier.maintenance,
+            float(tier.maintenance_deduction),
+        ]
+    return out
+
+
+def pack_law(law: Law) -> list[float]:
+    """The columns of the run from RUN_LAW on."""
+    return [
+        float(law.take),
+        float(law.ranking),
+        float(law.price),
+        float(law.delay_ms),
+        float(law.every_ms),
+        law.portion,
+        float(law.above_micro),
+        float(law.minimum_micro),
+        np.inf if law.cap_micro is None else float(law.cap_micro),
+        float(law.then_whole),
+        law.ramp_start,
+        float(law.ramp_ms),
+        float(law.small_micro),
+        law.slippage,
+        law.spread_to_maintenance,
+        law.bankruptcy_adjustment,
+        law.liquidator_fee,
+        law.discount_start,
+        law.discount_per_s,
+        law.discount_max,
+        float(law.bounded),
+        law.buffer,
+        law.backstop,
+        float(MOST_MICRO if law.fund_cap_micro is None else law.fund_cap_micro),
+        float(law.block_ms),
+        float(law.fund_when_bankrupt),
+        float(law.shortfall),
+        law.adl_penalty,
+    ]
+
+
+def pack_run(setup: Setup) -> NDArray[np.float64]:
+    """The run's scalars as one row, with the law that holds at the start."""
+    run = np.zeros(at.RUN_WIDTH)
+    portfolio, law = setup.contract.portfolio, setup.contract.law
+    dated = [terms for symbol in setup.symbols for terms in setup.contract.terms[symbol]]
+    sized = any(terms.initial_by_size or terms.maintenance_by_size for terms in dated)
+    run[at.INTERVAL] = setup.interval_ms
+    run[at.APART] = setup.apart
+    run[at.PATH] = float(PATHS.index(setup.path))
+    run[at.LATENCY] = setup.latency_ms
+    run[at.SLIPPAGE], run[at.FEE] = setup.slippage, setup.fee
+    run[at.START], run[at.MARK], run[at.ROWS] = setup.start_ms, setup.mark_offset, setup.rows
+    run[at.ALLOW_MISSING] = float(setup.allow_missing_funding)
+    run[at.SAMPLE] = sample_ms(setup)
+    run[at.KNOWN] = setup.known_field
+    run[at.GUARDED] = float(len(setup.guards) > 0)
+    # A venue without a rule for portfolios requires the sum, which is cross margin.
+    by_net = setup.margin == "portfolio" and portfolio != Portfolio(floor=1.0)
+    run[at.PORTFOLIO] = by_net
+    run[at.SCAN_INITIAL], run[at.SCAN_MAINTENANCE] = portfolio.scan_initial, portfolio.scan_maintenance
+    run[at.FLOOR] = portfolio.floor
+    run[at.ISOLATE_ABOVE], run[at.ADL_TOP] = setup.isolate_above, setup.adl_top
+    run[at.PLAIN] = not (setup.apart or sized or by_net)
+    run[at.RUN_LAW :] = pack_law(law[in_force(law, setup.start_ms)])
+    return run
+
+
+def pack_calendar(setup: Setup) -> NDArray[np.float64]:
+    """What changes or happens by the calendar, in order: terms, law, deleveraging events."""
+    entries = sorted(_entries(setup), key=lambda entry: entry[:3])
+    width = max([at.CALENDAR_PAYLOAD + 1, *(len(entry) for entry in entries)])
+    calendar = np.zeros((len(entries), width))
+    for n, entry in enumerate(entries):
+        calendar[n, : len(entry)] = entry
+    return calendar
+
+
+def _entries(setup: Setup) -> Iterator[list[float]]:
+    tiers, idio = tier_count(setup), setup.contract.portfolio.idio_maintenance
+    for i, symbol in enumerate(setup.symbols):
+        for terms in setup.contract.terms[symbol][1:]:
+            if terms.from_ms > setup.start_ms:
+                yield [_row_open(setup, terms.from_ms), at.NEW_TERMS, i, *pack_terms(terms, tiers, idio)]
+    for law in setup.contract.law[1:]:
+        if law.from_ms > setup.start_ms:
+            yield [_row_open(setup, law.from_ms), at.NEW_LAW, -1, *pack_law(law)]
+    for stamp, name, portion in setup.adl:
+        if stamp >= setup.start_ms:
+            yield [stamp, at.DELEVERAGE, setup.symbols.index(name) if name else -1, portion]
+
+
+def _row_open(setup: Setup, stamp: int) -> int:
+    """The first row's open at or after a time."""
+    return setup.start_ms + -(-(stamp - setup.start_ms) // setup.interval_ms) * setup.interval_ms
+
+
+def sample_ms(setup: Setup) -> int:
+    """How often positions and pools are sampled: the shortest of 1 h, 4 h, 8 h and 1 d that gives at most 3,000
+    samples, and never more often than there are candles."""
+    span = setup.rows * setup.interval_ms
+    chosen = next((h * HOUR_MS for h in (1, 4, 8) if span <= 3000 * h * HOUR_MS), 24 * HOUR_MS)
+    return max(chosen, setup.interval_ms)

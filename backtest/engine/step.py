@@ -1,0 +1,273 @@
+"""One step of a liquidation: which position, how much of it, at what price, and what the fund gets (rules.md 7.3)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.engine.closing import RULE_ADL, TAKE_POSITION, TAKE_SHARE, TAKE_TIER, portion_of, weigh
+from backtest.engine.compile import kernel
+from backtest.engine.fund import empty_pool, fund_room, to_fund
+from backtest.engine.journal import BY_ADL, BY_LIQUIDATION, DELEVERAGING, ONE_POSITION, PARTIAL, put_liquidation
+from backtest.engine.layout import (
+    ABOVE,
+    ADJUSTMENT,
+    BETA,
+    BOUNDED,
+    BUFFER,
+    CAP,
+    COST,
+    DISCOUNT_MAX,
+    DISCOUNT_PER_S,
+    DISCOUNT_START,
+    EVERY,
+    FLAGGED,
+    FUND_WHEN_BANKRUPT,
+    INTERVAL,
+    LAW_SLIPPAGE,
+    LIQUIDATOR_FEE,
+    LOGGED,
+    LOTS,
+    MINIMUM,
+    OWN,
+    PENALTY,
+    PORTION,
+    PRICE,
+    RAMP_MS,
+    RAMP_START,
+    RANKING,
+    REFUSED,
+    SHORTFALL_RULE,
+    SINCE,
+    SMALL,
+    SPEC_TIERS,
+    SPREAD,
+    STEPPED,
+    STEPS,
+    TAKE,
+    THEN_WHOLE,
+    TIER_WIDTH,
+    UPTO,
+    VALUE_X,
+    World,
+)
+from backtest.engine.margin import (
+    by_net,
+    equity_of,
+    in_pool,
+    maintenance_of,
+    net_of,
+    pool_span,
+    units,
+)
+from backtest.engine.money import proportion, proportion_up, share
+from backtest.engine.path import value_at
+from backtest.engine.settle import add_cash, trade
+
+BY_SYMBOL, BY_SIZE, BY_LOSS, BY_MAINTENANCE = range(4)
+AT_MARK, AT_BOOK, AT_FILLABLE, AT_BANKRUPTCY, AT_ORACLE, AT_AUCTION = range(6)
+
+
+@kernel
+def rank(w: World, i: int) -> int:
+    """The larger, the sooner a step takes position `i`."""
+    ranking = int(w.run[RANKING])
+    if ranking == BY_SIZE:
+        return abs(w.book[i, VALUE_X])
+    if ranking == BY_LOSS:
+        return w.book[i, COST] - w.book[i, VALUE_X]
+    if ranking == BY_MAINTENANCE:
+        return w.book[i, OWN]
+    return -i
+
+
+@kernel
+def pick(w: World, p: int) -> int:
+    """The position that a step takes next, or −1: all that may be taken were refused.
+
+    Where the net is what is required, only what is on its side: closing a hedge would add risk.
+    """
+    first, last = pool_span(w.spec, p)
+    net = net_of(w, p, VALUE_X) if by_net(w.run, w.spec, p) else 0
+    sided = False
+    for i in range(first, last):
+        if net != 0 and in_pool(w.book, p, i) and share(w.book[i, VALUE_X], w.spec[i, BETA]) * np.sign(net) > 0:
+            sided = True
+    best = -1
+    for i in range(first, last):
+        if not in_pool(w.book, p, i) or w.book[i, REFUSED] != 0:
+            continue
+        if sided and share(w.book[i, VALUE_X], w.spec[i, BETA]) * np.sign(net) <= 0:
+            continue
+        if best < 0 or rank(w, i) > rank(w, best):
+            best = i
+    return best
+
+
+@kernel
+def lots_of(held: int, wanted: int, n: int) -> int:
+    """Lots, of `held`, worth `wanted` of the notional `n`, rounded up; at least one, at most all."""
+    if wanted >= n:
+        return held
+    return max(1, proportion_up(held, wanted, n))
+
+
+@kernel
+def lots_of_share(w: World, p: int, held: int, n: int, t_abs: int) -> int:
+    """What a step by share takes of `held` lots of notional `n`; within the cap, so rounded down."""
+    again = w.book[p, STEPS] > 0 or t_abs - w.book[p, STEPPED] < 3 * int(w.run[EVERY])
+    if n <= int(w.run[ABOVE]) or (w.run[THEN_WHOLE] != 0.0 and again):
+        return held
+    wanted = max(min(int(w.run[MINIMUM]), n), share(n, w.run[PORTION]))
+    if float(wanted) > w.run[CAP]:
+        wanted = int(w.run[CAP])
+    if wanted >= n:
+        return held
+    return max(1, held - proportion_up(held, n - wanted, n))
+
+
+@kernel
+def lots_of_tier(w: World, i: int, held: int, n: int) -> int:
+    """What lies above the lower edge of the tier that the notional `n` of `i` is in."""
+    edge = 0
+    for at in range(SPEC_TIERS, w.spec.shape[1] - TIER_WIDTH, TIER_WIDTH):
+        if w.spec[i, at + UPTO] < float(n):
+            edge = int(w.spec[i, at + UPTO])
+    return held if edge == 0 else lots_of(held, n - edge, n)
+
+
+@kernel
+def lots_of_ramp(w: World, p: int, i: int, held: int, n: int, t_abs: int, equity: int, need: int, own: int) -> int:
+    """What covers the share of the shortage that has been reached by now; `own` the position's own maintenance."""
+    shortage = need + share(need, w.run[BUFFER]) - equity
+    reached = 1.0
+    if shortage >= int(w.run[SMALL]):
+        reached = min(1.0, w.run[RAMP_START] + float(t_abs - w.book[p, SINCE]) / (3.0 * w.run[RAMP_MS]))
+    free = float(own) / float(n) - w.run[LIQUIDATOR_FEE] - w.spec[i, PENALTY]
+    if free <= 0.0:
+        return held
+    wanted = np.rint(float(share(shortage, reached)) / free)
+    return held if wanted >= float(n) else lots_of(held, max(0, int(wanted)), n)
+
+
+@kernel
+def lots_to_close(w: World, p: int, i: int, t_abs: int, equity: int, need: int) -> int:
+    """How many lots of position `i` a step closes, by the venue's rule."""
+    held, n = abs(w.book[i, LOTS]), abs(w.book[i, VALUE_X])
+    take = int(w.run[TAKE])
+    if n == 0 or take == TAKE_POSITION:
+        return held
+    if take == TAKE_SHARE:
+        return lots_of_share(w, p, held, n, t_abs)
+    if take == TAKE_TIER:
+        return lots_of_tier(w, i, held, n)
+    return lots_of_ramp(w, p, i, held, n, t_abs, equity, need, w.book[i, OWN])
+
+
+@kernel
+def book_value(w: World, j: int, i: int, lows: bool, t: int, lots: int, marked: int) -> int:
+    """Signed cash for closing `lots` on the trade path at `t` less slippage; in a gap on the mark."""
+    b = marked
+    if not np.isnan(w.panel[0, j, i]):
+        b = value_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots))
+    return b - share(abs(b), w.run[LAW_SLIPPAGE])
+
+
+@kernel
+def quote_of(
+    w: World,
+    p: int,
+    j: int,
+    i: int,
+    lows: bool,
+    t: int,
+    t_abs: int,
+    lots: int,
+    marked: int,
+    own: int,
+    equity: int,
+    need: int,
+) -> tuple[int, bool]:
+    """`(quote, filled)` for closing signed `lots` worth `marked`, with own maintenance `own`, by the venue's price."""
+    price = int(w.run[PRICE])
+    if price == AT_BOOK:
+        return book_value(w, j, i, lows, t, lots, marked), True
+    if price == AT_FILLABLE:
+        q = book_value(w, j, i, lows, t, lots, marked)
+        ratio = float(equity) / float(need) if need > 0 else 0.0
+        spread = min(1.0, max(0.0, w.run[ADJUSTMENT] * (1.0 - ratio))) * w.run[SPREAD]
+        return q, q >= marked - share(own, spread)
+    if price == AT_ORACLE:
+        return marked - share(abs(marked), w.run[LIQUIDATOR_FEE]), True
+    if price == AT_AUCTION:
+        waited = float(t_abs - w.book[p, SINCE]) / 3000.0
+        discount = min(w.run[DISCOUNT_MAX], w.run[DISCOUNT_START] + w.run[DISCOUNT_PER_S] * waited)
+        return marked - share(abs(marked), discount), True
+    return marked, True
+
+
+@kernel
+def due_to_fund(w: World, i: int, q: int, bankruptcy: int, equity_then: int) -> int:
+    """What of a fill at `q` goes to the fund; negative: what it has to pay."""
+    if int(w.run[PRICE]) == AT_BANKRUPTCY:
+        return q - bankruptcy
+    penalty = share(abs(q), w.spec[i, PENALTY])
+    if w.run[BOUNDED] != 0.0:
+        return min(q - bankruptcy, penalty)
+    return min(penalty, max(0, equity_then))
+
+
+@kernel
+def take_step(w: World, k: int, j: int, lows: bool, t: int, t_abs: int, p: int) -> bool:
+    """Take one step in pool `p` at the values in X; False where nothing could be filled."""
+    equity, need = equity_of(w, p, VALUE_X), maintenance_of(w, p, VALUE_X)
+    total = weigh(w, p)
+    room = w.log.shape[0] - w.acct[LOGGED] - 16 * w.spec.shape[0]
+    assert room > 0, "a liquidation takes more steps in one candle than its rules bound"
+    while True:
+        i = pick(w, p)
+        if i < 0:
+            return False
+        if fill_step(w, k, j, lows, t, t_abs, p, i, equity, need, total):
+            w.book[p, STEPS] += 1
+            w.book[p, STEPPED] = t_abs
+            return True
+        w.book[i, REFUSED] = 1
+
+
+@kernel
+def fill_step(
+    w: World, k: int, j: int, lows: bool, t: int, t_abs: int, p: int, i: int, equity: int, need: int, total: int
+) -> bool:
+    """Close what a step takes of position `i`, pay the fund or be paid; False where it is refused."""
+    held, v, own, ts = w.book[i, LOTS], w.book[i, VALUE_X], w.book[i, OWN], t_abs // 3
+    closed = lots_to_close(w, p, i, t_abs, equity, need)
+    lots = closed if held > 0 else -closed
+    marked, share_of_own = proportion(v, closed, abs(held)), proportion(own, closed, abs(held))
+    q, filled = quote_of(w, p, j, i, lows, t, t_abs, lots, marked, share_of_own, equity, need)
+    if not filled:
+        return False
+    bankruptcy = marked - portion_of(equity, share_of_own, total)
+    insured = due_to_fund(w, i, q, bankruptcy, equity + q - marked)
+    stage, debt, cost_to_others = PARTIAL if closed < abs(held) else ONE_POSITION, 0, 0
+    room = fund_room(w, ts)
+    if insured < 0 and -insured > room:
+        if w.run[FUND_WHEN_BANKRUPT] == 0.0:
+            return False
+        if int(w.run[SHORTFALL_RULE]) == RULE_ADL:
+            stage, cost_to_others = DELEVERAGING, bankruptcy - q
+            q, insured = bankruptcy, 0
+        else:
+            debt = -insured - room
+            insured = -room
+    price = float(q) / float(units(w.spec, i, lots))
+    cause = BY_ADL if stage == DELEVERAGING else BY_LIQUIDATION
+    trade(w, k, ts, i, -1, -lots, q, 0, 0, cause, price, price, price)
+    to_fund(w, p, ts, insured)
+    add_cash(w.book, w.acct, p, debt)
+    w.book[i, VALUE_X] = v - marked
+    put_liquidation(
+        w, ts, p, i, stage, -lots, max(0, insured), insured, debt, cost_to_others, equity, need,
+        equity_of(w, p, VALUE_X), maintenance_of(w, p, VALUE_X), 1 if w.book[p, FLAGGED] == k else 0, price,
+    )  # fmt: skip
+    empty_pool(w, ts, p, i)
+    return True

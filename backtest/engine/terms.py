@@ -1,0 +1,56 @@
+"""Terms that change by the calendar: what the venue asks from a row on (docs/rules.md section 9)."""
+
+from __future__ import annotations
+
+from backtest.engine.compile import kernel
+from backtest.engine.layout import (
+    CALENDAR_AT,
+    CALENDAR_DUE,
+    CALENDAR_KIND,
+    CALENDAR_PAYLOAD,
+    CALENDAR_STAMP,
+    CALENDAR_SYMBOL,
+    DELEVERAGE,
+    INTERVAL,
+    LOTS,
+    NEW_TERMS,
+    ROWS,
+    RUN_LAW,
+    SIZED,
+    SPEC_TERMS,
+    START,
+    Floats,
+    World,
+)
+from backtest.engine.requirement import fit_to_size
+
+
+@kernel
+def take_terms(w: World, calendar: Floats, t_ms: int) -> None:
+    """Put what is dated up to a row's open, at `t_ms`, into the spec and the law."""
+    at = w.acct[CALENDAR_AT]
+    while at < calendar.shape[0] and calendar[at, CALENDAR_STAMP] <= t_ms:
+        if calendar[at, CALENDAR_KIND] == DELEVERAGE:
+            break
+        if calendar[at, CALENDAR_KIND] == NEW_TERMS:
+            i = int(calendar[at, CALENDAR_SYMBOL])
+            width = w.spec.shape[1] - SPEC_TERMS
+            w.spec[i, SPEC_TERMS:] = calendar[at, CALENDAR_PAYLOAD : CALENDAR_PAYLOAD + width]
+            if w.spec[i, SIZED] != 0.0:
+                fit_to_size(w.spec, i, w.book[i, LOTS])
+        else:
+            width = w.run.shape[0] - RUN_LAW
+            w.run[RUN_LAW:] = calendar[at, CALENDAR_PAYLOAD : CALENDAR_PAYLOAD + width]
+        at += 1
+    w.acct[CALENDAR_AT] = at
+
+
+@kernel
+def note_calendar(w: World, calendar: Floats) -> None:
+    """Note the row in which the calendar's next entry is due; changes of terms are stamped with a row's open."""
+    at = w.acct[CALENDAR_AT]
+    if at >= calendar.shape[0]:
+        w.acct[CALENDAR_DUE] = int(w.run[ROWS])
+    else:
+        since = int(calendar[at, CALENDAR_STAMP]) - int(w.run[START])
+        w.acct[CALENDAR_DUE] = max(0, since // int(w.run[INTERVAL]))

@@ -1,0 +1,142 @@
+"""Guards as a user writes them: `stop=5%`, `trail[BTC-USD]=8%`, `reduce=0.8:0.5`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest import interval
+from backtest.engine import layout as at
+from backtest.errors import UserError, nearest
+from backtest.schema import MICRO
+
+RATIO, RATIOS, SHARE, QUOTE, LOSS, TIME = "ratio", "ratios", "share", "quote", "loss", "time"
+WANTED = {
+    RATIO: "give a margin ratio above 0 and at most 1, like 0.5",
+    RATIOS: "give two margin ratios, 1 ≥ level > target > 0, like 0.8:0.5",
+    SHARE: "give a percentage above 0 % and at most 100 %, like 5%",
+    QUOTE: "give an amount of quote above 0, like 2000",
+    LOSS: "give a percentage of the deposit, like 10%, or an amount of quote, like 10000",
+    TIME: "give a length of time, like 8h or 3d",
+}
+KINDS = {
+    "call": (at.G_CALL, RATIO),
+    "reduce": (at.G_REDUCE, RATIOS),
+    "top-up": (at.G_TOP_UP, RATIOS),
+    "stop": (at.G_STOP, SHARE),
+    "trail": (at.G_TRAIL, SHARE),
+    "loss": (at.G_LOSS, QUOTE),
+    "age": (at.G_AGE, TIME),
+    "account-loss": (at.G_ACCOUNT_LOSS, LOSS),
+    "drawdown": (at.G_DRAWDOWN, SHARE),
+}
+"""Kind: its number in the kernels, and the form of its value."""
+PER_POSITION = ("stop", "trail", "loss", "age")
+MOST_QUOTE = 1e9
+NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
+FORM = re.compile(r"([^=\[\]\s]+)\s*(?:\[([^\[\]]+)\])?\s*=\s*(\S+)")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """One guard. See docs/guards.md for what each kind does."""
+
+    text: str
+    """As it was written, without spaces around."""
+    kind: str
+    level: float
+    """When it acts: a share, a margin ratio, quote, or ms."""
+    target: float = math.nan
+    """The margin ratio to reach; NaN: none."""
+    symbol: str | None = None
+    """The one market whose position it watches; None: every one."""
+    of_deposit: bool = False
+    """`level` of an account-loss is a share of the deposit, not quote."""
+
+
+def parse(text: str, place: str = "--guard") -> Guard:
+    """The guard that ``text`` writes: KIND=VALUE, or KIND[SYMBOL]=VALUE for the position in one market.
+
+    ``place`` says where the text was found. UserError for an unknown kind or a value that is not one of its.
+    """
+    match = FORM.fullmatch(text.strip()) if isinstance(text, str) else None
+    if not match:
+        raise UserError(f"guard {text!r} is not KIND=VALUE", place, "write it like stop=5% or stop[BTC-USD]=5%")
+    kind, symbol, value = match.groups()
+    if kind not in KINDS:
+        raise UserError(f"unknown guard {kind!r}", place, nearest(kind, KINDS))
+    if symbol is not None and kind not in PER_POSITION:
+        thing = f"guard {kind} does not watch one market"
+        raise UserError(thing, place, f"leave [{symbol}] out; {', '.join(PER_POSITION)} can")
+    form = KINDS[kind][1]
+    read = _value(form, value)
+    if read is None:
+        raise UserError(f"guard {kind} = {value!r}", place, WANTED[form])
+    level, target = read
+    return Guard(text.strip(), kind, level, target, symbol, form == LOSS and value.endswith("%"))
+
+
+def chosen(of_class: object, where: str, asked: Iterable[str]) -> tuple[Guard, ...]:
+    """The guards of a run: those of the strategy at ``where``, then those asked for. UserError for one named twice."""
+    if not isinstance(of_class, tuple | list) or not all(isinstance(text, str) for text in of_class):
+        raise UserError(f"guards = {of_class!r}", where, 'give a tuple of texts, like ("stop=5%",)')
+    found = (*(parse(text, f"{where}, guards") for text in of_class), *(parse(text) for text in asked))
+    texts = [guard.text for guard in found]
+    for text in texts:
+        if texts.count(text) > 1:
+            raise UserError(f"guard {text} is given twice", f"{where} and --guard", "name each guard once")
+    return found
+
+
+def pack(guards: Sequence[Guard], symbols: Sequence[str], cash: int, modes: set[str]) -> NDArray[np.float64]:
+    """The guards as `engine.layout` has them; ``cash``: the deposit, micro; ``modes``: the symbols' margin modes.
+
+    UserError for a symbol that is not in the run, a top-up where every position is in the cross pool, and a reduction
+    where none is.
+    """
+    table = np.zeros((len(guards), at.GUARD_STATE + 2 * (len(symbols) + 1)))
+    for row, guard in zip(table, guards, strict=True):
+        if guard.symbol is not None and guard.symbol not in symbols:
+            remedy = nearest(guard.symbol, symbols)
+            raise UserError(f"symbol {guard.symbol!r} is not in the run", f"guard {guard.text}", remedy)
+        if guard.kind == "top-up" and "isolated" not in modes:
+            thing = "in cross margin a top-up is money from outside the venue, which this version cannot transfer"
+            raise UserError(thing, f"guard {guard.text}", "run it with --margin isolated, or use reduce instead")
+        if guard.kind == "reduce" and modes == {"isolated"}:
+            thing = "in isolated margin a reduction gives back the same share of its margin, and the ratio stays"
+            raise UserError(thing, f"guard {guard.text}", "use stop or top-up instead")
+        row[at.GUARD_KIND] = KINDS[guard.kind][0]
+        row[at.GUARD_SYMBOL] = -1 if guard.symbol is None else symbols.index(guard.symbol)
+        row[at.GUARD_LEVEL] = guard.level * (cash / MICRO) if guard.of_deposit else guard.level
+        row[at.GUARD_GOAL] = cash if guard.kind in ("account-loss", "drawdown") else guard.target
+    return table
+
+
+def _value(form: str, text: str) -> tuple[float, float] | None:
+    """`(level, target)` as the form says, the target NaN where it has none; None for a text that is no such value."""
+    if form == RATIOS:
+        level, _, target = (_inside(_number(part), 1.0) for part in text.partition(":"))
+        return None if level is None or target is None or target >= level else (level, target)
+    if form == TIME:
+        try:
+            return float(interval.parse(text)), math.nan
+        except UserError:
+            return None
+    if form == SHARE or (form == LOSS and text.endswith("%")):
+        percent = _inside(_number(text[:-1]), 100.0) if text.endswith("%") else None
+        return None if percent is None else (percent / 100.0, math.nan)
+    number = _inside(_number(text), 1.0 if form == RATIO else MOST_QUOTE)
+    return None if number is None else (number, math.nan)
+
+
+def _number(text: str) -> float | None:
+    return float(text) if NUMBER.fullmatch(text) else None
+
+
+def _inside(number: float | None, most: float) -> float | None:
+    return number if number is not None and 0.0 < number <= most else None

@@ -1,0 +1,48 @@
+"""What a fill costs at a venue: tiers by trailing volume, dated. Runs use the first tier's taker fee."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from backtest.venue.values import Amount, Dated, Number, Part, Rate, in_order, wrong
+
+Bps = Annotated[Number, Field(gt=-10_000, lt=10_000)]
+
+
+class FeeTier(Part):
+    """Fees from a trailing volume on."""
+
+    volume: Amount = Decimal(0)
+    """Quote units, traded within the window."""
+    total_share: Rate | None = None
+    """Beside the volume: least share of the venue's own."""
+    maker_share: Rate | None = None
+    """Beside the volume: least share of the venue's maker volume."""
+    maker_bps: Bps
+    """Basis points of the fill's quote amount; negative: a rebate."""
+    taker_bps: Annotated[Bps, Field(ge=0)]
+
+
+def _rising(tiers: list[FeeTier]) -> list[FeeTier]:
+    if not tiers:
+        raise wrong("no tier; give at least one")
+    if tiers[0].volume:
+        raise wrong("the first tier begins at a volume of 0", 0)
+    for n, (low, high) in enumerate(pairwise(tiers), 1):
+        if high.volume < low.volume:
+            raise wrong(f"tier {n + 1}: volume {high.volume} is below the {low.volume} before it", n)
+    return tiers
+
+
+class Fees(Dated):
+    """One dated table of fees."""
+
+    window_days: Annotated[int, Field(gt=0)] = 30
+    tiers: Annotated[list[FeeTier], AfterValidator(_rising)]
+
+
+Schedule = Annotated[list[Fees], AfterValidator(in_order)]

@@ -1,0 +1,196 @@
+"""A venue file with what it extends, put together, and where each key of the result was written.
+
+A file that `extends` another is laid over it: a key replaces the key, a table is laid over the table. Dated tables
+(`[[margin]]`, `[[liquidation]]`, `[[fees]]`) are matched by their date: one without `from` changes every table that
+is there, one with the date of a table changes that table, and one with a date of its own begins as a copy of the one
+that held until then. What is changed counts as assumed, unless the table says its status.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from backtest.errors import UserError, nearest
+from backtest.venue.lines import line_of
+
+PRESETS = Path(__file__).parent / "presets"
+DATED = ("margin", "liquidation", "fees")
+OWN = ("name", "about", "extends")
+"""Keys that are not inherited: a changed venue is not the venue, and must not pass for it."""
+INSTEAD = {
+    "tiers": ("margin", "default_class"),
+    "margin": ("tiers", "default_class"),
+    "default_class": ("tiers", "margin"),
+}
+"""Keys that say the same thing: who gives one of them does not inherit the others."""
+ABOUT = ("from", "until", "rule", "source", "note", "assumed", "derived")
+"""Keys of a dated table that are no figures."""
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class File:
+    """A text and what it is called in a message."""
+
+    place: str
+    text: str
+
+    def at(self, path: Place) -> str:
+        """``file:line`` of the key at ``path``."""
+        return f"{self.place}:{line_of(self.text, path)}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value of the file put together: tables and lists hold nodes. It was written at ``path`` of ``file``."""
+
+    value: Any
+    file: File
+    path: Place
+
+    @property
+    def table(self) -> dict[str, Node]:
+        """Its keys; none if it is no table."""
+        return self.value if isinstance(self.value, dict) else {}
+
+
+def grown(value: Any, file: File, path: Place = ()) -> Node:
+    """A parsed TOML value as nodes."""
+    if isinstance(value, dict):
+        return Node({key: grown(below, file, (*path, key)) for key, below in value.items()}, file, path)
+    if isinstance(value, list):
+        return Node([grown(below, file, (*path, n)) for n, below in enumerate(value)], file, path)
+    return Node(value, file, path)
+
+
+def plain(node: Node) -> Any:
+    """The values alone."""
+    if isinstance(node.value, dict):
+        return {key: plain(below) for key, below in node.value.items()}
+    return [plain(below) for below in node.value] if isinstance(node.value, list) else node.value
+
+
+def where(node: Node, path: Place) -> str:
+    """``file:line`` of what stands at ``path`` of the file put together, or of the nearest table around it."""
+    for n, part in enumerate(path):
+        inside = node.value
+        known = part in inside if isinstance(inside, dict) else isinstance(inside, list) and part in range(len(inside))
+        if not known:
+            return node.file.at((*node.path, *path[n:]))
+        node = inside[part]
+    return node.file.at(node.path)
+
+
+def opened(name_or_path: str | Path, beside: Path | None = None, place: str = "venue") -> tuple[File, Path]:
+    """The text of a venue by name, or of a TOML file by path, which may be relative to the folder ``beside``.
+
+    Raises `UserError` for an unknown name and for a file that cannot be read; ``place`` is where it was asked for.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, str) and not text.endswith(".toml") and not {"/", "\\"} & set(text):
+        known = sorted(file.stem for file in PRESETS.glob("*.toml"))
+        if text not in known:
+            raise UserError(f"unknown venue {text!r}", place, f"{nearest(text, known)} (or give a FILE.toml)")
+        path = PRESETS / f"{text}.toml"
+    else:
+        path = (beside or Path()) / name_or_path
+        if not path.is_file():
+            asked = str(path) if beside is None else f"{place}: {path}"
+            names = ", ".join(sorted(file.stem for file in PRESETS.glob("*.toml")))
+            raise UserError("no such venue file", asked, f"pass a TOML file, or a name: {names}")
+    try:
+        return File(str(path), path.read_text(encoding="utf-8")), path
+    except UnicodeDecodeError as error:
+        raise UserError(f"not readable as TOML: {error}", str(path), "correct the file") from error
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", str(path), "check its permissions") from error
+
+
+def whole(file: File, path: Path | None, seen: tuple[Path, ...] = ()) -> Node:
+    """The file with all that it extends laid below it."""
+    try:
+        # Decimals stay decimals: 0.05 as a double is not a twentieth, and the difference would reach a deduction.
+        root = grown(tomllib.loads(file.text, parse_float=Decimal), file)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"not readable as TOML: {error}", file.place, "correct the file") from error
+    base = root.table.get("extends")
+    own = Node({key: node for key, node in root.value.items() if key != "extends"}, file, ())
+    if base is None:
+        return own
+    place = file.at(("extends",))
+    if not isinstance(base.value, str):
+        raise UserError("extends is not a name or a file", place, 'write extends = "NAME"')
+    seen = (*seen, path.resolve()) if path else seen
+    below, next_path = opened(base.value, path.parent if path else Path(), place)
+    if next_path.resolve() in seen:
+        raise UserError(f"extends comes back to {base.value!r}", place, "let one of the files stand alone")
+    inherited = whole(below, next_path, seen)
+    kept = {key: node for key, node in inherited.value.items() if key not in OWN}
+    return laid(Node(kept, inherited.file, inherited.path), own)
+
+
+def laid(old: Node, new: Node) -> Node:
+    """The node ``new`` over ``old``."""
+    if not (isinstance(old.value, dict) and isinstance(new.value, dict)):
+        return new
+    dropped = {key for given in new.value for key in INSTEAD.get(given, ())} - set(new.value)
+    out = {key: node for key, node in old.value.items() if key not in dropped}
+    for key, node in new.value.items():
+        if key in DATED and key in out:
+            out[key] = _dated(out[key], node)
+        else:
+            out[key] = laid(out[key], node) if key in out else node
+    return Node(out, new.file, new.path)
+
+
+def _dated(old: Node, new: Node) -> Node:
+    """A list of dated tables over another one."""
+    if not (isinstance(old.value, list) and isinstance(new.value, list)):
+        return new
+    out: list[Node] = list(old.value)
+    for change in new.value:
+        since = _since(change)
+        same = [n for n, table in enumerate(out) if since is None or _since(table) == since]
+        if same:
+            out = [_changed(table, change) if n in same else table for n, table in enumerate(out)]
+            continue
+        earlier = [table for table in out if (_since(table) or dt.date.min) <= (since or dt.date.min)]
+        copied = max(earlier, key=lambda table: _since(table) or dt.date.min, default=None)
+        out.append(_changed(copied, change, fresh=True) if copied else change)
+    return Node(out, new.file, new.path)
+
+
+def _since(table: Node) -> dt.date | None:
+    since = table.table.get("from")
+    return since.value if since and type(since.value) is dt.date else None
+
+
+def _changed(table: Node, change: Node, fresh: bool = False) -> Node:
+    """A dated table with some keys changed; of another rule nothing is inherited. ``fresh``: it begins a new date."""
+    if not change.table or ("rule" in change.table and _rule(change) != _rule(table)):
+        return change
+    over = dict(laid(table, change).value)
+    if fresh and "until" not in change.table:
+        over.pop("until", None)
+    if "status" not in change.table:
+        over["assumed"] = _assumed(table, change)
+    return Node(over, change.file, change.path)
+
+
+def _rule(table: Node) -> Any:
+    return table.table["rule"].value if "rule" in table.table else "tiers"
+
+
+def _assumed(table: Node, change: Node) -> Node:
+    """What the table assumed, and what the change changes: a value put in by hand is nobody's figure."""
+    before = change.table.get("assumed") or table.table.get("assumed")
+    if before and not isinstance(before.value, list):
+        return before
+    named = [node.value for node in before.value] if before else []
+    added = [key for key in change.value if key not in ABOUT and key not in named]
+    return grown([*named, *added], change.file, change.path)

@@ -1,0 +1,166 @@
+"""A venue file as it is written: what tables there are, and what must hold between them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from backtest.errors import nearest
+from backtest.venue.fees import Schedule
+from backtest.venue.ladder import Rungs
+from backtest.venue.law import Laws
+from backtest.venue.rule import Margin
+from backtest.venue.terms import Portfolio
+from backtest.venue.values import Amount, Below, Number, Part, Positive, Rate, Sourced, wrong
+from backtest.venue.weights import Widening
+
+Mode = Literal["cross", "isolated", "portfolio"]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Defaults(Part):
+    """What holds for every symbol that says nothing else."""
+
+    initial: Rate = Decimal("0.05")
+    maintenance: Below = Decimal("0.03")
+    penalty: Rate = Decimal("0.01")
+    taker_fee_bps: Annotated[Number, Field(ge=0, lt=10_000)] = Decimal(0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        # Else an account could be opened that is liquidated at once.
+        if self.maintenance > self.initial:
+            raise ValueError(f"maintenance {self.maintenance} is above initial {self.initial}")
+        return self
+
+
+class Market(Part):
+    """A symbol's own margin: one ladder for all time, or dated tables."""
+
+    tiers: Rungs | None = None
+    margin: Margin | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.tiers is None) == (self.margin is None):
+            raise ValueError("give either tiers or margin")
+        return self
+
+
+class Class(Market):
+    """The margin of several base assets."""
+
+    assets: list[Text] = Field(default_factory=list)
+
+
+class Factor(Part):
+    """How one market enters portfolio margin."""
+
+    beta: Annotated[Number, Field(ge=-100, le=100)] = Decimal(1)
+    idio: Rate | None = None
+    """None: that of the table."""
+
+
+class Portfolios(Sourced):
+    """Portfolio margin: ``max(floor × sum over positions, scan × |Σ βᵢnᵢ| + Σ idioᵢ|nᵢ|)``."""
+
+    scan_initial: Rate
+    scan_maintenance: Rate
+    idio: Rate = Decimal(0)
+    idio_maintenance: Rate = Decimal(1)
+    floor: Rate = Decimal(0)
+    markets: dict[str, Factor] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.scan_maintenance > self.scan_initial:
+            raise ValueError(f"scan_maintenance {self.scan_maintenance} is above scan_initial {self.scan_initial}")
+        return self
+
+    def portfolio(self) -> Portfolio:
+        """The same as plain values."""
+        scans = float(self.scan_initial), float(self.scan_maintenance)
+        return Portfolio(*scans, float(self.floor), float(self.idio_maintenance))
+
+
+class Volatility(Sourced):
+    """Risk weights that widen with realised volatility (`venue.weights`)."""
+
+    window_days: Annotated[int, Field(ge=2, le=3650)]
+    reference: Positive
+    most: Annotated[Amount, Field(ge=1)]
+
+    def widening(self) -> Widening:
+        """The same as plain values."""
+        return Widening(self.window_days, float(self.reference), float(self.most))
+
+
+class Sheet(Part):
+    """A venue. Rates are fractions of notional, taken on the mark price."""
+
+    name: Text
+    about: str = ""
+    source: str
+    """Where the numbers come from."""
+    date: dt.date
+    """When they held, or were read."""
+    quote: Text
+    modes: Annotated[tuple[Mode, ...], Field(strict=False)] = ("cross", "isolated")
+    """Margin modes that the venue has; a run may use others."""
+    sources: dict[str, str] = Field(default_factory=dict)
+    """What the tables' sources stand for."""
+    defaults: Defaults = Defaults()
+    ladder: Annotated[Rungs | None, Field(alias="tiers")] = None
+    margin: Margin | None = None
+    classes: dict[str, Class] = Field(default_factory=dict)
+    default_class: str | None = None
+    symbols: dict[str, Market] = Field(default_factory=dict)
+    liquidation: Laws | None = None
+    schedule: Annotated[Schedule | None, Field(alias="fees")] = None
+    portfolio: Portfolios | None = None
+    volatility: Volatility | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._one_default()
+        self._one_class_each()
+        for table, place in self.tables():
+            for known in table.source:
+                if known not in self.sources:
+                    raise wrong(f"unknown source {known!r}; {nearest(known, self.sources)}", *place, "source")
+        return self
+
+    def _one_default(self) -> None:
+        given = [
+            key
+            for key, value in (("tiers", self.ladder), ("margin", self.margin), ("default_class", self.default_class))
+            if value is not None
+        ]
+        if len(given) > 1:
+            raise wrong(f"give one of {' and '.join(given)}: what holds for a symbol that is not named", given[-1])
+        if self.default_class is not None and self.default_class not in self.classes:
+            near = nearest(self.default_class, self.classes)
+            raise wrong(f"unknown class {self.default_class!r}; {near}", "default_class")
+
+    def _one_class_each(self) -> None:
+        seen: dict[str, str] = {}
+        for name, group in self.classes.items():
+            for asset in group.assets:
+                if asset in seen:
+                    raise wrong(f"{asset} is in class {seen[asset]} already", "classes", name, "assets")
+                seen[asset] = name
+
+    def tables(self) -> Iterator[tuple[Sourced, tuple[str | int, ...]]]:
+        """Every table that names its source, with its place."""
+        for key, tables in (("margin", self.margin), ("liquidation", self.liquidation), ("fees", self.schedule)):
+            yield from ((table, (key, n)) for n, table in enumerate(tables or ()))
+        for kind in ("classes", "symbols"):
+            for name, market in getattr(self, kind).items():
+                yield from ((table, (kind, name, "margin", n)) for n, table in enumerate(market.margin or ()))
+        for key in ("portfolio", "volatility"):
+            if table := getattr(self, key):
+                yield table, (key,)

@@ -1,0 +1,138 @@
+"""A venue's rules in words, as the reports and `backtest venues show` print them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backtest import interval
+from backtest.schema import MICRO
+from backtest.venue.fees import FeeTier
+from backtest.venue.terms import BySize, Law, Price, Ranking, Shortfall, Take, Terms
+
+_ORDER = {
+    Ranking.SYMBOL: "in order of name", Ranking.LARGEST: "the largest first", Ranking.LOSS: "the largest loss first",
+    Ranking.MAINTENANCE: "the largest maintenance margin first",
+}  # fmt: skip
+_REST = {
+    Shortfall.BAD_DEBT: "the rest is bad debt", Shortfall.ADL: "the rest is auto-deleveraged",
+    Shortfall.SOCIALISED: "the rest is shared by all accounts",
+}  # fmt: skip
+
+
+def percent(rate: float) -> str:
+    """A fraction as per cent."""
+    return f"{rate * 100:.6g} %"
+
+
+def money(micro: int) -> str:
+    """Micro-units as an amount, with thousands."""
+    return f"{micro / MICRO:,.15g}"
+
+
+def law(rule: Law) -> str:
+    """How it liquidates, in one line."""
+    parts = [_take(rule), _price(rule)]
+    if rule.take not in (Take.POOL, Take.RAMP):
+        parts.insert(1, _ORDER[rule.ranking])
+    if rule.delay_ms:
+        parts.append(f"after {interval.text(rule.delay_ms)}")
+    if rule.bounded:
+        parts.append("never worse than the bankruptcy price")
+    if rule.buffer:
+        parts.append(f"until equity is {percent(rule.buffer)} above maintenance")
+    if rule.backstop:
+        parts.append(f"a backstop takes the pool below {percent(rule.backstop)} of maintenance")
+    return "; ".join([*parts, _loss(rule)])
+
+
+def _take(rule: Law) -> str:
+    pace = f" every {interval.text(rule.every_ms)}" if rule.every_ms else ""
+    if rule.take is Take.POOL:
+        return "the whole pool at once"
+    if rule.take is Take.POSITION:
+        return f"one whole position{pace}"
+    if rule.take is Take.TIER:
+        return f"a position down to the tier below{pace}"
+    if rule.take is Take.RAMP:
+        rest = f", all of one below {money(rule.small_micro)}" if rule.small_micro else ""
+        start, full = percent(rule.ramp_start), interval.text(rule.ramp_ms)
+        return f"what covers {start} of the shortage, growing by all of it in {full}{rest}{pace}"
+    bounds = [f"at least {money(rule.minimum_micro)}"] if rule.minimum_micro else []
+    bounds += [f"at most {money(rule.cap_micro)}"] if rule.cap_micro is not None else []
+    above = f", of one above {money(rule.above_micro)}" if rule.above_micro else ""
+    limits = f" ({', '.join(bounds)})" if bounds else ""
+    return f"{percent(rule.portion)} of a position{limits}{pace}{above}{', then whole' if rule.then_whole else ''}"
+
+
+def _price(rule: Law) -> str:
+    slipped = f" less {percent(rule.slippage)}" if rule.slippage else ""
+    if rule.price is Price.MARK:
+        return "at the mark"
+    if rule.price is Price.BOOK:
+        return f"at the book's price{slipped}"
+    if rule.price is Price.FILLABLE:
+        widest = f"{rule.spread_to_maintenance:g} maintenance margins"
+        return f"at the book's price{slipped}, at most {widest} from the mark"
+    if rule.price is Price.BANKRUPTCY:
+        return "at the bankruptcy price"
+    if rule.price is Price.ORACLE:
+        fee = f" less {percent(rule.liquidator_fee)} for the liquidator" if rule.liquidator_fee else ""
+        return f"at the mark{fee}"
+    grows = f"{percent(rule.discount_start)} and {percent(rule.discount_per_s)} more each second"
+    return f"at the mark less {grows}, at most {percent(rule.discount_max)}"
+
+
+def _loss(rule: Law) -> str:
+    if rule.fund_micro is None:
+        return f"no insurance fund; {_REST[rule.shortfall]}"
+    parts = [f"insurance fund {money(rule.fund_micro)}"]
+    if rule.fund_cap_micro is not None:
+        parts.append(f"at most {money(rule.fund_cap_micro)} in {interval.text(rule.block_ms)}")
+    if not rule.fund_when_bankrupt:
+        parts.append("not for equity below zero")
+    return f"{', '.join(parts)}; {_REST[rule.shortfall]}"
+
+
+def growth(terms: Terms) -> str:
+    """What is asked beside a ladder's rates: growth with size, rounding, a limit; empty for nothing."""
+    parts = [f"{kind} {_size(size)}" for kind, size in _grown(terms) if size.linear or size.root or size.step]
+    if terms.ceil:
+        parts.append("amounts rounded up")
+    flat = -terms.tiers[0].initial_deduction
+    if flat > 0:
+        parts.append(f"{money(flat)} on top")
+    if terms.limit_units is not None:
+        parts.append(f"size at most {money(terms.limit_units)}")
+    return "; ".join(parts)
+
+
+def _grown(terms: Terms) -> list[tuple[str, BySize]]:
+    sizes = (("initial", terms.initial_by_size), ("maintenance", terms.maintenance_by_size))
+    both = terms.initial_by_size == terms.maintenance_by_size
+    return [("both" if both else kind, size) for kind, size in sizes[: 1 if both else 2] if size is not None]
+
+
+def _size(size: BySize) -> str:
+    if size.step:
+        return f"+ {percent(size.step)} per {size.increment:g} above {size.baseline:g}"
+    if size.root:
+        return f"at least {size.share:g} of it + {size.root:g} x root of the size"
+    return f"+ {percent(size.linear)} per unit of size"
+
+
+def fees(window_days: int, tiers: Sequence[FeeTier]) -> str:
+    """Maker and taker fees of the first tier, and of the last where there are more."""
+    first, last = tiers[0], tiers[-1]
+    said = f"maker {first.maker_bps:f}, taker {first.taker_bps:f} bps"
+    if len(tiers) == 1:
+        return said
+    best = f"maker {last.maker_bps:f}, taker {last.taker_bps:f}"
+    return f"{said}; {len(tiers)} tiers by volume of {window_days} days, the last {best}"
+
+
+def rates(ladders: Sequence[Terms]) -> str:
+    """Initial and maintenance rates of the lowest tiers, each pair once."""
+    firsts = sorted({(terms.tiers[0].initial, terms.tiers[0].maintenance) for terms in ladders})
+    rising = " in the lowest tier" if any(len(terms.tiers) > 1 for terms in ladders) else ""
+    said = " or ".join(f"initial {i * 100:g} %, maintenance {m * 100:g} %" for i, m in firsts)
+    return said + rising

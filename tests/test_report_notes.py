@@ -1,0 +1,82 @@
+"""Notes of a run: what was assumed of the venue, its pools and its deleveraging."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backtest import schema
+from backtest.research.config import config
+from backtest.research.notes import notes
+from backtest.schema import CROSS_POOL, Record, Stage
+from backtest.venue.profile import load
+from tests.results_records import START, idle, rows
+
+DAY = 86_400_000
+VENUE = """
+name = "small"
+source = "a test"
+date = 2024-01-01
+quote = "USDC"
+modes = ["isolated"]
+[defaults]
+penalty = 0.01
+[[tiers]]
+initial = 0.05
+maintenance = 0.03
+"""
+
+
+def said(folder: Path, record: Record, **settings: Any) -> list[str]:
+    file = folder / "venue.toml"
+    file.write_text(VENUE)
+    asked = config("mine", "data", slippage_bps=1.0, **settings)
+    return notes(load(str(file)), 5.0, asked, record)
+
+
+def test_nothing_out_of_the_ordinary(tmp_path: Path) -> None:
+    assert said(tmp_path, idle(margin="isolated")) == []
+
+
+def test_a_mode_that_the_venue_does_not_have(tmp_path: Path) -> None:
+    assert said(tmp_path, idle(margin="portfolio"), modes={"BTC-USD": "isolated"}) == [
+        "Venue small has no portfolio margin, only isolated: its rules were used with it.",
+        "Margin of its own: BTC-USD isolated.",
+    ]
+
+
+def test_isolation_by_share(tmp_path: Path) -> None:
+    first = said(tmp_path, idle(), isolate_above=0.4)
+    assert first[-1] == "A position with more than 0.4 of the requirement was given a pool of its own: none was."
+    bought = rows(
+        schema.FILL, {"symbol": 0, "pool": CROSS_POOL, "lots": 1}, {"symbol": 1, "pool": CROSS_POOL, "lots": 1}
+    )
+    moved = rows(schema.MOVE, {"symbol": 1, "amount": -5})
+    record = idle(symbols=("A", "B"), step_micro=np.array([1, 1]), fills=bought, moves=moved)
+    assert said(tmp_path, record, isolate_above=0.4)[-1].endswith("was given a pool of its own: B.")
+
+
+def test_what_deleveraging_events_did(tmp_path: Path) -> None:
+    events = ("2024-01-01,*,0.5",)
+    taken = rows(
+        schema.LIQUIDATION, {"stage": Stage.DELEVERAGED}, {"stage": Stage.PARTIAL}, {"stage": Stage.DELEVERAGED}
+    )
+    record = idle(margin="isolated", liquidations=taken, counts={"deleveraging events without a candidate": 3})
+    assert said(tmp_path, record, adl=events) == [
+        "Deleveraging events were assumed: 2 positions were deleveraged, 3 events met no position with a profit."
+    ]
+    assert said(tmp_path, idle(margin="isolated"), adl=events) == [
+        "Deleveraging events were assumed: 0 positions were deleveraged."
+    ]
+
+
+def test_what_the_venue_is_not_known_to_do() -> None:
+    """A preset's own sentences are among the notes, and only those of the run's symbols and days."""
+    profile = load("dydx_v4")
+    record = idle(symbols=("BTC-USD", "NOSUCH-USD"), step_micro=np.array([1, 1]), curve=np.zeros((3, 7)))
+    expected = profile.assumptions(record.symbols, START, START + 3 * DAY)
+    assert any("NOSUCH-USD" in line for line in expected)
+    found = notes(profile, 5.0, config("mine", "data"), record)
+    assert [line for line in found if line in expected] == expected

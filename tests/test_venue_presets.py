@@ -1,0 +1,264 @@
+"""The venues that come with the package: their figures, where these come from, and what a run takes on trust."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backtest.cli import main
+from backtest.venue import profile
+from backtest.venue.terms import BySize, CeilRates, Law, Portfolio, Price, Ranking, Shortfall, Take
+
+VECTORS = Path(os.environ.get("BACKTEST_VECTORS", Path(__file__).parents[2] / "shared" / "vectors"))
+NAMES = (
+    "binance_usdm", "bybit_linear", "drift_v2", "dydx_v3", "dydx_v4", "generic", "gmx_v2", "hyperliquid", "okx_swap",
+    "synthetix_v3",
+)  # fmt: skip
+SYMBOLS = ("BTC-USD", "ETHUSDT", "SOL-USDT-SWAP", "DOGE-PERP", "AAVE", "1000PEPEUSDT", "NEW-USD")
+DAYS = (
+    None,
+    dt.date(2020, 3, 12),
+    dt.date(2021, 5, 19),
+    dt.date(2022, 11, 8),
+    dt.date(2024, 8, 5),
+    dt.date(2025, 10, 10),
+)
+
+
+def vectors(venue: str) -> list[dict[str, Any]]:
+    file = VECTORS / f"{venue}.json"
+    if not file.is_file():
+        pytest.skip(f"no vectors at {VECTORS}; BACKTEST_VECTORS names their folder")
+    found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def requirement(venue: str, symbol: str, notional: str, when: dt.date | None = None) -> Decimal:
+    """Maintenance by the ladder, in quote units."""
+    ladder = profile.load(venue).terms(symbol, when).tiers
+    held = next(t for t in ladder if t.upto_micro is None or Decimal(notional) * 10**6 <= t.upto_micro)
+    return Decimal(notional) * Decimal(str(held.maintenance)) - Decimal(held.maintenance_deduction) / 10**6
+
+
+def test_the_venues_are_these() -> None:
+    assert tuple(profile.names()) == NAMES
+    assert tuple(p.name for p in profile.available()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_table_says_where_it_comes_from(name: str) -> None:
+    """A table that is not assumed as a whole names a source; every source that is listed is used."""
+    venue, used = profile.load(name), set()
+    for table, place in venue.tables():
+        assert table.status, place
+        assert table.source or table.status == "assumed", place
+        used |= set(table.source)
+    assert used == set(venue.sources)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_requirements_are_continuous_and_rise(name: str, symbol: str) -> None:
+    venue = profile.load(name)
+    for day in DAYS:
+        terms = venue.terms(symbol, day)
+        assert terms.tiers[-1].upto_micro is None
+        assert all(0 < t.maintenance <= t.initial <= 1 for t in terms.tiers)
+        for low, high in pairwise(terms.tiers):
+            edge = low.upto_micro or 0
+            for kind in ("initial", "maintenance"):
+                below = edge * getattr(low, kind) - getattr(low, f"{kind}_deduction")
+                above = edge * getattr(high, kind) - getattr(high, f"{kind}_deduction")
+                assert below == pytest.approx(above, abs=2)
+                assert getattr(low, kind) <= getattr(high, kind)
+
+
+def test_generic_means_what_it_meant() -> None:
+    contract = profile.load("generic").contract(["A", "B"])
+    (terms,) = contract.terms["A"]
+    assert (terms.tiers[0].initial, terms.tiers[0].maintenance, terms.penalty) == (0.05, 0.03, 0.01)
+    assert (terms.from_ms, len(terms.tiers), terms.limit_micro, terms.idio) == (0, 1, None, 0.02)
+    assert contract.law == (Law(),)
+    assert contract.portfolio == Portfolio(0.03, 0.018, 0.3, 0.6)
+
+
+def test_a_single_position_in_portfolio_asks_what_it_asks_in_cross() -> None:
+    # 100,000: scan 3 % x 100,000 + idio 2 % x 100,000 = 5,000; maintenance 1.8 % + 2 % x 0.6 = 3 % = 3,000.
+    # Three legs of 650,000, 650,000 and -500,000: isolated 5 % x 1,800,000 = 90,000; portfolio 3 % x 800,000 + 2 % x
+    # 1,800,000 = 24,000 + 36,000 = 60,000.
+    contract = profile.load("generic").contract(["A"])
+    idio, book = contract.terms["A"][0].idio, contract.portfolio
+    assert 100_000 * (book.scan_initial + idio) == pytest.approx(5_000)
+    assert 100_000 * (book.scan_maintenance + idio * book.idio_maintenance) == pytest.approx(3_000)
+    assert 800_000 * book.scan_initial + 1_800_000 * idio == pytest.approx(60_000)
+
+
+def test_a_venue_without_portfolio_margin_gives_nothing_for_a_hedge() -> None:
+    assert profile.load("dydx_v4").contract(["BTC-USD"]).portfolio == Portfolio(floor=1.0)
+
+
+@pytest.mark.parametrize(
+    ("venue", "symbol", "when", "initial", "maintenance"),
+    [
+        ("dydx_v4", "BTC-USD", "2024-08-05", 0.05, 0.03),
+        ("dydx_v4", "BTC-USD", "2025-10-10", 0.02, 0.012),
+        ("dydx_v4", "BTC-USD", "2020-03-12", 0.05, 0.03),  # before the first date: as on it
+        ("dydx_v4", "SOLUSDT", "2025-01-01", 0.05, 0.03),
+        ("dydx_v4", "SOLUSDT", "2024-12-31", 0.10, 0.05),
+        ("dydx_v4", "WHATEVER-USD", "2025-01-01", 0.20, 0.10),
+        ("hyperliquid", "BTC", "2024-11-01", 0.02, 0.01),
+        ("hyperliquid", "BTC", "2025-10-10", 0.025, 0.0125),
+        ("hyperliquid", "DOGE", "2024-11-01", 0.05, 0.025),
+        ("hyperliquid", "kPEPE", "2025-10-10", 0.10, 0.05),
+        ("binance_usdm", "BTCUSDT", "2024-10-24", 1 / 125, 0.004),
+        ("binance_usdm", "SOLUSDT", "2025-10-10", 1 / 100, 0.005),
+        ("bybit_linear", "BTCUSDT", "2024-08-05", 0.01, 0.005),
+        ("okx_swap", "ETH-USDT-SWAP", "2022-11-08", 0.02, 0.01),
+        ("gmx_v2", "ETH/USD", "2025-10-10", 0.006, 0.005),  # 100 million x 6e-11 = 0.006, above 0.005
+        ("gmx_v2", "ARB/USD", "2025-10-10", 0.01, 0.01),  # 10 million x 6e-11 = 0.0006, below 0.01
+        ("drift_v2", "SOL-PERP", "2025-10-10", 0.05, 0.03),
+        ("dydx_v3", "BTC-USD", "2021-05-19", 0.04, 0.03),
+    ],
+)
+def test_rates_of_a_day(venue: str, symbol: str, when: str, initial: float, maintenance: float) -> None:
+    tier = profile.load(venue).terms(symbol, dt.date.fromisoformat(when)).tiers[0]
+    assert (tier.initial, tier.maintenance) == (initial, maintenance)
+
+
+def test_rules_that_are_no_ladder() -> None:
+    assert profile.load("dydx_v4").terms("BTC-USD").ceil == CeilRates(20_000, 20_000, 600_000)
+    v3 = profile.load("dydx_v3").terms("BTC-USD")
+    assert (v3.initial_by_size, v3.limit_units) == (BySize(step=0.01, baseline=1, increment=0.5), 30_000_000)
+    snx = profile.load("synthetix_v3").terms("ETH-USD")
+    assert (snx.initial_by_size, snx.maintenance_by_size) == (BySize(linear=2e-6), BySize(linear=1e-6))
+    assert (snx.tiers[0].initial_deduction, snx.tiers[0].maintenance_deduction) == (-50_000_000, -50_000_000)
+    drift = profile.load("drift_v2").terms("BTC-USD")
+    assert drift.initial_by_size == drift.maintenance_by_size == BySize(share=0.8, root=0.0002)
+
+
+def test_laws() -> None:
+    v4 = profile.load("dydx_v4").law()
+    assert (v4.take, v4.portion, v4.minimum_micro, v4.cap_micro) == (Take.SHARE, 0.1, 10**9, 10**11)
+    assert (v4.price, v4.spread_to_maintenance, v4.bankruptcy_adjustment) == (Price.FILLABLE, 1.5, 1.0)
+    assert (v4.every_ms, v4.block_ms, v4.fund_cap_micro, v4.fund_when_bankrupt) == (1000, 1000, 10**12, False)
+    assert (v4.bounded, v4.shortfall, v4.ranking) == (True, Shortfall.ADL, Ranking.LARGEST)
+    hl = profile.load("hyperliquid").law()
+    assert (hl.portion, hl.above_micro, hl.then_whole, hl.every_ms) == (0.2, 10**11, True, 30_000)
+    assert (hl.backstop, hl.price, hl.fund_micro) == (2 / 3, Price.BOOK, None)
+    drift = profile.load("drift_v2").law()
+    assert (drift.take, drift.ramp_start, drift.ramp_ms, drift.small_micro) == (Take.RAMP, 0.1, 60_000, 50_000_000)
+    assert (drift.shortfall, drift.price, drift.buffer) == (Shortfall.SOCIALISED, Price.ORACLE, 0.02)
+    assert [profile.load(name).terms("BTC-USD").penalty for name in ("dydx_v4", "hyperliquid", "gmx_v2")] == [
+        0.015,
+        0,
+        0.002,
+    ]
+
+
+def test_deductions_are_those_that_venues_print() -> None:
+    bybit = [t.maintenance_deduction / 1e6 for t in profile.load("bybit_linear").tiers("BTCUSDT")]
+    assert bybit == [
+        0, 1_200, 3_020, 4_300, 5_820, 8_460, 15_460, 20_500, 46_000, 66_000, 80_000, 160_000, 300_000, 452_000,
+        502_000, 777_000, 837_000, 967_000, 1_107_000, 1_482_000,
+    ]  # fmt: skip
+    early = dt.date(2021, 5, 19)
+    binance = profile.load("binance_usdm")
+    # The FAQ's example of 2021: BTC at 2.5 % has 16,300, ETH at 10 % has 135,365.
+    assert {t.maintenance: t.maintenance_deduction / 1e6 for t in binance.terms("BTCUSDT", early).tiers}[
+        0.025
+    ] == 16_300
+    assert {t.maintenance: t.maintenance_deduction / 1e6 for t in binance.terms("ETHUSDT", early).tiers}[0.1] == 135_365
+    assert binance.terms("BTCUSDT").limit_micro == 1_800_000_000 * 10**6
+
+
+def test_brackets_and_maintenance_of_the_vectors() -> None:
+    seen = 0
+    for vector in vectors("binance"):
+        if vector["case"].startswith("brackets"):
+            ladder = profile.load("binance_usdm").tiers(vector["inputs"]["market"])
+            told = [(float(b["mmr"]), 1 / b["max_leverage"], float(b["cum"])) for b in vector["expected"]["brackets"]]
+            assert [(t.maintenance, t.initial, t.maintenance_deduction / 1e6) for t in ladder] == told
+            seen += 1
+        if vector["case"].startswith("maintenance_margin"):
+            asked = vector["inputs"]
+            told_margin = Decimal(vector["expected"]["maintenance_margin"])
+            assert requirement("binance_usdm", asked["market"], asked["notional_usdt"]) == told_margin
+            seen += 1
+    for vector in vectors("hyperliquid"):
+        if vector["case"].startswith("tiered_maintenance"):
+            asked = vector["inputs"]
+            margin = requirement("hyperliquid", asked["market"], asked["notional_usdc"])
+            assert float(margin) == pytest.approx(float(vector["expected"]["maintenance_margin_usdc"]), abs=1e-4)
+            seen += 1
+    assert seen == 19  # 3 brackets, 12 amounts, 4 amounts
+
+
+def test_fees() -> None:
+    v4 = profile.load("dydx_v4")
+    assert [(float(t.maker_bps), float(t.taker_bps)) for t in v4.fees()[:3]] == [(1, 5), (1, 4.5), (0.5, 4)]
+    assert (v4.taker_fee_bps, profile.load("hyperliquid").taker_fee_bps, profile.load("generic").taker_fee_bps) == (
+        5,
+        4.5,
+        0,
+    )
+
+
+def test_what_a_run_takes_on_trust_is_said() -> None:
+    # 2024-01-01 to 2024-03-01, before the brackets of 24 October 2024.
+    said = profile.load("binance_usdm").assumptions(["SOLUSDT", "XYZ-USD"], 1_704_067_200_000, 1_709_251_200_000)
+    assert said[:3] == [
+        "binance_usdm: SOLUSDT, XYZ-USD: margin of 2024-10-24 is used for the days before it as well.",
+        (
+            "binance_usdm: SOLUSDT: margin of 2024-10-24: assumed: limit (the brackets above 40 million were not read; "
+            "larger positions are refused)."
+        ),
+        "binance_usdm: XYZ-USD: not in the profile, has what holds for class other.",
+    ]
+    assert "binance_usdm: fees assumed (the regular tier, from memory)." in said
+    assert profile.load("generic").assumptions(["X"], 0, 10**13) == []
+    # In 2025 only the later table of BTC counts, and it is verified.
+    late = profile.load("binance_usdm").assumptions(["BTCUSDT"], 1_740_787_200_000, 1_743_465_600_000)
+    assert not [line for line in late if "margin" in line]
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(("venues", *arguments))
+    assert not ended.value.code
+    return capsys.readouterr().out
+
+
+def test_all_versions_are_shown_by_date(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line.split() for line in shown(capsys, "show", "dydx_v4", "--symbol", "BTCUSDT").splitlines()]
+    before = "BTCUSDT: class large_cap 2023-10-26 no limit 5.00% 3.00% 20.0 amounts rounded up verified"
+    after = "BTCUSDT: class large_cap 2025-01-01 no limit 2.00% 1.20% 50.0 amounts rounded up verified; assumed: from"
+    assert lines.index(before.split()) + 1 == lines.index(after.split())
+    day = shown(capsys, "show", "dydx_v4", "--symbol", "BTCUSDT", "--date", "2024-08-05")
+    assert before.split() in [line.split() for line in day.splitlines()]
+    assert "2.00%" not in day
+
+
+def test_a_ladder_is_shown_with_its_deductions_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "show", "binance_usdm", "--symbol", "BTC-USD", "--date", "2025-10-10")
+    lines = [line.split() for line in text.splitlines()]
+    assert ["BTC-USD:", "BTC", "2024-10-24", "50,000", "0.80%", "0.40%", "125.0", "0.00", "verified"] in lines
+    assert ["1,800,000,000", "100.00%", "50.00%", "1.0", "421,481,450.00"] in lines
+    assert "source brackets: freqtrade/freqtrade at c9ae5e1e" in text
+    assert "liquidation: a position down to the tier below every 1s" in text
+    assert "[verified; assumed: penalty, take, ranking, every, fund]" in text
+
+
+def test_what_is_shown_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    said = json.loads(shown(capsys, "show", "hyperliquid", "--symbol", "DOGE-USD", "--date", "2025-10-10", "--json"))
+    assert said["classes"]["doge"]["margin"][0]["tiers"][0]["max_leverage"] == "20"
+    found = said["shown"]
+    assert (found["found"], found["law"]["take"], found["law"]["above_micro"]) == ("class doge", "share", 10**11)
+    assert [tier["maintenance"] for tier in found["terms"]["tiers"]] == [0.05, 0.1]
+    assert [venue["name"] for venue in json.loads(shown(capsys, "list", "--json"))] == list(NAMES)
