@@ -206,7 +206,7 @@ def odd_stamps(draw: st.DrawFn, start: int, end: int, interval_ms: int) -> Stamp
 @st.composite
 def accounts(draw: st.DrawFn, names: list[str], interval_ms: int, run: tuple[int, int]) -> Config:
     """Any margin mode, sometimes with symbols that differ, isolation by share, and deleveraging events inside `run`."""
-    margin = draw(st.sampled_from(("cross", "isolated", "cross", "portfolio")))
+    margin = draw(st.sampled_from(("cross", "isolated", "portfolio")))
     modes = {}
     if draw(st.integers(0, 3)) == 3:
         modes = {name: draw(st.sampled_from(("cross", "isolated"))) for name in names}

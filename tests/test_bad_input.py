@@ -199,6 +199,7 @@ USAGE: dict[str, tuple[str, ...]] = {
     RUN + "--venue none.toml": ("none.toml: no such venue file", "generic"),
     RUN + "--margin cros": ("unknown margin mode 'cros'", "did you mean cross?"),
     RUN + "--margin pooled": ("unknown margin mode 'pooled'", "known: cross, isolated, portfolio"),
+    RUN + "--margin cross,DOGE-USD": ("unknown margin mode 'DOGE-USD'", "write SYMBOL=isolated for one market"),
     RUN + "--margin cross,isolated": ("--margin: margin modes cross, isolated", "backtest compare"),
     RUN + "--margin cross,BTC-USX=isolated": ("--margin: symbol 'BTC-USX'", "did you mean BTC-USD?"),
     RUN + "--margin cross,BTC-USD=portfolio": ("unknown margin mode 'portfolio'", "known: cross, isolated"),

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import backtest
-from backtest import Comparison
-from tests.scenario import MINUTE, Market, Script, Step, both, buy, column, rows, sell, write
+from backtest import Comparison, Strategy
+from tests.scenario import MINUTE, START, Market, Script, Step, both, buy, column, rows, sell, write
 
 VENUE = """
 name = "example"
@@ -100,7 +100,7 @@ def test_b3_closing_the_hedge_is_refused_where_it_adds_risk(tmp_path: Path) -> N
     data = write(tmp_path, *(Market(symbol, [price] * 5) for symbol, price in PRICES.items()))
     (tmp_path / "venue.toml").write_text(VENUE)
     hedged = both(long("BTC"), short("SOL"), long("ETH"))  # so that no step on the way needs more than 60,000
-    steps = {0: hedged, 2: lambda _, account: account.close("SOL")}
+    steps = {0: hedged, 2: buy("SOL", LEG / PRICES["SOL"])}
     settings: dict[str, Any] = {"venue": str(tmp_path / "venue.toml"), "allow": ("missing-funding",)}
     for cash, closed in ((100_000, True), (80_000, False)):
         made = backtest.run(Script(steps, MINUTE), data, margin="portfolio", cash=cash, **settings)
@@ -115,3 +115,22 @@ def test_a_position_that_passes_the_threshold_gets_a_pool(tmp_path: Path, thresh
     # ETH, the first of equals, has 50 %, which passes 35 % but not 50 %. SOL, left alone, stays.
     pools = {pool for (pool,) in rows(found["cross"], "positions", "pool")}
     assert sorted(pools - {"cross"}) == own
+
+
+def test_a_kill_switch_closes_a_hedged_book(tmp_path: Path) -> None:
+    # 10,000 BTC and -10,000 ETH on 58,000; BTC at 99, ETH at 100.5 leave 43,000. Either leg alone asks for some 50,000
+    # of initial margin and 30,000 of maintenance: reduce-only orders may leave it there, so both closes pass.
+    class Book(Strategy):
+        def on_candle(self, market: Any, account: Any) -> None:
+            if market.now_ms == START + MINUTE:
+                account.buy("BTC", 10_000)
+                account.sell("ETH", 10_000)
+
+    data = write(
+        tmp_path, Market("BTC", [100.0, 100.0, 99.0, 99.0, 99.0]), Market("ETH", [100.0, 100.0, 100.5, 100.5, 100.5])
+    )
+    settings: dict[str, Any] = {"cash": 58_000, "allow": ("missing-funding",), "guards": ["drawdown=5%"]}
+    made = backtest.run(Book(), data, margin="portfolio", **settings)
+    assert column(made, "orders", "status") == ["filled"] * 4
+    assert column(made, "equity", "gross_notional")[-1] == 0.0
+    assert column(made, "equity", "equity")[-1] == 43_000.0

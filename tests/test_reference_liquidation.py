@@ -269,14 +269,15 @@ class TestTheEnd:
         assert [f.quote for f in outcome.fills[2:]] == [micro(94_000), micro(10_000)]
 
     def test_backstop_crossed_while_waiting(self) -> None:
-        # Delay of 10 minutes. Equity 8,000 - 10 x (10,000 - p) = 2 % of 10 p + 200 (two thirds of 3 %)
-        # where p = 92,200 / 9.8 = 9,408.163265. The row falls 1,000 in its second third: 20 s x 0.591837.
+        # At 92,300 / 9.7 = 9,515.4639 a tenth of BTC goes, 1 % of it to the fund; the next look is ten minutes later.
+        # 3,154.6392 - 95.1546 - 9 x (9,515.4639 - p) = 2 % of 9 p + 200 (two thirds of 3 %) where p = 82,779.6907 /
+        # 8.82 = 9,385.4525. The row falls 1,000 in its second third: 20 s x 0.6145475.
         symbols = [market("BTC", 1e4, 1e4, (1e4, 1e4, 9e3, 9e3)), market("ETH", *[100.0] * 3)]
-        law = Law(take="position", backstop=2 / 3, delay_ms=600_000)
+        law = Law(take="share", portion=0.1, backstop=2 / 3, every_ms=600_000, buffer=1.0)
         outcome = run(symbols, [*BUY, order(0, "ETH", 100)], 8_000, law=law)
-        first = outcome.liquidations[0]
-        assert (first.stage, first.ts) == ("backstop", 2 * MINUTE + 20_000 + 11_836)
-        assert abs(outcome.fills[2].quote - 94_081_632_653) <= 1
+        assert [x.stage for x in outcome.liquidations] == ["partial", "backstop", "backstop"]
+        assert abs(outcome.liquidations[1].ts - (2 * MINUTE + 20_000 + 12_290)) <= 1
+        assert abs(outcome.fills[3].quote - micro(9 * 9_385.4525)) <= micro(0.1)
 
     @pytest.mark.parametrize(
         ("law", "rows", "fund"),
@@ -322,13 +323,14 @@ class TestTime:
         outcome = run([market("BTC", 1e4, 1e4, 9_690.0, 9_690.0)], BUY, 5_900, law=law)
         assert [x.ts for x in outcome.liquidations] == [3 * MINUTE + 30_000]
 
-    def test_bankrupt_while_waiting(self) -> None:
-        # 5,000 of cash is gone at 9,500, half of the way down in the second third of minute 2; the look would be at
-        # 3:30.
+    def test_bankrupt_at_a_late_look(self) -> None:
+        # Below maintenance at 95,000 / 9.7 = 9,793.81, 4,123 ms into the second third of minute 2; the look is 70 s
+        # later, at 9,000, where 5,000 are missing.
         symbols = [market("BTC", 1e4, 1e4, (1e4, 1e4, 9e3, 9e3), 9e3)]
         outcome = run(symbols, BUY, 5_000, law=Law(delay_ms=70_000))
         (row,) = outcome.liquidations
-        assert (row.ts, row.stage, row.equity_before, row.bad_debt) == (2 * MINUTE + 30_000, "whole", 0, 0)
+        assert (row.ts, row.stage) == (2 * MINUTE + 20_000 + 4_123 + 70_000, "whole")
+        assert (row.equity_before, row.bad_debt) == (-micro(5_000), micro(5_000))
 
     def test_steps_across_rows(self) -> None:
         # One BTC per 40 s at 9,700 with 5,800 (2,800 < 2,910): 97 of penalty each. After 1: 2,703 against 2,619.

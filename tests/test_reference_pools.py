@@ -89,12 +89,14 @@ class TestPortfolio:
         assert [o.reason for o in outcome.orders] == reasons
 
     def test_closing_a_hedge_adds_risk(self) -> None:
-        # Without ETH 10,000 + 2,000 are needed. Selling 4 BTC needs less, reduce-only or not.
+        # Without ETH 10,000 + 2,000 are needed; who only wants to get out needs 8,000 + 1,000. Selling 4 BTC needs
+        # less.
         orders = [order(0, "ETH", -60), order(0, "BTC", 10), order(1, "ETH", 60), order(1, "ETH", 60, True)]
         outcome = self.hedge(7_200, [*orders, order(1, "BTC", -4)], 1e4)
         assert [(o.reason, o.have, o.need) for o in outcome.orders[2:4]] == [
-            ("margin", micro(7_200), micro(12_000))
-        ] * 2
+            ("margin", micro(7_200), micro(12_000)),
+            ("margin", micro(7_200), micro(9_000)),
+        ]
         assert outcome.orders[4].status == "filled"
 
     def test_crossing(self) -> None:
@@ -124,14 +126,16 @@ class TestPortfolio:
         assert abs(first.equity_before - first.maintenance_before) <= 2
 
     def test_a_step_closes_what_takes_risk_away(self) -> None:
-        # ADA comes first by name, but closing it would leave BTC alone.
+        # ADA comes first by name, but closing it would leave BTC alone. At the crossing BTC is worth 97,362.637363 and
+        # the net is 37,362.637363: the rule would take a half, but 10,000 x 37,362.64 / 97,362.64 = 3,837.5 lots bring
+        # it to zero.
         law = Law(take="share", portion=0.5, ranking="symbol", every_ms=MINUTE)
         terms = {name: [Terms(LEAN, idio=0.02)] for name in ("ADA", "BTC")}
         symbols = [market("ADA", *[1e3] * 3), market("BTC", 1e4, 1e4, FALL)]
         portfolio = Portfolio(0.1, 0.08, 0.2, 0.5)
         orders = [order(0, "ADA", -60), order(0, "BTC", 10)]
         outcome = run(symbols, orders, 7_200, margin="portfolio", portfolio=portfolio, terms=terms, law=law)
-        assert [(x.symbol, x.lots) for x in outcome.liquidations][:1] == [("BTC", -5_000)]
+        assert [(x.symbol, x.lots) for x in outcome.liquidations][:1] == [("BTC", -3_837)]
 
 
 class TestMixed:

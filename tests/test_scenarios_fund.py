@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenario import Market, both, buy, column, rows, sell
+from tests.scenario import Market, both, buy, column, play, rows, sell
 from tests.staged import ROW_2, STEPS, jump, staged
 
 # ---- at what price
@@ -205,14 +205,42 @@ def test_a_pool_that_gaps_through_bankruptcy(tmp_path: Path, keys, stage, insura
         assert column(result, "fills", "quote")[2:] == [893_430.656935, -493_430.656935]
 
 
-@pytest.mark.parametrize(("pays", "stage"), [("true", "whole"), ("false", "adl")])
-def test_a_pool_that_becomes_bankrupt_while_it_waits_is_closed_there(tmp_path: Path, pays: str, stage: str) -> None:
-    # From 10,000 at 20 s to 8,000 at 40 s: below maintenance at 27.2 s, and at 9,000, half way, nothing is left. The
-    # liquidator would come at 57 s. Nothing is missing either, but a fund that does not pay for bankrupt pools has no
-    # part in it: the other side closes it at that very price.
-    keys = f'take = "position"\ndelay = 30\nfund = 100\nfund_when_bankrupt = {pays}\nshortfall = "adl"'
+@pytest.mark.parametrize(
+    ("rule", "stage", "price_paid", "borne"), [("adl", "adl", 9_000.0, 0.0), ("bad_debt", "whole", 8_000.0, 99_900.0)]
+)
+def test_a_late_liquidator_finds_a_bankrupt_pool(tmp_path: Path, rule, stage, price_paid, borne) -> None:
+    # From 10,000 at 20 s to 8,000 at 40 s: below maintenance at 900,000 / 97 = 9,278.35, 27,216 ms. The liquidator
+    # comes at 57,216 ms, at 8,000: 100,000 are missing, of which the fund has 100. Traders on the other side take it at
+    # 9,000, where nothing is left; else others bear the rest.
+    keys = f'take = "position"\ndelay = 30\nfund = 100\nshortfall = "{rule}"'
     result = staged(tmp_path, keys, Market("BTC", [1e4, 1e4, (1e4, 1e4, 8e3, 8e3), 8e3]))
     ((ts, found, price, debt),) = rows(result, "liquidations", "ts", "stage", "price", "bad_debt")
-    assert (found, price, debt) == (stage, pytest.approx(9_000.0, rel=1e-12), 0.0)
-    assert abs(ts - ROW_2 - 30_000) <= 1
+    assert (found, price, debt) == (stage, pytest.approx(price_paid, rel=1e-12), borne)
+    assert ts == ROW_2 + 57_216
     assert column(result, "equity", "equity")[2:] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "paid"), [("", "fund = 1_000_000", 50_000.0), ("fund = 1_000_000", "", 0.0)]
+)
+def test_the_fund_is_that_of_the_law_in_force(tmp_path: Path, older: str, newer: str, paid: float) -> None:
+    # 100 BTC with 100,000 gap from 10,000 to 8,500: 50,000 are missing. The law of 2024 holds, whatever 2020's said.
+    text = f"""
+name = "dated"
+source = "a test"
+date = 2024-01-01
+quote = "USDC"
+[defaults]
+penalty = 0.0
+[[liquidation]]
+from = 2020-01-01
+{older}
+[[liquidation]]
+from = 2024-01-01
+{newer}
+"""
+    (tmp_path / "dated.toml").write_text(text)
+    market = Market("BTC", [1e4, 1e4, 8_500.0, 8_500.0])
+    result = play(tmp_path / "data", [market], {0: buy("BTC", 100)}, venue=str(tmp_path / "dated.toml"))
+    assert column(result, "liquidations", "insurance") == [-paid]
+    assert column(result, "liquidations", "bad_debt") == [50_000.0 - paid]

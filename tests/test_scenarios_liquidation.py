@@ -286,14 +286,13 @@ def test_a_delay_lets_a_pool_recover_and_its_waiting_orders_are_gone_at_once(tmp
     [
         # A jump to 9,150: 15,000 are below two thirds of 27,450, 18,300. The pool goes with all its margin.
         ("delay = 0", (9_150.0,) * 4, (0, -100.0, 9_150.0, 15_000.0)),
-        # With a delay too: the level is looked for while the pool waits.
-        ("delay = 30", (9_150.0,) * 4, (0, -100.0, 9_150.0, 15_000.0)),
+        # With a delay half a minute later: nobody looks before.
+        ("delay = 30", (9_150.0,) * 4, (30_000, -100.0, 9_150.0, 15_000.0)),
         # A jump to 9,185: 18,500 of 27,555 (two thirds: 18,370) is still the venue's own to close.
         ("delay = 0", (9_185.0,) * 4, None),
-        # On the way from 10,000 at 20 s to 9,000 at 40 s: below maintenance at 34,433 ms, and at two thirds of it
-        # where 100 p - 900,000 = 2 p: value 98 / 100 of which is 900,000: 918,367.346939; at 40 s - 20 s x 18,367.35 /
-        # 100,000 = 36,326 ms. It takes 18,367.346939.
-        ("delay = 30", (1e4, 1e4, 9e3, 9e3), (36_326, -100.0, 9_183.67346939, 18_367.346939)),
+        # On the way from 10,000 at 20 s to 9,000 at 40 s it is below maintenance at 34,433 ms; half a minute later the
+        # price is 9,000 and nothing is left to take.
+        ("delay = 30", (1e4, 1e4, 9e3, 9e3), (64_433, -100.0, 9_000.0, 0.0)),
     ],
 )
 def test_the_backstop_takes_the_pool_below_two_thirds(tmp_path: Path, keys, candle, expected) -> None:

@@ -247,8 +247,10 @@ def test_portfolio_admits_a_hedge_that_cross_has_no_margin_for(tmp_path: Path) -
     [
         # 30 BTC and -300 ETH on 16,000; BTC falls to 9,900: 13,000 of 3 % of 3,000 + 2 % of 597,000 = 12,030.
         # Without ETH 5 % of 297,000; without BTC 5 % of 300,000; with half of ETH 3 % of 147,000 + 2 % of 447,000.
-        (lambda _, account: account.close("ETH"), "14,850.00"),
-        (lambda _, account: account.close("BTC"), "15,000.00"),
+        (buy("ETH", 300), "14,850.00"),
+        (sell("BTC", 30), "15,000.00"),
+        # Who only wants to get out needs no more than what keeps the rest alive: 3 % of 297,000.
+        (lambda _, account: account.close("ETH"), None),
         (buy("ETH", 150), "13,350.00"),
         # 3 less of ETH: nothing is left of the net, 11,880. 60 less: 3 % of 57,000 + 2 % of 537,000 = 12,450, more than
         # before and covered.
@@ -286,8 +288,9 @@ GENERIC = "scan_initial = 0.03\nscan_maintenance = 0.018\nidio = 0.02\nidio_main
         # 40 BTC, -450 ETH and 1,000 SOL on 21,000; BTC opens at 9,775: 12,000 of 1.8 % of 41,000 + 1.2 % of 941,000 =
         # 12,030. The largest is ETH, but the net is long: of BTC a tenth, and 1.8 % of 1,900 + 1.2 % of 901,900.
         ('take = "share"\nportion = 0.1', [("BTC", "partial", -4.0, 10_857.0)]),
-        # Whole positions: without BTC the net is -350,000: 6,300 + 6,600. Now the shorts are its side: ETH goes too.
-        ('take = "position"', [("BTC", "position", -40.0, 12_900.0), ("ETH", "position", 450.0, 3_000.0)]),
+        # Whole positions, but not beyond the net: 41,000 of the 391,000 in BTC are 4.194 of 40, rounded down; 35.806
+        # are left, 350,003.65: 1.8 % of 3.65 and 1.2 % of 900,003.65.
+        ('take = "position"', [("BTC", "partial", -4.194, 10_800.1095)]),
     ],
 )
 def test_portfolio_liquidation_takes_from_the_side_of_the_net(tmp_path: Path, keys: str, steps) -> None:

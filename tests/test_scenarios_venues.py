@@ -209,8 +209,8 @@ def test_A11_a_cross_pool_ends_at_zero_and_the_books_balance(tmp_path: Path, nam
         ),
         # Hyperliquid at 9,090: 9,000 of 9,090. A fifth leaves 7,272 to be covered, and no fee is taken.
         ("hyperliquid", 9_090.0, [(0, "partial", -20.0, 9_000.0)]),
-        # At 9,070 7,000 of 9,070 do not cover four fifths, 7,256: half a minute later the rest goes whole.
-        ("hyperliquid", 9_070.0, [(0, "partial", -20.0, 7_000.0), (30_000, "position", -80.0, 7_000.0)]),
+        # At 9,070 7,000 of 9,070 do not cover four fifths, 7,256: at the next mark, three seconds on, the rest goes.
+        ("hyperliquid", 9_070.0, [(0, "partial", -20.0, 7_000.0), (3_000, "position", -80.0, 7_000.0)]),
         # At 9,060 6,000 are less than two thirds of 9,060: the vault takes it with its margin.
         ("hyperliquid", 9_060.0, [(0, "backstop", -100.0, 0.0)]),
         # Binance at 9,070: 7,000 of 1 % of 907,000 less 1,300 = 7,770. Down to 250,000: 100,000 lots x 657,000 /

@@ -150,7 +150,8 @@ def test_laws() -> None:
     assert (v4.every_ms, v4.block_ms, v4.fund_cap_micro, v4.fund_when_bankrupt) == (1000, 1000, 10**12, False)
     assert (v4.bounded, v4.shortfall, v4.ranking) == (True, Shortfall.ADL, Ranking.LARGEST)
     hl = profile.load("hyperliquid").law()
-    assert (hl.portion, hl.above_micro, hl.then_whole, hl.every_ms) == (0.2, 10**11, True, 30_000)
+    assert (hl.portion, hl.above_micro, hl.then_whole) == (0.2, 10**11, True)
+    assert (hl.every_ms, hl.cooldown_ms) == (3_000, 30_000)
     assert (hl.backstop, hl.price, hl.fund_micro) == (2 / 3, Price.BOOK, None)
     drift = profile.load("drift_v2").law()
     assert (drift.take, drift.ramp_start, drift.ramp_ms, drift.small_micro) == (Take.RAMP, 0.1, 60_000, 50_000_000)
@@ -160,6 +161,11 @@ def test_laws() -> None:
         0,
         0.002,
     ]
+
+
+def test_a_cooldown_in_words() -> None:
+    said = "20 % of a position every 3s, of one above 100,000, then whole within 30s; the largest first"
+    assert said in profile.load("hyperliquid").in_words(["BTC"])
 
 
 def test_deductions_are_those_that_venues_print() -> None:

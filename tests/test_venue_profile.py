@@ -166,8 +166,39 @@ BAD = {
     "[[liquidation]]\npenalty = 1.2": (6, "less than or equal to 1"),
     "[[liquidation]]\nevery = '30 sec'": (6, "write seconds, or text like 30s"),
     "[[liquidation]]\nfunds = 5": (6, "did you mean fund?"),
+    "[[liquidation]]\ntake = 'ramp'\nbuffer = 0.02": (
+        6,
+        "a ramp is a share of the shortage that grows with time: give ",
+    ),
+    "[[liquidation]]\ntake = 'ramp'\nevery = 1": (6, "give every and buffer above 0"),
+    "[[liquidation]]\ntake = 'share'\nprice = 'mark'\nslippage = 0.01": (
+        8,
+        'slippage belongs to price = "book" or "fillable"; this table has price = "mark"',
+    ),
+    "[[liquidation]]\nfrom = 2024-01-01\n[[liquidation]]\nportion = 0.2": (
+        8,
+        'liquidation.2.portion: portion belongs to take = "share"; this table has take = "pool"',
+    ),
+    "[[liquidation]]\nprice = 'book'": (
+        6,
+        'price belongs to take = "position" or "share" or "tier" or "ramp"; this table has take = "pool"',
+    ),
+    "[[liquidation]]\ntake = 'share'\ncooldown = 30": (
+        7,
+        "cooldown belongs to then_whole = true; this table has then_whole = false",
+    ),
+    "[[liquidation]]\ncooldown = -1": (6, "is no length of time"),
     "[[fees]]\ntiers = [{ volume = 5, maker_bps = 1, taker_bps = 2 }]": (6, "the first tier begins at a volume of 0"),
     "[[fees]]\ntiers = [{ maker_bps = 1, taker = 2 }]": (6, "unknown key; did you mean taker_bps?"),
+    (
+        "[[fees]]\ntiers = [\n{ maker_bps = 2, taker_bps = 2 },\n{ volume = 9, maker_bps = 1, taker_bps = 2 },\n"
+        "{ volume = 9, maker_bps = 0, taker_bps = 2 },\n]"
+    ): (9, "tier 3: another tier has the same volume 9"),
+    # The same but for a share that everybody has.
+    "[[fees]]\ntiers = [{ maker_bps = 2, taker_bps = 2 }, { total_share = 0, maker_bps = 1, taker_bps = 2 }]": (
+        6,
+        "tier 2: another tier has the same volume 0 and the same shares",
+    ),
     "[portfolio]\nscan_initial = 0.01\nscan_maintenance = 0.02": (5, "scan_maintenance 0.02 is above scan_initial"),
     "[volatility]\nwindow_days = 1\nreference = 0.8\nmost = 2": (6, "greater than or equal to 2"),
     # ---- extends
@@ -315,6 +346,29 @@ def test_rules(text: str) -> None:
     assert profile.from_text(f"{HEAD}[[margin]]\n{text}\n").terms("A") == RULES[text]
 
 
+def test_fees_may_differ_by_share_at_one_volume() -> None:
+    tiers = "tiers = [{ maker_bps = 2, taker_bps = 2 }, { total_share = 0.1, maker_bps = 1, taker_bps = 2 }]"
+    assert [tier.maker_bps for tier in profile.from_text(f"{HEAD}[[fees]]\n{tiers}\n").fees()] == [2, 1]
+
+
+def test_a_key_may_be_idle_at_its_default_or_where_it_is_inherited() -> None:
+    same = "[[liquidation]]\ntake = 'position'\nslippage = 0\nportion = 1\nthen_whole = false\n"
+    assert profile.from_text(HEAD + same).law() == Law(take=Take.POSITION)
+    # dydx_v4 has a share, its limits and a fillable price: none of them is used here, and none was written here.
+    law = profile.from_text(
+        "name = 'x'\nextends = 'dydx_v4'\n[[liquidation]]\ntake = 'position'\nprice = 'mark'\n"
+    ).law()
+    assert (law.take, law.price, law.portion, law.spread_to_maintenance) == (Take.POSITION, Price.MARK, 0.1, 1.5)
+
+
+def test_a_ramp_that_extends_needs_its_pace_too() -> None:
+    # okx_swap has an interval and no buffer.
+    text = "name = 'x'\nextends = 'okx_swap'\n[[liquidation]]\ntake = 'ramp'\n"
+    with pytest.raises(UserError, match=r"^here:4: liquidation\.1\.take: a ramp is a share"):
+        profile.from_text(text, "here")
+    assert profile.from_text(text + "buffer = 0.01\n", "here").law().take is Take.RAMP
+
+
 def test_liquidation_in_the_engines_units() -> None:
     law = profile.from_text(
         HEAD + "[[liquidation]]\nfrom = 1970-01-02\ntake = 'share'\nportion = 0.25\nabove = 1_000.5\nevery = 1.6\n"
@@ -324,3 +378,9 @@ def test_liquidation_in_the_engines_units() -> None:
         from_ms=86_400_000, take=Take.SHARE, portion=0.25, above_micro=1_000_500_000, every_ms=1_600, delay_ms=120_000,
         price=Price.AUCTION, discount_per_s=0.01, fund_micro=12_000_001,
     )  # fmt: skip
+    again = "[[liquidation]]\ntake = 'share'\nthen_whole = true\nevery = 3\ncooldown = "
+    assert [profile.from_text(f"{HEAD}{again}{said}\n").law().cooldown_ms for said in ("30", "'1m'", "0")] == [
+        30_000,
+        60_000,
+        0,
+    ]

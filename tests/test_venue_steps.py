@@ -58,6 +58,17 @@ def test_after_the_first_share_whole_positions_until_the_cooldown_is_over() -> N
     assert liquidation.step_notional(position(100_000), law) == 100_000 * MICRO
 
 
+def test_a_cooldown_may_be_longer_or_shorter_than_the_interval() -> None:
+    law = Law(take=Take.SHARE, portion=0.2, then_whole=True, every_ms=3_000, cooldown_ms=30_000)
+    held = position(200_000)
+    assert liquidation.step_notional(held, law, since_ms=30_000) == 200_000 * MICRO
+    assert liquidation.step_notional(held, law, since_ms=30_001) == 40_000 * MICRO
+    none = replace(law, cooldown_ms=0)
+    assert liquidation.step_notional(held, none, since_ms=3_000) == 40_000 * MICRO
+    # Without whole positions a cooldown is nothing.
+    assert liquidation.step_notional(held, replace(law, then_whole=False), since_ms=1) == 40_000 * MICRO
+
+
 def test_a_tier_step_leaves_the_tier_below() -> None:
     assert liquidation.step_notional(position(1500, TWO), Law(take=Take.TIER)) == 500 * MICRO
     assert liquidation.step_notional(position(1000, TWO), Law(take=Take.TIER)) == 1000 * MICRO

@@ -105,6 +105,7 @@ def laws(draw: st.DrawFn, cash: int, interval_ms: int, staged: bool) -> Law:
         minimum_micro=pick(0, 0, cash // 10),
         cap_micro=pick(None, None, cash, cash // 3),
         then_whole=pick(False, False, True),
+        cooldown_ms=pick(None, None, 1_500, 30_000),
         ramp_start=pick(0.1, 0.25, 0.0) if every_ms >= interval_ms // 10 else 0.1,
         ramp_ms=pick(interval_ms, 4 * interval_ms, 1_234),
         small_micro=pick(0, cash // 200),
@@ -118,7 +119,7 @@ def laws(draw: st.DrawFn, cash: int, interval_ms: int, staged: bool) -> Law:
         bounded=pick(False, True),
         # A ramp without a buffer would close a lot, be healthy, and close another at the next thousandth of a move.
         buffer=pick(0.5, 0.25, 1.0, 0.5 if take == "ramp" else 0.0),
-        backstop=pick(0.0, 0.0, 0.0, 0.0, 2 / 3, 0.25),
+        backstop=pick(0.0, 0.0, 2 / 3, 0.25),
         fund_micro=pick(None, 10 * cash, cash // 10, cash // 100, 0),
         fund_cap_micro=pick(None, None, cash // 20, cash // 500),
         block_ms=pick(interval_ms, 60_000, interval_ms // 7),
@@ -149,9 +150,10 @@ def venues(
     law = [draw(laws(cash, interval_ms, staged))]
     at = change()
     if at is not None:
-        # The fund is the venue's: a change of law does not fill it again.
         changed = draw(laws(cash, interval_ms, staged))
-        law.append(dataclasses.replace(changed, from_ms=at, fund_micro=law[0].fund_micro))
+        # As a rule the fund is the venue's and stays; some laws set one up, or abolish it.
+        fund = draw(st.sampled_from((law[0].fund_micro, law[0].fund_micro, changed.fund_micro)))
+        law.append(dataclasses.replace(changed, from_ms=at, fund_micro=fund))
     scan = draw(st.sampled_from((0.1, 0.2)))
     portfolio = Portfolio(scan, scan * 0.75, draw(st.sampled_from((0.2, 0.8))), draw(st.sampled_from((1.0, 0.6))))
     return Venue(dated, law, portfolio)

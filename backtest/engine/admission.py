@@ -7,13 +7,16 @@ import numpy as np
 from backtest.engine.compile import kernel
 from backtest.engine.journal import NO_REASON, TOO_LARGE, TOO_MUCH
 from backtest.engine.layout import (
+    COHERENT,
     LIMIT,
     LIMIT_UNITS,
     LOTS,
     MARK,
     PLAIN,
     PORTFOLIO,
+    SIZED,
     STEP,
+    VALUE_X,
     WAITING,
     WAITS,
     WALLET,
@@ -24,12 +27,14 @@ from backtest.engine.layout import (
 from backtest.engine.margin import (
     cross_pool,
     initial_needed,
+    maintenance_of,
     mark_equity,
     mark_value,
     reserved,
     units,
+    value_pool,
 )
-from backtest.engine.requirement import initial_need
+from backtest.engine.requirement import fit_to_size, initial_need
 
 
 @kernel
@@ -74,12 +79,13 @@ def surely_covered(panel: Floats, book: Ints, acct: Ints, spec: Floats, off: int
 
 @kernel
 def admit_cross(
-    w: World, j: int, lows: bool, t: int, i: int, lots: int, change: int, reducing: bool
+    w: World, j: int, lows: bool, t: int, i: int, lots: int, change: int, reducing: bool, exits: bool
 ) -> tuple[bool, int, int]:
     """Whether the cross pool allows a fill of `lots` that changes its cash by `change`; with what it has and needs.
 
     The order must not be counted as waiting any more. In portfolio margin one that does not raise the requirement is
-    allowed, whichever way it trades.
+    allowed, whichever way it trades; a reduce-only one that raises it (it `exits` a hedge) must leave the pool at
+    maintenance.
     """
     by_net = w.run[PORTFOLIO] != 0.0
     if reducing and not by_net:
@@ -92,9 +98,23 @@ def admit_cross(
         have, need = cross_room(w, j, lows, t)
         if by_net and initial_needed(w, j, lows, t) <= before:
             have = need
+        elif by_net and exits:
+            need = min(need, maintenance_after(w, j, i, lows, t))
     w.acct[WALLET] -= change
     w.book[i, LOTS] -= lots
+    if by_net and w.spec[i, SIZED] != 0.0:
+        fit_to_size(w.spec, i, w.book[i, LOTS])
     return have >= need, have, need
+
+
+@kernel
+def maintenance_after(w: World, j: int, i: int, lows: bool, t: int) -> int:
+    """Maintenance margin of the cross pool on the mark at `t` with what the book says is held, symbol `i` changed."""
+    cross = cross_pool(w.spec)
+    value_pool(w, cross, COHERENT, j, lows, t, VALUE_X)
+    if w.spec[i, SIZED] != 0.0:
+        fit_to_size(w.spec, i, w.book[i, LOTS])
+    return maintenance_of(w, cross, VALUE_X)
 
 
 @kernel

@@ -6,7 +6,19 @@ import numpy as np
 
 from backtest.engine.compile import kernel
 from backtest.engine.journal import SHORTFALL, put_liquidation
-from backtest.engine.layout import BLOCK, FUND, FUND_BLOCK, FUND_CAP, FUND_USED, FUND_WHEN_BANKRUPT, HOME, POOL, World
+from backtest.engine.layout import (
+    BLOCK,
+    FUND,
+    FUND_BLOCK,
+    FUND_CAP,
+    FUND_USED,
+    FUND_WHEN_BANKRUPT,
+    HOME,
+    POOL,
+    PROCESSES,
+    SINCE,
+    World,
+)
 from backtest.engine.margin import cash_of, cross_pool, holds
 from backtest.engine.settle import add_cash, move
 
@@ -37,6 +49,14 @@ def to_fund(w: World, p: int, ts: int, amount: int) -> None:
 
 
 @kernel
+def end_process(w: World, p: int) -> None:
+    """The pool is no longer being liquidated."""
+    if w.book[p, SINCE] >= 0:
+        w.book[p, SINCE] = -1
+        w.acct[PROCESSES] -= 1
+
+
+@kernel
 def empty_pool(w: World, ts: int, p: int, i: int) -> None:
     """If pool `p` holds nothing any more: its rest goes to the wallet, what is below zero is borne by fund and others.
 
@@ -44,6 +64,7 @@ def empty_pool(w: World, ts: int, p: int, i: int) -> None:
     """
     if holds(w, p):
         return
+    end_process(w, p)
     cash = cash_of(w.book, w.acct, p)
     if cash < 0:
         paid = min(-cash, fund_room(w, ts)) if w.run[FUND_WHEN_BANKRUPT] != 0.0 else 0

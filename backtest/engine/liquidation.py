@@ -5,6 +5,7 @@ from __future__ import annotations
 from backtest.engine.closing import TAKE_POOL, bankrupt, close_all
 from backtest.engine.compile import kernel
 from backtest.engine.crossing import crossing
+from backtest.engine.fund import end_process
 from backtest.engine.journal import (
     BACKSTOPPED,
     CANCELLED,
@@ -59,7 +60,7 @@ from backtest.engine.margin import (
     worst_health,
 )
 from backtest.engine.money import share
-from backtest.engine.step import take_step
+from backtest.engine.step import can_step, take_step
 
 BEGIN, LOOK, LAST = range(3)
 """A pool's next act: its crossing, a look that is due, or the level below which nothing is left to look at."""
@@ -97,7 +98,8 @@ def find(w: World, p: int, j: int, lows: bool, ta: int, tb: int, t_ms: int) -> N
         w.book[p, EVENT] = BEGIN
     else:
         due = max(ta, w.book[p, NEXT] - 3 * t_ms)
-        last = crossing(w, p, j, lows, ta, min(due, tb), w.run[BACKSTOP])
+        # until its first step nobody looks between looks: that is what a late liquidator costs
+        last = crossing(w, p, j, lows, ta, min(due, tb), w.run[BACKSTOP]) if w.book[p, STEPS] > 0 else -1
         if last >= 0:
             w.book[p, CROSSED], w.book[p, EVENT] = last, LAST
         elif due < tb or due == ta:
@@ -147,25 +149,17 @@ def look(w: World, k: int, j: int, lows: bool, t: int, t_abs: int, p: int, at_cr
         # at the crossing health is zero but for rounding, so the first step is not asked about
         if (stepped or not at_crossing) and equity >= need + share(need, w.run[BUFFER]):
             break
-        if int(w.run[TAKE]) == TAKE_POOL:
-            close_all(w, k, p, ts, WHOLE, 0, True)
-            break
         if stepped and w.run[EVERY] > 0.0:
             w.book[p, NEXT] = t_abs + 3 * int(w.run[EVERY])
             return
+        if int(w.run[TAKE]) == TAKE_POOL or not can_step(w, p):
+            close_all(w, k, p, ts, WHOLE, 0, True)
+            break
         if not take_step(w, k, j, lows, t, t_abs, p):
             w.book[p, NEXT] = t_abs + 3 * int(max(w.run[EVERY], w.run[BLOCK]))
             return
         stepped = True
     end_process(w, p)
-
-
-@kernel
-def end_process(w: World, p: int) -> None:
-    """The pool is no longer being liquidated."""
-    if w.book[p, SINCE] >= 0:
-        w.book[p, SINCE] = -1
-        w.acct[PROCESSES] -= 1
 
 
 @kernel

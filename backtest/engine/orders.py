@@ -214,7 +214,7 @@ def fill_cross(w: World, k: int, j: int, lows: bool, t: int, now: int, at: int, 
     quote, fee, slip = price_order(w, j, i, lows, t, lots)
     waited = m[WAITS]
     m[WAITS] = 0.0
-    admitted, have, need = admit_cross(w, j, lows, t, i, lots, quote - fee, reducing)
+    admitted, have, need = admit_cross(w, j, lows, t, i, lots, quote - fee, reducing, m[REDUCE_ONLY] != 0.0)
     if not admitted:
         m[WAITS] = waited
         finish(w, at, now, REJECTED, MARGIN, have, need, 0)

@@ -146,6 +146,7 @@ def pack_law(law: Law) -> list[float]:
         float(law.minimum_micro),
         np.inf if law.cap_micro is None else float(law.cap_micro),
         float(law.then_whole),
+        float(law.every_ms if law.cooldown_ms is None else law.cooldown_ms),
         law.ramp_start,
         float(law.ramp_ms),
         float(law.small_micro),
@@ -164,6 +165,7 @@ def pack_law(law: Law) -> list[float]:
         float(law.fund_when_bankrupt),
         float(law.shortfall),
         law.adl_penalty,
+        -1.0 if law.fund_micro is None else float(law.fund_micro),
     ]
 
 

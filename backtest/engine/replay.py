@@ -56,8 +56,7 @@ class Replay:
         self.spec = pack_spec(self.setup)
         self.run = pack_run(self.setup)
         self.calendar = pack_calendar(self.setup)
-        fund = self.setup.contract.law[0].fund_micro
-        self.acct[at.FUND] = -1 if fund is None else fund
+        self.acct[at.FUND] = int(self.run[at.FUND_START])
         self.run[at.HOOKS], self.run[at.TARGET_KIND] = self.hooks, self.target_kind
         self.funding = np.ascontiguousarray(self.setup.funding, np.float64).reshape(-1, 3)
         self.acct[at.FUNDING_AT] = int(np.searchsorted(self.funding[:, at.STAMP], self.setup.start_ms))

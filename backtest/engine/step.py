@@ -15,11 +15,11 @@ from backtest.engine.layout import (
     BOUNDED,
     BUFFER,
     CAP,
+    COOLDOWN,
     COST,
     DISCOUNT_MAX,
     DISCOUNT_PER_S,
     DISCOUNT_START,
-    EVERY,
     FLAGGED,
     FUND_WHEN_BANKRUPT,
     INTERVAL,
@@ -59,7 +59,7 @@ from backtest.engine.margin import (
     pool_span,
     units,
 )
-from backtest.engine.money import proportion, proportion_up, share
+from backtest.engine.money import proportion, proportion_down, proportion_up, share
 from backtest.engine.path import value_at
 from backtest.engine.settle import add_cash, trade
 
@@ -82,25 +82,41 @@ def rank(w: World, i: int) -> int:
 
 @kernel
 def pick(w: World, p: int) -> int:
-    """The position that a step takes next, or −1: all that may be taken were refused.
-
-    Where the net is what is required, only what is on its side: closing a hedge would add risk.
-    """
+    """The position that a step takes next, or −1: all that may be taken were refused."""
     first, last = pool_span(w.spec, p)
-    net = net_of(w, p, VALUE_X) if by_net(w.run, w.spec, p) else 0
-    sided = False
-    for i in range(first, last):
-        if net != 0 and in_pool(w.book, p, i) and share(w.book[i, VALUE_X], w.spec[i, BETA]) * np.sign(net) > 0:
-            sided = True
+    netted = by_net(w.run, w.spec, p)
+    net = net_of(w, p, VALUE_X) if netted else 0
     best = -1
     for i in range(first, last):
-        if not in_pool(w.book, p, i) or w.book[i, REFUSED] != 0:
-            continue
-        if sided and share(w.book[i, VALUE_X], w.spec[i, BETA]) * np.sign(net) <= 0:
+        if not in_pool(w.book, p, i) or w.book[i, REFUSED] != 0 or (netted and lots_of_net(w, i, net) == 0):
             continue
         if best < 0 or rank(w, i) > rank(w, best):
             best = i
     return best
+
+
+@kernel
+def lots_of_net(w: World, i: int, net: int) -> int:
+    """Most lots of position `i` that can be closed without the pool's net passing zero: closing more, or what stands on
+    the other side, would add risk."""
+    moved = share(w.book[i, VALUE_X], w.spec[i, BETA])
+    if (moved > 0) != (net > 0) or moved == 0 or net == 0:
+        return 0
+    held = abs(w.book[i, LOTS])
+    return held if abs(moved) <= abs(net) else proportion_down(held, abs(net), abs(moved))
+
+
+@kernel
+def can_step(w: World, p: int) -> bool:
+    """Whether a step makes pool `p` safer: always, but in portfolio margin only while something stands for its net."""
+    if not by_net(w.run, w.spec, p):
+        return True
+    first, last = pool_span(w.spec, p)
+    net = net_of(w, p, VALUE_X)
+    for i in range(first, last):
+        if in_pool(w.book, p, i) and lots_of_net(w, i, net) > 0:
+            return True
+    return False
 
 
 @kernel
@@ -114,7 +130,7 @@ def lots_of(held: int, wanted: int, n: int) -> int:
 @kernel
 def lots_of_share(w: World, p: int, held: int, n: int, t_abs: int) -> int:
     """What a step by share takes of `held` lots of notional `n`; within the cap, so rounded down."""
-    again = w.book[p, STEPS] > 0 or t_abs - w.book[p, STEPPED] < 3 * int(w.run[EVERY])
+    again = w.book[p, STEPS] > 0 or t_abs - w.book[p, STEPPED] <= 3 * int(w.run[COOLDOWN])
     if n <= int(w.run[ABOVE]) or (w.run[THEN_WHOLE] != 0.0 and again):
         return held
     wanted = max(min(int(w.run[MINIMUM]), n), share(n, w.run[PORTION]))
@@ -241,6 +257,8 @@ def fill_step(
     """Close what a step takes of position `i`, pay the fund or be paid; False where it is refused."""
     held, v, own, ts = w.book[i, LOTS], w.book[i, VALUE_X], w.book[i, OWN], t_abs // 3
     closed = lots_to_close(w, p, i, t_abs, equity, need)
+    if by_net(w.run, w.spec, p):
+        closed = min(closed, lots_of_net(w, i, net_of(w, p, VALUE_X)))
     lots = closed if held > 0 else -closed
     marked, share_of_own = proportion(v, closed, abs(held)), proportion(own, closed, abs(held))
     q, filled = quote_of(w, p, j, i, lows, t, t_abs, lots, marked, share_of_own, equity, need)

@@ -11,6 +11,8 @@ from backtest.engine.layout import (
     CALENDAR_STAMP,
     CALENDAR_SYMBOL,
     DELEVERAGE,
+    FUND,
+    FUND_START,
     INTERVAL,
     LOTS,
     NEW_TERMS,
@@ -41,6 +43,9 @@ def take_terms(w: World, calendar: Floats, t_ms: int) -> None:
         else:
             width = w.run.shape[0] - RUN_LAW
             w.run[RUN_LAW:] = calendar[at, CALENDAR_PAYLOAD : CALENDAR_PAYLOAD + width]
+            # A fund that stays keeps what it holds; one that is set up or abolished begins or ends with the law.
+            if (w.acct[FUND] < 0) != (w.run[FUND_START] < 0.0):
+                w.acct[FUND] = int(w.run[FUND_START])
         at += 1
     w.acct[CALENDAR_AT] = at
 

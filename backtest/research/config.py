@@ -164,6 +164,15 @@ def margin_modes(asked: Sequence[str] | str) -> tuple[tuple[str, ...], dict[str,
     symbols = [symbol.strip() for symbol, _, _ in pairs]
     if len(set(modes)) < len(modes) or not modes or len(set(symbols)) < len(symbols):
         raise UserError(f"margin modes {', '.join(given) or '(none)'}", "--margin", "name each mode, and symbol, once")
-    known = tuple(one_of(mode, MARGIN_MODES, "margin mode") for mode in modes)
+    known = tuple(_mode(mode) for mode in modes)
     own = {symbol.strip(): one_of(mode.strip(), SYMBOL_MODES, "margin mode") for symbol, _, mode in pairs}
     return known, own
+
+
+def _mode(asked: str) -> str:
+    """A margin mode of a run; what is near to none may be a symbol that lacks its mode."""
+    if asked in MARGIN_MODES:
+        return asked
+    near = nearest(asked, MARGIN_MODES)
+    hint = "; write SYMBOL=isolated for one market" if near.startswith("known") else ""
+    raise UserError(f"unknown margin mode {asked!r}", "", near + hint)

@@ -26,6 +26,11 @@ class FeeTier(Part):
     """Basis points of the fill's quote amount; negative: a rebate."""
     taker_bps: Annotated[Bps, Field(ge=0)]
 
+    @property
+    def conditions(self) -> tuple[Decimal, Decimal, Decimal]:
+        """What has to be reached; a share that is left out is reached by everybody."""
+        return self.volume, self.total_share or Decimal(0), self.maker_share or Decimal(0)
+
 
 def _rising(tiers: list[FeeTier]) -> list[FeeTier]:
     if not tiers:
@@ -35,6 +40,8 @@ def _rising(tiers: list[FeeTier]) -> list[FeeTier]:
     for n, (low, high) in enumerate(pairwise(tiers), 1):
         if high.volume < low.volume:
             raise wrong(f"tier {n + 1}: volume {high.volume} is below the {low.volume} before it", n)
+        if high.conditions in [tier.conditions for tier in tiers[:n]]:
+            raise wrong(f"tier {n + 1}: another tier has the same volume {high.volume} and the same shares", n)
     return tiers
 
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from backtest.venue.terms import Law, Price, Ranking, Shortfall, Take
-from backtest.venue.values import WORD, Amount, Dated, Duration, Positive, Rate, in_order, micro, named
+from backtest.venue.values import WORD, Amount, Dated, Duration, Positive, Rate, in_order, micro, named, wrong
 
 _NONE = Decimal(0)
 _WHOLE = Decimal(1)
+_STEPS = ("take", ("position", "share", "tier", "ramp"))
+_SHARE, _RAMP = ("take", ("share",)), ("take", ("ramp",))
+_BOOK, _AUCTION = ("price", ("book", "fillable")), ("price", ("auction",))
+# What closes the whole pool closes it at the mark: it has no steps, no order of them and no other price.
+_BELONGS: dict[str, tuple[str, tuple[str | bool, ...]]] = {
+    "ranking": _STEPS, "price": _STEPS, "every": _STEPS, "bounded": _STEPS,
+    "portion": _SHARE, "above": _SHARE, "minimum": _SHARE, "cap": _SHARE, "then_whole": _SHARE,
+    "cooldown": ("then_whole", (True,)),
+    "ramp_start": _RAMP, "ramp": _RAMP, "small": _RAMP,
+    "slippage": _BOOK, "spread_to_maintenance": ("price", ("fillable",)),
+    "bankruptcy_adjustment": ("price", ("fillable",)), "liquidator_fee": ("price", ("oracle",)),
+    "discount_start": _AUCTION, "discount_per_s": _AUCTION, "discount_max": _AUCTION,
+}  # fmt: skip
+"""Keys that only some values of another key use."""
 
 
 class Liquidation(Dated):
@@ -29,6 +44,7 @@ class Liquidation(Dated):
     minimum: Amount = _NONE
     cap: Positive | None = None
     then_whole: bool = False
+    cooldown: Duration | None = None
     ramp_start: Rate = _NONE
     ramp: Duration = 1
     small: Amount = _NONE
@@ -49,13 +65,31 @@ class Liquidation(Dated):
     shortfall: Annotated[Shortfall, BeforeValidator(named(Shortfall)), WORD] = Shortfall.BAD_DEBT
     adl_penalty: Rate = _NONE
 
+    @model_validator(mode="after")
+    def _ramp_ends(self) -> Self:
+        # Else each step covers a share of what is left, at one instant or up to the level itself: without an end.
+        if self.take is Take.RAMP and not (self.every and self.buffer):
+            reason = "a ramp is a share of the shortage that grows with time: give every and buffer above 0"
+            raise wrong(reason, "take")
+        return self
+
+    def idle(self) -> tuple[str, str] | None:
+        """The first key whose value changes nothing, and why; a key at its default says nothing that is not so."""
+        said = self.model_dump(mode="json")
+        for key, (chosen, words) in _BELONGS.items():
+            if getattr(self, key) != type(self).model_fields[key].default and said[chosen] not in words:
+                those = " or ".join(json.dumps(word) for word in words)
+                return key, f"{key} belongs to {chosen} = {those}; this table has {chosen} = {json.dumps(said[chosen])}"
+        return None
+
     def law(self) -> Law:
         """The same in the engine's units."""
         return Law(
             from_ms=self.from_ms, take=self.take, ranking=self.ranking, price=self.price,
             delay_ms=self.delay, every_ms=self.every, portion=float(self.portion),
             above_micro=micro(self.above), minimum_micro=micro(self.minimum), cap_micro=_maybe(self.cap),
-            then_whole=self.then_whole, ramp_start=float(self.ramp_start), ramp_ms=max(1, self.ramp),
+            then_whole=self.then_whole, cooldown_ms=self.cooldown,
+            ramp_start=float(self.ramp_start), ramp_ms=max(1, self.ramp),
             small_micro=micro(self.small), slippage=float(self.slippage),
             spread_to_maintenance=float(self.spread_to_maintenance),
             bankruptcy_adjustment=float(self.bankruptcy_adjustment), liquidator_fee=float(self.liquidator_fee),

@@ -38,9 +38,11 @@ def share_step(notional_micro: int, law: Law, since_ms: int | None = None, used_
     """`Take.SHARE`: notional that the next step closes.
 
     ``since_ms``: since the last step, None before the first; where whole positions go after it, that holds up to the
-    law's interval and then starts anew. ``used_micro``: already closed in this block, of the law's cap.
+    law's cooldown (its interval, where it names none) and then starts anew. ``used_micro``: already closed in this
+    block, of the law's cap.
     """
-    whole = law.then_whole and since_ms is not None and since_ms <= law.every_ms
+    cooldown_ms = law.every_ms if law.cooldown_ms is None else law.cooldown_ms
+    whole = law.then_whole and since_ms is not None and since_ms <= cooldown_ms
     whole = whole or notional_micro <= law.above_micro
     most = notional_micro if whole else block_bounds(notional_micro, law).most
     left = remaining(law.cap_micro, used_micro)

@@ -16,10 +16,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from backtest.errors import UserError
 from backtest.venue import origin, symbol, words
 from backtest.venue.complaint import complaint
 from backtest.venue.fees import FeeTier
 from backtest.venue.ladder import Rung
+from backtest.venue.law import Liquidation
 from backtest.venue.rule import Table, Tiers
 from backtest.venue.sheet import Defaults, Factor, Market, Sheet
 from backtest.venue.terms import Contract, Law, Portfolio, Terms, Tier
@@ -302,6 +304,20 @@ def from_text(text: str, place: str = "venue") -> Profile:
 
 def _checked(root: origin.Node) -> Profile:
     try:
-        return Profile.model_validate(origin.plain(root))
+        checked = Profile.model_validate(origin.plain(root))
     except ValidationError as error:
         raise complaint(error, root, Profile) from error
+    _all_used(root)
+    return checked
+
+
+def _all_used(root: origin.Node) -> None:
+    """No table of liquidation has a key that its other keys make idle."""
+    tables = root.table["liquidation"].value if "liquidation" in root.table else []
+    for n, table in enumerate(tables):
+        # A table laid over another one may leave keys idle that it inherits: only one written whole is held to it.
+        written = all(node.file is table.file for node in table.table.values())
+        idle = Liquidation.model_validate(origin.plain(table)).idle() if written else None
+        if idle:
+            place = origin.where(root, ("liquidation", n, idle[0]))
+            raise UserError(f"liquidation.{n + 1}.{idle[0]}: {idle[1]}", place, "correct the file")

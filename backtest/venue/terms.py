@@ -148,6 +148,8 @@ class Law:
     """SHARE: at most this notional in a step."""
     then_whole: bool = False
     """SHARE: after the first step whole positions go."""
+    cooldown_ms: int | None = None
+    """SHARE with `then_whole`: a step within it after the pool's last takes whole positions; None: as `every_ms`."""
     ramp_start: float = 0.0
     ramp_ms: int = 1
     """RAMP: share of the shortage = min(1, ramp_start + time since the crossing / ramp_ms)."""

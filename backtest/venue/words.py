@@ -61,7 +61,9 @@ def _take(rule: Law) -> str:
     bounds += [f"at most {money(rule.cap_micro)}"] if rule.cap_micro is not None else []
     above = f", of one above {money(rule.above_micro)}" if rule.above_micro else ""
     limits = f" ({', '.join(bounds)})" if bounds else ""
-    return f"{percent(rule.portion)} of a position{limits}{pace}{above}{', then whole' if rule.then_whole else ''}"
+    within = f" within {interval.text(rule.cooldown_ms)}" if rule.cooldown_ms is not None else ""
+    then = f", then whole{within}" if rule.then_whole else ""
+    return f"{percent(rule.portion)} of a position{limits}{pace}{above}{then}"
 
 
 def _price(rule: Law) -> str:

@@ -78,6 +78,16 @@ class Margin:
         values = {name: self.value(name, lots) for name, lots in exposures.items()}
         return self.asked.of_cross(own, values, initial=True)
 
+    def cross_maintenance(self, change: Change) -> int:
+        """The maintenance requirement of the cross pool with the change."""
+        held = {name: self.held(name, change) for name in self.living(False) if self.held(name, change) != 0}
+        values = {name: self.value(name, lots) for name, lots in held.items()}
+        own = {
+            name: self.asked.ladders[name].maintenance(abs(values[name]), abs(lots) * self.account.steps[name])
+            for name, lots in held.items()
+        }
+        return self.asked.of_cross(own, values, initial=False) if own else 0
+
     def reserved(self, change: Change = NOTHING) -> int:
         """What waiting orders of symbols with a pool of their own reserve of the wallet."""
         total = 0
@@ -112,7 +122,7 @@ class Margin:
             return Verdict(True)
         return self.covered(change)
 
-    def may_fill(self, symbol: str, lots: int, cash: int) -> Verdict:
+    def may_fill(self, symbol: str, lots: int, cash: int, reduce_only: bool) -> Verdict:
         """A fill that changes the pool's cash by `cash`, fee included."""
         change = Change(symbol, filled=lots, cash=cash)
         held = self.account.lots[symbol]
@@ -124,7 +134,13 @@ class Margin:
             return self.own_pool(change)
         if self.asked.portfolio is None:
             return Verdict(True) if is_reducing(held, lots) else self.covered(change)
-        return Verdict(True) if self.cross_initial(change) <= self.cross_initial() else self.covered(change)
+        if self.cross_initial(change) <= self.cross_initial():
+            return Verdict(True)
+        verdict = self.covered(change)
+        if not reduce_only:
+            return verdict
+        need = min(verdict.need, self.cross_maintenance(change))
+        return Verdict(verdict.have >= need, verdict.have, need)
 
     def covered(self, change: Change) -> Verdict:
         """The cross pool with the change covers its own initial requirement and what is reserved."""

@@ -73,6 +73,7 @@ class Replay:
 
     def play_row(self, row: Row) -> None:
         self.asked.from_row(row.open_ms)
+        self.fund.under(self.asked.law)
         due = self.due(row)
         starts = [row.open_ms, *due]
         ends = [*due, row.close_ms]

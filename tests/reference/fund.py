@@ -13,6 +13,11 @@ class Fund:
         self.block = -1
         self.paid_in_block = 0
 
+    def under(self, law: Law) -> None:
+        """A law may set a fund up, or abolish it; one that stays keeps what it holds."""
+        if (law.fund_micro is None) != (self.balance is None):
+            self.balance = law.fund_micro
+
     def receive(self, amount: int) -> None:
         if self.balance is not None:
             self.balance += amount

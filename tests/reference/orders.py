@@ -134,7 +134,7 @@ class Orders:
         slip = share(gross, self.config.slippage)
         quote = -(gross + slip) if lots > 0 else gross - slip
         fee = share(abs(quote), self.config.fee)
-        verdict = Margin(self.account, self.asked, row, at).may_fill(name, lots, quote - fee)
+        verdict = Margin(self.account, self.asked, row, at).may_fill(name, lots, quote - fee, order.reduce_only)
         if not verdict.admitted:
             self.end(order, ts_ms, "rejected", verdict.reason, verdict)
             return

@@ -15,7 +15,7 @@ from tests.reference.orders import Orders
 from tests.reference.outcome import CROSS, Outcome
 from tests.reference.path import Row
 from tests.reference.standing import Standing
-from tests.reference.step import step
+from tests.reference.step import can_step, step
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Liquidator:
         due = process.due - 3 * row.open_ms
         if due <= start:
             return Act("look", pool.checked(row, start))
-        point = crossing(pool, row, start, min(due, end), self.asked.law.backstop)
+        # nobody looks at it before its first step
+        point = crossing(pool, row, start, min(due, end), self.asked.law.backstop) if process.steps else None
         if point:
             return Act("end", point)
         return Act("look", pool.checked(row, due)) if due < end else None
@@ -100,7 +101,7 @@ class Liquidator:
             elif stepped and law.every_ms > 0:
                 process.due = standing.now + 3 * law.every_ms
                 return
-            elif law.take == "pool":
+            elif law.take == "pool" or not can_step(standing):
                 windup.whole(standing, self.fund)
             elif step(standing, process, self.fund, refused):
                 stepped = True

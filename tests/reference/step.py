@@ -37,13 +37,7 @@ def step(standing: Standing, process: Process, fund: Fund, refused: set[str]) ->
 
 def pick(standing: Standing, refused: set[str]) -> str | None:
     """The first of equals by the venue's ranking; in a portfolio, of those whose closing takes risk away."""
-    values = dict(standing.values)
-    if standing.pool.is_portfolio:
-        net = standing.pool.net(standing.point)
-        adding = standing.asked.betas(values)
-        with_net = {name: value for name, value in values.items() if adding[name] * net > 0}
-        values = with_net or values
-    values = {name: value for name, value in values.items() if name not in refused}
+    values = {name: v for name, v in standing.values.items() if name not in refused and closable(standing, name) > 0}
     if not values:
         return None
     own, cost, ranking = standing.own, standing.account.cost, standing.asked.law.ranking
@@ -57,9 +51,25 @@ def pick(standing: Standing, refused: set[str]) -> str | None:
     return max(values, key=lambda name: own[name])
 
 
+def closable(standing: Standing, symbol: str) -> int:
+    """Most lots that a step may close; in a portfolio no more than bring its net to zero."""
+    held = abs(standing.account.lots[symbol])
+    if not standing.pool.is_portfolio:
+        return held
+    net, moved = standing.pool.net(standing.point), standing.asked.betas(standing.values)[symbol]
+    if moved * net <= 0:
+        return 0
+    return held if abs(moved) <= abs(net) else part_down(held, abs(net), abs(moved))
+
+
+def can_step(standing: Standing) -> bool:
+    """Whether some position may be closed by a step at all, refused or not."""
+    return any(closable(standing, name) > 0 for name in standing.values)
+
+
 def cut_of(standing: Standing, process: Process, symbol: str) -> Cut:
     held, value, own = abs(standing.account.lots[symbol]), standing.values[symbol], standing.own[symbol]
-    lots = how_many(standing, process, symbol, held)
+    lots = min(how_many(standing, process, symbol, held), closable(standing, symbol))
     cut_value, cut_own = part(value, lots, held), part(own, lots, held)
     bankruptcy = cut_value - standing.part_of_equity(cut_own)
     return Cut(symbol, lots, held, cut_value, cut_own, bankruptcy)
@@ -71,7 +81,8 @@ def how_many(standing: Standing, process: Process, symbol: str, held: int) -> in
         return held
     if law.take == "share":
         last = standing.account.stepped.get(standing.name)
-        cooling = last is not None and standing.now - last < 3 * law.every_ms
+        cooldown = law.every_ms if law.cooldown_ms is None else law.cooldown_ms
+        cooling = last is not None and standing.now - last <= 3 * cooldown
         if size <= law.above_micro or (law.then_whole and (process.steps > 0 or cooling)):
             return held
         wanted = max(min(law.minimum_micro, size), share(size, law.portion))

@@ -78,6 +78,7 @@ class Law:
     minimum_micro: int = 0
     cap_micro: int | None = None
     then_whole: bool = False
+    cooldown_ms: int | None = None
     ramp_start: float = 0.0
     ramp_ms: int = 1
     small_micro: int = 0
