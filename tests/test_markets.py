@@ -124,10 +124,14 @@ def first_liquidation(outcome: Outcome) -> int:
 
 
 def test_plays_go_where_the_rules_are() -> None:
-    """Enough plays liquidate in steps, over several candles, from the fund, by deleveraging, as a portfolio."""
+    """Enough plays liquidate in steps, over several candles, from the fund, by deleveraging, as a portfolio.
+
+    What Hypothesis draws depends on what else is loaded, so the floors are far below what is usual (a tenth of the plays
+    liquidates a portfolio): they notice a rule that is no longer reached, not a change of luck.
+    """
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(plays())
     def count(market: Play) -> None:
         rows = play(market).liquidations
@@ -144,8 +148,8 @@ def test_plays_go_where_the_rules_are() -> None:
 
     count()
     share = {name: number / seen["plays"] for name, number in seen.items()}
-    least = {"liquidated": 0.3, "generic": 0.15, "three steps": 0.03, "several candles": 0.03, "portfolio": 0.02}
-    least |= dict.fromkeys(("whole", *STEPS), 0.05) | {"deleveraged": 0.02, "backstop": 0.02, "fund pays": 0.003}
+    least = {"liquidated": 0.2, "generic": 0.1, "three steps": 0.01, "several candles": 0.01, "portfolio": 0.005}
+    least |= dict.fromkeys(("whole", *STEPS), 0.03) | {"deleveraged": 0.003, "backstop": 0.003, "fund pays": 0.001}
     assert {name: share.get(name, 0.0) for name, wanted in least.items() if share.get(name, 0.0) < wanted} == {}
 
 
