@@ -126,8 +126,8 @@ def first_liquidation(outcome: Outcome) -> int:
 def test_plays_go_where_the_rules_are() -> None:
     """Enough plays liquidate in steps, over several candles, from the fund, by deleveraging, as a portfolio.
 
-    What Hypothesis draws depends on what else is loaded, so the floors are far below what is usual (a tenth of the plays
-    liquidates a portfolio): they notice a rule that is no longer reached, not a change of luck.
+    What Hypothesis draws depends on what else is loaded, so the floors are far below what is usual (a tenth of the
+    plays liquidates a portfolio): they notice a rule that is no longer reached, not a change of luck.
     """
     seen: Counter[str] = Counter()
 
