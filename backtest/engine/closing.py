@@ -28,9 +28,11 @@ from backtest.engine.layout import (
 from backtest.engine.margin import cash_of, equity_of, in_pool, maintenance_of, own_of, pool_span, units
 from backtest.engine.money import proportion, proportion_down, share
 from backtest.engine.settle import add_cash, trade
+from backtest.venue.terms import Shortfall, Take
 
-RULE_BAD_DEBT, RULE_ADL, RULE_SOCIALISED = range(3)
-TAKE_POOL, TAKE_POSITION, TAKE_SHARE, TAKE_TIER, TAKE_RAMP = range(5)
+# The words of `venue.terms` as the plain numbers that kernels compare.
+RULE_BAD_DEBT, RULE_ADL, RULE_SOCIALISED = map(int, Shortfall)
+TAKE_POOL, TAKE_POSITION, TAKE_SHARE, TAKE_TIER, TAKE_RAMP = map(int, Take)
 
 
 @kernel

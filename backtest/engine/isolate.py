@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backtest.engine.compile import kernel
-from backtest.engine.layout import INTERVAL, ISOLATE_ABOVE, LOTS, OWN, POOL, VALUE_X, World
+from backtest.engine.layout import COHERENT, INTERVAL, ISOLATE_ABOVE, LOTS, OWN, POOL, VALUE_X, World
 from backtest.engine.margin import (
     cross_pool,
     equity_of,
@@ -23,7 +23,7 @@ def isolate(w: World, j: int, lows: bool, ts: int) -> None:
     """At a row's close: isolate the position with the largest own maintenance, if its share of the cross pool's passes
     the threshold and what is left covers itself."""
     cross, end = cross_pool(w.spec), 3 * int(w.run[INTERVAL])
-    value_pool(w, cross, 0, j, lows, end, VALUE_X)
+    value_pool(w, cross, COHERENT, j, lows, end, VALUE_X)
     total = own_of(w, cross, VALUE_X)
     largest, held = -1, 0
     for i in range(cross):

@@ -62,9 +62,10 @@ from backtest.engine.margin import (
 from backtest.engine.money import proportion, proportion_down, proportion_up, share
 from backtest.engine.path import value_at
 from backtest.engine.settle import add_cash, trade
+from backtest.venue.terms import Price, Ranking
 
-BY_SYMBOL, BY_SIZE, BY_LOSS, BY_MAINTENANCE = range(4)
-AT_MARK, AT_BOOK, AT_FILLABLE, AT_BANKRUPTCY, AT_ORACLE, AT_AUCTION = range(6)
+BY_SYMBOL, BY_SIZE, BY_LOSS, BY_MAINTENANCE = map(int, Ranking)
+AT_MARK, AT_BOOK, AT_FILLABLE, AT_BANKRUPTCY, AT_ORACLE, AT_AUCTION = map(int, Price)
 
 
 @kernel

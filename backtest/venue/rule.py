@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
@@ -24,7 +25,7 @@ from backtest.venue.terms import BySize, CeilRates, Terms
 from backtest.venue.values import Amount, Below, Dated, Number, Positive, Rate, in_order, micro, ppm, wrong
 
 
-class Table(Dated):
+class Table(Dated, ABC):
     """What every rule's table may say beside its own parameters."""
 
     penalty: Rate | None = None
@@ -34,9 +35,9 @@ class Table(Dated):
     limit_size: Positive | None = None
     """Largest position, base units."""
 
+    @abstractmethod
     def _asks(self) -> dict[str, Any]:
         """The fields of `Terms` that the rule decides."""
-        raise NotImplementedError
 
     def terms(self, from_ms: int, penalty: float, beta: float, idio: float) -> Terms:
         """The terms from ``from_ms`` on; ``penalty`` is the venue's, ``beta`` and ``idio`` are for portfolio margin."""
