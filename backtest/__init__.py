@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from backtest.research.verify import Verification, verify
     from backtest.results.result import Result
     from backtest.strategy.base import Strategy
+    from backtest.strategy.order import Order
     from backtest.strategy.param import Param
 
     __version__: str
@@ -27,6 +28,7 @@ __all__ = [
     "BacktestError",
     "Calculation",
     "Comparison",
+    "Order",
     "Param",
     "Result",
     "RunError",
@@ -46,6 +48,7 @@ _HOME = {
     "BacktestError": "backtest.errors",
     "Calculation": "backtest.research.calculator",
     "Comparison": "backtest.research.compare",
+    "Order": "backtest.strategy.order",
     "Param": "backtest.strategy.param",
     "Result": "backtest.results.result",
     "RunError": "backtest.errors",

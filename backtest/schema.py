@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MICRO = 1_000_000
 NO_ORDER = -1
 CROSS_POOL = -1
@@ -54,6 +54,83 @@ class Reason(IntEnum):
     """A guard has stopped the account's trading."""
     LIMIT_SIZE = 10
     """As LIMIT, in micro-units of base."""
+    QUANTITY = 11
+    """Not a finite number above zero."""
+    PRICE = 12
+    """Not a finite price above zero once it is rounded to the market's tick, or one that the order's type lacks."""
+    BRACKET = 13
+    """The stop and the target of a bracket do not lie on their sides of the entry and of each other; or, of an entry, its
+    stop or target filled before it was complete."""
+    MIN_NOTIONAL = 14
+    """Worth less than the venue takes; the record's two numbers are its value and the least."""
+    OPEN_ORDERS = 15
+    """As many orders at the venue as it allows; the two numbers are how many there are and how many it allows."""
+    POST_ONLY = 16
+    """It would have taken."""
+    WOULD_TRIGGER = 17
+    """The stop price is on the wrong side: its condition holds already."""
+    IOC = 18
+    """What could not be filled at once was cancelled."""
+    FOK = 19
+    """It could not be filled whole at once."""
+    GTD = 20
+    """Its time was up."""
+    OCO = 21
+    """Another order of its group was filled."""
+    PARENT = 22
+    """The order that it was to protect ended without a fill."""
+    NOT_OPEN = 23
+    """An amendment of an order that is not at the venue."""
+    AMEND = 24
+    """An amendment that does not fit its order."""
+
+
+class OrderType(IntEnum):
+    """What kind of order it is. The conditional ones wait for their trigger."""
+
+    MARKET = 0
+    LIMIT = 1
+    STOP_MARKET = 2
+    STOP_LIMIT = 3
+    TAKE_PROFIT_MARKET = 4
+    TAKE_PROFIT_LIMIT = 5
+    TRAILING_STOP = 6
+    AMEND = 7
+    """In the table of orders only: an amendment that was refused."""
+
+
+class TimeInForce(IntEnum):
+    """How long what is not filled lives."""
+
+    GTC = 0
+    IOC = 1
+    FOK = 2
+    GTD = 3
+
+
+class Liquidity(IntEnum):
+    """Which side of the book a fill was on."""
+
+    TAKER = 0
+    MAKER = 1
+
+
+class OrderState(IntEnum):
+    """What `on_order` is told; the last four are how an order ends, in the order of Status."""
+
+    DORMANT = 0
+    """At the venue, asleep until its parent fills."""
+    ARMED = 1
+    """At the venue, waiting for its trigger."""
+    WORKING = 2
+    """At the venue, resting at its limit; or a market order that waits for a price, or for volume."""
+    TRIGGERED = 3
+    PARTLY_FILLED = 4
+    AMENDED = 5
+    FILLED = 6
+    CANCELLED = 7
+    EXPIRED = 8
+    REJECTED = 9
 
 
 class Cause(IntEnum):
@@ -108,10 +185,14 @@ FILL = np.dtype(
         ("seq", "i8"), ("order_id", "i8"), ("ts_ms", "i8"), ("symbol", "i8"), ("pool", "i8"),
         ("lots", "i8"),        # signed, bought positive
         ("quote", "i8"),       # cash paid (−) or received (+), micro, without the fee
-        ("fee", "i8"),         # micro, ≥ 0 a cost
-        ("slip", "i8"),        # micro, ≥ 0: what slippage added to the cost
+        ("fee", "i8"),         # micro, negative: a rebate
+        ("spread", "i8"),      # micro, ≥ 0: what half the spread (fixed slippage with it) added to the cost
+        ("impact", "i8"),      # micro, ≥ 0: what its size added
+        ("drift", "i8"),       # micro, ≥ 0: what an adverse move in the time of its way added
+        ("latency", "i8"),     # micro, signed, > 0 a cost: what the way from decision to fill cost, drift included
         ("realized", "i8"),    # micro, against average cost, without fees; a report value
         ("cause", "i8"),       # Cause
+        ("liquidity", "i8"),   # Liquidity
         ("price", "f8"),       # with slippage
         ("decision_price", "f8"), ("arrival_price", "f8"),
     ]
@@ -146,8 +227,25 @@ ORDER = np.dtype(
         ("ts_done_ms", "i8"), ("symbol", "i8"), ("lots", "i8"), ("reduce_only", "i8"),
         ("status", "i8"), ("reason", "i8"), ("have", "i8"), ("need", "i8"), ("filled", "i8"),
         ("cause", "i8"), ("seq", "i8"),
+        ("type", "i8"), ("tif", "i8"), ("by_mark", "i8"), ("post_only", "i8"),
+        ("expires_ms", "i8"),      # −1: never
+        ("triggered_ms", "i8"),    # −1: it was not
+        ("parent", "i8"), ("group", "i8"),  # numbers, NO_ORDER: none
+        ("target", "i8"),          # of an amendment: the order it was about; else NO_ORDER
+        ("limit_price", "f8"), ("stop_price", "f8"),  # NaN: none; as they were when it ended
+        ("trail", "f8"),           # NaN: none
+        ("trail_share", "i8"),     # 1: `trail` is a share of the best price, 0: an absolute distance
+        ("activation", "f8"),
     ]
 )  # fmt: skip
+ORDER_EVENT = np.dtype(
+    [
+        ("seq", "i8"), ("ts_ms", "i8"), ("order_id", "i8"), ("symbol", "i8"),
+        ("state", "i8"),           # OrderState
+        ("reason", "i8"), ("left", "i8"), ("filled", "i8"),  # lots, signed
+    ]
+)  # fmt: skip
+"""A change of an order's state, for `on_order`; in the journal only where that hook is written."""
 AMBIGUOUS = np.dtype([("ts_ms", "i8"), ("pool", "i8"), ("seq", "i8")])
 MARGIN_CALL = np.dtype(
     [("ts_ms", "i8"), ("pool", "i8"), ("equity", "i8"), ("initial", "i8"), ("seq", "i8"), ("level", "f8")]
@@ -172,6 +270,9 @@ POSITION = np.dtype(
 )  # fmt: skip
 POOL = np.dtype([("ts_ms", "i8"), ("pool", "i8"), ("equity", "f8"), ("initial", "f8"), ("maintenance", "f8")])
 """A pool's margin at a candle's close, in quote units."""
+
+EXTREME = np.dtype([("high", "f8"), ("low", "f8")])
+"""Of the trade path between a fill and the symbol's next one; NaN: nothing was held then, or nothing traded."""
 
 CURVE = ("equity", "wallet", "unrealized", "initial_margin", "maintenance_margin", "gross_notional", "net_notional")
 """Columns of `Record.curve`, quote units, one row per candle at its close."""
@@ -216,3 +317,5 @@ class Record:
     """What guards did, in order."""
     guard_names: tuple[str, ...] = ()
     """Their texts, by number."""
+    extremes: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, EXTREME))
+    """One row per fill; none at all: prices between fills were not looked at."""

@@ -19,6 +19,8 @@ from benchmarks.timing import Measure
 CASES: dict[str, cases.Case] = {
     "one": cases.targets_one,
     "many": cases.targets_many,
+    "resting": cases.resting,
+    "orders": cases.many_orders,
     "called": cases.on_candle,
     "disk": command.from_disk,
     "start": command.start_up,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 from backtest.engine import layout as at
-from benchmarks import market, ours, peers, signals
+from benchmarks import market, orders, ours, peers, signals
 from benchmarks.timing import Measure, alternate, faster
 
 QTY = 100
 """Base units of the one-symbol cases, around a tenth of the account."""
 SYMBOLS = 20
+ORDERS, PARTS = 2_000_000, 40
+MEMORY = 8 << 20
+"""Bytes that may come and go between two halves of a stream of orders beside its record."""
 OFTEN = {"every 4 h": 240, "every hour": 60}
 
 Case = Callable[[Path, int], list[Measure]]
@@ -61,6 +65,46 @@ def targets_many(_folder: Path, rounds: int) -> list[Measure]:
             faster("targets, 20 symbols", what, taken["ours"], "vectorbt from_orders", taken["peer"], target, size)
         )
     return measures
+
+
+def resting(_folder: Path, rounds: int) -> list[Measure]:
+    """The targets of `many` each 4 h with 20 orders resting per symbol, beside the same without them."""
+    case, none = "20 resting, 20 symbols", "none resting"
+    made = market.market(count=SYMBOLS)
+    targets = signals.staggered(made.rows, SYMBOLS, 240)
+    bare, far, grid = ours.replay(made, targets, at.WEIGHT), orders.far(made, targets), orders.Grid(made, targets)
+    fills = len(bare().fills)
+    assert len(far().fills) == fills, "orders that never fill have changed what the targets do"
+    more = len(grid().fills) - fills
+    taken = alternate({"none": bare, "far": far, "grid": grid}, rounds)
+    size = f"{made.rows * SYMBOLS:,} rows, {fills:,} fills"
+    inside, base = grid.inside[-rounds:], taken["none"]
+    note = f"{more:,} fills more, {grid.sent:,} sent, {grid.resting:.1f} resting"
+    return [
+        faster(case, "out of reach", taken["far"], none, base, 0.25, size),
+        faster(case, "a grid, while it replays", inside, none, base, 0.25, note),
+        faster(case, "a grid, with its sending", taken["grid"], none, base, None, note),
+    ]
+
+
+def many_orders(_folder: Path, _rounds: int) -> list[Measure]:
+    """Two million orders sent from Python in one replay, whatever the rounds: the second million beside the first."""
+    made = market.market()
+    orders.stream(made, PARTS * 100, PARTS)
+    parts = orders.stream(made, ORDERS, PARTS)
+    halves = parts[: PARTS // 2], parts[PARTS // 2 :]
+    # a half's time is that of its median part, so that a moment in which the machine is busy does not count
+    first, second = (median(part.seconds for part in half) * len(half) for half in halves)
+    kept = [sum(part.record_bytes for part in half) * 2 // ORDERS for half in halves]
+    other = [sum(part.other_bytes or 0 for part in half) for half in halves]
+    slots = [half[-1].slots for half in halves]
+    flat = slots[0] == slots[1] and abs(kept[1] / kept[0] - 1) < 0.05 and other[1] - other[0] < MEMORY
+    note = (
+        f"{second / ORDERS * 2e6:.1f} µs, {kept[1]} B of record an order (first {kept[0]}); other memory "
+        f"{other[1] / 1e6:+.1f} MB (first {other[0] / 1e6:+.1f}); {slots[1]} slots (first {slots[0]})"
+    )
+    what = f"{ORDERS // 2:,} more"
+    return [Measure("orders, 1 symbol", what, second, "first", first, second / first, 1.1, True, note, flat)]
 
 
 def on_candle(folder: Path, rounds: int) -> list[Measure]:

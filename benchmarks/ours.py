@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import backtest
 from backtest import Strategy
 from backtest.engine import layout as at
-from backtest.engine.pack import Setup
+from backtest.engine.pack import Charges, Setup, fee_table
 from backtest.engine.replay import Replay, to_micro
 from backtest.feed.catalog import Catalog
 from backtest.schema import Record
@@ -24,11 +24,10 @@ CASH = 1_000_000.0
 FEE = 1e-4
 
 
-def replay(made: Market, targets: NDArray[np.float64], kind: int) -> Callable[[], Record]:
-    """A whole replay of targets over candles in memory, from an empty account to its record."""
+def setup(made: Market) -> Setup:
+    """An empty account in that market, at the rules of the generic venue."""
     count = len(made.symbols)
-    venue = profile.load("generic")
-    setup = Setup(
+    return Setup(
         symbols=made.symbols,
         step_micro=np.full(count, round(LOT * 1e6), np.int64),
         first_row=np.zeros(count, np.int64),
@@ -39,13 +38,18 @@ def replay(made: Market, targets: NDArray[np.float64], kind: int) -> Callable[[]
         mark_offset=0,
         known_field=3,
         funding=made.funding,
-        contract=venue.contract(made.symbols),
+        contract=profile.load("generic").contract(made.symbols),
         cash=to_micro(CASH),
-        fee=FEE,
+        charges=Charges(fees=fee_table(FEE)),
     )
 
+
+def replay(made: Market, targets: NDArray[np.float64], kind: int) -> Callable[[], Record]:
+    """A whole replay of targets over candles in memory, from an empty account to its record."""
+    whole = setup(made)
+
     def play() -> Record:
-        account = Replay(setup, 0, targets, kind)
+        account = Replay(whole, 0, targets, kind)
         account.load(made.panel, 0)
         account.advance(made.rows)
         return account.record({})

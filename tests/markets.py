@@ -1,7 +1,8 @@
 """Invented markets: Hypothesis strategies for plays, and the same play as a dataset on disk.
 
 What is drawn is bytes, a handful per candle, mark, settlement or message. A zero byte always means the dullest thing
-(a flat candle, no premium, the first row), so that a failing play shrinks towards one that can be read.
+(a flat candle, no premium, the first row), so that a failing play shrinks towards one that can be read. Orders of the
+script are in `tickets`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
+from tests.charges import charges, with_order_rules
 from tests.reference.market import Candle, Config, Message, Play, Symbol
+from tests.tickets import Desk, crowd
 from tests.venues import venues
 
 BASE_MS = 19_000 * 90_000_000
@@ -32,8 +35,10 @@ PRICES = (  # base price in ticks, tick, step_micro
     (100_003, "0.01", 7),
 )
 RATES = (0.0001, -0.0001, 0.00037, -0.0005, 0.0009765625, 0.003, -0.0025, 0.0, 0.01, -0.02, 0.03)
-TARGET = 110
+TARGET = 150
 """From this byte on a message is a target, before it an order."""
+VOLUMES = (0.0, 0.05, 0.3, 1.0, 1.0, 3.0, 10.0, 50.0)
+"""In thousands of quote units."""
 COST_RATES = (0.0, 0.0005, 2.5 / 10_000, 9.765625 / 10_000, 0.002, 0.03)
 
 
@@ -72,9 +77,10 @@ def candle_ticks(block: bytes, last: int, base: int) -> tuple[int, int, int, int
 
 
 def stormy(number: int, rows: int) -> bytes:
-    """Bytes of candles that all move, by several per cent, with few jumps over what lies between."""
+    """Bytes of candles that all move, by several per cent; three times out of four with few jumps."""
     drawn = random.Random(number).randbytes(6 * rows)
-    return b"".join(bytes([150 + b[0] % 70, b[1] * 205 // 256, *b[2:]]) for b in blocks(drawn, 6))
+    most = 256 if number % 4 == 1 else 205
+    return b"".join(bytes([150 + b[0] % 70, b[1] * most // 256, *b[2:]]) for b in blocks(drawn, 6))
 
 
 @st.composite
@@ -94,7 +100,8 @@ def trades(draw: st.DrawFn, rows: int, interval_ms: int, start_ms: int, style: i
         if k < late or gap:
             continue
         prices = [float(t) * float(tick) if dusty else float(t * Decimal(tick)) for t in ticks]
-        candles[start_ms + k * interval_ms] = Candle(*prices)
+        volume = random.Random(block).choice(VOLUMES) * 1_000 / prices[3]
+        candles[start_ms + k * interval_ms] = Candle(*prices, volume=volume)
         last = ticks[3]
     if not candles:
         candles[start_ms + late * interval_ms] = Candle(*[float(base * Decimal(tick))] * 4)
@@ -227,6 +234,7 @@ def accounts(draw: st.DrawFn, names: list[str], interval_ms: int, run: tuple[int
         slippage=draw(st.sampled_from(COST_RATES)),
         fee=draw(st.sampled_from(COST_RATES)),
         allow_missing_funding=draw(st.sampled_from((True, True, True, False))),
+        **charges(draw(st.integers(0, 2**32 - 1)), names, run),
     )
 
 
@@ -248,36 +256,46 @@ def failures(draw: st.DrawFn, names: list[str], interval_ms: int, run: tuple[int
 
 
 def message(
-    block: bytes, row: int, symbols: list[Symbol], config: Config, sent: int, play_ms: tuple[int, int]
+    block: bytes, row: int, symbols: list[Symbol], config: Config, desk: Desk, play_ms: tuple[int, int]
 ) -> Message:
-    """From bytes (row, kind, symbol, size, flags); sent at the row's close, or the nearest of the symbol's life."""
+    """From bytes (row, kind, symbol, size, flags, type, details); sent at the row's close, or the nearest of the
+    symbol's life."""
     start_ms, interval_ms = play_ms
     symbol = symbols[block[2] % len(symbols)]
     open_ms = min(max(start_ms + row * interval_ms, symbol.first_ms), symbol.last_ms)
-    at = open_ms + interval_ms
-    if block[1] >= 225:
-        return Message(at, "cancel", order=max(0, sent - 1 - block[3] % 3))
-    if block[1] >= 215:
-        return Message(at, "leverage", symbol.name, value=(10.0, 3.0, 20.0, 5.5)[block[3] % 4])
-    if block[1] >= 205:
-        return Message(at, "add_margin", symbol.name, amount=config.cash_micro * (block[3] + 1) // 300)
-    if block[1] >= 195:
-        return Message(at, "mode", symbol.name, mode=("isolated", "cross")[block[3] % 2])
+    at, kind = open_ms + interval_ms, block[1]
     # Of the account's buying power in this symbol; more than one in the corners, to be refused.
     strength = signed(block[3]) / 127 * config.leverage[symbol.name] * 1.3 / len(symbols) ** 0.5
-    reduce_only = block[4] >= 225
-    if block[1] >= TARGET:
-        return Message(at, "target", symbol.name, weight=round(strength, 3), reduce_only=reduce_only)
+    if TARGET <= kind < 195:
+        return Message(at, "target", symbol.name, weight=round(strength, 3), reduce_only=block[4] >= 225)
+    if 195 <= kind < 205:
+        return Message(at, "mode", symbol.name, mode=("isolated", "cross")[block[3] % 2])
+    if 205 <= kind < 212:
+        return Message(at, "add_margin", symbol.name, amount=config.cash_micro * (block[3] + 1) // 300)
+    if 212 <= kind < 218:
+        return Message(at, "leverage", symbol.name, value=(10.0, 3.0, 20.0, 5.5)[block[3] % 4])
     price = symbol.candles[symbol.first_ms].open
-    lots = round(config.cash_micro * strength / (price * symbol.step_micro))
-    return Message(at, "order", symbol.name, lots=lots or 1, reduce_only=reduce_only)
+    lots = round(config.cash_micro * strength / (price * symbol.step_micro)) or 1
+    even = random.Random(block[5:])
+    if 218 <= kind < 230:
+        return desk.cancel(at, block[3])
+    if 230 <= kind < 234:
+        return Message(at, "cancel_all", ("", symbol.name)[block[3] % 2])
+    if 234 <= kind < 248:
+        return desk.amend(at, block[3], even)
+    if kind >= 248:
+        return desk.oco(at, symbol, lots, even)
+    return desk.order(at, symbol, lots, block[4], block[5], even)
 
 
 @st.composite
 def scripts(
     draw: st.DrawFn, symbols: list[Symbol], interval_ms: int, rows: int, config: Config, tense: bool
 ) -> list[Message]:
-    """Every symbol is opened when it begins, as a rule; then messages anywhere, in order of time."""
+    """Every symbol is opened when it begins, as a rule; then messages anywhere, in order of time.
+
+    In a third of the plays a crowd of orders joins them at one close or at several.
+    """
     start_ms = min(s.first_ms for s in symbols)
     traded = {at for s in symbols for at in s.candles}
     drawn = blocks(draw(exactly(2 * len(symbols))), 2)
@@ -285,13 +303,19 @@ def scripts(
         # Targets, either side, that use 0.85 of the account's buying power together: liquidation is then a few per
         # cent off.
         drawn = [bytes([TARGET, 2 * round(83 / len(symbols) ** 0.5) + (kind & 1)]) for kind, _ in drawn]
-    opening = [bytes([0, kind, i, size, 0]) for i, (kind, size) in enumerate(drawn)]
+    opening = [bytes([0, kind, i, size, 0, 0, 0, 0]) for i, (kind, size) in enumerate(drawn)]
     count = draw(st.integers(0, 2 * rows))
-    later = blocks(draw(exactly(5 * count)), 5)
+    later = blocks(draw(exactly(8 * count)), 8) + crowd(draw(st.integers(0, 2**32 - 1)))
     keyed = sorted([(0, b) for b in opening] + [(b[0] * rows // 256, b) for b in later], key=lambda pair: pair[0])
-    made = [message(b, row, symbols, config, i, (start_ms, interval_ms)) for i, (row, b) in enumerate(keyed)]
-    # A strategy is called where something closed a candle.
-    return sorted([m for m in made if m.sent_ms - interval_ms in traded], key=lambda m: m.sent_ms)
+    desk = Desk(interval_ms, config.latency_ms)
+    made = []
+    for row, block in keyed:
+        said = message(block, row, symbols, config, desk, (start_ms, interval_ms))
+        # A strategy is called where something closed a candle.
+        if said.sent_ms - interval_ms in traded:
+            desk.sent(said)
+            made.append(said)
+    return sorted(made, key=lambda m: m.sent_ms)
 
 
 @st.composite
@@ -323,6 +347,7 @@ def plays(draw: st.DrawFn) -> Play:
         config = dataclasses.replace(config, leverage=leverage, fee=0.0005, slippage=0.0)
     prices = {s.name: s.candles[s.first_ms].open for s in symbols}
     venue = draw(venues(prices, config.cash_micro, interval_ms, run, tense))
+    venue = with_order_rules(venue, draw(st.integers(0, 2**32 - 1)), config.cash_micro, run)
     return Play(symbols, interval_ms, venue, config, draw(scripts(symbols, interval_ms, rows, config, tense)))
 
 
@@ -340,7 +365,7 @@ def duration(ms: int) -> str:
 def write_dataset(play: Play, folder: Path) -> None:
     """Write the play's market in the layout of a dataset; missing settlements are left out, for the feed to find.
 
-    Each symbol may have marks of another interval (``mark_interval`` in its table); volume is invented.
+    Each symbol may have marks of another interval (``mark_interval`` in its table).
     """
     lines = ["[dataset]", f'interval = "{duration(play.interval_ms)}"', 'quote = "USDC"', 'venue = "generic"']
     lines += ['provenance = "synthetic: invented by a test"']
@@ -364,7 +389,7 @@ def write_candles(folder: Path, candles: dict[int, Candle], volume: bool) -> Non
     for name in ("open", "high", "low", "close"):
         columns[name] = pa.array([getattr(candles[ts], name) for ts in stamps], pa.float64())
     if volume:
-        columns["volume"] = pa.array([1.0] * len(stamps), pa.float64())
+        columns["volume"] = pa.array([candles[ts].volume for ts in stamps], pa.float64())
     write_table(folder, columns)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from backtest import schema
-from backtest.schema import CROSS_POOL, Cause, Reason, Record, Stage, Status
+from backtest.schema import CROSS_POOL, Cause, OrderType, Reason, Record, Stage, Status
 
 DAY = 86_400_000
 START = 1_735_689_600_000  # 2025-01-01T00:00Z
@@ -20,11 +20,13 @@ def micro(amount: float) -> int:
 
 
 def rows(dtype: np.dtype[Any], *records: dict[str, Any]) -> np.ndarray:
-    """Journal rows; fields that are not named are 0, prices NaN."""
+    """Journal rows; fields that are not named are 0, prices NaN; orders never expire and belong to nothing."""
     table = np.zeros(len(records), dtype=dtype)
     for name in dtype.names or ():
         if dtype[name].kind == "f":
             table[name] = np.nan
+        if name in ("expires_ms", "triggered_ms", "parent", "group", "target"):
+            table[name] = -1
     for row, record in zip(table, records, strict=True):
         for name, value in record.items():
             row[name] = value
@@ -85,6 +87,8 @@ def cross() -> Record:
            sells 1.5 BTC at 51,000, a flip: 76,461.75, fee 38.230875
     day 3: buys 10 ETH at 2,800: 28,014.00, fee 14.007
     end:   −0.5 BTC at 52,000 = −26,000
+    costs: of the first fill 20 of spread and 5 of impact, of the flip 30, 5 and 3.25 of drift; else all spread.
+           Latency of the first: 10, from 49,990 at the decision to 50,000
     wallet: 100,000 − 50,025 + 29,985 + 76,461.75 − 28,014 − 92.242875 (fees) − 2.20 (funding) = 128,313.307125
     equity: 128,313.307125 − 26,000 = 102,313.307125
     """
@@ -92,11 +96,11 @@ def cross() -> Record:
     fills = rows(
         schema.FILL,
         _fill(2, 0, 1, 0, 1000, -50_025, 25.0125, price=50_025.0, decision_price=49_990.0, arrival_price=50_000.0,
-              slip=micro(25), **cross),
-        _fill(4, 1, 1, 1, -1000, 29_985, 14.9925, price=2998.5, slip=micro(15), **cross),
-        _fill(8, 2, 2, 0, -1500, 76_461.75, 38.230875, price=50_974.5, slip=micro(38.25), realized=micro(949.5),
-              **cross),
-        _fill(10, -1, 3, 1, 1000, -28_014, 14.007, price=2801.4, slip=micro(14), realized=micro(1971),
+              spread=micro(20), impact=micro(5), latency=micro(10), **cross),
+        _fill(4, 1, 1, 1, -1000, 29_985, 14.9925, price=2998.5, spread=micro(15), **cross),
+        _fill(8, 2, 2, 0, -1500, 76_461.75, 38.230875, price=50_974.5, spread=micro(30), impact=micro(5),
+              drift=micro(3.25), latency=micro(3.25), realized=micro(949.5), **cross),
+        _fill(10, -1, 3, 1, 1000, -28_014, 14.007, price=2801.4, spread=micro(14), realized=micro(1971),
               cause=Cause.DELISTING, **cross),
     )  # fmt: skip
     day2 = {"ts_ms": START + 2 * DAY, "pool": CROSS_POOL, "rate": 0.0001}
@@ -114,6 +118,7 @@ def cross() -> Record:
         schema.ORDER,
         {"order_id": 0, "lots": 1000, "filled": 1000, "seq": 1, **sent},
         {"order_id": 1, "symbol": 1, "lots": -1000, "filled": -1000, "seq": 3, **sent},
+        {"order_id": 2, "lots": -1500, "filled": -1500, "seq": 8, "type": OrderType.LIMIT, "parent": 0, **sent},
         {"order_id": 3, "lots": 48_000, "seq": 11, **sent, **refused},
         {"order_id": 4, "lots": 1, "seq": 12, "reduce_only": 1, **sent, **close},
         {"order_id": 5, "lots": -10, "seq": 13, "status": Status.EXPIRED, "reason": Reason.END_OF_RUN, **late},

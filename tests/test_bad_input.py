@@ -328,7 +328,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "the summary is no JSON": (lambda r: (r / "summary.json").write_text("{"), "report: not a report"),
     "the summary is of another version": (
         lambda r: edit(r, schema_version=9),
-        "report: the report has schema version 9, this is 2",
+        "report: the report has schema version 9, this is 3",
     ),
     "the summary lacks its settings": (lambda r: edit(r, config={}), "report: summary.json does not say 'symbols'"),
     "the data have gone": (lambda r: shutil.rmtree(r.parent / "market"), "market: the report's data are no longer"),
@@ -351,10 +351,10 @@ STARTED: dict[str, tuple[int, str]] = {
     "run hold.py --data market --symbols BTC": (2, "error: market: no symbol 'BTC'; did you mean BTC-USD?"),
     "run hold.py --data market --margin isolate": (2, "error: unknown margin mode 'isolate'; did you mean isolated?"),
     "run hold.py --data market -p size=0": (2, "error: Hold: parameter size = 0.0 is out of range"),
-    "run hold.py --data market --levrage 3": (2, "error: No such option '--levrage'. Did you mean '--leverage'?"),
+    "run hold.py --data market --leverag 3": (2, "error: No such option '--leverag'. Did you mean '--leverage'?"),
     "run syntax.py --data market": (2, "error: syntax.py:1: syntax error"),
     "run raises.py --data market": (1, "error: raises.py:12, Odd.on_candle, 2024-03-01 01:00:00Z: ZeroDivisionError"),
-    "run nan.py --data market": (1, "error: nan.py:12, Odd.on_candle, 2024-03-01 01:00:00Z: order for BTC-USD"),
+    "run word.py --data market": (1, "error: word.py:12, Odd.on_candle, 2024-03-01 01:00:00Z: order for BTC-USD"),
     "compare raises.py --data market": (1, "error: raises.py:12, Odd.on_candle"),
     "compare hold.py --data broken": (2, "error: broken/candles/symbol=BTC-USD/part.parquet: the file is empty"),
     "data info broken": (2, "error: broken/candles/symbol=BTC-USD/part.parquet: the file is empty"),
@@ -375,7 +375,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, compiled: None) -> Path:
     (desk / "hold.py").write_text(HOLD)
     (desk / "syntax.py").write_text("class Odd(:\n")
     (desk / "raises.py").write_text(hook("on_candle", "1 / 0"))
-    (desk / "nan.py").write_text(hook("on_candle", "account.buy('BTC-USD', math.nan)"))
+    (desk / "word.py").write_text(hook("on_candle", "account.buy('BTC-USD', 'all')"))
     return desk
 
 

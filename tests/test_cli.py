@@ -16,13 +16,16 @@ import pytest
 import backtest
 from backtest.cli import main, show
 from backtest.errors import RunError, UserError
+from backtest.results.books import BY_SYMBOL
 from backtest.results.tables import SCHEMAS
 
 HEAVY = {"polars", "pyarrow", "duckdb", "numpy", "numba", "pydantic", "rich", "plotly", "jinja2"}
 DEFAULTS = {
     "symbols": None, "start": None, "end": None, "venue": "generic", "leverage": None, "cash": 100_000,
-    "path": "coherent", "latency_ms": 0, "slippage_bps": 0, "fee_bps": None, "params": {}, "seed": 0, "allow": (),
-    "isolate_above": None, "adl": (), "adl_top": 1, "guards": (),
+    "path": "coherent", "latency_ms": 0, "slippage_bps": 0, "slippage": (), "volume_share": None,
+    "limit_fill": "through", "fee_bps": None,
+    "maker_fee_bps": None, "fee_discount": None, "params": {}, "seed": 0, "allow": (),
+    "isolate_above": None, "adl": (), "adl_top": 1, "guards": (), "interval": None, "drill": None,
 }  # fmt: skip
 
 
@@ -101,6 +104,14 @@ def test_every_command_has_help(call: Any, command: str) -> None:
     assert f"backtest {command}" in done.out
 
 
+def test_the_flows_in_the_terminal_add_up() -> None:
+    """A row that is left out would make the table not sum to the profit; slippage holds spread, impact and drift."""
+    flows = {"price_moves", "funding", "fees", "spread", "impact", "latency", "penalties", "insurance", "bad_debt"}
+    assert flows == set(BY_SYMBOL)
+    assert flows <= set(show.HEADLINES)
+    assert "slippage" not in show.HEADLINES
+
+
 def test_flags_without_a_value_are_the_public_defaults(call: Any, asked: dict[str, Any]) -> None:
     assert call("run", "sma_cross", "--data", "d").code == 0
     assert asked.pop("progress")
@@ -112,8 +123,10 @@ def test_every_flag_reaches_the_public_function(call: Any, asked: dict[str, Any]
     flags = (
         "--symbols A,B --from 2024-03-12 --to 2024-03-12T10:30+02:00 --venue v.toml --margin isolated --leverage 5"
         " --cash 1e4 --path worst --latency-ms 250 --slippage-bps 1.5 --fee-bps 4.5 -p fast=10 -p name=a=b --seed 7"
+        " --maker-fee-bps -0.5 --fee-discount bnb"
+        " --slippage half-spread=edge --slippage impact=1:0.6 --volume-share 10% --limit-fill touch"
         " --allow missing-funding --isolate-above 0.5 --adl 2024-03-12,*,0.5 --adl move=5%/1h,1 --adl-top 2"
-        " --guard stop=5% --guard age=3d --out o"
+        " --guard stop=5% --guard age=3d --interval 1h --drill 5m --out o"
     )
     assert call("run", "my/x.py:Two", "--data", "d", *flags.split()).code == 0
     assert asked.pop("progress")
@@ -123,9 +136,11 @@ def test_every_flag_reaches_the_public_function(call: Any, asked: dict[str, Any]
         "strategy": "my/x.py:Two", "data": Path("d"), "symbols": ("A", "B"), "start": 1_710_201_600_000,
         "end": 1_710_232_200_000, "venue": "v.toml", "margin": "isolated", "leverage": 5.0, "cash": 10_000.0,
         "path": "worst", "latency_ms": 250, "slippage_bps": 1.5, "fee_bps": 4.5, "seed": 7,
+        "maker_fee_bps": -0.5, "fee_discount": "bnb",
+        "slippage": ("half-spread=edge", "impact=1:0.6"), "volume_share": "10%", "limit_fill": "touch",
         "params": {"fast": "10", "name": "a=b"}, "allow": ("missing-funding",), "out": Path("o"),
         "isolate_above": 0.5, "adl": ("2024-03-12,*,0.5", "move=5%/1h,1"), "adl_top": 2,
-        "guards": ("stop=5%", "age=3d"),
+        "guards": ("stop=5%", "age=3d"), "interval": "1h", "drill": "5m",
     }  # fmt: skip
 
 
@@ -163,7 +178,7 @@ def test_json_is_all_that_standard_output_has(call: Any, asked: dict[str, Any], 
 
 
 BAD = {
-    "run x --data d --levrage 2": "No such option '--levrage'. Did you mean '--leverage'?",
+    "run x --data d --leverag 2": "No such option '--leverag'. Did you mean '--leverage'?",
     "run x": "Missing option '--data'",
     "run": "Missing argument 'STRATEGY...'",
     "rnu": "Did you mean 'run'?",
@@ -236,7 +251,9 @@ def test_verify_ends_by_whether_the_digests_agree(call: Any, monkeypatch: pytest
 def test_strategies_are_listed_by_name(call: Any) -> None:
     listed = json.loads(call("strategies", "list", "--json").out)
     teaching = [entry for entry in listed if entry["origin"] == "teaching"]
-    assert [entry["name"] for entry in teaching] == ["funding_carry", "hedged_pair", "momentum_rotation", "sma_cross"]
+    assert [entry["name"] for entry in teaching] == [
+        "breakout", "funding_carry", "hedged_pair", "maker_grid", "momentum_rotation", "pairs_trade", "sma_cross",
+    ]  # fmt: skip
     assert all(entry["doc"] and not entry["error"] for entry in teaching)
     assert "hedged_pair" in call("strategies", "list").out
 

@@ -36,7 +36,7 @@ DESIGN = {
     "ledger": "ts debit credit amount_micro code ref",
 }
 """The columns that others build on, table by table. More may follow them."""
-TABLES = {f"{name}.parquet" for name in (*DESIGN, "ambiguous", "guards", "trades")}
+TABLES = {f"{name}.parquet" for name in (*DESIGN, "ambiguous", "guards", "trades", "trades_fifo", "attribution")}
 RUN = {"report.html", "summary.json"} | TABLES
 HOLD = ("run", "hold.py", "--data", "market", "--out")
 
@@ -61,7 +61,7 @@ def test_a_run_writes_exactly_what_is_promised(place: Path, command: Callable[..
         footer = pq.read_metadata(place / "report" / f"{name}.parquet")
         schema = footer.schema.to_arrow_schema()
         assert schema.names[: len(columns.split())] == columns.split()
-        assert footer.metadata[b"backtest.schema_version"] == b"2"
+        assert footer.metadata[b"backtest.schema_version"] == b"3"
         for column in schema.names:
             # Times are UTC milliseconds, money and sizes doubles; only the ledger counts in whole micro-units.
             if column == "ts" or column.startswith("ts_"):

@@ -7,6 +7,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -17,11 +18,13 @@ from backtest.feed.manifest import read_manifest
 from backtest.feed.sample import write_sample
 from backtest.report.format import METRICS
 from backtest.results.tables import SCHEMAS
-from backtest.schema import Cause, Code, Reason, Stage, Status
+from backtest.schema import Cause, Code, OrderState, OrderType, Reason, Stage, Status, TimeInForce
 from backtest.strategy import events
-from backtest.strategy.account import Account, Position
+from backtest.strategy.account import Account
 from backtest.strategy.base import HOOKS
+from backtest.strategy.holdings import Holdings, OpenOrder, Position
 from backtest.strategy.market import Market
+from backtest.strategy.order import Order
 from backtest.venue.profile import Defaults, load
 from tests.pages import PAGES, ROOT, Block, blocks, play, text_of
 from tests.test_tidy import ROOMS, machine
@@ -179,6 +182,7 @@ def test_every_count_is_explained(sample: Path) -> None:
     assert set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)) == counts | {
         "missing settlements met",
         "cancels that did nothing",
+        "candles played on finer ones",
         "deleveraging events without a candidate",
         "guard …",
     }
@@ -188,7 +192,7 @@ def test_every_hook_is_explained() -> None:
     text = section("docs/strategies.md", "Hooks")
     assert set(names(text)) == set(HOOKS) - {"features", "targets"}
     for hook, kind in (
-        ("on_fill", events.Fill), ("on_funding", events.Payment),
+        ("on_fill", events.Fill), ("on_order", events.OrderEvent), ("on_funding", events.Payment),
         ("on_margin_call", events.MarginCall), ("on_liquidation", events.Liquidation),
     ):  # fmt: skip
         row = next(line for line in text.splitlines() if line.startswith(f"| `{hook}("))
@@ -198,11 +202,22 @@ def test_every_hook_is_explained() -> None:
 def test_all_that_market_and_account_offer_is_explained() -> None:
     text = section("docs/strategies.md", "What is known when") + section("docs/strategies.md", "What it can do")
     said = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", text))))
-    public = {name: value for kind in (Market, Account) for name, value in vars(kind).items() if name[0] != "_"}
+    public = {
+        name: value for kind in (Market, Holdings, Account) for name, value in vars(kind).items() if name[0] != "_"
+    }
     offered = {name for name, value in public.items() if "engine's side" not in (value.__doc__ or "")}
     fields = {"open", "high", "low", "close", "volume", "mark", "funding_rate"}
     assert offered | fields <= said
     assert set(Position._fields) - {"symbol"} <= said
+    assert f"`{' '.join(OpenOrder._fields)}`" in section("docs/orders.md", "Afterwards")
+
+
+def test_every_word_of_an_order_is_explained() -> None:
+    said = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", text_of("docs/orders.md")))))
+    assert {field.name for field in fields(Order)} <= said
+    assert {word.name.lower() for word in (*OrderType, *TimeInForce, *OrderState)} <= said
+    reasons = names(section("docs/orders.md", "How an order ends"))
+    assert sorted(reasons) == sorted({reason.name.lower() for reason in Reason} - {"none", "limit_size"})
 
 
 def test_rooms_are_those_of_the_code() -> None:

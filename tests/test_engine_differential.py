@@ -1,12 +1,14 @@
 """The compiled engine against the naive reference, over invented markets: equal to the micro.
 
 The whole way is played: the market is written to Parquet, read by the feed, replayed by the engine with a strategy that
-sends the script. `BACKTEST_EXAMPLES=10000` plays more of them.
+sends the script. Orders go to the engine as they are: what a strategy's account makes of prices and quantities is not
+in the rules. `BACKTEST_EXAMPLES=10000` plays more of them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -18,15 +20,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backtest import Strategy
+from backtest.engine import layout as at
+from backtest.engine.pack import Charges
+from backtest.engine.ticket import Ticket
 from backtest.errors import UserError
 from backtest.research.run import plan, replay
 from backtest.results import books
-from backtest.schema import Cause, Reason, Record, Stage, Status
+from backtest.schema import Cause, Liquidity, OrderType, Reason, Record, Stage, Status, TimeInForce
 from backtest.venue import terms
 from tests.markets import plays, write_dataset
 from tests.reference.engine import play as reference
 from tests.reference.margin import Ladder
-from tests.reference.market import Message, Play
+from tests.reference.market import Config, FeeTable, Message, Play
 from tests.reference.outcome import Outcome
 from tests.reference.terms import Terms, Venue
 
@@ -40,16 +45,21 @@ class Scripted(Strategy):
     lookback = 5
     script: dict[int, list[Message]]
     leverage: dict[str, float]
-    steps: dict[str, int]
+    numbers: dict[str, int]
 
     def on_start(self, market, account):
         for symbol, leverage in self.leverage.items():
             account.set_leverage(symbol, leverage)
 
     def on_candle(self, market, account):
+        replay = account._replay
         for message in self.script.get(market.now_ms, ()):
             if message.kind == "cancel":
-                account.cancel(message.order)
+                replay.cancel(message.order)
+            elif message.kind == "cancel_all":
+                replay.cancel_all(self.numbers[message.symbol] if message.symbol else -1)
+            elif message.kind == "amend":
+                replay.amend(message.order, message.lots, price(message.limit), price(message.stop))
             elif message.kind == "leverage":
                 account.set_leverage(message.symbol, message.value)
             elif message.kind == "add_margin":
@@ -58,10 +68,64 @@ class Scripted(Strategy):
                 account.set_margin_mode(message.symbol, message.mode)
             elif message.kind == "target":
                 account.target(message.symbol, weight=message.weight, reduce_only=message.reduce_only)
+            elif message.kind == "oco":
+                replay.send_group([self.ticket(one) for one in message.children])
             else:
-                send = account.buy if message.lots > 0 else account.sell
-                qty = abs(message.lots) * self.steps[message.symbol] / 1_000_000
-                send(message.symbol, qty, reduce_only=message.reduce_only)
+                replay.send(self.ticket(message))
+
+    def ticket(self, message: Message, parent: Message | None = None) -> Ticket:
+        return Ticket(
+            self.numbers[message.symbol],
+            message.lots,
+            OrderType[message.type.upper()],
+            price(message.limit),
+            price(message.stop),
+            message.by_mark,
+            price(message.trail),
+            message.trail_share,
+            price(message.activation),
+            TimeInForce[message.tif.upper()],
+            -1 if message.expires_ms is None else message.expires_ms,
+            message.post_only,
+            message.reduce_only or parent is not None,
+            tuple(self.ticket(child, message) for child in message.children),
+        )
+
+
+def price(known: float | None) -> float:
+    return math.nan if known is None else known
+
+
+def charges_of(config: Config, symbols: list[str]) -> Charges:
+    """The play's costs in the engine's words."""
+    count = max((len(bars) for bars in config.bars.values()), default=0)
+    bars = np.full((count, len(symbols), at.BAR_WIDTH), np.nan)
+    snapshots = max((len(known) for known in config.depth.values()), default=0)
+    levels = max((len(s.levels) for known in config.depth.values() for s in known), default=0)
+    depth = np.full((len(symbols), snapshots, 1 + 2 * levels), np.inf)
+    for i, symbol in enumerate(symbols):
+        for b, bar in enumerate(config.bars.get(symbol, ())):
+            bars[b, i] = price(bar.sigma), price(bar.turnover), price(bar.half)
+        for n, snapshot in enumerate(config.depth.get(symbol, ())):
+            depth[i, n] = [snapshot.ts, *(number for level in snapshot.levels for number in level)]
+    tables = config.fees or (FeeTable(0, 1, ((0.0, config.fee, config.fee),)),)
+    fees = [(table.from_ms, table.window_days, *tier) for table in tables for tier in table.tiers]
+    models = {"power": at.BY_POWER, "volume": at.BY_VOLUME, "depth": at.BY_DEPTH}
+    impact = config.impact
+    return Charges(
+        fixed=config.slippage,
+        stress=config.stress,
+        impact=models[impact.model] if impact else at.NO_IMPACT,
+        factor=impact.factor if impact else 0.0,
+        exponent=impact.exponent if impact else 0.5,
+        drift=config.drift,
+        taker_share=np.inf if config.taker_share is None else config.taker_share,
+        maker_share=np.inf if config.maker_share is None else config.maker_share,
+        discount=config.discount,
+        bars=bars,
+        depth=depth,
+        fees=np.array(fees, np.float64),
+    )
 
 
 def contract_of(venue: Venue) -> terms.Contract:
@@ -73,7 +137,8 @@ def contract_of(venue: Venue) -> terms.Contract:
         words |= {"take": terms.Take[law.take.upper()], "ranking": terms.Ranking[law.ranking.upper()]}
         words |= {"price": terms.Price[law.price.upper()], "shortfall": terms.Shortfall[law.shortfall.upper()]}
         laws.append(terms.Law(**words))
-    return terms.Contract(dated, tuple(laws), terms.Portfolio(**dataclasses.asdict(venue.portfolio)))
+    rules = tuple(terms.OrderRules(**dataclasses.asdict(one)) for one in venue.orders)
+    return terms.Contract(dated, tuple(laws), terms.Portfolio(**dataclasses.asdict(venue.portfolio)), rules)
 
 
 def terms_of(each: Terms) -> terms.Terms:
@@ -95,6 +160,7 @@ def terms_of(each: Terms) -> terms.Terms:
         penalty=each.penalty,
         limit_micro=each.limit_micro,
         limit_units=each.limit_units,
+        min_notional_micro=each.min_notional,
         beta=each.beta,
         idio=each.idio,
     )
@@ -108,18 +174,14 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
     for message in market.messages:
         script.setdefault(message.sent_ms, []).append(message)
     strategy.script, strategy.leverage = script, market.config.leverage
-    strategy.steps = {s.name: s.step_micro for s in market.symbols}
-    bps = {name: getattr(market.config, name) * 10_000 for name in ("slippage", "fee")}
-    for name, value in bps.items():
-        assert value / 10_000 == getattr(market.config, name), "choose rates that survive the way through bps"
+    strategy.numbers = {name: i for i, name in enumerate(sorted(s.name for s in market.symbols))}
     planned = plan(
         strategy,
         folder / "data",
         cash=market.config.cash_micro / 1_000_000,
         path=market.config.path,
         latency_ms=market.config.latency_ms,
-        slippage_bps=bps["slippage"],
-        fee_bps=bps["fee"],
+        limit_fill="touch" if market.config.touch else "through",
         allow=("missing-funding",),
     )
     settings = dataclasses.replace(
@@ -131,7 +193,11 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
         allow=("missing-funding",) if market.config.allow_missing_funding else (),
     )
     planned = dataclasses.replace(
-        planned, config=settings, contract=contract_of(market.venue), adl=tuple(market.config.adl)
+        planned,
+        config=settings,
+        contract=contract_of(market.venue),
+        adl=tuple(market.config.adl),
+        charges=charges_of(market.config, list(planned.selection.symbols)),
     )
     return replay(planned, (market.config.margin,), None, chunk_rows)[0]
 
@@ -146,13 +212,16 @@ def expect_equal(market: Play, expected: Outcome, record: Record) -> None:
     number = {name: i for i, name in enumerate(record.symbols)}
     pool = number | {"cross": -1}
     fills = [
-        (f.order, f.ts, number[f.symbol], f.lots, f.quote, f.fee, f.slip, f.realized, Cause[f.cause.upper()])
+        (
+            f.order, f.ts, number[f.symbol], f.lots, f.quote, f.fee, f.spread, f.impact, f.drift, f.latency, f.realized,
+            Cause[f.cause.upper()], Liquidity[f.liquidity.upper()],
+        )
         for f in expected.fills
-    ]
-    assert (
-        rows_of(record.fills, "order_id", "ts_ms", "symbol", "lots", "quote", "fee", "slip", "realized", "cause")
-        == fills
-    )
+    ]  # fmt: skip
+    assert rows_of(
+        record.fills, "order_id", "ts_ms", "symbol", "lots", "quote", "fee", "spread", "impact", "drift", "latency",
+        "realized", "cause", "liquidity",
+    ) == fills  # fmt: skip
     paid = record.funding[record.funding["missing"] == 0]
     funding = [(p.ts, number[p.symbol], p.lots, p.payment) for p in expected.funding]
     assert rows_of(paid, "ts_ms", "symbol", "lots", "payment") == funding
@@ -173,15 +242,24 @@ def expect_equal(market: Play, expected: Outcome, record: Record) -> None:
     ]
     orders = [
         (
-            o.number, o.ts_sent, o.ts_arrived, o.ts_done, number[o.symbol], o.lots, Status[o.status.upper()],
-            Reason[o.reason.upper()], o.have, o.need, o.filled,
+            o.number, o.ts_sent, o.ts_arrived, o.ts_done, o.lots, Status[o.status.upper()], Reason[o.reason.upper()],
+            o.have, o.need, o.filled, OrderType[o.type.upper()], o.triggered, o.parent, o.target,
         )
         for o in expected.orders
     ]  # fmt: skip
     assert rows_of(
-        record.orders, "order_id", "ts_sent_ms", "ts_arrived_ms", "ts_done_ms", "symbol", "lots", "status",
-        "reason", "have", "need", "filled",
+        record.orders, "order_id", "ts_sent_ms", "ts_arrived_ms", "ts_done_ms", "lots", "status", "reason", "have",
+        "need", "filled", "type", "triggered_ms", "parent", "target",
     ) == orders  # fmt: skip
+    of_orders = [o for o in expected.orders if o.type != "amend"]
+    kept = record.orders[record.orders["type"] != OrderType.AMEND]
+    assert [int(i) for i in kept["symbol"]] == [number[o.symbol] for o in of_orders]
+    np.testing.assert_array_equal(kept["limit_price"], [price(o.limit) for o in of_orders])
+    # Where a trailing stop stood that was never triggered is told for information only.
+    ruled = [o.type != "trailing_stop" or o.triggered >= 0 for o in of_orders]
+    np.testing.assert_array_equal(
+        kept["stop_price"][ruled], [price(o.stop) for o in of_orders if o.type != "trailing_stop" or o.triggered >= 0]
+    )
     assert rows_of(record.ambiguous, "ts_ms", "pool") == [(ts, pool[p]) for ts, p in expected.ambiguous]
     assert record.counts.get(IDLE, 0) == expected.idle_events
     assert record.final_fund == (-1 if expected.fund is None else expected.fund)

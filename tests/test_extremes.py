@@ -59,7 +59,7 @@ def test_a_target_beyond_what_is_counted_stops_the_run_in_one_line(tmp_path: Pat
 
 def test_an_order_of_more_lots_than_are_counted_stops_the_run_in_one_line(tmp_path: Path) -> None:
     def step(market: Any, account: Any) -> None:
-        account.buy("DUST", notional=1e9)
+        account.buy("DUST", notional=1e3)
 
     with pytest.raises(RunError, match="a quantity is beyond what can be counted exactly"):
         play(tmp_path, [Market("DUST", [1e-8] * 3, step="0.000001")], {0: step})

@@ -25,9 +25,12 @@ HEADLINES = ("final_equity", "max_drawdown", "funding", "fees", "bad_debt", "poo
 LIBRARIES = ("numpy", "polars", "numba", "duckdb")
 MODES = ("isolated", "cross")
 RUNS: dict[str, dict[str, Any]] = {
+    "breakout": {"window": 12},
     "funding_carry": {"weight": 2.0},
     "hedged_pair": {},
+    "maker_grid": {},
     "momentum_rotation": {"days": 3, "weight": 2.0},
+    "pairs_trade": {"window": 72, "enter": 1.5},
     "sma_cross": {"fast": 8, "slow": 24, "weight": 1.5},
 }
 """Teaching strategies by name, with parameters that make them trade in three weeks."""

@@ -256,9 +256,11 @@ def test_figures_show_the_tables(isolated: Result) -> None:
     assert 1.0 not in pools["ETH-USD"]["y"]
     flows = {trace["name"]: trace["y"][-1] for trace in figures["flows"]["data"]}
     m = isolated.metrics
-    costs = {"Fees": -m["fees"], "Slippage": -m["slippage"], "Liquidation penalties": -m["penalties"]}
+    costs = {name: -m[name.lower()] for name in ("Fees", "Spread", "Impact", "Latency")}
+    costs["Liquidation penalties"] = -m["penalties"]
     assert flows == pytest.approx({"Funding": m["funding"], **costs}, abs=1e-5)
     (fall_of_water,) = figures["sources"]["data"]
+    assert len(fall_of_water["x"]) == 10  # nine sources, and the change of equity
     assert sum(fall_of_water["x"][:-1]) == pytest.approx(fall_of_water["x"][-1], abs=1e-6)
 
 

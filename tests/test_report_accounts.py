@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from backtest.results.books import BY_SYMBOL, COSTS
 from backtest.results.result import Result
 from backtest.results.tables import SCHEMAS
 from backtest.schema import SCHEMA_VERSION
@@ -64,7 +65,8 @@ def account(life: Life) -> Result:
         "trades": _trades(life, fills),
     }
     tables = {name: tables.get(name, schema.to_frame()) for name, schema in SCHEMAS.items()}
-    metrics = _metrics(tables, equity, float(moved.sum()))
+    tables["attribution"] = _attribution(life, tables, prices, held)
+    metrics = _metrics(tables, equity)
     return Result(life.label or life.margin, _summary(life, metrics), tables)
 
 
@@ -115,14 +117,18 @@ def _fills(life: Life, prices: np.ndarray, held: np.ndarray) -> pl.DataFrame:
     change = np.diff(held, axis=0, prepend=0.0)
     row, i = np.nonzero(change)
     qty, price = change[row, i], prices[row, i]
+    size, maker = np.abs(qty) * price, np.arange(len(row)) % 3 == 2
     forced = (row == life.crash + 3) & np.isin(np.array(life.symbols)[i], life.lost)
     return _frame(
         "fills", fill_id=np.arange(len(row)), order_id=np.arange(len(row)), ts=_close(life, row),
         symbol=np.array(life.symbols, dtype=str)[i], side=np.where(qty > 0, "buy", "sell"), qty=qty,
-        price=price, decision_price=price, arrival_price=price * 0.9999, fee=np.abs(qty) * price * 0.0005,
-        liquidity=["taker"] * len(row), realized_pnl=-qty * price * 0.01,
+        price=price, decision_price=price, arrival_price=price * 0.9999,
+        fee=size * np.where(maker, -0.00002, 0.0005), liquidity=np.where(maker, "maker", "taker"),
+        realized_pnl=-qty * price * 0.01,
         cause=np.where(forced, "liquidation", "strategy"),
-        pool=_pools(life, i), quote=-qty * price, slippage=np.abs(qty) * price * 0.0001,
+        pool=_pools(life, i), quote=-qty * price, slippage=size * np.where(maker, 0.0, 0.0001),
+        spread=size * np.where(maker, 0.0, 0.00006), impact=size * np.where(maker, 0.0, 0.00003),
+        drift=size * np.where(maker, 0.0, 0.00001), latency=size * np.where(maker, 0.0, 0.0002 * np.sin(row)),
     )  # fmt: skip
 
 
@@ -210,10 +216,37 @@ def _orders(life: Life, fills: pl.DataFrame) -> pl.DataFrame:
     return _frame(
         "orders", order_id=np.arange(n + extra), ts_sent=ts, ts_arrived=ts, ts_done=ts,
         symbol=[*fills["symbol"], *[life.symbols[0]] * extra], side=[*fills["side"], *["buy"] * extra],
-        type=["market"] * (n + extra), qty=[*fills["qty"], *[1.5] * extra], tif=["IOC"] * (n + extra),
+        type=[*_kinds(fills), *["market"] * extra], qty=[*fills["qty"], *[1.5] * extra], tif=["gtc"] * (n + extra),
         status=["filled"] * n + ["rejected"] * extra, reason=[None] * n + [reason] * extra,
         filled_qty=[*fills["qty"], *[0.0] * extra], cause=["strategy"] * (n + extra),
     )  # fmt: skip
+
+
+def _kinds(fills: pl.DataFrame) -> list[str]:
+    """Makers rest as limits; of the takers every other one is a stop."""
+    return [
+        "limit" if side == "maker" else ("market", "stop_market")[n % 2] for n, side in enumerate(fills["liquidity"])
+    ]  # fmt: skip
+
+
+def _attribution(life: Life, tables: dict[str, pl.DataFrame], prices: np.ndarray, held: np.ndarray) -> pl.DataFrame:
+    """As the books would have it; what fills paid in their price stands apart from the moves."""
+    moves = (held[:-1] * np.diff(prices, axis=0)).sum(axis=0)
+    fills, lost = tables["fills"], tables["liquidations"].with_columns(fund=pl.col("penalty") - pl.col("insurance"))
+    rows = {"symbol": list(life.symbols)}
+
+    def per_symbol(frame: pl.DataFrame, column: str) -> np.ndarray:
+        return np.array([float(frame.filter(pl.col("symbol") == s)[column].sum()) for s in life.symbols])
+
+    paid = {name: per_symbol(fills, name) for name in ("spread", "impact", "latency")}
+    flows = {
+        "price_moves": moves + sum(paid.values()), "funding": per_symbol(tables["funding"], "payment"),
+        "fees": per_symbol(fills, "fee"), **paid, "penalties": per_symbol(lost, "penalty"),
+        "insurance": per_symbol(lost, "fund"), "bad_debt": per_symbol(lost, "bad_debt"),
+    }  # fmt: skip
+    change = sum((-1 if name in COSTS else 1) * values for name, values in flows.items())
+    ts = [_close(life, life.rows - 1)] * len(life.symbols)
+    return _frame("attribution", ts=ts, **rows, **flows, change=change)
 
 
 def _trades(life: Life, fills: pl.DataFrame) -> pl.DataFrame:
@@ -225,28 +258,30 @@ def _trades(life: Life, fills: pl.DataFrame) -> pl.DataFrame:
         ts_entry=ends["ts"], ts_exit=ends["ts"], qty=ends["qty"].abs(),
         entry_price=ends["price"], exit_price=ends["price"] * 1.01, realized=ends["realized_pnl"], fees=ends["fee"],
         funding=[0.25] * n, net=net, hold=[53.5] * n, exit_cause=ends["cause"], penalty=[0.0] * n,
-        insurance=[0.0] * n,
+        insurance=[0.0] * n, exit_reason=np.where(np.arange(n) % 4 == 3, "trailing_stop", "market"),
+        mfe=np.maximum(net, 0) + 40.0, mae=np.minimum(net, 0) - 25.0 * (1 + np.sin(np.arange(n))), mfe_price=[2.0] * n,
+        mae_price=[-1.0] * n, mfe_share=[0.02] * n, mae_share=[-0.01] * n,
     )  # fmt: skip
 
 
-def _metrics(tables: dict[str, pl.DataFrame], equity: np.ndarray, moves: float) -> dict[str, Any]:
+def _metrics(tables: dict[str, pl.DataFrame], equity: np.ndarray) -> dict[str, Any]:
     end = float(equity[-1])
-    lost = tables["liquidations"]
+    lost, fills, flows = tables["liquidations"], tables["fills"], tables["attribution"]
+    made = fills.filter(pl.col("liquidity") == "maker")
     return {
         "start_cash": CASH, "final_equity": end, "return": end / CASH - 1, "cagr": 0.1234, "volatility": 0.4,
         "sharpe": 0.87, "sortino": None, "calmar": None, "max_drawdown": float(tables["equity"]["drawdown"].min() or 0),
         "max_drawdown_days": 12.5, "turnover": 31.4, "hit_rate": 0.5, "profit_factor": None,
         "trades": len(tables["trades"]), "open_trades": 0, "mean_leverage": 1.6, "max_leverage": 3.21,
         "margin_use_peak": 0.7, "maintenance_use_peak": 0.1, "min_distance_to_liquidation": 0.123,
-        "price_moves": moves, "funding": float(tables["funding"]["payment"].sum()),
-        "fees": float(tables["fills"]["fee"].sum()), "penalties": float(lost["penalty"].sum()),
-        "insurance": float((lost["penalty"] - lost["insurance"]).sum()),
-        "bad_debt": float(lost["bad_debt"].sum()), "adl_loss": float(lost["adl_loss"].sum()),
-        "slippage": float(tables["fills"]["slippage"].sum()),
+        **{name: float(flows[name].sum()) for name in BY_SYMBOL}, "adl_loss": float(lost["adl_loss"].sum()),
+        "slippage": float(fills["slippage"].sum()), "rebates": -float(made["fee"].sum()),
+        "maker_share": float(made["quote"].abs().sum() / fills["quote"].abs().sum()) if len(fills) else None,
         "liquidations": len(lost), "pool_liquidations": lost["process"].n_unique(), "liquidation_steps": len(lost),
         "backstops": 0, "deleveraged": 0,
         "ambiguous_candles": len(tables["ambiguous"]), "margin_calls": 2, "orders": len(tables["orders"]),
-        "rejected_orders": len(tables["orders"]) - len(tables["fills"]), "fills": len(tables["fills"]),
+        "rejected_orders": len(tables["orders"]) - len(fills), "cancelled_orders": 0, "expired_orders": 0,
+        "refused_amendments": 0, "fills": len(fills),
         "missing_settlements": 0,
     }  # fmt: skip
 
@@ -296,5 +331,6 @@ def test_the_invented_account_is_like_a_real_one(life: Life) -> None:
     result = account(life)
     assert {name: frame.schema for name, frame in result.tables.items()} == SCHEMAS
     m = result.metrics
-    explained = m["price_moves"] + m["funding"] - m["fees"] - m["penalties"] + m["insurance"] + m["bad_debt"]
+    explained = sum((-1 if name in COSTS else 1) * m[name] for name in BY_SYMBOL)
+    assert result.tables["attribution"]["change"].sum() == pytest.approx(explained)
     assert explained == pytest.approx(m["final_equity"] - m["start_cash"], abs=1e-6)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from backtest.report import ladder
 from backtest.report.page import render, render_comparison
 from tests.test_report_accounts import Life, account
 from tests.test_report_liquidations import crumbling, deleveraged, result_of
+from tests.test_report_orders import MIXED, tripped
 
 ARGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -78,17 +80,19 @@ NEAR = {
     "venue": "generic", "margin": "cross", "collateral": 3_000,
     "positions": [{"symbol": f"SYMBOL{i:02d}-USD", "qty": 10, "mark": 1_000} for i in range(5)],
 }  # fmt: skip
+TRIPS = [0.37 * (n % 11 - 6) for n in range(400)]
 PAGES = {
-    "run": (6, (1280, 420), lambda: render(account(CROSS))),
-    "pools": (6, (420,), lambda: render(account(ISOLATED))),
-    "many": (6, (1280, 420), lambda: render(account(LARGE))),
-    "minutes": (6, (420,), lambda: render(account(Life(rows=60_000, interval_ms=60_000)))),
+    "run": (7, (1280, 420), lambda: render(account(CROSS))),
+    "pools": (7, (420,), lambda: render(account(ISOLATED))),
+    "many": (7, (1280, 420), lambda: render(account(LARGE))),
+    "minutes": (7, (420,), lambda: render(account(Life(rows=60_000, interval_ms=60_000)))),
     "idle": (1, (420,), lambda: render(account(Life(trades=False)))),
     "one candle": (1, (420,), lambda: render(account(Life(rows=1, trades=False)))),
     "comparison": (4, (1280, 420), lambda: render_comparison([account(ISOLATED), account(CROSS)])),
     "three modes": (4, (1280, 420), lambda: render_comparison([account(life) for life in MODES])),
     "steps": (2, (1280, 420), lambda: render(result_of(crumbling(300)))),
     "deleveraged": (4, (420,), lambda: render(result_of(deleveraged(0.5)))),
+    "trips": (5, (1280, 420), lambda: render(result_of(replace(tripped(*TRIPS), orders=MIXED.orders)))),
     "sub-accounts": (
         4,
         (1280, 420),

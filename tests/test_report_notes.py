@@ -32,8 +32,8 @@ maintenance = 0.03
 def said(folder: Path, record: Record, **settings: Any) -> list[str]:
     file = folder / "venue.toml"
     file.write_text(VENUE)
-    asked = config("mine", "data", slippage_bps=1.0, **settings)
-    return notes(load(str(file)), 5.0, asked, record)
+    asked = config("mine", "data", slippage_bps=1.0, **{"fee_bps": 5.0, **settings})
+    return notes(load(str(file)), asked, record)
 
 
 def test_nothing_out_of_the_ordinary(tmp_path: Path) -> None:
@@ -78,5 +78,5 @@ def test_what_the_venue_is_not_known_to_do() -> None:
     record = idle(symbols=("BTC-USD", "NOSUCH-USD"), step_micro=np.array([1, 1]), curve=np.zeros((3, 7)))
     expected = profile.assumptions(record.symbols, START, START + 3 * DAY)
     assert any("NOSUCH-USD" in line for line in expected)
-    found = notes(profile, 5.0, config("mine", "data"), record)
+    found = notes(profile, config("mine", "data"), record)
     assert [line for line in found if line in expected] == expected

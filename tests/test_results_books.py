@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from backtest import schema
 from backtest.results.books import FLOWS, balance
-from backtest.schema import CROSS_POOL, Record
+from backtest.schema import CROSS_POOL, Liquidity, Record
 from tests.results_records import DAY, START, cross, held, idle, isolated, micro, rows
 
 
@@ -28,15 +29,21 @@ def test_cross_books() -> None:
         "pool:ETH-USD": 0,
     }
     assert books.flows == dict.fromkeys(FLOWS, 0) | {
-        "price_moves": micro(2407.75),  # 28,407.75 − 26,000 of the short that is left
+        "price_moves": micro(2510),  # 28,407.75 − 26,000 of the short that is left, and the costs that were in prices:
+        "spread": micro(79),  # 20 + 15 + 30 + 14
+        "impact": micro(10),  # 5 + 5
+        "latency": micro(13.25),  # 10 from decision to arrival, 3.25 of drift
         "funding": micro(-2.2),
         "fees": micro(92.242875),
     }
     assert books.equity_end - books.equity_start == micro(2313.307125)
     assert books.by_symbol["BTC-USD"] == {
-        "price_moves": micro(436.75),  # −50,025 + 76,461.75 − 26,000
+        "price_moves": micro(510),  # −50,025 + 76,461.75 − 26,000 + 50 + 10 + 13.25
         "funding": micro(-5.1),
         "fees": micro(63.243375),
+        "spread": micro(50),
+        "impact": micro(10),
+        "latency": micro(13.25),
         "penalties": 0,
         "insurance": 0,
         "bad_debt": 0,
@@ -128,6 +135,7 @@ def _tampered(record: Record, table: str, row: int, field: str, by: float) -> Re
 JOURNAL = [
     ("fills", 2, "quote", 1),
     ("fills", 3, "fee", 1),
+    ("fills", 3, "fee", -2),
     ("fills", 1, "lots", 1),
     ("fills", 0, "pool", 1),
     ("moves", 2, "amount", -1),
@@ -173,6 +181,35 @@ def test_the_curve_must_end_where_the_books_do() -> None:
     balance(held([101.0, 102.0]))
     with pytest.raises(AssertionError, match=r"the curve ends at 102\.0, the books at 102000010 micro"):
         balance(held([101.0, 102.0], final_mark=np.array([102.00001])))
+
+
+def test_a_rebate_is_a_posting_the_other_way() -> None:
+    # Bought at 100 and sold at 100 as maker, for 0.02 of rebate each.
+    at = {"pool": CROSS_POOL, "fee": micro(-0.02), "liquidity": Liquidity.MAKER}
+    fills = rows(
+        schema.FILL,
+        {"seq": 1, "ts_ms": START, "lots": 1000, "quote": -micro(100), **at},
+        {"seq": 2, "ts_ms": START, "lots": -1000, "quote": micro(100), **at},
+    )
+    books = balance(idle(200, fills=fills, final_wallet=micro(200.04)))
+    assert (books.balances["fees"], books.flows["fees"]) == (micro(-0.04), micro(-0.04))
+    assert (
+        books.ledger.filter(pl.col("code") == "fee").select("debit", "credit", "amount_micro").rows()
+        == [("wallet", "fees", 20_000)] * 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "by", "message"),
+    [
+        ("spread", -micro(21), "fill 0: a spread of -1000000 micro"),
+        ("drift", -1, "fill 0: a drift of -1 micro"),
+        ("liquidity", Liquidity.MAKER, "fill 0: a spread of 20000000 micro"),
+    ],
+)
+def test_no_gain_is_a_cost_and_no_maker_pays_one(field: str, by: int, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        balance(_tampered(cross(), "fills", 0, field, by))
 
 
 def test_time_never_goes_back() -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backtest import schema
 from backtest.results.books import balance
 from backtest.results.metrics import metrics
 from backtest.results.trades import round_trips
-from backtest.schema import Record
-from tests.results_records import DAY, START, cross, curve_of, held, idle, isolated
+from backtest.schema import CROSS_POOL, Cause, Liquidity, OrderType, Record, Status
+from tests.results_records import DAY, START, cross, curve_of, held, idle, isolated, micro, rows
 
 
 def measure(record: Record) -> dict[str, Any]:
@@ -75,14 +76,40 @@ def test_trades_flows_and_counts() -> None:
     assert (got["trades"], got["open_trades"], got["hit_rate"]) == (2, 1, 1.0)
     assert got["profit_factor"] is None  # no loser
     assert (got["funding"], got["fees"], got["slippage"]) == (-2.2, 92.242875, 92.25)  # 25 + 15 + 38.25 + 14
-    assert (got["price_moves"], got["penalties"], got["bad_debt"]) == (2407.75, 0, 0)
-    assert (got["orders"], got["rejected_orders"], got["fills"]) == (5, 2, 4)
+    assert (got["price_moves"], got["penalties"], got["bad_debt"]) == (2510, 0, 0)
+    assert (got["spread"], got["impact"], got["latency"]) == (79, 10, 13.25)
+    assert (got["orders"], got["rejected_orders"], got["fills"]) == (6, 2, 4)
+    assert (got["cancelled_orders"], got["expired_orders"], got["refused_amendments"]) == (0, 1, 0)
+    assert (got["maker_share"], got["rebates"]) == (0, 0)
     assert (got["ambiguous_candles"], got["missing_settlements"], got["liquidations"]) == (1, 1, 0)
     assert got["max_leverage"] == pytest.approx(80_000 / 98_000)
     assert got["mean_leverage"] == pytest.approx(
         (80_000 / 98_000 + 25_500 / 101_000 + 25_500 / 101_500 + 26_000 / 102_313.307125) / 5
     )
     assert got["min_distance_to_liquidation"] == pytest.approx((98_000 - 2400) / 80_000)
+
+
+def test_makers_and_amendments() -> None:
+    # Of 100 + 300 that orders traded 300 was as maker; a liquidation of 200 is no order's.
+    at = {"ts_ms": START, "pool": CROSS_POOL}
+    maker = {"liquidity": Liquidity.MAKER, "fee": micro(-0.03)}
+    fills = rows(
+        schema.FILL,
+        {"seq": 1, "order_id": 0, "lots": 1000, "quote": -micro(100), "fee": micro(0.05), **at},
+        {"seq": 2, "order_id": 1, "lots": 3000, "quote": -micro(300), **maker, **at},
+        {"seq": 3, "order_id": -1, "lots": -2000, "quote": micro(200), "cause": Cause.LIQUIDATION, **at},
+    )
+    ends = ((OrderType.MARKET, Status.FILLED), (OrderType.LIMIT, Status.FILLED), (OrderType.LIMIT, Status.CANCELLED),
+            (OrderType.AMEND, Status.REJECTED))  # fmt: skip
+    orders = rows(schema.ORDER, *({"order_id": n, "type": t, "status": s} for n, (t, s) in enumerate(ends)))
+    record = idle(
+        1000, fills=fills, orders=orders, final_wallet=micro(799.98), final_lots=np.array([2000]),
+        final_mark=np.array([100.0]),
+    )  # fmt: skip
+    got = measure(record)
+    assert (got["maker_share"], got["fees"], got["rebates"]) == (0.75, 0.02, 0.03)
+    assert (got["orders"], got["rejected_orders"], got["cancelled_orders"]) == (3, 0, 1)
+    assert got["refused_amendments"] == 1
 
 
 def test_liquidated_pools() -> None:
@@ -120,7 +147,7 @@ NOTHING = ("volatility", "sharpe", "sortino", "calmar", "hit_rate", "profit_fact
 
 def test_no_time_at_all() -> None:
     got = measure(idle())
-    for name in (*NOTHING, "cagr", "turnover", "mean_leverage", "max_leverage", "margin_use_peak"):
+    for name in (*NOTHING, "maker_share", "cagr", "turnover", "mean_leverage", "max_leverage", "margin_use_peak"):
         assert got[name] is None, name
     assert (got["return"], got["max_drawdown"], got["max_drawdown_days"]) == (0, 0, 0)
 

@@ -20,8 +20,10 @@ CONTRACT = {
     "free_collateral gross_notional net_notional drawdown",
     "positions": "ts symbol pool qty entry_price mark notional unrealized liquidation_price",
     "orders": "order_id ts_sent ts_arrived ts_done symbol side type qty limit_price stop_price tif reduce_only "
-    "post_only status reason filled_qty cause",
-    "fills": "fill_id order_id ts symbol side qty price decision_price arrival_price fee liquidity realized_pnl cause",
+    "post_only status reason filled_qty cause trigger ts_triggered ts_expires trail trail_unit activation parent_id "
+    "group_id target_id",
+    "fills": "fill_id order_id ts symbol side qty price decision_price arrival_price fee liquidity realized_pnl cause "
+    "pool quote slippage spread impact drift latency",
     "funding": "ts symbol qty price rate payment",
     "liquidations": "ts pool symbol stage qty price penalty insurance bad_debt equity_before maintenance_before "
     "equity_after maintenance_after ambiguous",
@@ -31,6 +33,9 @@ CONTRACT = {
     "ledger": "ts debit credit amount_micro code ref",
     "ambiguous": "ts pool",
     "trades": "symbol side ts_entry ts_exit qty entry_price exit_price realized fees funding net hold exit_cause",
+    "trades_fifo": "symbol side ts_entry ts_exit qty entry_price exit_price realized fees hold exit_reason entry_fill "
+    "exit_fill",
+    "attribution": "ts symbol price_moves funding fees spread impact latency penalties insurance bad_debt change",
 }
 
 
@@ -82,31 +87,14 @@ def test_positions_and_margin() -> None:
     assert tables(isolated())["margin"]["pool"].to_list() == ["BTC-USD", "ETH-USD"]
 
 
-def test_orders_say_why() -> None:
-    orders = tables(cross())["orders"]
-    assert orders["status"].to_list() == ["filled", "filled", "rejected", "rejected", "expired"]
-    assert orders["reason"].to_list() == [
-        None,
-        None,
-        "margin: equity 98,000.00 would not cover initial 120,000.00",
-        "margin: equity 0.999999 would not cover initial 1.000000",
-        "end_of_run",
-    ]
-    assert orders["side"].to_list() == ["buy", "sell", "buy", "buy", "sell"]
-    assert orders["qty"].to_list() == [1, -10, 48, 0.001, -0.01]
-    assert orders["filled_qty"].to_list() == [1, -10, 0, 0, 0]
-    assert orders["ts_arrived"].is_null().to_list() == [False] * 4 + [True]
-    assert orders["reduce_only"].to_list() == [False, False, False, True, False]
-    assert orders["type"].unique().to_list() == ["market"]
-    assert orders["tif"].unique().to_list() == ["IOC"]
-
-
 def test_fills_funding_and_liquidations() -> None:
     frames = tables(cross())
     first, _, flip, settled = frames["fills"].rows(named=True)
     assert (first["fill_id"], first["order_id"], first["side"], first["qty"]) == (0, 0, "buy", 1)
     assert (first["decision_price"], first["arrival_price"], first["price"]) == (49_990, 50_000, 50_025)
     assert (first["fee"], first["slippage"], first["quote"], first["liquidity"]) == (25.0125, 25, -50_025, "taker")
+    assert (first["spread"], first["impact"], first["drift"], first["latency"]) == (20, 5, 0, 10)
+    assert (flip["slippage"], flip["spread"], flip["drift"], flip["latency"]) == (38.25, 30, 3.25, 3.25)
     assert (flip["realized_pnl"], flip["decision_price"]) == (949.5, None)
     assert (settled["order_id"], settled["cause"], settled["pool"]) == (None, "delisting", "cross")
     assert frames["funding"]["payment"].to_list() == [-5.1, 2.9, 0]
@@ -141,7 +129,7 @@ def test_round_trips_with_a_flip() -> None:
     trades = round_trips(cross())
     btc, eth = trades.table.rows(named=True)
     # The flip sells 1.5 of which 1 closes: 76,461.75 / 1.5 = 50,974.50 less 50,025; two thirds of its fee is 25.48725.
-    assert (btc["symbol"], btc["side"], btc["qty"]) == ("BTC-USD", "long", 1)
+    assert (btc["symbol"], btc["side"], btc["qty"], btc["exit_cause"]) == ("BTC-USD", "long", 1, "strategy")
     assert (btc["entry_price"], btc["exit_price"], btc["realized"]) == (50_025, 50_974.5, 949.5)
     assert (btc["fees"], btc["funding"], btc["hold"]) == (50.49975, -5.1, 24)
     assert btc["net"] == 893.90025  # 949.50 − 50.49975 − 5.10

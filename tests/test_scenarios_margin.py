@@ -290,7 +290,7 @@ def test_B6_a_waiting_order_reserves_margin_until_it_is_cancelled(tmp_path: Path
     numbers: list[int] = []
     steps = {
         0: lambda market, account: numbers.append(wait(market, account)),
-        1: both(other, lambda _, account: seen.append([(o.order_id, o.waiting) for o in account.orders])),
+        1: both(other, lambda _, account: seen.append([(o.order_id, o.state == "working") for o in account.orders])),
         2: both(lambda _, account: account.cancel(numbers[0]), other),
     }
     result = play(

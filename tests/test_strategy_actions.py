@@ -9,12 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
 import backtest
-from backtest import RunError, Strategy
+from backtest import Order, RunError, Strategy
 from tests.scenario import MINUTE, START, Market, Tape, both, buy, column, play, rows, sell, write
 
 FLAT = [1e4] * 5
@@ -84,7 +83,7 @@ def test_hooks_come_in_order_and_with_their_values(
     assert diary.heard[0] == ("start", 100_000.0, 100_000.0, (), ())
     assert [tuple(what) if isinstance(what, tuple) else what for what, *_ in diary.heard[1:]] == [
         "candle",
-        (MINUTE, "BTC", 100.0, 1e4, 1_000.0, 0.0, 0, "strategy"),
+        (MINUTE, "BTC", 100.0, 1e4, 1_000.0, 0.0, 0, "strategy", "taker"),
         "candle",
         (2 * MINUTE, "BTC", 100.0, 1e4, 0.001, -1_000.0),
         "candle",
@@ -95,7 +94,7 @@ def test_hooks_come_in_order_and_with_their_values(
         "candle",
         (7 * MINUTE, pool, 46_000.0, 47_400.0, 0.0),
         "candle",
-        (7 * MINUTE, "BTC", -100.0, 9_250.0, 0.0, -75_000.0, -1, "liquidation"),
+        (7 * MINUTE, "BTC", -100.0, 9_250.0, 0.0, -75_000.0, -1, "liquidation", "taker"),
         (7 * MINUTE, pool, "BTC", -100.0, 9_250.0, 9_250.0, 0.0, "whole"),
         "candle",
         "candle",
@@ -113,7 +112,7 @@ def test_names_of_what_hooks_are_given(tmp_path: Path) -> None:
     backtest.run(diary, write(tmp_path, Market("BTC", [1e4, 1e4, 9.4e3, 9e3], funding={2: 0.001})))
     fields = {type(what).__name__: what._fields for what, *_ in diary.heard[1:] if isinstance(what, tuple)}
     assert fields == {
-        "Fill": ("ts_ms", "symbol", "qty", "price", "fee", "realized_pnl", "order_id", "cause"),
+        "Fill": ("ts_ms", "symbol", "qty", "price", "fee", "realized_pnl", "order_id", "cause", "liquidity"),
         "Payment": ("ts_ms", "symbol", "qty", "price", "rate", "payment"),
         "MarginCall": ("ts_ms", "pool", "equity", "initial_margin", "level"),
         "Liquidation": ("ts_ms", "pool", "symbol", "qty", "price", "penalty", "bad_debt", "stage"),
@@ -320,20 +319,42 @@ def test_set_leverage_posts_by_the_leverage_of_the_fill(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("act", "said"),
     [
-        (lambda account: account.buy("BTC", float("nan")), "size nan is not a finite number"),
-        (lambda account: account.buy("BTC", np.inf), "size inf is not a finite number"),
-        (lambda account: account.buy("BTC", 0), "size 0.*give a size above 0; buy and sell say the side"),
-        (lambda account: account.sell("BTC", -1), "size -1.*give a size above 0"),
+        (lambda account: account.buy("BTC", "1"), "size '1' is not a number"),
+        (lambda account: account.buy("BTC", 2e12), "size 2e\\+12 is beyond all bounds; give at most 1e\\+12"),
+        (lambda account: account.sell("BTC", notional=-1e300), "size -1e\\+300 is beyond all bounds"),
+        (lambda account: account.buy("BTC", notional=1e6, limit=1e-9), "size 1e\\+15 is beyond all bounds"),
         (lambda account: account.buy("BTC"), "needs either qty or notional"),
         (lambda account: account.buy("BTC", 1, notional=5), "needs either qty or notional"),
+        (lambda account: account.buy("BTC", 1, limit=9e3, trail=5.0), "trail and limit are both given"),
+        (lambda account: account.sell("BTC", 1, tif="day"), "unknown tif 'day'"),
+        (lambda account: account.buy("BTC", 1, limt=9e3), "TypeError: .*limt"),
+        (lambda account: account.send(Order("BTX", 1.0)), "unknown symbol 'BTX'"),
+        (lambda account: account.send(Order("NEW", 1.0, limit=1.0)), "NEW does not trade now"),
+        (lambda account: account.oco(Order("BTC", 1.0)), "account.oco: 1 orders for BTC; give at least two"),
+        (lambda account: account.oco(), "account.oco: 0 orders for nothing"),
+        (
+            lambda account: account.oco(Order("BTC", 1.0, limit=1.0), Order("NEW", 1.0)),
+            "account.oco: 2 orders for BTC, NEW; give at least two orders, all for one market",
+        ),
+        (
+            lambda account: account.oco(Order("BTC", 1.0, limit=9e3), Order("BTC", -1.0, stop=8e3, stop_loss=9e3)),
+            "account.oco: an order with a bracket among them",
+        ),
+        (lambda account: account.close("NEW", limit=1.0), "NEW does not trade now"),
+        (lambda account: account.close("BTC", limit=1.0, tif="day"), "unknown tif 'day'"),  # with nothing to close, too
+        (lambda account: account.target("BTC", qty=0, limit=1.0, tif="gtd"), "tif gtd without expires"),
+        (lambda account: account.cancel_all("BTX"), "unknown symbol 'BTX'"),
+        (lambda account: account.amend(0), "amendment of order 0: nothing to change; give qty, limit or stop"),
+        (lambda account: account.amend(0, limit="9"), "amendment of order 0: limit '9' is not a number"),
         (lambda account: account.target("BTC"), "exactly one of weight, qty and notional"),
-        (lambda account: account.target("BTC", weight=float("nan")), "not a finite number"),
+        (lambda account: account.target("BTC", weight="1"), "size '1' is not a number"),
+        (lambda account: account.target("BTC", qty=1, post_only=True), "post_only without limit"),
         (lambda account: account.buy("BTX", 1), "unknown symbol 'BTX'.*did you mean BTC"),
         (lambda account: account.buy("NEW", 1), "NEW does not trade now.*2024-03-01"),
         (lambda account: account.target("NEW", weight=1), "NEW does not trade now"),
         (lambda account: account.set_leverage("BTC", 0), "leverage 0"),
-        (lambda account: account.set_leverage("BTC", float("nan")), "not a finite number"),
-        (lambda account: account.add_margin("BTC", float("inf")), "not a finite number"),
+        (lambda account: account.set_leverage("BTC", float("nan")), "leverage nan is not a finite number"),
+        (lambda account: account.add_margin("BTC", float("inf")), "amount inf is not a finite number"),
     ],
 )
 def test_what_is_no_order_at_all_stops_the_run(tmp_path: Path, act: Any, said: str) -> None:

@@ -6,9 +6,13 @@ import math
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
 
+import backtest
+from backtest import Order
+from backtest.feed.sample import write_sample
 from backtest.strategy.features import STAMP, compute, targets
 from backtest.strategy.loader import load
 
@@ -18,19 +22,23 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 class Market:
     """Prices, rates and features of one instant, as given."""
 
-    def __init__(self, price, hour=0, features=None, rates=None):
+    def __init__(self, price, hour=0, features=None, rates=None, history=None):
         self.now = START + timedelta(hours=hour)
         self.symbols = tuple(sorted(price))
         self.close = self.mark = price
         self.funding_rate = rates or {}
         self._features = features or {}
+        self._history = history or {}
 
     def feature(self, name, symbol):
         return self._features[symbol][name]
 
+    def history(self, symbol, field, n):
+        return np.array(self._history[symbol][-n:])
+
 
 class Account:
-    """Remembers the targets and, asked to, fills them at a price at once."""
+    """Remembers what is sent and, asked to, fills targets at a price at once; a position is worth 1 a unit."""
 
     def __init__(self, equity=1000.0, **qty):
         self.equity = equity
@@ -38,10 +46,26 @@ class Account:
         self.sent = []
 
     def position(self, symbol):
-        return SimpleNamespace(qty=self.qty.get(symbol, 0.0))
+        qty = self.qty.get(symbol, 0.0)
+        return SimpleNamespace(qty=qty, notional=qty)
 
-    def target(self, symbol, weight):
-        self.sent.append((symbol, weight))
+    def target(self, symbol, weight=None, **more):
+        self.sent.append((symbol, weight, more) if more else (symbol, weight))
+
+    def send(self, order):
+        self.sent.append(order)
+
+    def buy(self, symbol, notional, **terms):
+        self.send(Order(symbol, notional / terms["limit"], **terms))
+
+    def sell(self, symbol, notional, **terms):
+        self.send(Order(symbol, -notional / terms["limit"], **terms))
+
+    def close(self, symbol):
+        self.sent.append(("close", symbol))
+
+    def cancel_all(self):
+        self.sent.append("cancel all")
 
     def fill(self, price):
         for symbol, weight in self.sent:
@@ -195,3 +219,106 @@ def test_momentum_rotation_does_not_look_ahead():
     for end in range(3, 6):
         part = targets(strategy, daily(**{s: c[:end] for s, c in closes.items()}).lazy(), closes)
         assert part.rows() == whole.filter(pl.col("ts") < START + timedelta(days=end)).rows()
+
+
+def test_maker_grid_by_hand():
+    # A part of 1,000 in each market; orders of 100; 2 a side, 0.5 of a range of 4 % apart: 98, 96 and 102, 104.
+    strategy = load("maker_grid", {"levels": 2, "gap": 0.5, "size": 0.1, "most": 0.4})
+    price = {"AAA": 100.0, "BBB": 100.0}
+    market = Market(price, features={symbol: {"range": 0.04} for symbol in price})
+    account = Account(equity=2000.0, BBB=300.0)
+    strategy.on_candle(market, account)
+    # BBB: 0.3 held of at most 0.4: the middle is 100 x (1 - 0.02 x 0.75 / 2) = 99.25, and one purchase more fits.
+    first, *orders = account.sent
+    assert first == "cancel all"
+    assert all(order.post_only and order.type == "limit" for order in orders)
+    assert [(o.symbol, round(o.qty * o.limit, 9), round(o.limit, 9)) for o in orders] == [
+        ("AAA", 100, 98.0), ("AAA", -100, 102.0), ("AAA", 100, 96.0), ("AAA", -100, 104.0),
+        ("BBB", 100, 97.265), ("BBB", -100, 101.235), ("BBB", -100, 103.22),
+    ]  # fmt: skip
+    account = Account(equity=0.0)
+    strategy.on_candle(market, account)
+    assert account.sent == ["cancel all"]
+
+
+def test_breakout_waits_at_the_nearer_edge():
+    strategy = load("breakout", {"risk": 0.01, "stop": 2.0, "target": 4.0, "trail": 3.0, "most": 1.5})
+
+    def sent(price, range_, equity=10_000.0, **held):
+        account = Account(equity=equity, **held)
+        features = {"AAA": {"top": 110.0, "bottom": 90.0, "range": range_}}
+        strategy.on_candle(Market({"AAA": price}, features=features), account)
+        return account.sent
+
+    # 1 % of 10,000 over a stop 2 x 2.5 away: 20 units, 2,100 of at most 15,000.
+    assert sent(105.0, 2.5) == [
+        Order("AAA", 20.0, stop=110.0, stop_loss=105.0, take_profit=120.0, trailing_stop=7.5, expires="4h")
+    ]
+    assert sent(95.0, 2.5) == [
+        Order("AAA", -20.0, stop=90.0, stop_loss=95.0, take_profit=80.0, trailing_stop=7.5, expires="4h")
+    ]
+    # A range of 0.25 would make 200 units; 15,000 / 100 are allowed.
+    assert [order.qty for order in sent(100.0, 0.25)] == [-150.0]
+    assert sent(105.0, 2.5, AAA=1.0) == []  # the bracket has it
+    assert sent(105.0, 0.0) == sent(105.0, 22.5) == sent(105.0, 2.5, equity=0.0) == []
+
+
+def test_pairs_trade_by_hand():
+    asked = {"first": "AAA", "second": "BBB", "window": 10, "weight": 0.5, "inside": 0.01}
+    strategy = started("pairs_trade", give_up=2.9, **asked)
+    assert strategy.symbols == ("AAA", "BBB")
+
+    def hour(last, account, second=50.0):
+        history = {"AAA": [100.0] * 9 + [last], "BBB": [50.0] * 9 + [second]}
+        strategy.on_candle(Market({"AAA": last, "BBB": second}, history=history), account)
+        sent, account.sent = account.sent, []
+        return sent
+
+    # One of ten away from the others is always three deviations from the mean, sqrt(9): too far for this one.
+    assert hour(120.0, Account()) == []
+    strategy = started("pairs_trade", **asked)
+    account = Account()
+    assert hour(120.0, account) == [
+        ("AAA", -0.5, {"limit": 121.2, "expires": "55m"}),
+        ("BBB", 0.5, {"limit": 49.5, "expires": "55m"}),
+    ]
+    assert hour(80.0, account)[0] == ("AAA", 0.5, {"limit": 79.2, "expires": "55m"})
+    assert hour(80.0, Account(equity=0.0)) == []
+    assert hour(math.nan, account) == hour(100.0, account) == []
+    held = Account(AAA=-5.0, BBB=5.0)
+    assert hour(120.0, held) == []  # far, but not too far
+    assert hour(100.0, held) == [("close", "AAA"), ("close", "BBB")]
+
+
+def test_pairs_trade_completes_a_pair_at_the_market():
+    strategy = started("pairs_trade", first="AAA", second="BBB")
+    strategy.side = {"AAA": -1, "BBB": 1}
+    for qty, expected in (({"AAA": -5.0}, 5.0), ({"AAA": -5.0, "BBB": 2.0}, 5.0), ({}, 0.0)):
+        account = Account(**qty)
+        strategy.on_order(SimpleNamespace(state="expired", symbol="BBB"), None, account)
+        assert account.sent == [("BBB", None, {"notional": expected})]
+        strategy.on_order(SimpleNamespace(state="filled", symbol="AAA"), None, account)
+        assert len(account.sent) == 1
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """Forty days of two markets."""
+    return write_sample(tmp_path_factory.mktemp("plugins") / "sample", days=40, symbols=("BTC-USD", "ETH-USD"))
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("maker_grid", {("limit", "maker")}),
+        # The stop and the trailing stop take, the target rests.
+        ("breakout", {("stop_market", "taker"), ("trailing_stop", "taker"), ("limit", "maker")}),
+        ("pairs_trade", {("limit", "maker"), ("market", "taker")}),
+    ],
+)
+def test_they_fill_the_orders_that_they_teach(sample, name, kinds):
+    result = backtest.run(name, sample, fee_bps=5, latency_ms=500)
+    orders = result.tables["orders"].select("order_id", "type")
+    filled = result.tables["fills"].join(orders, on="order_id").filter(pl.col("cause") == "strategy")
+    assert kinds <= set(filled.select("type", "liquidity").unique().rows())
+    assert set(result.tables["orders"].filter(status="rejected")["reason"]) <= {"post_only", "would_trigger"}

@@ -14,7 +14,8 @@ import pytest
 
 from backtest.cli import main
 from backtest.venue import profile
-from backtest.venue.terms import BySize, CeilRates, Law, Portfolio, Price, Ranking, Shortfall, Take
+from backtest.venue.terms import BySize, CeilRates, Law, OrderRules, Portfolio, Price, Ranking, Shortfall, Take
+from backtest.venue.values import in_force
 
 VECTORS = Path(os.environ.get("BACKTEST_VECTORS", Path(__file__).parents[2] / "shared" / "vectors"))
 NAMES = (
@@ -206,14 +207,92 @@ def test_brackets_and_maintenance_of_the_vectors() -> None:
     assert seen == 19  # 3 brackets, 12 amounts, 4 amounts
 
 
-def test_fees() -> None:
-    v4 = profile.load("dydx_v4")
-    assert [(float(t.maker_bps), float(t.taker_bps)) for t in v4.fees()[:3]] == [(1, 5), (1, 4.5), (0.5, 4)]
-    assert (v4.taker_fee_bps, profile.load("hyperliquid").taker_fee_bps, profile.load("generic").taker_fee_bps) == (
-        5,
-        4.5,
-        0,
-    )
+# Maker and taker in bps from a volume in millions on, of the sources that the presets name.
+BINANCE = [
+    (0, 2, 5), (15, 1.6, 4), (50, 1.4, 3.5), (100, 1.2, 3.2), (600, 1, 3), (1_000, 0.8, 2.7), (2_500, 0.6, 2.5),
+    (5_000, 0.4, 2.2), (12_500, 0.2, 2), (25_000, 0, 1.7),
+]  # fmt: skip
+SCHEDULES: dict[tuple[str, str], tuple[int, list[tuple[float, float, float]]]] = {
+    ("binance_usdm", "2025-01-01"): (30, BINANCE),
+    ("bybit_linear", "2025-01-01"): (
+        30, [(0, 2, 5.5), (10, 1.8, 4), (25, 1.6, 3.75), (50, 1.4, 3.5), (100, 1.2, 3.2), (250, 1, 3.2), (500, 0, 3)],
+    ),
+    ("okx_swap", "2025-01-01"): (30, [(0, 2, 5)]),
+    ("hyperliquid", "2024-03-10"): (14, [(0, -0.2, 2.5)]),
+    ("hyperliquid", "2025-05-04"): (
+        14, [(0, 1, 3.5), (5, 0.5, 3), (25, 0, 2.5), (100, 0, 2.3), (500, 0, 2.1), (2_000, 0, 1.9)],
+    ),
+    ("hyperliquid", "2025-05-05"): (
+        14,
+        [(0, 1.5, 4.5), (5, 1.2, 4), (25, 0.8, 3.5), (100, 0.4, 3), (500, 0, 2.8), (2_000, 0, 2.6), (7_000, 0, 2.4)],
+    ),
+    ("dydx_v4", "2024-01-18"): (30, [(0, -1.1, 5), (1, -1.1, 4.5), (5, -1.1, 4), (25, -1.1, 3.5), (125, -1.1, 3)]),
+    ("dydx_v4", "2024-01-19"): (30, [(0, 1, 5), (1, 1, 4.5), (5, 0.5, 4), (25, 0, 3.5), (125, 0, 3)]),
+    ("drift_v2", "2023-03-11"): (30, [(0, -2, 10), (1, -2, 9), (5, -2, 8), (10, -2, 7), (50, -2, 6), (100, -2, 3)]),
+    ("drift_v2", "2026-01-01"): (
+        30, [(0, -0.25, 3.5), (2, -0.25, 3), (10, -0.25, 2.75), (20, -0.25, 2.5), (80, -0.25, 2.25), (200, -0.25, 2)],
+    ),
+    ("gmx_v2", "2025-01-01"): (30, [(0, 4, 6)]),
+    ("generic", "2025-01-01"): (30, [(0, 0, 0)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("venue", "day"), SCHEDULES)
+def test_fees_are_those_of_the_sources(venue: str, day: str) -> None:
+    window, tiers = SCHEDULES[venue, day]
+    table = in_force(profile.load(venue).fee_tables, dt.date.fromisoformat(day))
+    assert table.window_days == window
+    found = [(float(t.volume) / 1e6, float(t.maker_bps), float(t.taker_bps)) for t in table.tiers if t.by_volume]
+    assert found == tiers
+
+
+def test_tiers_by_shares_of_the_venue() -> None:
+    above = [tier for tier in profile.load("dydx_v4").fees() if not tier.by_volume]
+    assert [float(tier.maker_bps) for tier in above] == [-0.5, -0.7, -0.9, -1.1]
+    assert {float(tier.taker_bps) for tier in above} == {2.5}
+
+
+def test_takers_are_twice_the_half_that_the_venue_announced() -> None:
+    # The announcement of 2 February 2026: half of each level's fee, in bps, for contracts on equities.
+    half = [2.5, 2, 1.75, 1.6, 1.5, 1.35, 1.25, 1.1, 1, 0.85]
+    assert [taker for _, _, taker in BINANCE] == [2 * rate for rate in half]
+
+
+def test_discounts() -> None:
+    shares = {name: {k: float(d.share) for k, d in profile.load(name).discounts.items()} for name in NAMES}
+    assert {name: found for name, found in shares.items() if found} == {
+        "binance_usdm": {"bnb": 0.1},
+        "drift_v2": {"kickstarter": 0.05, "racer": 0.1, "elite": 0.2, "master": 0.3, "champion": 0.4},
+        "hyperliquid": {
+            "wood": 0.05, "bronze": 0.1, "silver": 0.15, "gold": 0.2, "platinum": 0.3, "diamond": 0.4, "referral": 0.04,
+        },
+    }  # fmt: skip
+
+
+def least(venue: str, symbol: str, day: str) -> int:
+    return profile.load(venue).terms(symbol, dt.date.fromisoformat(day)).min_notional_micro
+
+
+def test_order_rules() -> None:
+    # Days from 1970: 2021-01-25 is 18,652, 2021-02-24 is 18,682, 2023-11-02 is 19,663, 2023-08-14 is 19,583,
+    # 2023-10-26 is 19,656.
+    def told(venue: str) -> list[tuple[int, int | None, int | None]]:
+        return [(r.from_ms // 86_400_000, r.most, r.most_each) for r in profile.load(venue).contract(["X"]).orders]
+
+    assert told("binance_usdm") == [(0, None, 200), (18_652, None, 200), (18_682, None, 200), (19_663, None, 200)]
+    assert told("bybit_linear") == [(0, None, 500)]
+    assert told("okx_swap") == [(19_583, None, 500)]
+    assert told("hyperliquid") == [(0, 1_000, None)]
+    assert told("dydx_v4") == [(19_656, 200, None)]
+    assert told("drift_v2") == [(0, 32, None)]
+    for name in ("generic", "dydx_v3", "gmx_v2", "synthetix_v3"):
+        assert profile.load(name).contract(["X"]).orders == (OrderRules(),)
+        assert least(name, "BTC-USD", "2025-01-01") == 0
+    days = ("2021-01-24", "2021-01-25", "2021-02-24", "2023-11-01", "2023-11-02")
+    assert [least("binance_usdm", "BTCUSDT", day) for day in days] == [0, 10**6, 5 * 10**6, 5 * 10**6, 10**8]
+    assert [least("binance_usdm", "ETHUSDT", day) for day in days[-2:]] == [5 * 10**6, 2 * 10**7]
+    assert least("binance_usdm", "XYZUSDT", "2023-11-02") == 5 * 10**6
+    assert (least("hyperliquid", "BTC", "2025-01-01"), least("bybit_linear", "X", "2025-01-01")) == (10**7, 5 * 10**6)
 
 
 def test_what_a_run_takes_on_trust_is_said() -> None:
@@ -227,7 +306,14 @@ def test_what_a_run_takes_on_trust_is_said() -> None:
         ),
         "binance_usdm: XYZ-USD: not in the profile, has what holds for class other.",
     ]
-    assert "binance_usdm: fees assumed (the regular tier, from memory)." in said
+    fees = [line for line in said if line.startswith("binance_usdm: fees of 2021-12-21: assumed: the date (")]
+    assert len(fees) == 1
+    assert "VIP 2 from memory" in fees[0]
+    own_rates = profile.load("binance_usdm").assumptions(["SOLUSDT"], 1_704_067_200_000, 1_709_251_200_000, fees=False)
+    assert not [line for line in own_rates if "fees" in line]
+    assert not [line for line in said if "orders" in line]  # those of 2023-11-02 are verified
+    lacking = profile.load("okx_swap").assumptions(["X"], 1_704_067_200_000, 1_709_251_200_000)
+    assert any(line.startswith("okx_swap: fees assumed (") for line in lacking)
     assert profile.load("generic").assumptions(["X"], 0, 10**13) == []
     # In 2025 only the later table of BTC counts, and it is verified.
     late = profile.load("binance_usdm").assumptions(["BTCUSDT"], 1_740_787_200_000, 1_743_465_600_000)

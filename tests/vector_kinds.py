@@ -12,7 +12,6 @@ Check = Callable[[Vector], None]
 KNOWN: dict[tuple[str, str], Check] = {}
 BORROWING = "spot borrowing is not modelled: the only collateral is the quote"
 VOTES = "premium votes: funding rates are data, not made from a book"
-ESTIMATORS = "spread estimators from candles: no assertable vector"
 OUT_OF_SCOPE = {
     ("dydx_v4", "premium"): VOTES,
     ("dydx_v4", "premium_sample_median"): VOTES,
@@ -21,9 +20,6 @@ OUT_OF_SCOPE = {
     ("hyperliquid", "pm_partial_borrow_liquidation"): BORROWING,
     ("hyperliquid", "pm_full_borrow_liquidation"): BORROWING,
     ("hyperliquid", "pm_health_factor"): BORROWING,
-    ("slippage_models", "corwin_schultz"): ESTIMATORS,
-    ("slippage_models", "abdi_ranaldo"): ESTIMATORS,
-    ("slippage_models", "roll"): ESTIMATORS,
 }
 
 

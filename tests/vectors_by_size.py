@@ -15,6 +15,7 @@ from backtest.venue import (
     requirement,
     slippage,
     socialised,
+    spread,
 )
 from backtest.venue.pool import Held, Pool
 from backtest.venue.terms import BySize, Terms, Tier
@@ -229,3 +230,26 @@ def linear_depth(v: Vector) -> None:
     end = slippage.linear_depth(float(v.inputs["order_notional"]), float(v.inputs["depth_1pct"]))
     close(end * 1e4, v.expected["end_move_bps"])
     close(end / 2 * 1e4, v.expected["avg_cost_bps"])
+
+
+@kind("slippage_models", "corwin_schultz")
+def corwin_schultz(v: Vector) -> None:
+    high, low = ([float(v.inputs[f"{end}{n}"]) for n in (1, 2)] for end in "hl")
+    (alpha,), (raw,) = spread.corwin_schultz_pairs(high, low)
+    printed(alpha, v.expected["alpha"])
+    printed(raw, v.expected["spread_raw"])
+    printed(float(spread.corwin_schultz(high, low)), v.expected["spread_floored"])
+
+
+@kind("slippage_models", "abdi_ranaldo")
+def abdi_ranaldo(v: Vector) -> None:
+    candles = [[float(price) for price in v.inputs[name]] for name in ("high", "low", "close")]
+    printed(float(spread.abdi_ranaldo_moment(*candles)), v.expected["mean_4cov"])
+    printed(float(spread.abdi_ranaldo(*candles)), v.expected["spread"])
+
+
+@kind("slippage_models", "roll")
+def roll(v: Vector) -> None:
+    prices = [float(price) for price in v.inputs["prices"]]
+    printed(float(spread.roll_covariance(prices)), v.expected["cov_lag1_population"])
+    printed(float(spread.roll(prices)), v.expected["spread"])

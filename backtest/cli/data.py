@@ -1,4 +1,4 @@
-"""`backtest data info`, `check` and `sample`."""
+"""`backtest data info`, `check`, `sample` and `calibrate`."""
 
 from __future__ import annotations
 
@@ -56,3 +56,16 @@ def sample(folder: Path, seed: int, days: int, interval: str, symbols: tuple[str
 
     place = write_sample(folder, seed=seed, symbols=symbols or SYMBOLS, days=days, interval=interval)
     click.echo(f"wrote a synthetic dataset into {place}", err=True)
+
+
+@data.command()
+@click.argument("file", type=flags.FOLDER)
+@click.option("--kind", required=True, help="What FILE holds: trades, or book (walks of it, or its depth).")
+@click.option("--candles", type=flags.FOLDER, help="Dataset with candles of that time, for Y of --slippage impact.")
+@flags.JSON
+def calibrate(file: Path, kind: str, candles: Path | None, as_json: bool) -> None:
+    """Fit spread and impact to trades or a book in the Parquet FILE, and print the fit with its error."""
+    from backtest.cli import show_calibration
+    from backtest.research.calibrate import calibrate as fit
+
+    show_calibration.calibration(*fit(file, kind, candles), as_json)

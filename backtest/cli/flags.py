@@ -91,6 +91,15 @@ _REPLAY = (
     click.option("--symbols", type=Names(), help="Markets, with commas between them.  [default: all]"),
     click.option("--from", "start", type=Moment(), help="First moment, UTC: a date or an ISO time, itself included."),
     click.option("--to", "end", type=Moment(), help="End, UTC, itself not included: the period is [from, to)."),
+    click.option(
+        "--interval", metavar="1h", help="Replay candles of this length, joined from the data's.  [default: the data's]"
+    ),
+    click.option(
+        "--drill",
+        metavar="5m",
+        help="With --interval: a candle in which something may happen (an order's level, a liquidation, an arrival) is "
+        "played on its candles of this length.",
+    ),
     click.option("--venue", default="generic", show_default=True, help="A venue's name, or a FILE.toml."),
     click.option(
         "--leverage", type=Number(min=0, min_open=True), help="Most notional over margin.  [default: the venue's]"
@@ -127,7 +136,38 @@ _REPLAY = (
     click.option(
         "--slippage-bps", type=Number(min=0), default=0, show_default=True, help="Cost of a fill beside its price."
     ),
-    click.option("--fee-bps", type=Number(min=0), help="Taker fee.  [default: the venue's]"),
+    click.option(
+        "--slippage",
+        multiple=True,
+        metavar="KIND=VALUE",
+        help="What takers pay besides: half-spread=BPS (or corwin-schultz, abdi-ranaldo, edge: estimated from the "
+        "candles), impact=Y:DELTA for Y σ (Q/V)^DELTA, volume=K, depth=FILE.parquet, stress=FACTOR, drift=K. May be "
+        "repeated.",
+    ),
+    click.option(
+        "--volume-share",
+        metavar="SHARE",
+        help="Most of a candle's volume that fills may be: 10%, or taker=10%,maker=5%.  [default: any]",
+    ),
+    click.option(
+        "--limit-fill",
+        default="through",
+        show_default=True,
+        help="A limit order fills where the price goes through it, or where it touches it: through or touch.",
+    ),
+    click.option(
+        "--fee-bps",
+        type=Number(min=0),
+        help="Taker fee, and maker fee if that is not given, whatever the volume.  [default: the venue's tiers]",
+    ),
+    click.option(
+        "--maker-fee-bps",
+        type=Finite(),
+        help="Maker fee, below 0 a rebate.  [default: as --fee-bps, or the venue's tiers]",
+    ),
+    click.option(
+        "--fee-discount", metavar="NAME|SHARE", help="Off the venue's fees: a name that it has, like bnb, or 10%."
+    ),
     click.option(
         "-p",
         "params",

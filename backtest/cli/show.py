@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 HEADLINES = (
     "final_equity", "return", "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "max_drawdown_days",
-    "turnover", "hit_rate", "profit_factor", "max_leverage", "price_moves", "funding", "fees", "slippage", "penalties",
-    "insurance", "bad_debt", "adl_loss", "margin_use_peak", "min_distance_to_liquidation", "pool_liquidations",
-    "liquidation_steps", "backstops", "deleveraged", "ambiguous_candles", "fills", "rejected_orders",
+    "turnover", "hit_rate", "profit_factor", "max_leverage", "price_moves", "funding", "fees", "spread", "impact",
+    "latency", "penalties", "insurance", "bad_debt", "adl_loss", "margin_use_peak", "min_distance_to_liquidation",
+    "pool_liquidations", "liquidation_steps", "backstops", "deleveraged", "ambiguous_candles", "fills",
+    "rejected_orders",
 )  # fmt: skip
 """Metrics shown in the terminal, in this order; the report and the summary have all of them."""
 SELDOM = ("insurance", "adl_loss", "backstops", "deleveraged")
@@ -123,7 +124,8 @@ def venue(shown: Profile, as_json: bool, when: date | None = None, symbol: str |
         say(escape(shown.about))
     penalty = shown.terms(symbol, when).penalty if symbol else shown.penalty_of(when)
     click.echo(f"liquidation penalty {fmt.percent(penalty)}, taker fee {shown.fee_bps(when):g} bps")
-    for kind, since, said, standing in (*shown.laws_in_words(when), *shown.fees_in_words(when)):
+    rules = (*shown.laws_in_words(when), *shown.fees_in_words(when), *shown.orders_in_words(when))
+    for kind, since, said, standing in rules:
         say(escape(f"{kind}{since}: {said}" + (f" [{standing}]" if standing else "")))
     sections = shown.sections(when, symbol)
     write_table(_ladders(sections))

@@ -5,20 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.compile import kernel
-from backtest.engine.journal import NO_REASON, TOO_LARGE, TOO_MUCH
+from backtest.engine.journal import MARGIN, NO_REASON, TOO_LARGE, TOO_MUCH
 from backtest.engine.layout import (
     COHERENT,
+    FLYING,
+    LEFT,
     LIMIT,
     LIMIT_UNITS,
     LOTS,
     MARK,
     PLAIN,
+    POOL,
     PORTFOLIO,
+    REDUCE_ONLY,
+    RESERVING,
     SIZED,
     STEP,
+    SYMBOL,
     VALUE_X,
-    WAITING,
-    WAITS,
     WALLET,
     Floats,
     Ints,
@@ -26,6 +30,7 @@ from backtest.engine.layout import (
 )
 from backtest.engine.margin import (
     cross_pool,
+    exposure,
     initial_needed,
     maintenance_of,
     mark_equity,
@@ -35,6 +40,7 @@ from backtest.engine.margin import (
     value_pool,
 )
 from backtest.engine.requirement import fit_to_size, initial_need
+from backtest.engine.slots import pause, work
 
 
 @kernel
@@ -63,7 +69,7 @@ def surely_covered(panel: Floats, book: Ints, acct: Ints, spec: Floats, off: int
 
     A bound in doubles that spares most orders the exact sums; with orders waiting it is not tried.
     """
-    if acct[WAITING] != 0:
+    if acct[RESERVING] != 0:
         return False
     spare = float(acct[WALLET])
     slack = 4.0
@@ -118,13 +124,36 @@ def maintenance_after(w: World, j: int, i: int, lows: bool, t: int) -> int:
 
 
 @kernel
-def needed_after(w: World, j: int, lows: bool, t: int, at: int, i: int, lots: int) -> int:
-    """What the cross pool needs once the order at `at` has filled in a pool of its own: initial margin and reserves."""
-    m = w.queue[at]
-    waited = m[WAITS]
-    m[WAITS] = 0.0
+def needed_after(w: World, j: int, lows: bool, t: int, i: int, lots: int) -> int:
+    """What the cross pool needs once `lots` have filled in a pool of its own: initial margin and reserves.
+
+    The order must not be counted as working any more.
+    """
     w.book[i, LOTS] += lots
     total = initial_needed(w, j, lows, t) + reserved(w, j, lows, t)
     w.book[i, LOTS] -= lots
-    m[WAITS] = waited
     return total
+
+
+@kernel
+def may_work(w: World, j: int, lows: bool, t: int, at: int) -> tuple[int, int, int]:
+    """Let the order at `at` work if the limit and initial margin allow what it, with all the others, could make of the
+    position: `(reason, have, need)`, no reason if it works now."""
+    m = w.queue[at]
+    i, left = int(m[SYMBOL]), int(m[LEFT])
+    held = w.book[i, LOTS]
+    by_net = w.run[PORTFOLIO] != 0.0 and w.book[i, POOL] == cross_pool(w.spec)
+    exits = m[REDUCE_ONLY] != 0.0 or (held != 0 and (held > 0) != (left > 0) and abs(left) <= abs(held))
+    before = initial_needed(w, j, lows, t) if by_net else 0
+    work(w, at)
+    reason, have, need = NO_REASON, 0, 0
+    if exits and not by_net:
+        return reason, have, need
+    if not exits:
+        reason, have, need = over_limit(w, j, i, lows, t, exposure(w.book, i))
+    if reason == NO_REASON and not (by_net and initial_needed(w, j, lows, t) <= before):
+        have, need = cross_room(w, j, lows, t)
+        reason = MARGIN if have < need else NO_REASON
+    if reason != NO_REASON:
+        pause(w, at, FLYING)
+    return reason, have, need

@@ -6,9 +6,10 @@ import numpy as np
 
 from backtest.engine.compile import kernel
 from backtest.engine.curve import draw_curve, pool_margin, sample
+from backtest.engine.ends import cancel_orders
 from backtest.engine.fund import empty_pool
 from backtest.engine.isolate import isolate
-from backtest.engine.journal import BY_DELISTING, put_call
+from backtest.engine.journal import BY_DELISTING, DELISTED, put_call
 from backtest.engine.layout import (
     APART,
     CALLED,
@@ -27,7 +28,7 @@ from backtest.engine.layout import (
 from backtest.engine.margin import cross_pool, first_pool, holds, units
 from backtest.engine.money import money
 from backtest.engine.path import lows_first
-from backtest.engine.settle import trade
+from backtest.engine.settle import close_lots
 
 MICRO = 1e6
 
@@ -49,13 +50,16 @@ def close_row(w: World, curve: Floats, k: int, j: int, t_end: int) -> None:
 
 @kernel
 def settle_ended(w: World, k: int, j: int, t_end: int) -> None:
-    """Settle positions of symbols whose last candle this was at the mark's close."""
+    """End what is left of symbols whose last candle this was: orders are cancelled, positions settled at the mark."""
     for i in range(w.spec.shape[0]):
+        if int(w.spec[i, LAST_ROW]) != k:
+            continue
+        cancel_orders(w, i, t_end, DELISTED)
         lots = w.book[i, LOTS]
-        if lots != 0 and int(w.spec[i, LAST_ROW]) == k:
+        if lots != 0:
             price = w.panel[int(w.run[MARK]) + 3, j, i]
             quote = money(price, units(w.spec, i, lots))
-            trade(w, k, t_end, i, -1, -lots, quote, 0, 0, BY_DELISTING, price, price, price)
+            close_lots(w, k, t_end, i, -lots, quote, BY_DELISTING, price)
             empty_pool(w, t_end, w.book[i, POOL], i)
 
 

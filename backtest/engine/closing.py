@@ -27,7 +27,7 @@ from backtest.engine.layout import (
 )
 from backtest.engine.margin import cash_of, equity_of, in_pool, maintenance_of, own_of, pool_span, units
 from backtest.engine.money import proportion, proportion_down, share
-from backtest.engine.settle import add_cash, trade
+from backtest.engine.settle import add_cash, close_lots
 from backtest.venue.terms import Shortfall, Take
 
 # The words of `venue.terms` as the plain numbers that kernels compare.
@@ -99,7 +99,7 @@ def close_all(w: World, k: int, p: int, ts: int, stage: int, paid: int, fined: b
             left += q
             w.book[i, VALUE_B] = q
             price = float(q) / float(units(w.spec, i, w.book[i, LOTS]))
-            trade(w, k, ts, i, -1, -w.book[i, LOTS], q, 0, 0, cause, price, price, price)
+            close_lots(w, k, ts, i, -w.book[i, LOTS], q, cause, price)
     journal_closing(w, k, p, ts, stage, paid, fined, equity, need, total, final)
     empty_pool(w, ts, p, final)
 

@@ -29,7 +29,7 @@ from backtest.engine.layout import (
 )
 from backtest.engine.margin import cross_pool, equity_of, maintenance_of, mark_equity, mark_value, units, value_pool
 from backtest.engine.money import proportion, share
-from backtest.engine.settle import move, trade
+from backtest.engine.settle import close_lots, move
 
 
 @kernel
@@ -113,7 +113,7 @@ def take_position(w: World, k: int, j: int, i: int, lows: bool, t: int, now: int
     marked = proportion(w.book[i, VALUE_X], closed, abs(held))
     q = marked - share(abs(marked), w.run[GIVE_UP])
     price = float(q) / float(units(w.spec, i, lots))
-    trade(w, k, now, i, -1, -lots, q, 0, 0, BY_ADL, price, price, price)
+    close_lots(w, k, now, i, -lots, q, BY_ADL, price)
     w.book[i, VALUE_X] -= marked
     left = equity_of(w, p, VALUE_X)
     put_liquidation(w, now, p, i, TAKEN, -lots, 0, 0, 0, 0, equity, need, left, maintenance_of(w, p, VALUE_X), 0, price)

@@ -9,11 +9,14 @@ from __future__ import annotations
 from backtest.engine.compile import kernel
 from backtest.engine.layout import (
     APART,
+    ARRIVES,
     BASE,
     CALENDAR_DUE,
     CALLED,
     CASH,
     COST,
+    EXPIRES_AT,
+    FLIGHTS,
     FUNDING_AT,
     GUARDED,
     HELD,
@@ -27,13 +30,16 @@ from backtest.engine.layout import (
     MAINTENANCE,
     MAINTENANCE_LESS,
     MARK,
+    MARK_RISE,
     POOL,
     PORTFOLIO,
     PROCESSES,
-    QUEUED,
+    RESTING,
+    RISE,
     ROWS,
     SAMPLE,
     SPEC_TIERS,
+    STALE,
     STAMP,
     START,
     STEP,
@@ -43,9 +49,13 @@ from backtest.engine.layout import (
     UNITS,
     UPTO,
     WALLET,
+    WATCHED,
     Floats,
+    Floats3,
     Ints,
 )
+from backtest.engine.levels import refresh, touched
+from backtest.engine.slots import first_of
 
 MICRO = 1e6
 
@@ -57,15 +67,26 @@ def quiet_until(
     spec: Floats,
     run: Floats,
     funding: Floats,
+    queue: Floats,
     targets: Floats,
     first: int,
     end: int,
 ) -> int:
     """The first row in `[first, end]` in which something is due by the calendar, whatever prices do."""
-    if acct[QUEUED] > 0 or acct[PROCESSES] > 0:
+    if acct[PROCESSES] > 0:
         return first
     d, start, every = int(run[INTERVAL]), int(run[START]), int(run[SAMPLE])
     end = min(end, int(run[ROWS]) - 1)
+    if acct[FLIGHTS] > 0:
+        end = min(end, (int(queue[first_of(book, spec.shape[0]), ARRIVES]) - start) // d)
+    if acct[RESTING] > 0:
+        # an order may end by its time, or with its symbol, though nothing is held
+        end = min(end, max(first, (acct[EXPIRES_AT] - start) // d))
+        for i in range(spec.shape[0]):
+            if first_of(book, i) >= 0:
+                if book[i, STALE] != 0:
+                    refresh(book, spec, queue, i)
+                end = min(end, int(spec[i, LAST_ROW]))
     at = acct[TARGET_AT]
     if at < targets.shape[0]:
         end = min(end, int(targets[at, TARGET_ROW]))
@@ -104,8 +125,20 @@ def take_stock(book: Ints, acct: Ints, spec: Floats) -> tuple[int, float, float]
 
 
 @kernel
+def take_watch(book: Ints, acct: Ints, spec: Floats) -> int:
+    """How many symbols have orders at the venue; WATCHED lists them. Their levels stand still until one acts."""
+    count = 0
+    if acct[RESTING] > 0:
+        for i in range(spec.shape[0]):
+            if first_of(book, i) >= 0:
+                book[count, WATCHED] = i
+                count += 1
+    return count
+
+
+@kernel
 def glide(
-    panel: Floats,
+    panel: Floats3,
     book: Ints,
     acct: Ints,
     spec: Floats,
@@ -123,8 +156,13 @@ def glide(
     off = int(run[MARK])
     apart, cross, base = run[APART] != 0.0, spec.shape[0], acct[BASE]
     count, cash, cost = take_stock(book, acct, spec)
+    watched = take_watch(book, acct, spec)
     for k in range(first, end):
         j = k - base
+        for h in range(watched):
+            i = book[h, WATCHED]
+            if touched(panel, spec, 0, j, i, RISE) or touched(panel, spec, off, j, i, MARK_RISE):
+                return k
         value, gross, initial, least, health, slack = 0.0, 0.0, 0.0, 0.0, cash, 4.0
         for h in range(count):
             i, u = book[h, HELD], spec[h, UNITS]

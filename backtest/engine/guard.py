@@ -13,11 +13,9 @@ from backtest.engine.compile import inlined, kernel
 from backtest.engine.curve import pool_margin
 from backtest.engine.journal import BY_GUARD, pool_name, put_call, put_guard
 from backtest.engine.layout import (
-    ARRIVES,
-    CANCEL,
+    CANCEL_ALL,
     CAUSE,
     COST,
-    DECISION,
     ENTERED,
     G_ACCOUNT_LOSS,
     G_AGE,
@@ -34,30 +32,20 @@ from backtest.engine.layout import (
     GUARD_SYMBOL,
     HALT_BY,
     HALT_MS,
-    ID,
     INTERVAL,
     KIND,
     KNOWN,
-    LATENCY,
+    LAST_ORDER,
     LOTS,
-    NEXT_ID,
-    ORDER,
     POOL,
-    QUEUED,
-    REDUCE_ONLY,
-    SENT,
-    SIZE,
-    SYMBOL,
-    WAITS,
     Floats,
-    Ints,
     World,
 )
 from backtest.engine.margin import cross_pool, first_pool, holds, in_pool, pool_span, units
 from backtest.engine.money import money
-from backtest.engine.orders import barred
-from backtest.engine.send import account_equity, decision_price, send
+from backtest.engine.send import account_equity, decision_price, message, send, underway
 from backtest.engine.settle import move
+from backtest.engine.slots import first_of, fly, next_of
 from backtest.schema import ACCOUNT_POOL, NO_ORDER
 
 MICRO = 1e6
@@ -73,9 +61,9 @@ def rows_for(guards: Floats) -> int:
 
 
 @inlined
-def messages_for(acct: Ints, guards: Floats) -> int:
-    """Most messages that guards send at one close: an order per guard and symbol, a cancel per order that waits."""
-    return guards.shape[0] * (guards.shape[1] - GUARD_STATE) + (acct[QUEUED] if guards.shape[0] > 0 else 0)
+def messages_for(guards: Floats) -> int:
+    """Most messages that guards send at one close: an order per guard and symbol, and a cancel of all."""
+    return guards.shape[0] * (guards.shape[1] - GUARD_STATE) + 1
 
 
 @kernel
@@ -187,23 +175,12 @@ def best_mark(w: World, guards: Floats, g: int, i: int, mark: float, entry: floa
 def leave(w: World, g: int, i: int, keep: int, j: int, t_end: int, value: float) -> None:
     """Send what reduces the position of `i` to `keep` ≥ 0 lots once the orders underway have filled, if anything."""
     held = w.book[i, LOTS]
-    coming = held + underway(w, i)
+    coming = held + underway(w.book, w.acct, w.queue, i)
     lots = min(0, keep - coming) if held > 0 else max(0, -keep - coming)
     if lots != 0:
         order = send(w, i, lots, 1.0, t_end, decision_price(w, j, i))
-        w.queue[w.acct[QUEUED] - 1, CAUSE] = BY_GUARD
+        w.queue[int(w.book[w.book.shape[0] - 1, LAST_ORDER]), CAUSE] = BY_GUARD
         put_guard(w, t_end, g, i, pool_name(w.spec, w.book[i, POOL]), order, value)
-
-
-@kernel
-def underway(w: World, i: int) -> int:
-    """Signed lots of orders for `i` that are on their way or wait, without those that will be refused for a halt."""
-    total = 0
-    for at in range(w.acct[QUEUED]):
-        m = w.queue[at]
-        if m[KIND] == ORDER and int(m[SYMBOL]) == i and not (w.acct[HALT_MS] != 0 and barred(w, at)):
-            total += int(m[SIZE])
-    return total
 
 
 # The account: loss cap and kill switch --------------------------------------------------------------------------------
@@ -231,24 +208,18 @@ def watch_account(w: World, guards: Floats, g: int, kind: int, j: int, t_end: in
 
 @kernel
 def cancel_waiting(w: World, t_end: int) -> None:
-    """Send a cancel after every order of the strategy that waits at the venue, unless one follows it already."""
-    for at in range(w.acct[QUEUED]):
-        m = w.queue[at]
-        if m[KIND] == ORDER and m[WAITS] != 0.0 and m[CAUSE] != BY_GUARD and not cancelled(w, int(m[ID])):
-            number = w.acct[NEXT_ID]
-            w.acct[NEXT_ID] = number + 1
-            c = w.queue[w.acct[QUEUED]]
-            w.acct[QUEUED] += 1
-            c[KIND], c[ID], c[SENT], c[ARRIVES] = CANCEL, number, t_end, t_end + int(w.run[LATENCY])
-            c[SYMBOL], c[SIZE], c[REDUCE_ONLY], c[DECISION], c[WAITS] = -1, m[ID], 0.0, np.nan, 0.0
-            c[CAUSE] = BY_GUARD
-
-
-@kernel
-def cancelled(w: World, order: int) -> bool:
-    """Whether a guard's cancel of that order is on its way."""
-    for at in range(w.acct[QUEUED]):
-        m = w.queue[at]
-        if m[KIND] == CANCEL and m[CAUSE] == BY_GUARD and int(m[SIZE]) == order:
-            return True
-    return False
+    """Send a cancel of all orders of the strategy at the venue, unless there are none, or one is on its way already."""
+    at = first_of(w.book, w.book.shape[0] - 1)
+    while at >= 0:
+        if w.queue[at, KIND] == CANCEL_ALL and w.queue[at, CAUSE] == BY_GUARD:
+            return
+        at = next_of(w.queue, at)
+    for i in range(w.spec.shape[0]):
+        at = first_of(w.book, i)
+        while at >= 0:
+            if w.queue[at, CAUSE] != BY_GUARD:
+                at = message(w, CANCEL_ALL, -1, t_end)
+                w.queue[at, CAUSE] = BY_GUARD
+                fly(w.book, w.acct, w.queue, at)
+                return
+            at = next_of(w.queue, at)

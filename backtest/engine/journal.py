@@ -13,13 +13,24 @@ from numpy.typing import NDArray
 from backtest import schema
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.layout import (
+    ACTIVATION,
+    ARRIVES,
+    BY_MARK,
+    CAUSE,
+    DONE_LOTS,
     EV_CALL,
     EV_FILL,
     EV_FUNDING,
     EV_LIQUIDATION,
+    EV_ORDER,
     EVENTS,
+    EXPIRES,
+    GROUP,
+    HOOKS,
+    ID,
     L_AMBIGUOUS,
     L_CALL,
+    L_DETAIL,
     L_FILL,
     L_FUNDING,
     L_GUARD,
@@ -28,8 +39,24 @@ from backtest.engine.layout import (
     L_ORDER,
     L_POOL,
     L_POSITION,
+    L_STATE,
+    LEFT,
+    LIMIT_AT,
     LOGGED,
+    PARENT,
     POOL,
+    POST_ONLY,
+    REDUCE_ONLY,
+    SENT,
+    SIZE,
+    STOP_AT,
+    SYMBOL,
+    TARGET,
+    TIF,
+    TRAIL,
+    TRAIL_SHARE,
+    TRIGGERED,
+    TYPE,
     Floats,
     World,
 )
@@ -48,7 +75,46 @@ FILLED, CANCELLED, EXPIRED, REJECTED = map(int, schema.Status)
     TOO_LARGE,
     HALTED,
     TOO_MUCH,
+    BAD_QUANTITY,
+    BAD_PRICE,
+    BRACKETED,
+    BELOW_MINIMUM,
+    TOO_MANY,
+    WOULD_TAKE,
+    WOULD_TRIGGER,
+    NOT_AT_ONCE,
+    NOT_WHOLE,
+    TIME_UP,
+    ONE_CANCELS,
+    NO_PARENT,
+    NOT_OPEN,
+    BAD_AMENDMENT,
 ) = map(int, schema.Reason)
+(
+    MARKET_ORDER,
+    LIMIT_ORDER,
+    STOP_MARKET,
+    STOP_LIMIT,
+    TAKE_PROFIT_MARKET,
+    TAKE_PROFIT_LIMIT,
+    TRAILING_STOP,
+    AMEND,
+) = map(int, schema.OrderType)
+GTC, IOC, FOK, GTD = map(int, schema.TimeInForce)
+AS_TAKER, AS_MAKER = map(int, schema.Liquidity)
+(
+    IS_DORMANT,
+    IS_ARMED,
+    IS_WORKING,
+    IS_TRIGGERED,
+    IS_PARTLY_FILLED,
+    IS_AMENDED,
+    IS_ENDED,
+    _,
+    _,
+    _,
+) = map(int, schema.OrderState)
+# an order's end is IS_ENDED + its Status
 ORDERED, BY_LIQUIDATION, BY_DELISTING, BY_ADL, BY_GUARD = map(int, schema.Cause)
 WHOLE, SHORTFALL, PARTIAL, ONE_POSITION, BACKSTOPPED, DELEVERAGING, SOCIALISED, TAKEN = map(int, schema.Stage)
 
@@ -68,9 +134,13 @@ def put_fill(
     lots: int,
     quote: int,
     fee: int,
-    slip: int,
+    spread: int,
+    impact: int,
+    drift: int,
+    latency: int,
     realized: int,
     cause: int,
+    liquidity: int,
     price: float,
     decision: float,
     arrival: float,
@@ -80,8 +150,9 @@ def put_fill(
     w.acct[EVENTS] |= EV_FILL
     row = w.log[n]
     row[0], row[1], row[2], row[3], row[4] = L_FILL, ts, i, pool_name(w.spec, w.book[i, POOL]), order
-    row[5], row[6], row[7], row[8], row[9], row[10] = lots, quote, fee, slip, realized, cause
-    row[11], row[12], row[13] = price, decision, arrival
+    row[5], row[6], row[7], row[8], row[9], row[10] = lots, quote, fee, spread, impact, drift
+    row[11], row[12], row[13], row[14] = latency, realized, cause, liquidity
+    row[15], row[16], row[17] = price, decision, arrival
 
 
 @kernel
@@ -133,28 +204,44 @@ def put_move(w: World, ts: int, i: int, amount: int) -> None:
 
 
 @kernel
-def put_order(
-    w: World,
-    order: int,
-    sent: int,
-    arrived: int,
-    done: int,
-    i: int,
-    lots: int,
-    reduce_only: int,
-    status: int,
-    reason: int,
-    have: int,
-    need: int,
-    filled: int,
-    cause: int,
-) -> None:
+def put_order(w: World, at: int, ts: int, status: int, reason: int, have: int, need: int) -> None:
+    """The end of the order at queue row `at`; a plain market order has no details."""
+    m = w.queue[at]
+    if m[TYPE] != MARKET_ORDER or m[TIF] != GTC or m[GROUP] >= 0.0 or m[PARENT] >= 0.0:
+        put_detail(w, at)
     n = w.acct[LOGGED]
     w.acct[LOGGED] = n + 1
     row = w.log[n]
-    row[0], row[1], row[2], row[3], row[4], row[5], row[6] = L_ORDER, order, sent, arrived, done, i, lots
-    row[7], row[8], row[9], row[10], row[11], row[12] = reduce_only, status, reason, have, need, filled
-    row[13] = cause
+    row[0], row[1], row[2], row[3], row[4], row[5], row[6] = L_ORDER, m[ID], m[SENT], m[ARRIVES], ts, m[SYMBOL], m[SIZE]
+    row[7], row[8], row[9], row[10], row[11], row[12] = m[REDUCE_ONLY], status, reason, have, need, m[DONE_LOTS]
+    row[13] = m[CAUSE]
+
+
+@kernel
+def put_detail(w: World, at: int) -> None:
+    """What an order is beside its size, as it is now."""
+    m = w.queue[at]
+    n = w.acct[LOGGED]
+    w.acct[LOGGED] = n + 1
+    row = w.log[n]
+    row[0], row[1], row[2], row[3], row[4], row[5] = L_DETAIL, m[ID], m[TYPE], m[TIF], m[BY_MARK], m[POST_ONLY]
+    row[6], row[7], row[8], row[9] = m[EXPIRES] if m[TIF] == GTD else -1.0, m[TRIGGERED], m[PARENT], m[GROUP]
+    row[10], row[11] = m[TARGET], m[TRAIL_SHARE]
+    row[12], row[13], row[14], row[15] = m[LIMIT_AT], m[STOP_AT], m[TRAIL], m[ACTIVATION]
+
+
+@kernel
+def put_state(w: World, at: int, ts: int, state: int, reason: int) -> None:
+    """A change of an order's state, where somebody wants to hear of it."""
+    if int(w.run[HOOKS]) & EV_ORDER == 0:
+        return
+    m = w.queue[at]
+    n = w.acct[LOGGED]
+    w.acct[LOGGED] = n + 1
+    w.acct[EVENTS] |= EV_ORDER
+    row = w.log[n]
+    row[0], row[1], row[2], row[3], row[4], row[5] = L_STATE, ts, m[ID], m[SYMBOL], state, reason
+    row[6], row[7] = m[LEFT], m[DONE_LOTS]
 
 
 @kernel
@@ -202,11 +289,18 @@ def put_guard(w: World, ts: int, guard: int, i: int, pool: int, order: int, valu
     row[0], row[1], row[2], row[3], row[4], row[5], row[6] = L_GUARD, ts, guard, i, pool, order, value
 
 
+DETAIL = np.dtype(
+    [(name, "i8") for name in ("order_id", "type", "tif", "by_mark", "post_only", "expires_ms", "triggered_ms")]
+    + [(name, "i8") for name in ("parent", "group", "target", "trail_share")]
+    + [(name, "f8") for name in ("limit_price", "stop_price", "trail", "activation")]
+)
+"""The fields of `schema.ORDER` that a plain market order has none of."""
 # kind: record type, its whole-number fields and then its doubles, in the order of the columns from 1 on
 FIELDS: dict[int, tuple[np.dtype[Any], tuple[str, ...], tuple[str, ...]]] = {
     L_FILL: (
         schema.FILL,
-        ("ts_ms", "symbol", "pool", "order_id", "lots", "quote", "fee", "slip", "realized", "cause"),
+        ("ts_ms", "symbol", "pool", "order_id", "lots", "quote", "fee", "spread", "impact", "drift", "latency")
+        + ("realized", "cause", "liquidity"),
         ("price", "decision_price", "arrival_price"),
     ),
     L_FUNDING: (schema.FUNDING, ("ts_ms", "symbol", "pool", "lots", "payment", "missing"), ("price", "rate")),
@@ -223,6 +317,13 @@ FIELDS: dict[int, tuple[np.dtype[Any], tuple[str, ...], tuple[str, ...]]] = {
         + ("have", "need", "filled", "cause"),
         (),
     ),
+    L_DETAIL: (
+        DETAIL,
+        ("order_id", "type", "tif", "by_mark", "post_only", "expires_ms", "triggered_ms", "parent", "group", "target")
+        + ("trail_share",),
+        ("limit_price", "stop_price", "trail", "activation"),
+    ),
+    L_STATE: (schema.ORDER_EVENT, ("ts_ms", "order_id", "symbol", "state", "reason", "left", "filled"), ()),
     L_AMBIGUOUS: (schema.AMBIGUOUS, ("ts_ms", "pool"), ()),
     L_CALL: (schema.MARGIN_CALL, ("ts_ms", "pool", "equity", "initial"), ("level",)),
     L_GUARD: (schema.GUARD, ("ts_ms", "guard", "symbol", "pool", "order_id"), ("value",)),
@@ -241,3 +342,18 @@ def records(kind: int, log: NDArray[np.float64], first: int = 0) -> NDArray[np.v
     if "seq" in (dtype.names or ()):
         out["seq"] = at + first
     return out
+
+
+def orders_of(log: NDArray[np.float64]) -> NDArray[np.void]:
+    """The ends of orders as records, with their details where they have any."""
+    ends, details = records(L_ORDER, log), records(L_DETAIL, log)
+    ends["expires_ms"] = ends["triggered_ms"] = -1
+    ends["parent"] = ends["group"] = ends["target"] = schema.NO_ORDER
+    for name in ("limit_price", "stop_price", "trail", "activation"):
+        ends[name] = np.nan
+    if len(details):
+        by_number = np.argsort(ends["order_id"], kind="stable")
+        at = by_number[np.searchsorted(ends["order_id"], details["order_id"], sorter=by_number)]
+        for name in DETAIL.names or ():
+            ends[name][at] = details[name]
+    return ends

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Floats3 = NDArray[np.float64]
+"""With three dimensions."""
 Ints = NDArray[np.int64]
 
 # book: int64[symbols + 1, BOOK_WIDTH]: a row per symbol, which is also its own pool's; the last is the cross pool's
@@ -37,24 +39,39 @@ Ints = NDArray[np.int64]
     TRADED,
     HELD,
     ENTERED,
+    FIRST_ORDER,
+    LAST_ORDER,
+    BUYS,
+    SELLS,
+    USED_ROW,
+    USED_TAKER,
+    USED_MAKER,
+    STALE,
+    WATCHED,
     BOOK_WIDTH,
-) = range(22)
+) = range(31)
 # LOTS signed; COST micro, what the open lots cost at average (negative: short); POOL the number of the pool that the
 # symbol belongs to, HOME the one that it goes back to when a rule has isolated it; TRADED last row with a fill; HELD
-# scratch, the held symbols' numbers in the first rows; ENTERED ms at which the position was opened or last flipped;
-# OWN scratch, the position's own maintenance, also a mark in `deleverage`;
-# REFUSED 1: its step was refused in this look; VALUE_* scratch of the crossing.
-# Of a pool: CASH micro (the wallet is the cross pool's); CALLED 1 while below initial; FLAGGED last row listed as
-# ambiguous; CROSSED thirds of its next act in the walk or −1, EVENT which; SINCE thirds since 1970 of the crossing that
-# its liquidation began with, −1: none is on; NEXT of its next look; STEPS taken;
-# STEPPED thirds of the last step of all.
+# scratch, the held symbols' numbers in the first rows; ENTERED ms at which the position was opened or last flipped; OWN
+# scratch, the position's own maintenance, also a mark in `deleverage`; REFUSED 1: its step was refused in this look;
+# VALUE_* scratch of the crossing. Of a pool: CASH micro (the wallet is the cross pool's); CALLED 1 while below initial;
+# FLAGGED last row listed as ambiguous; CROSSED thirds of its next act in the walk or −1, EVENT which; SINCE thirds
+# since 1970 of the crossing that its liquidation began with, −1: none is on; NEXT of its next look; STEPS taken;
+# STEPPED thirds of the last step of all. Of orders: FIRST_ORDER and LAST_ORDER slots of the symbol's list at the venue,
+# of the last row those of the messages in flight, −1: empty; BUYS and SELLS unfilled lots of orders that reserve;
+# USED_TAKER and USED_MAKER lots that orders have filled in row USED_ROW; STALE 1: RISE and FALL of the spec are older
+# than the list; WATCHED scratch, numbers of the symbols with orders in the first rows.
 
 # acct: int64[ACCT_WIDTH]
 (
     WALLET,
     FUNDING_AT,
-    QUEUED,
-    WAITING,
+    FLIGHTS,
+    RESTING,
+    RESERVING,
+    FREE_SLOT,
+    SLOTS_USED,
+    EXPIRES_AT,
     NEXT_ID,
     LOGGED,
     EVENTS,
@@ -74,15 +91,19 @@ Ints = NDArray[np.int64]
     IDLE_EVENTS,
     HALT_MS,
     HALT_BY,
+    OPENED,
+    DRILLED,
     ACCT_WIDTH,
-) = range(24)
-# FUNDING_AT next settlement; QUEUED messages on their way or waiting; WAITING at least the number of orders that
-# wait at the venue, exactly it between instants; LOGGED journal rows; EVENTS bits of Event
+) = range(30)
+# FUNDING_AT next settlement; FLIGHTS messages on their way; RESTING orders at the venue, RESERVING those of them that
+# reserve margin; FREE_SLOT first of the list of free slots, −1: none; SLOTS_USED slots that have ever been used;
+# EXPIRES_AT at most the earliest expiry of an order at the venue, ms; LOGGED journal rows; EVENTS bits of Event
 # in the current row; STATUS of Stop, with WHERE (symbol) and WHEN (ms); BASE global number of the panel's first row;
 # MISSING settlements that were allowed to be missing; TARGET_AT next of the compiled strategy's targets;
 # IDLE_CANCELS cancels that found nothing to cancel; CALENDAR_AT next of the calendar, CALENDAR_DUE the row in which it
 # is due; PROCESSES pools being liquidated; FUND the insurance fund's balance, −1: none; FUND_USED what it paid in
-# FUND_BLOCK; IDLE_EVENTS deleveraging events that met no candidate
+# FUND_BLOCK; IDLE_EVENTS deleveraging events that met no candidate; OPENED 1: the open of the
+# row under way has been played; DRILLED rows that were played on finer candles
 
 # spec: float64[symbols, SPEC_TIERS + TIER_WIDTH × tiers]; whole numbers are exact in doubles below 2^53.
 # From SPEC_TERMS on it is what the venue asks, and changes with it.
@@ -92,13 +113,22 @@ Ints = NDArray[np.int64]
     FIRST_ROW,
     LAST_ROW,
     UNITS,
+    RISE,
+    FALL,
+    MARK_RISE,
+    MARK_FALL,
+    LAST_TRADE,
+    LAST_MARK,
     SPEC_TERMS,
-) = range(6)
-# UNITS scratch: signed micro-units of base of the held symbols, beside HELD
+) = range(12)
+# UNITS scratch: signed micro-units of base of the held symbols, beside HELD; RISE and FALL: a trade at or beyond them
+# may make one of the symbol's orders act, MARK_* likewise of the mark; LAST_TRADE and LAST_MARK: closes before the
+# panel
 (
     PENALTY,
     LIMIT,
     LIMIT_UNITS,
+    MIN_NOTIONAL,
     BETA,
     IDIO_INITIAL,
     IDIO_MAINTENANCE,
@@ -110,8 +140,9 @@ Ints = NDArray[np.int64]
     BASE_INITIAL,
     BASE_MAINTENANCE,
     BY_SIZE_INITIAL,
-) = range(SPEC_TERMS, SPEC_TERMS + 14)
-# CEIL 1: rounded up, in parts per million; SIZED 1: the one tier's rates go by the position's size, from BASE_*
+) = range(SPEC_TERMS, SPEC_TERMS + 15)
+# MIN_NOTIONAL least value of an order, micro; CEIL 1: rounded up, in parts per million; SIZED 1: the one tier's rates
+# go by the position's size, from BASE_*
 SHARE, LINEAR, ROOT, GROWTH, BASELINE, INCREMENT, BY_SIZE_WIDTH = range(7)  # the last two in micro-units of base
 BY_SIZE_MAINTENANCE = BY_SIZE_INITIAL + BY_SIZE_WIDTH
 SPEC_TIERS = BY_SIZE_MAINTENANCE + BY_SIZE_WIDTH
@@ -124,7 +155,6 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
     PATH,
     LATENCY,
     SLIPPAGE,
-    FEE,
     START,
     MARK,
     ROWS,
@@ -141,12 +171,26 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
     ADL_TOP,
     PLAIN,
     GUARDED,
+    TOUCH,
+    VOLUME,
+    TAKER_SHARE,
+    MAKER_SHARE,
+    STRESS,
+    IMPACT,
+    IMPACT_FACTOR,
+    IMPACT_EXPONENT,
+    DRIFT,
+    DISCOUNT,
+    FINE,
     RUN_LAW,
-) = range(23)
-# APART 1: some symbol may have a pool of its own; MARK: panel field of the mark's open; KNOWN: of the mark at the
-# close as far as it was known then; PORTFOLIO 1: the cross pool's requirement goes by the net; PLAIN 1: one pool,
-# requirements that add up and no rate that goes by size, so that bounds in doubles hold for orders; from RUN_LAW on the
-# venue's law, which changes with it
+) = range(33)
+# APART 1: some symbol may have a pool of its own; MARK: panel field of the mark's open; KNOWN: of the mark at the close
+# as far as it was known then; PORTFOLIO 1: the cross pool's requirement goes by the net; PLAIN 1: one pool,
+# requirements that add up and no rate that goes by size, so that bounds in doubles hold for orders; TOUCH 1: a touch
+# fills a limit; VOLUME panel field of the candles' volume, −1: there is none; *_SHARE of it that orders may fill, inf:
+# all; SLIPPAGE fixed, a rate; STRESS times spread and impact; IMPACT the model, with its numbers; DRIFT per √day and σ;
+# DISCOUNT share off fees; FINE ms of the candles that a row may be played on, 0: none; from RUN_LAW on the venue's law,
+# which changes with it
 (
     TAKE,
     RANKING,
@@ -178,8 +222,12 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
     SHORTFALL_RULE,
     GIVE_UP,
     FUND_START,
+    MOST_ORDERS,
+    MOST_ORDERS_EACH,
     RUN_WIDTH,
-) = range(RUN_LAW, RUN_LAW + 31)
+) = range(RUN_LAW, RUN_LAW + 33)
+# MOST_ORDERS at the venue of the account, MOST_ORDERS_EACH of a symbol; inf: any number
+NO_IMPACT, BY_POWER, BY_VOLUME, BY_DEPTH = range(4)
 COHERENT, WORST, BEST = range(3)
 WEIGHT, TARGET_LOTS, NOTIONAL = range(3)
 
@@ -194,11 +242,70 @@ STAMP, FUNDING_SYMBOL, RATE = range(3)
 # targets: float64[targets, 3], sorted by row, then symbol
 TARGET_ROW, TARGET_SYMBOL, AMOUNT = range(3)
 
-# queue: float64[capacity, QUEUE_WIDTH], messages in the order sent
-KIND, ID, SENT, ARRIVES, SYMBOL, SIZE, REDUCE_ONLY, DECISION, WAITS, CAUSE, QUEUE_WIDTH = range(11)
-ORDER, CANCEL, DONE = range(3)
-# SIZE: signed lots of an order, or the number of the order to cancel; DECISION price; WAITS 1: open at the venue; CAUSE
-# what sent it, of schema.Cause
+# queue: float64[capacity, QUEUE_WIDTH]: slots of messages. Each is in one list: of the messages in flight, of a
+# symbol's orders at the venue (in order of arrival), or of the free slots.
+(
+    KIND,
+    ID,
+    SENT,
+    ARRIVES,
+    SYMBOL,
+    SIZE,
+    REDUCE_ONLY,
+    DECISION,
+    CAUSE,
+    TYPE,
+    TIF,
+    LIMIT_AT,
+    STOP_AT,
+    BY_MARK,
+    TRAIL,
+    TRAIL_SHARE,
+    ACTIVATION,
+    POST_ONLY,
+    EXPIRES,
+    PARENT,
+    GROUP,
+    CHILDREN,
+    TARGET,
+    STATE,
+    LEFT,
+    DONE_LOTS,
+    TRIGGERED,
+    BEST_PRICE,
+    DUE,
+    ACTED,
+    FOLLOWED,
+    NEXT_SLOT,
+    PREV_SLOT,
+    QUEUE_WIDTH,
+) = range(34)
+ORDER, CANCEL, CANCEL_ALL, AMENDMENT = range(4)
+FLYING, DORMANT, ARMED, WORKING = range(4)
+# SIZE signed lots as sent (of an amendment the new size, 0: as it was); DECISION price; CAUSE what sent it, of
+# schema.Cause; LIMIT_AT, STOP_AT, TRAIL, ACTIVATION prices, NaN: none; EXPIRES ms, inf: never; PARENT and GROUP
+# numbers, −1: none; CHILDREN how many of the messages behind it in flight are its; TARGET the order that a cancel or an
+# amendment is about; LEFT and DONE_LOTS signed lots, unfilled and filled; TRIGGERED ms, −1: not; BEST price that a
+# trailing stop follows, NaN: none yet; DUE 1: to be executed before anything else; ACTED thirds since 1970 of the
+# instant at which it acted last; FOLLOWED the last knot that a trailing stop knows, 4 × the row's open in ms and the
+# knot's number in it
+
+# bars: float64[bars, symbols, BAR_WIDTH]: what costs are made from, as known at the bar's start; bar b from START + b ×
+# BAR_MS
+BAR_MS = 3_600_000
+SIGMA, TURNOVER, HALF_SPREAD, BAR_WIDTH = range(4)
+# SIGMA of a day's log return, NaN: not known yet; TURNOVER quote of a day, likewise; HALF_SPREAD a rate
+
+# depth: float64[symbols, snapshots, 1 + 2 × levels]: stamp ms (inf: no more), then distance (a rate) and quote within
+# it
+
+# fees: float64[tiers, FEE_WIDTH]: by table, then volume
+FEE_FROM, FEE_WINDOW, FEE_VOLUME, FEE_MAKER, FEE_TAKER, FEE_WIDTH = range(6)
+# FEE_FROM ms; FEE_WINDOW days; FEE_VOLUME quote units; rates
+
+# turnover: int64[TURNOVER_DAYS + days]: what orders filled, micro of quote per UTC day, in a ring
+TURNOVER_DAY, TURNOVER_DAYS = range(2)
+# TURNOVER_DAY the last day that is in the ring, days since 1970
 
 # guards: float64[guards, GUARD_STATE + 2 × (symbols + 1)], one row per guard, in the order in which they look
 GUARD_KIND, GUARD_SYMBOL, GUARD_LEVEL, GUARD_GOAL, GUARD_STATE = range(5)
@@ -209,20 +316,42 @@ G_CALL, G_REDUCE, G_TOP_UP, G_STOP, G_TRAIL, G_LOSS, G_AGE, G_ACCOUNT_LOSS, G_DR
 # it knows and the best mark since; of the account its highest equity, micro, in the first
 
 # log: float64[capacity, LOG_WIDTH]; column 0 is the kind; whole numbers (below 2^53) first, then doubles
-L_FILL, L_FUNDING, L_LIQUIDATION, L_MOVE, L_ORDER, L_AMBIGUOUS, L_CALL, L_POSITION, L_POOL, L_GUARD = range(10)
-LOG_WIDTH = 16
+(
+    L_FILL,
+    L_FUNDING,
+    L_LIQUIDATION,
+    L_MOVE,
+    L_ORDER,
+    L_AMBIGUOUS,
+    L_CALL,
+    L_POSITION,
+    L_POOL,
+    L_GUARD,
+    L_DETAIL,
+    L_STATE,
+) = range(12)
+LOG_WIDTH = 18
 
-EV_FILL, EV_FUNDING, EV_LIQUIDATION, EV_CALL = 1, 2, 4, 8
-OK, LOG_FULL, QUEUE_FULL, MISSING_SETTLEMENT = range(4)
+EV_FILL, EV_FUNDING, EV_LIQUIDATION, EV_CALL, EV_ORDER = 1, 2, 4, 8, 16
+OK, LOG_FULL, QUEUE_FULL, MISSING_SETTLEMENT, DRILL = range(5)
 
 
 class World(NamedTuple):
     """What most kernels touch; shapes above. Passing an array costs, so what few need is passed beside it."""
 
-    panel: Floats
+    panel: Floats3
     book: Ints
     acct: Ints
     spec: Floats
     run: Floats
     queue: Floats
     log: Floats
+
+
+class Costs(NamedTuple):
+    """What a fill costs beside its price; shapes above."""
+
+    bars: Floats3
+    depth: Floats3
+    fees: Floats
+    turnover: Ints

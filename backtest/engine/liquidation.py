@@ -5,47 +5,29 @@ from __future__ import annotations
 from backtest.engine.closing import TAKE_POOL, bankrupt, close_all
 from backtest.engine.compile import kernel
 from backtest.engine.crossing import crossing
+from backtest.engine.ends import cancel_orders
 from backtest.engine.fund import end_process
-from backtest.engine.journal import (
-    BACKSTOPPED,
-    CANCELLED,
-    LIQUIDATED,
-    WHOLE,
-    put_ambiguous,
-    put_order,
-)
+from backtest.engine.journal import BACKSTOPPED, LIQUIDATED, WHOLE, put_ambiguous
 from backtest.engine.layout import (
-    ARRIVES,
     BACKSTOP,
     BLOCK,
     BUFFER,
-    CAUSE,
     CROSSED,
     DELAY,
-    DONE,
     EVENT,
     EVERY,
     FLAGGED,
-    ID,
     INTERVAL,
-    KIND,
     NEXT,
-    ORDER,
     PATH,
     POOL,
     PROCESSES,
-    QUEUED,
-    REDUCE_ONLY,
     REFUSED,
-    SENT,
     SINCE,
-    SIZE,
     STEPS,
-    SYMBOL,
     TAKE,
     VALUE_A,
     VALUE_X,
-    WAITS,
     World,
 )
 from backtest.engine.margin import (
@@ -85,6 +67,15 @@ def check(w: World, k: int, j: int, lows: bool, ta: int, tb: int, t_ms: int) -> 
         find(w, first, j, lows, t, tb, t_ms)
         if first != cross:
             find(w, cross, j, lows, t, tb, t_ms)  # the pool may have given the wallet what it had left
+
+
+@kernel
+def check_pool(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, p: int) -> None:
+    """Let what is due in the liquidation of pool `p` at `t` happen, and nothing of others."""
+    find(w, p, j, lows, t, t, t_ms)
+    while w.book[p, CROSSED] >= 0:
+        act(w, k, j, lows, t, t_ms, p)
+        find(w, p, j, lows, t, t, t_ms)
 
 
 @kernel
@@ -164,15 +155,10 @@ def look(w: World, k: int, j: int, lows: bool, t: int, t_abs: int, p: int, at_cr
 
 @kernel
 def cancel_waiting(w: World, p: int, ts: int) -> None:
-    """End the pool's orders that wait at the venue."""
-    for at in range(w.acct[QUEUED]):
-        m = w.queue[at]
-        if m[KIND] == ORDER and m[WAITS] != 0.0 and w.book[int(m[SYMBOL]), POOL] == p:
-            put_order(
-                w, int(m[ID]), int(m[SENT]), int(m[ARRIVES]), ts, int(m[SYMBOL]), int(m[SIZE]), int(m[REDUCE_ONLY]),
-                CANCELLED, LIQUIDATED, 0, 0, 0, int(m[CAUSE]),
-            )  # fmt: skip
-            m[KIND] = DONE
+    """End the orders at the venue of all symbols that belong to pool `p`."""
+    for i in range(w.spec.shape[0]):
+        if w.book[i, POOL] == p:
+            cancel_orders(w, i, ts, LIQUIDATED)
 
 
 @kernel

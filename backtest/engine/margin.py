@@ -9,28 +9,23 @@ from backtest.engine.compile import inlined, kernel
 from backtest.engine.layout import (
     APART,
     BETA,
+    BUYS,
     CASH,
     COHERENT,
     FLOOR,
     IDIO_INITIAL,
     IDIO_MAINTENANCE,
     INTERVAL,
-    KIND,
     LOTS,
     MARK,
-    ORDER,
     OWN,
     POOL,
     PORTFOLIO,
-    QUEUED,
-    REDUCE_ONLY,
+    RESERVING,
     SCAN_INITIAL,
     SCAN_MAINTENANCE,
-    SIZE,
+    SELLS,
     STEP,
-    SYMBOL,
-    WAITING,
-    WAITS,
     WALLET,
     Floats,
     Ints,
@@ -211,31 +206,19 @@ def mark_value(w: World, j: int, i: int, lows: bool, t: int, lots: int) -> int:
     return value_at(w.panel, int(w.run[MARK]), j, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots))
 
 
-@kernel
-def exposure(w: World, i: int) -> int:
-    """The largest position in signed lots that the one held and the symbol's waiting orders could make.
+@inlined
+def exposure(book: Ints, i: int) -> int:
+    """The largest position in signed lots that the one held and the symbol's working orders could make.
 
     Reduce-only orders cannot add to a position and are not counted.
     """
-    lots = w.book[i, LOTS]
-    if w.acct[WAITING] == 0:
-        return lots
-    buys = 0
-    sells = 0
-    for at in range(w.acct[QUEUED]):
-        m = w.queue[at]
-        if m[KIND] == ORDER and m[WAITS] != 0.0 and m[REDUCE_ONLY] == 0.0 and int(m[SYMBOL]) == i:
-            size = int(m[SIZE])
-            if size > 0:
-                buys += size
-            else:
-                sells -= size
+    lots, buys, sells = book[i, LOTS], book[i, BUYS], book[i, SELLS]
     reach = lots
     if abs(lots + buys) > abs(reach):
         reach = lots + buys
     if abs(lots - sells) > abs(reach):
         reach = lots - sells
-    return reach
+    return int(reach)
 
 
 @kernel
@@ -248,15 +231,15 @@ def initial_at(w: World, j: int, i: int, lows: bool, t: int, lots: int) -> int:
 
 @kernel
 def initial_needed(w: World, j: int, lows: bool, t: int) -> int:
-    """Initial margin of the cross pool, waiting orders included."""
+    """Initial margin of the cross pool, working orders included."""
     total, net, rest = 0, 0, 0
     cross = cross_pool(w.spec)
-    alone = w.acct[WAITING] == 0
+    alone = w.acct[RESERVING] == 0
     net_rules = w.run[PORTFOLIO] != 0.0
     for i in range(cross):
         if w.book[i, POOL] != cross:
             continue
-        reach = w.book[i, LOTS] if alone else exposure(w, i)
+        reach = w.book[i, LOTS] if alone else exposure(w.book, i)
         if reach != 0:
             value = mark_value(w, j, i, lows, t, reach)
             total += initial(w.spec, i, abs(value), abs(reach))
@@ -270,14 +253,14 @@ def initial_needed(w: World, j: int, lows: bool, t: int) -> int:
 
 @kernel
 def reserved(w: World, j: int, lows: bool, t: int) -> int:
-    """What waiting orders of symbols with a pool of their own reserve of the cross pool's equity."""
+    """What working orders of symbols with a pool of their own reserve of the cross pool's equity."""
     total = 0
-    if w.acct[WAITING] == 0 or w.run[APART] == 0.0:
+    if w.acct[RESERVING] == 0 or w.run[APART] == 0.0:
         return total
     cross = cross_pool(w.spec)
     for i in range(cross):
         if w.book[i, POOL] != cross:
-            reach = exposure(w, i)
+            reach = exposure(w.book, i)
             if reach != w.book[i, LOTS]:
                 held = initial_at(w, j, i, lows, t, w.book[i, LOTS])
                 total += max(0, initial_at(w, j, i, lows, t, reach) - held)

@@ -1,253 +1,378 @@
-"""Orders and cancels as they arrive: judged, filled, waiting or refused (docs/rules.md section 6)."""
+"""Messages as they arrive at the venue: orders judged, cancels, amendments (docs/rules-orders.md sections 2 and 10)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.admission import admit_cross, cross_room, needed_after, over_limit
-from backtest.engine.compile import kernel
-from backtest.engine.fund import empty_pool
+from backtest.engine.admission import may_work
+from backtest.engine.compile import inlined, kernel
+from backtest.engine.ends import end_order, finish
+from backtest.engine.execute import arm, clip, execute, trigger_price, wake_children
+from backtest.engine.fill import fill
 from backtest.engine.journal import (
+    AMEND,
+    BAD_AMENDMENT,
+    BELOW_MINIMUM,
     BY_GUARD,
     BY_STRATEGY,
     CANCELLED,
     DELISTED,
+    EXPIRED,
     FILLED,
+    GTC,
     HALTED,
-    MARGIN,
+    IS_AMENDED,
+    IS_DORMANT,
+    IS_ENDED,
+    MARKET_ORDER,
     NO_REASON,
+    NOT_OPEN,
     NOT_REDUCING,
     REJECTED,
+    TIME_UP,
+    TOO_MANY,
+    TRAILING_STOP,
+    WOULD_TAKE,
+    WOULD_TRIGGER,
     put_order,
+    put_state,
 )
 from backtest.engine.layout import (
+    AMENDMENT,
+    ARMED,
     ARRIVES,
     CANCEL,
     CAUSE,
-    DECISION,
-    DONE,
-    FEE,
-    HALT_MS,
+    CHILDREN,
+    DONE_LOTS,
+    DORMANT,
+    EV_ORDER,
+    EXPIRES,
+    FLIGHTS,
+    FLYING,
+    GROUP,
+    HOOKS,
     ID,
     IDLE_CANCELS,
     INTERVAL,
     KIND,
     LAST_ROW,
-    LIMIT,
-    LIMIT_UNITS,
+    LEFT,
+    LIMIT_AT,
     LOTS,
-    ORDER,
-    POOL,
-    PORTFOLIO,
-    QUEUE_WIDTH,
-    QUEUED,
+    MARK,
+    MIN_NOTIONAL,
+    MOST_ORDERS,
+    MOST_ORDERS_EACH,
+    PARENT,
+    POST_ONLY,
     REDUCE_ONLY,
-    SENT,
+    RESTING,
     SIZE,
-    SLIPPAGE,
+    STALE,
+    STATE,
+    STOP_AT,
     SYMBOL,
-    WAITING,
-    WAITS,
+    TAKER_SHARE,
+    TARGET,
+    TIF,
+    TYPE,
+    WORKING,
+    Costs,
+    Floats,
+    Floats3,
     World,
 )
-from backtest.engine.margin import cross_pool, exposure, initial_at, initial_needed, mark_equity, mark_value, units
-from backtest.engine.money import proportion, share
+from backtest.engine.levels import beyond, has_limit
+from backtest.engine.margin import units
+from backtest.engine.money import money
 from backtest.engine.path import price_at, value_at
-from backtest.engine.settle import move, trade
+from backtest.engine.slots import barred, find_order, first_of, free_slot, land, next_of, pause, remove, work
 
 
 @kernel
-def finish(w: World, at: int, ts: int, status: int, reason: int, have: int, need: int, filled: int) -> None:
-    """End the order at queue row `at` and journal how."""
-    m = w.queue[at]
-    put_order(
-        w, int(m[ID]), int(m[SENT]), int(m[ARRIVES]), ts, int(m[SYMBOL]), int(m[SIZE]), int(m[REDUCE_ONLY]),
-        status, reason, have, need, filled, int(m[CAUSE]),
-    )  # fmt: skip
-    m[KIND] = DONE
-
-
-@kernel
-def process_orders(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> None:
-    """Act on every message that is due at time `t` of row `k`, in the order sent, and close the queue's ranks.
-
-    One latency for all makes the order of sending the order of arrival; waiting orders arrived earlier still.
-    """
+def process_messages(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int) -> None:
+    """Act on every message that arrives by time `t` of row `k`, in order of arrival."""
     now = t_ms + t // 3
-    for at in range(w.acct[QUEUED]):
+    flights = w.book.shape[0] - 1
+    while w.acct[FLIGHTS] > 0:
+        at = first_of(w.book, flights)
         m = w.queue[at]
-        if m[KIND] == DONE or m[ARRIVES] > now:
-            continue
-        if m[KIND] == CANCEL:
-            cancel(w, int(m[SIZE]), now, HALTED if m[CAUSE] == BY_GUARD else BY_STRATEGY)
-            m[KIND] = DONE
+        if m[ARRIVES] > now:
+            return
+        if m[KIND] == 0.0 and at_once(w.panel, w.queue, w.run, j, at):
+            take(w, costs, k, j, lows, t, t_ms, at)
+        elif m[KIND] == 0.0:
+            arrive(w, costs, k, j, lows, t, t_ms, at)
         else:
-            act(w, k, j, lows, t, now, at)
-    compact(w)
+            land(w.book, w.acct, w.queue, at)
+            if m[KIND] == AMENDMENT:
+                amend(w, costs, k, j, lows, t, t_ms, at)
+            else:
+                cancel(w, at, now)
+            free_slot(w.acct, w.queue, at)
+
+
+@inlined
+def at_once(panel: Floats3, queue: Floats, run: Floats, j: int, at: int) -> bool:
+    """Whether the order is alone, at the market, and finds a price and all the volume that it wants: it then ends as it
+    arrives, and never stands at the venue."""
+    alone = queue[at, TYPE] == MARKET_ORDER and queue[at, CHILDREN] == 0.0 and queue[at, GROUP] < 0.0
+    endless = queue[at, EXPIRES] == np.inf and run[TAKER_SHARE] == np.inf
+    return alone and endless and not np.isnan(panel[0, j, int(queue[at, SYMBOL])])
 
 
 @kernel
-def compact(w: World) -> None:
-    """Drop the ended messages, keeping the order of the rest."""
-    left = 0
-    waiting = 0
-    for at in range(w.acct[QUEUED]):
-        if w.queue[at, KIND] != DONE:
-            waiting += int(w.queue[at, WAITS])
-            if left != at:
-                for column in range(QUEUE_WIDTH):
-                    w.queue[left, column] = w.queue[at, column]
-            left += 1
-    w.acct[QUEUED] = left
-    w.acct[WAITING] = waiting
-
-
-@kernel
-def cancel(w: World, order: int, now: int, reason: int) -> None:
-    """Cancel order number `order` if it waits at the venue; one that has ended, or is on its way, is left alone,
-    and the cancel is counted."""
-    for at in range(w.acct[QUEUED]):
-        m = w.queue[at]
-        if m[KIND] == ORDER and m[WAITS] != 0.0 and int(m[ID]) == order:
-            finish(w, at, now, CANCELLED, reason, 0, 0, 0)
-            return
-    w.acct[IDLE_CANCELS] += 1
-
-
-@kernel
-def act(w: World, k: int, j: int, lows: bool, t: int, now: int, at: int) -> None:
-    """Judge one order that is at the venue: refuse it, let it wait, or fill it."""
+def take(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
+    """Fill a plain market order whole, or refuse it: the short way of `arrive` for what most orders are."""
     m = w.queue[at]
-    i, lots = int(m[SYMBOL]), int(m[SIZE])
-    held = w.book[i, LOTS]
-    if w.acct[HALT_MS] != 0 and barred(w, at):
-        finish(w, at, now, REJECTED, HALTED, 0, 0, 0)
+    i, now = int(m[SYMBOL]), t_ms + t // 3
+    remove(w.book, w.queue, w.book.shape[0] - 1, at)
+    w.acct[FLIGHTS] -= 1
+    reason, have, need = NO_REASON, 0, 0
+    if barred(w.acct, w.queue, at):
+        reason = HALTED
+    elif m[REDUCE_ONLY] != 0.0:
+        reason = NO_REASON if clip(w, at) else NOT_REDUCING
+    elif w.spec[i, MIN_NOTIONAL] > 0.0:
+        reason, have, need = too_small(w, j, lows, t, at)
+    if reason == NO_REASON:
+        reason, have, need = fill(w, costs, k, j, lows, t, t_ms, at, int(m[LEFT]), False, np.nan, True)
+    status = FILLED if reason == NO_REASON else REJECTED
+    put_order(w, at, now, status, reason, have, need)
+    if int(w.run[HOOKS]) & EV_ORDER != 0:
+        put_state(w, at, now, IS_ENDED + status, reason)
+    free_slot(w.acct, w.queue, at)
+
+
+@kernel
+def too_small(w: World, j: int, lows: bool, t: int, at: int) -> tuple[int, int, int]:
+    """The reason why an order is worth less than the venue takes, its value and the least; or none."""
+    least = w.spec[int(w.queue[at, SYMBOL]), MIN_NOTIONAL]
+    worth = value_of(w, j, lows, t, at)
+    return (BELOW_MINIMUM, worth, int(least)) if float(worth) < least else (NO_REASON, 0, 0)
+
+
+@kernel
+def cancel(w: World, message: int, now: int) -> None:
+    """Cancel the order that the message is about, or all; a cancel that finds nothing is counted."""
+    m = w.queue[message]
+    reason = HALTED if m[CAUSE] == BY_GUARD else BY_STRATEGY
+    if m[KIND] == CANCEL:
+        at = find_order(w, int(m[TARGET]))
+        if at < 0:
+            w.acct[IDLE_CANCELS] += 1
+        else:
+            finish(w, at, now, CANCELLED, reason, 0, 0)
         return
+    resting = w.acct[RESTING]
+    for i in range(w.spec.shape[0]):
+        if m[SYMBOL] < 0.0 or int(m[SYMBOL]) == i:
+            cancel_own(w, i, now, reason)
+    if resting == w.acct[RESTING]:
+        w.acct[IDLE_CANCELS] += 1
+
+
+@kernel
+def cancel_own(w: World, i: int, now: int, reason: int) -> None:
+    """Cancel the symbol's orders at the venue that the strategy has sent; a guard's go on."""
+    at = first_of(w.book, i)
+    while at >= 0:
+        if w.queue[at, CAUSE] == BY_GUARD:
+            at = next_of(w.queue, at)
+        else:
+            finish(w, at, now, CANCELLED, reason, 0, 0)
+            at = first_of(w.book, i)
+
+
+@kernel
+def plain(w: World, at: int) -> bool:
+    """Whether the order is a plain market order, which never stands at the venue with a price of its own."""
+    return w.queue[at, TYPE] == MARKET_ORDER
+
+
+@kernel
+def arrive(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
+    """Take an order, and those that travel with it, to the venue and judge them one after another."""
+    m = w.queue[at]
+    i, number, others, now = int(m[SYMBOL]), int(m[ID]), int(m[CHILDREN]), t_ms + t // 3
+    reason, have, need = refused(w, k, i, at, others)
+    for _ in range(1 + others):
+        following = next_of(w.queue, at)
+        land(w.book, w.acct, w.queue, at)
+        if w.queue[at, PARENT] >= 0.0:
+            w.queue[at, STATE], w.queue[at, LEFT] = DORMANT, 0.0
+            if reason == NO_REASON:
+                put_state(w, at, now, IS_DORMANT, NO_REASON)
+        at = following
+    for n in range(number, number + 1 + others):
+        at = last_with(w, i, n)
+        if at < 0:
+            continue
+        if reason in (HALTED, DELISTED):
+            end_order(w, at, now, REJECTED, reason, have, need)
+        elif w.queue[at, EXPIRES] <= now:
+            finish(w, at, now, EXPIRED, TIME_UP, 0, 0)
+        elif reason != NO_REASON:
+            end_order(w, at, now, REJECTED, reason, have, need)
+        elif w.queue[at, PARENT] < 0.0:
+            judge(w, costs, k, j, lows, t, t_ms, at)
+            wake_children(w, costs, k, j, lows, t, t_ms, i, np.nan)
+
+
+@kernel
+def last_with(w: World, i: int, number: int) -> int:
+    """The slot of order `number` in the symbol's list, −1: it has ended."""
+    found = -1
+    at = first_of(w.book, i)
+    while at >= 0:
+        if int(w.queue[at, ID]) == number:
+            found = at
+        at = next_of(w.queue, at)
+    return found
+
+
+@kernel
+def refused(w: World, k: int, i: int, at: int, others: int) -> tuple[int, int, int]:
+    """Why the whole message that begins with the order at `at`, still in flight, is refused: `(reason, have, need)`."""
+    if barred(w.acct, w.queue, at):
+        return HALTED, 0, 0
     if k > int(w.spec[i, LAST_ROW]):
-        finish(w, at, now, REJECTED, DELISTED, 0, 0, 0)
-        return
-    gap = np.isnan(w.panel[0, j, i])
-    if gap and m[WAITS] != 0.0:
-        return  # what it would do is judged when it can
-    if m[REDUCE_ONLY] != 0.0:
-        if held == 0 or (held > 0) == (lots > 0):
-            finish(w, at, now, REJECTED, NOT_REDUCING, 0, 0, 0)
-            return
-        # An order that waits keeps its size: what it may close is known when it fills.
-        if abs(lots) > abs(held):
-            lots = -held
-    reducing = held != 0 and (held > 0) != (lots > 0) and abs(lots) <= abs(held)
-    if gap:
-        let_wait(w, j, lows, t, now, at, reducing)
-        return
-    limited = w.spec[i, LIMIT] < np.inf or w.spec[i, LIMIT_UNITS] < np.inf
-    if limited and not reducing:
-        reason, have, need = over_limit(w, j, i, lows, t, held + lots)
-        if reason != NO_REASON:
-            finish(w, at, now, REJECTED, reason, have, need, 0)
-            return
-    if w.book[i, POOL] == cross_pool(w.spec):
-        fill_cross(w, k, j, lows, t, now, at, lots, reducing)
-    else:
-        fill_isolated(w, k, j, lows, t, now, at, lots, reducing)
+        return DELISTED, 0, 0
+    if others == 0 and plain(w, at):
+        return NO_REASON, 0, 0
+    standing = 0
+    for _ in range(1 + others):
+        standing += 0 if plain(w, at) else 1
+        at = next_of(w.queue, at)
+    each = 0
+    other = first_of(w.book, i)
+    while other >= 0:
+        each += 1
+        other = next_of(w.queue, other)
+    if float(each + standing) > w.run[MOST_ORDERS_EACH]:
+        return TOO_MANY, each, int(w.run[MOST_ORDERS_EACH])
+    if float(w.acct[RESTING] + standing) > w.run[MOST_ORDERS]:
+        return TOO_MANY, w.acct[RESTING], int(w.run[MOST_ORDERS])
+    return NO_REASON, 0, 0
 
 
 @kernel
-def barred(w: World, at: int) -> bool:
-    """Whether the message at queue row `at` is of the strategy and was sent since the account was halted."""
+def judge(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
+    """Refuse, arm or execute an order that has just arrived."""
     m = w.queue[at]
-    return m[CAUSE] != BY_GUARD and int(m[SENT]) >= w.acct[HALT_MS]
-
-
-@kernel
-def let_wait(w: World, j: int, lows: bool, t: int, now: int, at: int, reducing: bool) -> None:
-    """Count the order as waiting at the venue; refuse it where the limit or initial margin does not allow what it, with
-    all the others, could make of the position."""
-    m = w.queue[at]
-    i = int(m[SYMBOL])
-    by_net = w.run[PORTFOLIO] != 0.0 and w.book[i, POOL] == cross_pool(w.spec)
-    before = initial_needed(w, j, lows, t) if by_net else 0
-    m[WAITS] = 1.0
-    w.acct[WAITING] += 1
-    if reducing and not by_net:
-        return
-    if not reducing:
-        reason, have, need = over_limit(w, j, i, lows, t, exposure(w, i))
-        if reason != NO_REASON:
-            finish(w, at, now, REJECTED, reason, have, need, 0)
-            return
-    if by_net and initial_needed(w, j, lows, t) <= before:
-        return
-    have, need = cross_room(w, j, lows, t)
-    if have < need:
-        finish(w, at, now, REJECTED, MARGIN, have, need, 0)
-
-
-@kernel
-def price_order(w: World, j: int, i: int, lows: bool, t: int, lots: int) -> tuple[int, int, int]:
-    """`(quote, fee, slip)` of taking `lots` on the trade path at `t`: signed cash, fee ≥ 0, slippage ≥ 0."""
-    value = value_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, abs(lots)))
-    slip = share(value, w.run[SLIPPAGE])
-    quote = -(value + slip) if lots > 0 else value - slip
-    return quote, share(abs(quote), w.run[FEE]), slip
-
-
-@kernel
-def execute(
-    w: World, k: int, j: int, lows: bool, t: int, now: int, at: int, lots: int, quote: int, fee: int, slip: int
-) -> None:
-    """Post the admitted fill and end its order."""
-    m = w.queue[at]
-    i = int(m[SYMBOL])
-    arrival = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]))
-    rate = w.run[SLIPPAGE]
-    price = arrival * (1.0 + rate if lots > 0 else 1.0 - rate) if rate != 0.0 else arrival
-    trade(w, k, now, i, int(m[ID]), lots, quote, fee, slip, int(m[CAUSE]), price, m[DECISION], arrival)
-    finish(w, at, now, FILLED, NO_REASON, 0, 0, lots)
-
-
-@kernel
-def fill_cross(w: World, k: int, j: int, lows: bool, t: int, now: int, at: int, lots: int, reducing: bool) -> None:
-    """Fill in the cross pool if it is admitted."""
-    m = w.queue[at]
-    i = int(m[SYMBOL])
-    quote, fee, slip = price_order(w, j, i, lows, t, lots)
-    waited = m[WAITS]
-    m[WAITS] = 0.0
-    admitted, have, need = admit_cross(w, j, lows, t, i, lots, quote - fee, reducing, m[REDUCE_ONLY] != 0.0)
-    if not admitted:
-        m[WAITS] = waited
-        finish(w, at, now, REJECTED, MARGIN, have, need, 0)
-        return
-    execute(w, k, j, lows, t, now, at, lots, quote, fee, slip)
-    empty_pool(w, now, cross_pool(w.spec), i)
-
-
-@kernel
-def fill_isolated(w: World, k: int, j: int, lows: bool, t: int, now: int, at: int, lots: int, reducing: bool) -> None:
-    """Fill in the symbol's own pool; the wallet posts what an increase needs and takes back what a reduction frees."""
-    m = w.queue[at]
-    i = int(m[SYMBOL])
-    quote, fee, slip = price_order(w, j, i, lows, t, lots)
+    i, now = int(m[SYMBOL]), t_ms + t // 3
     held = w.book[i, LOTS]
-    after = held + lots
-    equity = mark_equity(w, i, j, lows, t)
-    value_change = mark_value(w, j, i, lows, t, after) - mark_value(w, j, i, lows, t, held)
-    equity_after = equity + quote - fee + value_change
-    if reducing:
-        moved = min(0, proportion(equity, abs(after), abs(held)) - equity_after)
+    if m[REDUCE_ONLY] != 0.0:
+        if held == 0 or (held > 0) == (m[LEFT] > 0.0):
+            finish(w, at, now, REJECTED, NOT_REDUCING, 0, 0)
+            return
+    elif w.spec[i, MIN_NOTIONAL] > 0.0:
+        reason, have, need = too_small(w, j, lows, t, at)
+        if reason != NO_REASON:
+            finish(w, at, now, REJECTED, reason, have, need)
+            return
+    if m[TYPE] != TRAILING_STOP and np.isnan(m[STOP_AT]):
+        execute(w, costs, k, j, lows, t, t_ms, at, np.nan, True)
+        return
+    price = trigger_price(w, j, lows, t, at, np.nan)
+    m[STATE] = ARMED
+    if m[TYPE] != TRAILING_STOP and beyond(w.queue, at, price, m[STOP_AT], False):
+        finish(w, at, now, REJECTED, WOULD_TRIGGER, 0, 0)
     else:
-        need = initial_at(w, j, i, lows, t, after)
-        same_side = held == 0 or (held > 0) == (after > 0)
-        wanted = equity + need - initial_at(w, j, i, lows, t, held) if same_side else need
-        moved = wanted - equity_after
-        have, drawn = mark_equity(w, cross_pool(w.spec), j, lows, t), moved + needed_after(w, j, lows, t, at, i, lots)
-        if have < drawn:
-            finish(w, at, now, REJECTED, MARGIN, have, drawn, 0)
-            return
-        if wanted < need:
-            finish(w, at, now, REJECTED, MARGIN, wanted, need, 0)
-            return
-    execute(w, k, j, lows, t, now, at, lots, quote, fee, slip)
-    move(w, now, i, moved)
-    empty_pool(w, now, i, i)
+        arm(w, at, t, t_ms, price)
+
+
+@kernel
+def value_of(w: World, j: int, lows: bool, t: int, at: int) -> int:
+    """What the order is worth, micro ≥ 0: at its limit or stop price, else on the trade path, in a gap on the mark."""
+    m = w.queue[at]
+    i = int(m[SYMBOL])
+    u = units(w.spec, i, int(abs(m[SIZE])))
+    if has_limit(int(m[TYPE])):
+        return money(m[LIMIT_AT], u)
+    if not np.isnan(m[STOP_AT]):
+        return money(m[STOP_AT], u)
+    off = int(w.run[MARK]) if np.isnan(w.panel[0, j, i]) else 0
+    return value_at(w.panel, off, j, i, lows, t, int(w.run[INTERVAL]), u)
+
+
+# Amendments -----------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def amend(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, message: int) -> None:
+    """Change an order at the venue, or record why not; it keeps its place."""
+    now = t_ms + t // 3
+    at = find_order(w, int(w.queue[message, TARGET]))
+    reason, have, need = NOT_OPEN, 0, 0
+    if at >= 0:
+        reason = BAD_AMENDMENT
+        if fits(w, message, at):
+            reason, have, need = change(w, j, lows, t, message, at)
+    if reason != NO_REASON:
+        w.queue[message, TYPE], w.queue[message, TIF] = AMEND, GTC
+        put_order(w, message, now, REJECTED, reason, have, need)
+        put_state(w, message, now, IS_ENDED + REJECTED, reason)
+        return
+    m = w.queue[at]
+    i = int(m[SYMBOL])
+    if m[LEFT] == 0.0 and m[STATE] != DORMANT:
+        finish(w, at, now, CANCELLED, BY_STRATEGY, 0, 0)
+        return
+    put_state(w, at, now, IS_AMENDED, NO_REASON)
+    if m[STATE] == WORKING and has_limit(int(m[TYPE])) and crosses_now(w, j, lows, t, at):
+        execute(w, costs, k, j, lows, t, t_ms, at, np.nan, False)
+        wake_children(w, costs, k, j, lows, t, t_ms, i, np.nan)
+
+
+@kernel
+def fits(w: World, message: int, at: int) -> bool:
+    """Whether the order has what the amendment would change."""
+    a, m = w.queue[message], w.queue[at]
+    if not np.isnan(a[LIMIT_AT]) and not has_limit(int(m[TYPE])):
+        return False
+    if not np.isnan(a[STOP_AT]) and (np.isnan(m[STOP_AT]) or m[STATE] == WORKING):
+        return False
+    return a[SIZE] == 0.0 or (m[PARENT] < 0.0 and (a[SIZE] > 0.0) == (m[SIZE] > 0.0))
+
+
+@kernel
+def change(w: World, j: int, lows: bool, t: int, message: int, at: int) -> tuple[int, int, int]:
+    """Give the order its new size and prices, or leave it as it was and say why."""
+    a, m = w.queue[message], w.queue[at]
+    limit, stop, size, left, state = m[LIMIT_AT], m[STOP_AT], m[SIZE], m[LEFT], int(m[STATE])
+    pause(w, at, FLYING)
+    m[LIMIT_AT] = limit if np.isnan(a[LIMIT_AT]) else a[LIMIT_AT]
+    m[STOP_AT] = stop if np.isnan(a[STOP_AT]) else a[STOP_AT]
+    if a[SIZE] != 0.0:
+        m[SIZE] = a[SIZE]
+        m[LEFT] = a[SIZE] - m[DONE_LOTS] if abs(a[SIZE]) > abs(m[DONE_LOTS]) else 0.0
+    reason, have, need = NO_REASON, 0, 0
+    m[STATE] = state if state != WORKING else FLYING
+    if state == ARMED and m[TYPE] != TRAILING_STOP:
+        price = trigger_price(w, j, lows, t, at, np.nan)
+        if beyond(w.queue, at, price, m[STOP_AT], False):
+            reason = WOULD_TRIGGER
+    elif state == WORKING and m[LEFT] != 0.0:
+        if m[POST_ONLY] != 0.0 and crosses_now(w, j, lows, t, at):
+            reason = WOULD_TAKE
+        elif abs(m[LEFT]) > abs(left):
+            reason, have, need = may_work(w, j, lows, t, at)
+        else:
+            work(w, at)
+    if reason != NO_REASON:
+        m[LIMIT_AT], m[STOP_AT], m[SIZE], m[LEFT] = limit, stop, size, left
+        if state == WORKING:
+            work(w, at)
+    w.book[int(m[SYMBOL]), STALE] = 1
+    return reason, have, need
+
+
+@kernel
+def crosses_now(w: World, j: int, lows: bool, t: int, at: int) -> bool:
+    """Whether a limit order would take at `t`; not in a gap."""
+    m = w.queue[at]
+    i = int(m[SYMBOL])
+    price = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]))
+    return price <= m[LIMIT_AT] if m[SIZE] > 0.0 else price >= m[LIMIT_AT]

@@ -10,12 +10,49 @@ from numpy.typing import NDArray
 
 from backtest.engine import layout as at
 from backtest.schema import MICRO, PATHS
-from backtest.venue.terms import BySize, Contract, Law, Portfolio, Terms
+from backtest.venue.terms import BySize, Contract, Law, OrderRules, Portfolio, Terms
 
 HOUR_MS = 3_600_000
 PPM = 1_000_000
 MOST_MICRO = 2**52
 """What one amount of money can be, `engine.money`."""
+
+
+@dataclass(frozen=True)
+class Charges:
+    """What fills cost beside their price (docs/rules-orders.md sections 6 to 8); arrays as in `layout`. Rates."""
+
+    fixed: float = 0.0
+    """Beside half the spread."""
+    stress: float = 1.0
+    """Times spread and impact."""
+    impact: int = at.NO_IMPACT
+    factor: float = 0.0
+    """Y of the power law; the volume model's coefficient."""
+    exponent: float = 0.5
+    drift: float = 0.0
+    """Adverse move over an order's way: a share of one day's σ, already times √(way in days)."""
+    taker_share: float = np.inf
+    maker_share: float = np.inf
+    """Of a candle's volume that orders may fill."""
+    discount: float = 0.0
+    """Share off positive fees."""
+    bars: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0, at.BAR_WIDTH)))
+    """[bars, symbols, BAR_WIDTH]; no bars: none of its columns is used."""
+    depth: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0, 1)))
+    """[symbols, snapshots, 1 + 2 × levels]"""
+    fees: NDArray[np.float64] = field(default_factory=lambda: fee_table(0.0))
+    """[tiers, FEE_WIDTH]"""
+
+    @property
+    def wants_volume(self) -> bool:
+        """Whether the candles' volume has to be in the panel."""
+        return self.impact == at.BY_VOLUME or min(self.taker_share, self.maker_share) < np.inf
+
+
+def fee_table(taker: float, maker: float | None = None) -> NDArray[np.float64]:
+    """A schedule with one rate for takers and one for makers (None: the same), whatever the volume."""
+    return np.array([[-np.inf, 1.0, 0.0, taker if maker is None else maker, taker]])
 
 
 @dataclass(frozen=True)
@@ -44,8 +81,15 @@ class Setup:
     leverage: float | None = None
     path: str = "coherent"
     latency_ms: int = 0
-    slippage: float = 0.0
-    fee: float = 0.0
+    charges: Charges = field(default_factory=Charges)
+    touch: bool = False
+    """A limit order fills where the path touches it, not only where it goes through."""
+    ticks: tuple[float | None, ...] = ()
+    """Price step per symbol; None, or nothing at all: any price will do."""
+    volume_field: int = -1
+    """Panel field of the candles' volume, base units; −1: it is not in the panel."""
+    fine_ms: int = 0
+    """Interval of the candles that a row may be played on; 0: there are none."""
     allow_missing_funding: bool = False
     adl: Sequence[tuple[int, str, float]] = ()
     """Deleveraging events: time ms, symbol ("": any), share of the position."""
@@ -68,7 +112,7 @@ class Setup:
         return any(self.home(i) == i for i in range(len(self.symbols))) or self.isolate_above > 0
 
 
-def in_force(dated: Sequence[Terms] | Sequence[Law], when_ms: int) -> int:
+def in_force(dated: Sequence[Terms] | Sequence[Law] | Sequence[OrderRules], when_ms: int) -> int:
     """Index of what holds at `when_ms`; what is dated first holds before as well."""
     return max(0, sum(one.from_ms <= when_ms for one in dated) - 1)
 
@@ -106,6 +150,7 @@ def pack_terms(terms: Terms, tiers: int, idio_maintenance: float) -> list[float]
         terms.penalty,
         np.inf if terms.limit_micro is None else float(terms.limit_micro),
         np.inf if terms.limit_units is None else float(terms.limit_units),
+        float(terms.min_notional_micro),
         terms.beta,
         terms.idio,
         terms.idio * idio_maintenance,
@@ -133,7 +178,7 @@ def pack_terms(terms: Terms, tiers: int, idio_maintenance: float) -> list[float]
     return out
 
 
-def pack_law(law: Law) -> list[float]:
+def pack_law(law: Law, orders: OrderRules) -> list[float]:
     """The columns of the run from RUN_LAW on."""
     return [
         float(law.take),
@@ -166,20 +211,33 @@ def pack_law(law: Law) -> list[float]:
         float(law.shortfall),
         law.adl_penalty,
         -1.0 if law.fund_micro is None else float(law.fund_micro),
+        np.inf if orders.most is None else float(orders.most),
+        np.inf if orders.most_each is None else float(orders.most_each),
     ]
+
+
+def law_at(setup: Setup, when_ms: int) -> list[float]:
+    """`pack_law` of what is in force."""
+    law, orders = setup.contract.law, setup.contract.orders
+    return pack_law(law[in_force(law, when_ms)], orders[in_force(orders, when_ms)])
 
 
 def pack_run(setup: Setup) -> NDArray[np.float64]:
     """The run's scalars as one row, with the law that holds at the start."""
     run = np.zeros(at.RUN_WIDTH)
-    portfolio, law = setup.contract.portfolio, setup.contract.law
+    portfolio = setup.contract.portfolio
     dated = [terms for symbol in setup.symbols for terms in setup.contract.terms[symbol]]
     sized = any(terms.initial_by_size or terms.maintenance_by_size for terms in dated)
     run[at.INTERVAL] = setup.interval_ms
     run[at.APART] = setup.apart
     run[at.PATH] = float(PATHS.index(setup.path))
     run[at.LATENCY] = setup.latency_ms
-    run[at.SLIPPAGE], run[at.FEE] = setup.slippage, setup.fee
+    charges = setup.charges
+    run[at.SLIPPAGE], run[at.STRESS], run[at.DRIFT] = charges.fixed, charges.stress, charges.drift
+    run[at.IMPACT], run[at.IMPACT_FACTOR], run[at.IMPACT_EXPONENT] = charges.impact, charges.factor, charges.exponent
+    run[at.TAKER_SHARE], run[at.MAKER_SHARE] = charges.taker_share, charges.maker_share
+    run[at.FINE] = setup.fine_ms
+    run[at.DISCOUNT], run[at.TOUCH], run[at.VOLUME] = charges.discount, setup.touch, setup.volume_field
     run[at.START], run[at.MARK], run[at.ROWS] = setup.start_ms, setup.mark_offset, setup.rows
     run[at.ALLOW_MISSING] = float(setup.allow_missing_funding)
     run[at.SAMPLE] = sample_ms(setup)
@@ -192,7 +250,7 @@ def pack_run(setup: Setup) -> NDArray[np.float64]:
     run[at.FLOOR] = portfolio.floor
     run[at.ISOLATE_ABOVE], run[at.ADL_TOP] = setup.isolate_above, setup.adl_top
     run[at.PLAIN] = not (setup.apart or sized or by_net)
-    run[at.RUN_LAW :] = pack_law(law[in_force(law, setup.start_ms)])
+    run[at.RUN_LAW :] = law_at(setup, setup.start_ms)
     return run
 
 
@@ -212,9 +270,10 @@ def _entries(setup: Setup) -> Iterator[list[float]]:
         for terms in setup.contract.terms[symbol][1:]:
             if terms.from_ms > setup.start_ms:
                 yield [_row_open(setup, terms.from_ms), at.NEW_TERMS, i, *pack_terms(terms, tiers, idio)]
-    for law in setup.contract.law[1:]:
-        if law.from_ms > setup.start_ms:
-            yield [_row_open(setup, law.from_ms), at.NEW_LAW, -1, *pack_law(law)]
+    changes = {law.from_ms for law in setup.contract.law[1:]} | {rule.from_ms for rule in setup.contract.orders[1:]}
+    for from_ms in sorted(changes):
+        if from_ms > setup.start_ms:
+            yield [_row_open(setup, from_ms), at.NEW_LAW, -1, *law_at(setup, from_ms)]
     for stamp, name, portion in setup.adl:
         if stamp >= setup.start_ms:
             yield [stamp, at.DELEVERAGE, setup.symbols.index(name) if name else -1, portion]

@@ -4,41 +4,59 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.compile import kernel
-from backtest.engine.journal import ORDERED
+from backtest.engine.compile import inlined, kernel
+from backtest.engine.journal import LIMIT_ORDER, MARKET_ORDER, ORDERED
 from backtest.engine.layout import (
+    ACTED,
+    ACTIVATION,
     AMOUNT,
     ARRIVES,
+    BEST_PRICE,
     CASH,
     CAUSE,
     DECISION,
+    EXPIRES,
+    FLIGHTS,
+    FOLLOWED,
+    GROUP,
     ID,
     KIND,
     KNOWN,
     LATENCY,
+    LEFT,
+    LIMIT_AT,
     LOTS,
     NEXT_ID,
     ORDER,
-    QUEUED,
+    PARENT,
+    QUEUE_WIDTH,
     REDUCE_ONLY,
     SENT,
     SIZE,
+    STATE,
     STEP,
+    STOP_AT,
     SYMBOL,
+    TARGET,
     TARGET_AT,
     TARGET_KIND,
     TARGET_LOTS,
     TARGET_ROW,
     TARGET_SYMBOL,
-    WAITS,
+    TRAIL,
+    TRIGGERED,
+    TYPE,
     WALLET,
     WEIGHT,
+    WORKING,
     Floats,
     Ints,
     World,
 )
+from backtest.engine.levels import has_limit
 from backtest.engine.margin import units
 from backtest.engine.money import lots_for, money, round_sum, share, whole_lots
+from backtest.engine.slots import barred, first_of, fly, new_slot, next_of
 
 
 @kernel
@@ -53,14 +71,36 @@ def account_equity(w: World, j: int) -> int:
     return total
 
 
+@inlined
+def counts_as_held(queue: Floats, at: int) -> bool:
+    """Whether an order in flight or at the venue is one that a target counts as held: market orders, and limits that
+    are not reduce-only; of conditional orders those that have been triggered."""
+    kind = int(queue[at, TYPE])
+    if kind == MARKET_ORDER:
+        return True
+    if kind != LIMIT_ORDER and queue[at, STATE] != WORKING:
+        return False
+    return not has_limit(kind) or queue[at, REDUCE_ONLY] == 0.0
+
+
 @kernel
-def underway(w: World, i: int) -> int:
-    """Signed lots of orders for symbol `i` that are on their way or wait."""
+def underway(book: Ints, acct: Ints, queue: Floats, i: int) -> int:
+    """Signed lots of `i` that orders in flight or at the venue have still to fill (docs/rules-orders.md, 1).
+
+    Those that will be refused for a halt are left out.
+    """
     total = 0
-    for at in range(w.acct[QUEUED]):
-        m = w.queue[at]
-        if m[KIND] == ORDER and int(m[SYMBOL]) == i:
-            total += int(m[SIZE])
+    if acct[FLIGHTS] > 0:
+        at = first_of(book, book.shape[0] - 1)
+        while at >= 0:
+            if queue[at, KIND] == ORDER and int(queue[at, SYMBOL]) == i and counts_as_held(queue, at):
+                total += 0 if barred(acct, queue, at) else int(queue[at, LEFT])
+            at = next_of(queue, at)
+    at = first_of(book, i)
+    while at >= 0:
+        if counts_as_held(queue, at):
+            total += int(queue[at, LEFT])
+        at = next_of(queue, at)
     return total
 
 
@@ -83,15 +123,29 @@ def target_lots(w: World, j: int, i: int, kind: int, amount: float, equity: int)
 
 @kernel
 def send(w: World, i: int, lots: int, reduce_only: float, sent: int, price: float) -> int:
-    """Put an order on its way; returns its number."""
+    """Put a plain market order on its way; returns its number."""
+    at = message(w, ORDER, i, sent)
+    m = w.queue[at]
+    m[SIZE], m[LEFT], m[REDUCE_ONLY], m[DECISION] = lots, lots, reduce_only, price
+    fly(w.book, w.acct, w.queue, at)
+    return int(m[ID])
+
+
+@kernel
+def message(w: World, kind: int, i: int, sent: int) -> int:
+    """A new message in a slot of its own, numbered, with nothing but its times; the caller has seen to the room."""
+    at = new_slot(w.acct, w.queue)
     number = w.acct[NEXT_ID]
     w.acct[NEXT_ID] = number + 1
-    m = w.queue[w.acct[QUEUED]]
-    w.acct[QUEUED] += 1
-    m[KIND], m[ID], m[SENT], m[ARRIVES] = ORDER, number, sent, sent + int(w.run[LATENCY])
-    m[SYMBOL], m[SIZE], m[REDUCE_ONLY], m[DECISION], m[WAITS] = i, lots, reduce_only, price, 0.0
+    m = w.queue[at]
+    for column in range(QUEUE_WIDTH):
+        m[column] = 0.0
+    m[KIND], m[ID], m[SENT], m[ARRIVES], m[SYMBOL] = kind, number, sent, sent + int(w.run[LATENCY]), i
+    m[DECISION] = m[LIMIT_AT] = m[STOP_AT] = m[TRAIL] = m[ACTIVATION] = m[BEST_PRICE] = np.nan
+    m[EXPIRES] = np.inf
+    m[PARENT] = m[GROUP] = m[TARGET] = m[TRIGGERED] = m[ACTED] = m[FOLLOWED] = -1.0
     m[CAUSE] = ORDERED
-    return number
+    return at
 
 
 @kernel
@@ -112,7 +166,7 @@ def send_target(
     """Send what is missing to one target at the close of panel row `j`; the order's number, or −1 for nothing."""
     w = World(panel, book, acct, spec, run, queue, queue)
     equity = account_equity(w, j) if kind == WEIGHT else 0
-    lots = target_lots(w, j, i, kind, amount, equity) - book[i, LOTS] - underway(w, i)
+    lots = target_lots(w, j, i, kind, amount, equity) - book[i, LOTS] - underway(book, acct, queue, i)
     if lots == 0:
         return -1
     return send(w, i, lots, 1.0 if reduce_only else 0.0, sent, decision_price(w, j, i))
@@ -126,7 +180,11 @@ def send_targets(w: World, targets: Floats, k: int, j: int, t_end: int) -> None:
     kind = int(w.run[TARGET_KIND])
     while at < targets.shape[0] and int(targets[at, TARGET_ROW]) == k:
         i = int(targets[at, TARGET_SYMBOL])
-        lots = target_lots(w, j, i, kind, targets[at, AMOUNT], equity) - w.book[i, LOTS] - underway(w, i)
+        lots = (
+            target_lots(w, j, i, kind, targets[at, AMOUNT], equity)
+            - w.book[i, LOTS]
+            - underway(w.book, w.acct, w.queue, i)
+        )
         if lots != 0:
             send(w, i, lots, 0.0, t_end, decision_price(w, j, i))
         at += 1

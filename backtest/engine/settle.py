@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.compile import inlined, kernel
-from backtest.engine.journal import put_fill, put_funding, put_move
+from backtest.engine.ends import drop_exits
+from backtest.engine.journal import AS_TAKER, put_fill, put_funding, put_move
 from backtest.engine.layout import (
     ALLOW_MISSING,
     CASH,
@@ -41,6 +42,10 @@ from backtest.engine.margin import units
 from backtest.engine.money import money_share, proportion, share, whole_lots
 from backtest.engine.path import price_at, value_at
 from backtest.engine.requirement import fit_to_size
+from backtest.engine.slots import first_of
+from backtest.schema import NO_ORDER as NONE
+
+NO_ORDER = int(NONE)
 
 
 @inlined
@@ -53,22 +58,11 @@ def add_cash(book: Ints, acct: Ints, p: int, amount: int) -> None:
 
 
 @kernel
-def trade(
-    w: World,
-    k: int,
-    ts: int,
-    i: int,
-    order: int,
-    lots: int,
-    quote: int,
-    fee: int,
-    slip: int,
-    cause: int,
-    price: float,
-    decision: float,
-    arrival: float,
-) -> None:
-    """Exchange signed `lots` for signed cash `quote`, pay the fee, keep average cost, journal the fill."""
+def trade(w: World, k: int, ts: int, i: int, order: int, lots: int, quote: int, fee: int) -> int:
+    """Exchange signed `lots` for signed cash `quote`, pay the fee, keep average cost; returns the profit realised.
+
+    Orders that could only reduce what is gone are cancelled, but not `order`, which is being filled.
+    """
     held = w.book[i, LOTS]
     cost = w.book[i, COST]
     realized = 0
@@ -81,14 +75,24 @@ def trade(
     else:
         cost -= quote
     w.book[i, COST] = cost
-    w.book[i, LOTS] = whole_lots(float(held) + float(lots), int(w.spec[i, STEP]))
+    after = whole_lots(float(held) + float(lots), int(w.spec[i, STEP]))
+    w.book[i, LOTS] = after
     w.book[i, TRADED] = k
-    if held == 0 or (held > 0) != (w.book[i, LOTS] > 0):
+    if held == 0 or (held > 0) != (after > 0):
         w.book[i, ENTERED] = ts
     if w.spec[i, SIZED] != 0.0:
-        fit_to_size(w.spec, i, w.book[i, LOTS])
+        fit_to_size(w.spec, i, after)
     add_cash(w.book, w.acct, w.book[i, POOL], quote - fee)
-    put_fill(w, ts, i, order, lots, quote, fee, slip, realized, cause, price, decision, arrival)
+    if held != 0 and first_of(w.book, i) >= 0 and (after == 0 or (held > 0) != (after > 0)):
+        drop_exits(w, i, ts, order)
+    return realized
+
+
+@kernel
+def close_lots(w: World, k: int, ts: int, i: int, lots: int, quote: int, cause: int, price: float) -> None:
+    """Trade `lots` for `quote` without an order, fee or slippage: what the venue does by itself. Journalled."""
+    realized = trade(w, k, ts, i, NO_ORDER, lots, quote, 0)
+    put_fill(w, ts, i, NO_ORDER, lots, quote, 0, 0, 0, 0, 0, realized, cause, AS_TAKER, price, price, price)
 
 
 @kernel

@@ -61,7 +61,7 @@ from backtest.engine.margin import (
 )
 from backtest.engine.money import proportion, proportion_down, proportion_up, share
 from backtest.engine.path import value_at
-from backtest.engine.settle import add_cash, trade
+from backtest.engine.settle import add_cash, close_lots
 from backtest.venue.terms import Price, Ranking
 
 BY_SYMBOL, BY_SIZE, BY_LOSS, BY_MAINTENANCE = map(int, Ranking)
@@ -280,7 +280,7 @@ def fill_step(
             insured = -room
     price = float(q) / float(units(w.spec, i, lots))
     cause = BY_ADL if stage == DELEVERAGING else BY_LIQUIDATION
-    trade(w, k, ts, i, -1, -lots, q, 0, 0, cause, price, price, price)
+    close_lots(w, k, ts, i, -lots, q, cause, price)
     to_fund(w, p, ts, insured)
     add_cash(w.book, w.acct, p, debt)
     w.book[i, VALUE_X] = v - marked

@@ -109,14 +109,20 @@ class Catalog:
         return self.markets[symbol]
 
     def select(
-        self, symbols: Sequence[str] | None = None, start_ms: int | None = None, end_ms: int | None = None
+        self,
+        symbols: Sequence[str] | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        interval_ms: int | None = None,
     ) -> Selection:
-        """Symbols (None: all) over ``start_ms <= t < end_ms`` (None: as far as the data go).
+        """Symbols (None: all), candles of ``interval_ms`` that open in ``start_ms <= t < end_ms``.
 
-        Raises UserError for an unknown symbol, one without candles in the period, or one whose candles have
-        another interval than the rest.
+        None: as far as the data go; the data's own candles. A whole multiple of these joins them as they are read:
+        open the first, high the highest, low the lowest, close the last, volume the sum, on the clock's grid. Raises
+        UserError for an unknown symbol, one without candles in the period, one whose candles have another interval
+        than the rest, or an interval that they cannot be joined to.
         """
-        return select(self, symbols, start_ms, end_ms)
+        return select(self, symbols, start_ms, end_ms, interval_ms)
 
 
 def connect() -> duckdb.DuckDBPyConnection:

@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.feed.join import Joined, candles_of
 from backtest.feed.marks import Basis, derive, significant, stand_still
 from backtest.feed.panel import CLOSE, MARK_OPEN, Chunk
 from backtest.feed.source import CANDLE_COLUMNS, Source
@@ -26,6 +27,8 @@ class Lane:
     """One symbol's part of the reading: where its rows are, and what its marks are made from."""
 
     candles: Source
+    interval_ms: int
+    """Of the candles on disk: the grid's, or one that they are joined from."""
     first_row: int
     last_row: int
     mark: Source | None
@@ -35,9 +38,13 @@ class Lane:
     """None when a mark that is not given is the trade itself."""
     derived: int = 0
     frozen: int = 0
+    idle: int = 0
+    """Candles without volume, where the volume is laid into the panel."""
+    short: int = 0
+    """Candles joined with a finer one missing."""
     last_close: float = np.nan
     last_known: float = np.nan
-    streams: dict[str, Stream] = field(default_factory=dict)
+    streams: dict[str, Stream | Joined] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,11 @@ class Grid:
 class Reader:
     """Makes the chunks of one pass over the data, in order."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, grid: Grid, lanes: list[Lane], fields: int) -> None:
-        self.con, self.grid, self.lanes, self.fields = con, grid, lanes, fields
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, grid: Grid, lanes: list[Lane], fields: int, packed: bool = False
+    ) -> None:
+        """``fields`` of prices; ``packed``: the volume is one field more."""
+        self.con, self.grid, self.lanes, self.fields, self.packed = con, grid, lanes, fields, packed
         self.last: Chunk | None = None
 
     def chunks(self, rows: int, tail: int, volume: bool) -> Iterator[Chunk]:
@@ -78,8 +88,8 @@ class Reader:
         stop = min(start + rows, self.grid.rows)
         back = min(tail, start)
         shape = (back + stop - start, len(self.lanes))
-        panel = np.empty((self.fields, *shape))
-        amounts = np.empty(shape) if volume else None
+        panel = np.empty((self.fields + self.packed, *shape))
+        amounts = panel[self.fields] if self.packed else np.empty(shape) if volume else None
         if back:
             assert self.last is not None
             assert self.last.panel.shape[1] >= back
@@ -87,10 +97,9 @@ class Reader:
             if amounts is not None and self.last.volume is not None:
                 amounts[:back] = self.last.volume[-back:]
         batch = min(max(rows, _BATCH[0]), _BATCH[1])
+        prices = panel[: self.fields, back:]
         jobs = [
-            pool.submit(
-                self._fill, lane, panel[:, back:, i], None if amounts is None else amounts[back:, i], start, batch
-            )
+            pool.submit(self._fill, lane, prices[..., i], None if amounts is None else amounts[back:, i], start, batch)
             for i, lane in enumerate(self.lanes)
         ]
         for job in jobs:
@@ -107,7 +116,9 @@ class Reader:
         pieces: list[Piece] = []
         if lo < hi:
             names = CANDLE_COLUMNS if volume is None else (*CANDLE_COLUMNS, "volume")
-            pieces = self._stream(lane, lane.candles, names, self.grid.interval_ms, batch).take(self.grid.at(hi))
+            stream = self._stream(lane, lane.candles, names, lane.interval_ms, batch)
+            pieces = stream.take(self.grid.at(hi))
+            lane.short = stream.short if isinstance(stream, Joined) else 0
         whole = all(p.unbroken for p in pieces) and sum(len(p.t) for p in pieces) == count
         if not whole:
             out[:] = np.nan
@@ -119,6 +130,8 @@ class Reader:
                 price[rows] = column
             if volume is not None:
                 volume[rows] = piece.columns[-1]
+                if self.packed:
+                    lane.idle += int((piece.columns[-1] == 0).sum())
         if self.fields > MARK_OPEN and lo < hi:
             life = slice(lo - start, hi - start)
             marks = self._marks(lane, out[:MARK_OPEN, life], lo, batch)
@@ -134,7 +147,7 @@ class Reader:
         if lane.mark is not None:
             stream = self._stream(lane, lane.mark, CANDLE_COLUMNS, lane.mark_interval_ms, batch)
             for piece in stream.take(self.grid.at(lo + count)):
-                self._lay(mark, piece, lo, lane.mark_interval_ms)
+                mark[:, self._rows(piece, lo)] = piece.columns
         need = np.flatnonzero(np.isnan(mark[0]) & ~np.isnan(trade[0]))
         if len(need):
             if lane.basis is None:
@@ -151,24 +164,6 @@ class Reader:
         lane.last_close, lane.last_known = float(mark[3, -1]), float(known[-1])
         return marks
 
-    def _lay(self, mark: NDArray[np.float64], piece: Piece, lo: int, interval_ms: int) -> None:
-        """Put given marks into their rows; marks finer than the candles are joined to one candle per row."""
-        if interval_ms == self.grid.interval_ms:
-            mark[:, self._rows(piece, lo)] = piece.columns
-            return
-        rows = (piece.t - self.grid.start_ms) // self.grid.interval_ms - lo
-        opens, highs, lows, closes = piece.columns
-        first = np.flatnonzero(np.diff(rows, prepend=-1))
-        last = np.append(first[1:], len(rows)) - 1
-        high, low = np.maximum.reduceat(highs, first), np.minimum.reduceat(lows, first)
-        at = rows[first]
-        # A row's marks may come in two pieces: what an earlier one laid is kept, and widened.
-        begun = ~np.isnan(mark[0, at])
-        mark[0, at] = np.where(begun, mark[0, at], opens[first])
-        mark[1, at] = np.fmax(mark[1, at], high)
-        mark[2, at] = np.fmin(mark[2, at], low)
-        mark[3, at] = closes[last]
-
     def _rows(self, piece: Piece, start: int) -> slice | NDArray[np.int64]:
         """Where a piece's rows lie, counted from row ``start``: a slice when nothing is left out."""
         if piece.unbroken:
@@ -177,10 +172,14 @@ class Reader:
         rows: NDArray[np.int64] = (piece.t - self.grid.start_ms) // self.grid.interval_ms - start
         return rows
 
-    def _stream(self, lane: Lane, source: Source, names: tuple[str, ...], interval_ms: int, batch: int) -> Stream:
+    def _stream(
+        self, lane: Lane, source: Source, names: tuple[str, ...], interval_ms: int, batch: int
+    ) -> Stream | Joined:
         """The lane's stream of ``source``, opened at its first use: a symbol not yet listed costs nothing."""
         if source.kind not in lane.streams:
             span = (self.grid.at(lane.first_row), self.grid.at(lane.last_row + 1))
-            phase = self.grid.start_ms % interval_ms
-            lane.streams[source.kind] = Stream(self.con.cursor(), source, names, interval_ms, phase, span, batch)
+            intervals = (interval_ms, self.grid.interval_ms)
+            ahead = min(_BATCH[1], batch * max(1, self.grid.interval_ms // interval_ms))
+            con, phase = self.con.cursor(), self.grid.start_ms
+            lane.streams[source.kind] = candles_of(con, source, names, intervals, phase, span, ahead)
         return lane.streams[source.kind]

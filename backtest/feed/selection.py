@@ -14,12 +14,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backtest.errors import UserError, nearest
+from backtest.feed.join import candles_of, joined
+from backtest.feed.life import life
 from backtest.feed.marks import Basis
 from backtest.feed.panel import CLOSE, MARK_KNOWN, MARK_OPEN, Chunk
 from backtest.feed.reader import Grid, Lane, Reader
-from backtest.feed.settlements import missing_settlements
+from backtest.feed.settlements import settlements
 from backtest.feed.source import CANDLE_COLUMNS, KINDS, Source
-from backtest.feed.stream import Stream
 from backtest.feed.times import stamp
 from backtest.interval import text as interval_name
 
@@ -37,6 +38,7 @@ class Selection:
     catalog: Catalog
     symbols: tuple[str, ...]
     interval_ms: int
+    """Of the run's candles: that of the data, or longer, and then they are joined as they are read."""
     start_ms: int
     """Open of row 0: the earliest candle of any selected symbol in the period."""
     rows: int
@@ -45,7 +47,8 @@ class Selection:
     """Rows of each symbol's first and last candle in the period."""
     step_micro: NDArray[np.int64]
     mark_offset: int
-    """4; or 0 when nothing is given as a mark and no symbol has a gap, so that mark is trade."""
+    """4; or 0 when candles are as they lie on disk, nothing is given as a mark and no symbol has a gap, so that mark
+    is trade."""
     marks: dict[str, str]
     """Where each symbol's marks come from: ``given``, ``derived`` or ``trades``, then what is mixed in, once read."""
     funding: NDArray[np.float64]
@@ -64,22 +67,32 @@ class Selection:
 
     @property
     def default_chunk_rows(self) -> int:
-        """Rows of a chunk that read fast and stay small."""
-        return max(4_096, min(65_536, _CHUNK_CELLS // len(self.symbols)))
+        """Rows of a chunk that read fast and stay small; fewer where each is joined from many."""
+        return max(4_096, min(65_536, _CHUNK_CELLS // len(self.symbols))) // self.finer or 1
 
-    def chunks(self, rows_per_chunk: int, tail: int = 0, volume: bool = False) -> Iterator[Chunk]:
+    @property
+    def finer(self) -> int:
+        """How many of the data's candles make one of the run's."""
+        return self.interval_ms // self.catalog.interval_ms
+
+    @property
+    def volume_field(self) -> int:
+        """Panel field of the candles' volume in chunks that have it packed."""
+        return max(MARK_OPEN + self.mark_offset, self.known_field + 1)
+
+    def chunks(self, rows_per_chunk: int, tail: int = 0, volume: bool = False, packed: bool = False) -> Iterator[Chunk]:
         """The rows in order, the next chunk read in the background. The numbers do not depend on the sizes.
 
-        Raises UserError at the first row that cannot be used (unsorted, repeated, off the grid, bad price).
+        ``packed``: the candles' volume is one field more of the panel, for the engine, and their number without any is
+        counted. Raises UserError at the first row that cannot be used (unsorted, repeated, off the grid, bad price).
         """
         assert rows_per_chunk >= 1
         assert tail >= 0
-        if volume:
+        if volume or packed:
             for symbol in self.symbols:
                 self.catalog.sources["candles"][symbol].require("volume")
-        lanes = self._lanes()
-        fields = max(MARK_OPEN + self.mark_offset, self.known_field + 1)
-        reader = Reader(self.catalog.con, self._grid, lanes, fields)
+        lanes = self.lanes()
+        reader = Reader(self.catalog.con, self._grid, lanes, self.volume_field, packed)
         for chunk in reader.chunks(rows_per_chunk, tail, volume):
             self._count(lanes)
             yield chunk
@@ -100,18 +113,22 @@ class Selection:
             source.require("volume")
         index = self.symbols.index(symbol)
         span = (self._grid.at(int(self.first_row[index])), self._grid.at(int(self.last_row[index]) + 1))
-        t, values = self._read(source, columns, self.interval_ms, self.start_ms, span)
+        intervals = self.catalog.interval_ms, self.interval_ms
+        t, values = self._read(source, columns, intervals, self.start_ms, span)
         if every_ms != self.interval_ms:
             bucket = t // every_ms
             first = np.flatnonzero(np.diff(bucket, prepend=bucket[:1] - 1))
             t = bucket[first] * every_ms
-            values = [_joined(name, column, first) for name, column in zip(columns, values, strict=True)]
+            values = [joined(name, column, first) for name, column in zip(columns, values, strict=True)]
         frame = pl.DataFrame({"ts": t, **dict(zip(columns, values, strict=True))})
         closed = len(t) - int(t[-1] + every_ms > span[1])
         return frame.head(closed).with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
 
-    def fingerprint(self) -> str:
-        """SHA-256 of what is read: size and footer of each file, period, steps. It does not know the path."""
+    def fingerprint(self, drill_ms: int = 0) -> str:
+        """SHA-256 of what is read: size and footer of each file, period, steps, intervals. It does not know the path.
+
+        ``drill_ms``: of the fine candles, where the run drills.
+        """
         manifest = self.catalog.manifest
         essentials = {
             "interval_ms": self.interval_ms,
@@ -120,7 +137,7 @@ class Selection:
             "funding_interval_ms": manifest.funding_interval_ms,
             "period": self.period,
             "symbols": {s: [int(m), manifest.ticks.get(s)] for s, m in zip(self.symbols, self.step_micro, strict=True)},
-        }
+        } | ({"drill_ms": drill_ms} if drill_ms else {})
         digest = hashlib.sha256(json.dumps(essentials, sort_keys=True).encode())
         for kind in KINDS:
             for symbol in self.symbols:
@@ -139,12 +156,14 @@ class Selection:
         """What derived marks are made from; read once, at the first pass over the chunks."""
         return {symbol: self._basis(symbol) if self.mark_offset else None for symbol in self.symbols}
 
-    def _lanes(self) -> list[Lane]:
+    def lanes(self) -> list[Lane]:
+        """Each symbol's part of a reading, unread."""
         lanes = []
         for i, symbol in enumerate(self.symbols):
             lanes.append(
                 Lane(
                     candles=self.catalog.sources["candles"][symbol],
+                    interval_ms=self.catalog.interval_ms,
                     first_row=int(self.first_row[i]),
                     last_row=int(self.last_row[i]),
                     mark=self.catalog.sources["mark"][symbol] if self.marks[symbol].startswith("given") else None,
@@ -157,6 +176,8 @@ class Selection:
     def _count(self, lanes: list[Lane]) -> None:
         self.counts["derived mark rows"] = sum(lane.derived for lane in lanes)
         self.counts["mark rows standing still"] = sum(lane.frozen for lane in lanes)
+        self.counts["candles joined with a finer one missing"] = sum(lane.short for lane in lanes)
+        self.counts["candles without volume"] = sum(lane.idle for lane in lanes)
         for symbol, lane in zip(self.symbols, lanes, strict=True):
             kind = self.marks[symbol].partition(",")[0]
             mixed = f", derived on {lane.derived} rows" if kind == "given" and lane.derived else ""
@@ -177,7 +198,7 @@ class Selection:
         span = (self.start_ms - mark_ms, self._grid.at(self.rows) + mark_ms + 1)
         times, low, high = np.empty(0, np.int64), np.empty(0), np.empty(0)
         if kind == "derived":
-            times, (low, high) = self._read(mark, ("low", "high"), mark_ms, mark.first_ms, span)
+            times, (low, high) = self._read(mark, ("low", "high"), (mark_ms, mark_ms), mark.first_ms, span)
         return Basis(*self._basis_points(symbol, kind, mark, span), times, low, high, mark_ms)
 
     def _basis_points(
@@ -191,64 +212,81 @@ class Selection:
             f"WINDOW w AS (ORDER BY t) QUALIFY lag(t) OVER w IS DISTINCT FROM t - {run} "
             f"OR lead(t) OVER w IS DISTINCT FROM t + {run}"
         )
-        trades = self.catalog.sources["candles"][symbol].scan(("open",), *span)
+        trades = self._opens(self.catalog.sources["candles"][symbol], self.catalog.interval_ms, span)
+        marks = self._opens(mark, self._mark_ms(symbol), span)
         points = mark.fetch(
             self.catalog.con,
-            f"SELECT t, m.open / c.open AS b FROM ({trades}) c JOIN ({mark.scan(('open',), *span)}) m USING (t) "
+            f"SELECT t, m.open / c.open AS b FROM ({trades}) c JOIN ({marks}) m USING (t) "
             f"WHERE c.open > 0 AND m.open > 0 {beside_hole if kind == 'given' else ''} ORDER BY t",
         )
         return points["t"], points["b"]
+
+    def _opens(self, source: Source, interval_ms: int, span: tuple[int, int]) -> str:
+        """SQL for t and open of a source's candles in a span; of joined candles, where they are finer than the run's.
+
+        A joined candle opens with the first of its finer ones, wherever in it that lies.
+        """
+        if interval_ms >= self.interval_ms:
+            return source.scan(("open",), *span)
+        scan = source.scan(("open",), span[0], span[1] - 1 + self.interval_ms)
+        opens = f"t - (t - {self.start_ms % self.interval_ms}) % {self.interval_ms}"
+        return f"SELECT {opens} AS t, arg_min(open, t) AS open FROM ({scan}) GROUP BY 1"
 
     def _mark_ms(self, symbol: str) -> int:
         return self.catalog.markets[symbol].mark_interval_ms or self.interval_ms
 
     def _read(
-        self, source: Source, names: tuple[str, ...], interval_ms: int, phase_ms: int, span: tuple[int, int]
+        self, source: Source, names: tuple[str, ...], ms: tuple[int, int], phase_ms: int, span: tuple[int, int]
     ) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
-        """A whole series at once: for one symbol's features, or marks that are much coarser than the candles."""
+        """A whole series at once: for one symbol's features, or marks that are much coarser than the candles.
+
+        ``ms``: intervals on disk and wanted.
+        """
         con = self.catalog.con.cursor()
-        pieces = Stream(con, source, names, interval_ms, phase_ms % interval_ms, span, 65_536).take(span[1])
+        until_ms = span[1] + (phase_ms - span[1]) % ms[1]
+        pieces = candles_of(con, source, names, ms, phase_ms, span, 65_536).take(until_ms)
         if not pieces:
             return np.empty(0, np.int64), [np.empty(0) for _ in names]
         columns = [np.concatenate([p.columns[j] for p in pieces]) for j in range(len(names))]
         return np.concatenate([p.t for p in pieces]), columns
 
 
-def _joined(name: str, column: NDArray[np.float64], first: NDArray[np.int64]) -> NDArray[np.float64]:
-    """One column of candles joined from those that begin at rows ``first``."""
-    joined: NDArray[np.float64]
-    if name == "open":
-        joined = column[first]
-    elif name == "close":
-        joined = column[np.append(first[1:], len(column)) - 1]
-    else:
-        joined = {"high": np.maximum, "low": np.minimum, "volume": np.add}[name].reduceat(column, first)
-    return joined
-
-
-def select(catalog: Catalog, symbols: Sequence[str] | None, start_ms: int | None, end_ms: int | None) -> Selection:
+def select(
+    catalog: Catalog,
+    symbols: Sequence[str] | None,
+    start_ms: int | None,
+    end_ms: int | None,
+    interval_ms: int | None = None,
+) -> Selection:
     """The selection, with everything that is known before a row of prices is read."""
     names = _names(catalog, symbols)
-    spans = {symbol: _life(catalog, symbol, start_ms, end_ms) for symbol in names}
+    interval = catalog.interval_ms if interval_ms is None else interval_ms
+    _joinable(catalog, names, interval)
+    spans = {symbol: life(catalog, symbol, start_ms, end_ms, interval) for symbol in names}
     empty = [symbol for symbol, life in spans.items() if life is None]
     lives = {symbol: life for symbol, life in spans.items() if life is not None}
     if not lives or (symbols is not None and empty):
         raise _no_data(catalog, names if not lives else empty, start_ms, end_ms)
     chosen = tuple(lives)
-    interval = catalog.interval_ms
     first, last, rows = (np.array([life[j] for life in lives.values()], np.int64) for j in range(3))
     start, end = int(first.min()), int(last.max())
     _one_grid(catalog, chosen)
     first_row, last_row = (first - start) // interval, (last - start) // interval
     gaps = int((last_row - first_row + 1 - rows).sum())
-    marks = {s: _mark_kind(catalog, s, start, end + interval) for s in chosen}
-    funding, missing = _funding(catalog, chosen, first, last + interval)
+    marks = {s: _mark_kind(catalog, s, interval, start, end + interval) for s in chosen}
     markets = [catalog.markets[symbol] for symbol in chosen]
+    # A joined candle may begin before the symbol does, and end after it; there is no funding then.
+    born = np.maximum(first, [m.first_ms for m in markets])
+    died = np.minimum(last + interval, [m.last_ms + catalog.interval_ms for m in markets])
+    sources = [catalog.sources["funding"].get(s) for s in chosen]
+    funding, missing = settlements(catalog.con, sources, born, died, catalog.manifest.funding_interval_ms)
     no_funding = tuple(s for s in chosen if s not in catalog.sources["funding"])
     counts = {
         "gap rows": gaps,
         "derived mark rows": 0,
         "mark rows standing still": 0,
+        "candles joined with a finer one missing": 0,
+        "candles without volume": 0,
         "symbols with marks taken from trades": sum(kind == "trades" for kind in marks.values()),
         "symbols with an assumed step": sum(m.step_assumed for m in markets),
         "missing settlements": missing,
@@ -257,7 +295,8 @@ def select(catalog: Catalog, symbols: Sequence[str] | None, start_ms: int | None
     }
     only_trades = gaps == 0 and all(kind == "trades" for kind in marks.values())
     steps = np.array([m.step_micro for m in markets], np.int64)
-    offset = 0 if only_trades else CLOSE + 1
+    # A finer candle may be missing where a joined one is not: marks on it stand still, and need a field.
+    offset = 0 if only_trades and interval == catalog.interval_ms else CLOSE + 1
     return Selection(
         catalog, chosen, interval, start, (end - start) // interval + 1, first_row, last_row, steps,
         offset, marks, funding, no_funding, counts, (start_ms, end_ms),
@@ -275,25 +314,6 @@ def _names(catalog: Catalog, symbols: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(sorted(set(symbols)))
 
 
-def _life(catalog: Catalog, symbol: str, start_ms: int | None, end_ms: int | None) -> tuple[int, int, int] | None:
-    """First and last candle in the period and how many there are; None when there are none."""
-    source, interval = catalog.sources["candles"][symbol], catalog.interval_ms
-    lo = source.first_ms if start_ms is None else max(start_ms, source.first_ms)
-    hi = source.last_ms + 1 if end_ms is None else min(end_ms, source.last_ms + 1)
-    if lo >= hi:
-        return None
-    if (lo, hi) == (source.first_ms, source.last_ms + 1):
-        return source.first_ms, source.last_ms, source.rows
-    if source.last_ms - source.first_ms == (source.rows - 1) * interval:  # no gaps: arithmetic will do
-        first = source.first_ms + -(-(lo - source.first_ms) // interval) * interval
-        last = source.first_ms + (hi - 1 - source.first_ms) // interval * interval
-        return (first, last, (last - first) // interval + 1) if first <= last else None
-    query = f"SELECT min(t) AS first, max(t) AS last, count(*) AS rows FROM ({source.scan((), lo, hi)})"
-    found = source.fetch(catalog.con, query)
-    rows = int(found["rows"][0])
-    return (int(found["first"][0]), int(found["last"][0]), rows) if rows else None
-
-
 def _no_data(catalog: Catalog, symbols: Sequence[str], start_ms: int | None, end_ms: int | None) -> UserError:
     markets = [catalog.markets[symbol] for symbol in symbols]
     asked = (
@@ -302,6 +322,21 @@ def _no_data(catalog: Catalog, symbols: Sequence[str], start_ms: int | None, end
     held = f"{stamp(min(m.first_ms for m in markets))} to {stamp(max(m.last_ms for m in markets))}"
     who = ", ".join(symbols[:3]) + (", …" if len(symbols) > 3 else "")
     return UserError(f"{who}: no candles from {asked}", str(catalog.path), f"the data go from {held}")
+
+
+def _joinable(catalog: Catalog, symbols: tuple[str, ...], interval_ms: int) -> None:
+    """UserError unless the data's candles can be joined to candles of the interval, which open on the clock."""
+    have_ms = catalog.interval_ms
+    have, wanted = interval_name(have_ms), interval_name(interval_ms)
+    if interval_ms % have_ms:
+        thing = f"{wanted} is no multiple of the data's {have} candles"
+        raise UserError(thing, str(catalog.path), f"choose {have}, or a whole multiple of it")
+    for symbol in symbols if interval_ms != have_ms else ():
+        market = catalog.markets[symbol]
+        if market.first_ms % have_ms:
+            where = catalog.sources["candles"][symbol].where(market.first_ms)
+            thing = f"{have} candles that do not open at whole multiples of {have} cannot be joined to {wanted}"
+            raise UserError(thing, where, "correct the stamps, or replay the candles as they are")
 
 
 def _one_grid(catalog: Catalog, symbols: tuple[str, ...]) -> None:
@@ -324,47 +359,10 @@ def _one_grid(catalog: Catalog, symbols: tuple[str, ...]) -> None:
             raise UserError(f"off the grid of {interval_name(interval)} candles", where, "correct its stamps")
 
 
-def _mark_kind(catalog: Catalog, symbol: str, start_ms: int, end_ms: int) -> str:
-    """``given``: as fine as the candles, or finer; ``derived``: coarser; ``trades``: none in the period."""
+def _mark_kind(catalog: Catalog, symbol: str, interval_ms: int, start_ms: int, end_ms: int) -> str:
+    """``given``: as fine as the run's candles, or finer; ``derived``: coarser; ``trades``: none in the period."""
     mark = catalog.sources["mark"].get(symbol)
     mark_ms = catalog.markets[symbol].mark_interval_ms
     if mark is None or mark_ms is None or mark.last_ms + mark_ms < start_ms or mark.first_ms > end_ms + mark_ms:
         return "trades"
-    return "derived" if catalog.interval_ms % mark_ms else "given"
-
-
-def _funding(
-    catalog: Catalog, symbols: tuple[str, ...], first: NDArray[np.int64], end: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], int]:
-    """Settlements of every symbol's life, missing ones with NaN, by time and symbol; and how many are missing."""
-    blocks = [np.empty((0, 3))]
-    missing = 0
-    for i, symbol in enumerate(symbols):
-        source = catalog.sources["funding"].get(symbol)
-        if source is None:
-            continue
-        found = source.fetch(catalog.con, source.scan(("rate",)))
-        t, rate = _checked_funding(source, found["t"], np.ma.filled(found["rate"], np.nan))
-        lacking = missing_settlements(t, int(first[i]), int(end[i]), catalog.manifest.funding_interval_ms)
-        missing += len(lacking)
-        held = (t >= first[i]) & (t < end[i])
-        for stamps, rates in ((t[held], rate[held]), (lacking, np.full(len(lacking), np.nan))):
-            blocks.append(np.column_stack((stamps, np.full(len(stamps), i), rates)))
-    table = np.concatenate(blocks)
-    return table[np.lexsort((table[:, 1], table[:, 0]))], missing
-
-
-def _checked_funding(
-    source: Source, t: NDArray[np.int64], rate: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    if np.ma.is_masked(t):
-        raise UserError("a settlement without a time", f"{source.symbol} in {source.files[0].path}", "fill it in")
-    back = np.flatnonzero(np.diff(t) <= 0)
-    if len(back):
-        before, after = int(t[back[0]]), int(t[back[0] + 1])
-        thing = "a settlement that is there twice" if before == after else f"unsorted: it comes after {stamp(before)}"
-        raise UserError(thing, source.where(after), "look at it with `backtest data check`, and correct the file")
-    bad = np.flatnonzero(~np.isfinite(rate))
-    if len(bad):
-        raise UserError(f"rate is {rate[bad[0]]}", source.where(int(t[bad[0]])), "correct or remove the row")
-    return np.ma.getdata(t), rate
+    return "derived" if interval_ms % mark_ms else "given"

@@ -1,9 +1,16 @@
-"""Which funding settlements the data lack."""
+"""Funding settlements of a run, and which of them the data lack."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import duckdb
 import numpy as np
 from numpy.typing import NDArray
+
+from backtest.errors import UserError
+from backtest.feed.source import Source
+from backtest.feed.times import stamp
 
 _SIDE = 4
 """Gaps looked at on each side. Four and four let an interval switch without a false alarm: a gap that opens
@@ -50,3 +57,47 @@ def missing_settlements(stamps: NDArray[np.int64], first_ms: int, end_ms: int, d
     lacking.append(stamps[-1] + tail * np.arange(1, after + 1))
     found = np.sort(np.concatenate(lacking))
     return found[(found >= first_ms) & (found < end_ms)]
+
+
+def settlements(
+    con: duckdb.DuckDBPyConnection,
+    sources: Sequence[Source | None],
+    first_ms: NDArray[np.int64],
+    end_ms: NDArray[np.int64],
+    default_ms: int,
+) -> tuple[NDArray[np.float64], int]:
+    """Settlements of every symbol's life ``[first_ms, end_ms)``, and how many of them are missing.
+
+    [M, 3]: stamp (ms), number of the symbol, rate (NaN: missing); by stamp, then symbol. A source of None: the symbol
+    has no funding data. UserError for a stamp that is missing, repeated or unsorted, and for a rate that is no number.
+    """
+    blocks = [np.empty((0, 3))]
+    missing = 0
+    for i, source in enumerate(sources):
+        if source is None:
+            continue
+        found = source.fetch(con, source.scan(("rate",)))
+        t, rate = _checked(source, found["t"], np.ma.filled(found["rate"], np.nan))
+        lacking = missing_settlements(t, int(first_ms[i]), int(end_ms[i]), default_ms)
+        missing += len(lacking)
+        held = (t >= first_ms[i]) & (t < end_ms[i])
+        for stamps, rates in ((t[held], rate[held]), (lacking, np.full(len(lacking), np.nan))):
+            blocks.append(np.column_stack((stamps, np.full(len(stamps), i), rates)))
+    table = np.concatenate(blocks)
+    return table[np.lexsort((table[:, 1], table[:, 0]))], missing
+
+
+def _checked(
+    source: Source, t: NDArray[np.int64], rate: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    if np.ma.is_masked(t):
+        raise UserError("a settlement without a time", f"{source.symbol} in {source.files[0].path}", "fill it in")
+    back = np.flatnonzero(np.diff(t) <= 0)
+    if len(back):
+        before, after = int(t[back[0]]), int(t[back[0] + 1])
+        thing = "a settlement that is there twice" if before == after else f"unsorted: it comes after {stamp(before)}"
+        raise UserError(thing, source.where(after), "look at it with `backtest data check`, and correct the file")
+    bad = np.flatnonzero(~np.isfinite(rate))
+    if len(bad):
+        raise UserError(f"rate is {rate[bad[0]]}", source.where(int(t[bad[0]])), "correct or remove the row")
+    return np.ma.getdata(t), rate

@@ -58,18 +58,22 @@ class Stream:
         self.batches = self._read()
 
     def take(self, until_ms: int) -> list[Piece]:
-        """The rows not yet taken with t < until_ms. DuckDB decodes them meanwhile without the GIL."""
-        taken: list[Piece] = []
+        """The rows not yet taken with t < until_ms."""
+        return list(self.pieces(until_ms))
+
+    def pieces(self, until_ms: int) -> Iterator[Piece]:
+        """The same one after another. DuckDB decodes them meanwhile without the GIL."""
         while True:
             piece = self.left.pop() if self.left else next(self.batches, None)
             if piece is None:
-                return taken
+                return
             stop = int(np.searchsorted(piece.t, until_ms))
-            if stop:
-                taken.append(piece.cut(0, stop))
             if stop < len(piece.t):
                 self.left.append(piece.cut(stop, len(piece.t)))
-                return taken
+            if stop:
+                yield piece.cut(0, stop)
+            if stop < len(piece.t):
+                return
 
     def _read(self) -> Iterator[Piece]:
         query = self.source.scan(self.names, *self.span)

@@ -30,7 +30,7 @@ from backtest.report.figure import (
     width,
 )
 from backtest.report.marks import KINDS, LIQUIDATED, MARKED, Kind, trace
-from backtest.report.outcome import SOURCES, Loss, Outcome
+from backtest.report.outcome import PRICE_MOVES, SOURCES, Loss, Outcome
 from backtest.report.series import (
     CROSS,
     Line,
@@ -268,7 +268,9 @@ def flows_chart(run: Run, quote: str) -> Chart:
     parts = [
         ("Funding", PALETTE[0], stamps(paid), floats(paid, "payment")),
         ("Fees", PALETTE[1], stamps(fills), -floats(fills, "fee")),
-        ("Slippage", PALETTE[3], stamps(fills), -floats(fills, "slippage")),
+        ("Spread", PALETTE[3], stamps(fills), -floats(fills, "spread")),
+        ("Impact", PALETTE[5], stamps(fills), -floats(fills, "impact")),
+        ("Latency", PALETTE[6], stamps(fills), -floats(fills, "latency")),
         ("Liquidation penalties", PALETTE[2], stamps(lost), -floats(lost, "penalty")),
         ("Paid by the insurance fund", PALETTE[4], stamps(lost), floats(lost, "penalty") - floats(lost, "insurance")),
     ]
@@ -301,8 +303,7 @@ def sources_chart(run: Run, quote: str) -> Chart:
         "hoverinfo": "none", "textfont": {"color": INK},
     }  # fmt: skip
     layout = bars([*amounts, total], steps.tolist())
-    note = "Price moves are after slippage."
-    return Chart("sources", title, note, {"data": [bar], "layout": layout}, 320)
+    return Chart("sources", title, PRICE_MOVES, {"data": [bar], "layout": layout}, 400)
 
 
 def sources_side_by_side(accounts: Sequence[Run], quote: str) -> Chart:
@@ -324,7 +325,7 @@ def sources_side_by_side(accounts: Sequence[Run], quote: str) -> Chart:
         return Chart("sources", title, "", None, 0, _STILL)
     layout = bars(drawn, drawn) | {"barmode": "group", "bargap": 0.3, "showlegend": True}
     height = 130 + len(names) * (24 + 20 * len(accounts))
-    return Chart("sources", title, "Price moves are after slippage.", {"data": data, "layout": layout}, height)
+    return Chart("sources", title, PRICE_MOVES, {"data": data, "layout": layout}, height)
 
 
 def _marked(run: Run, kind: Kind, heights: Values, several: bool) -> list[Figure]:

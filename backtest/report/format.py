@@ -51,16 +51,23 @@ METRICS: dict[str, Metric] = {
     "min_distance_to_liquidation": Metric(
         "Smallest distance to liquidation", "percent", "", "How far prices could still go against the whole pool"
     ),
-    "price_moves": Metric("Price moves", "money", "", "Profit of prices, after slippage"),
+    "price_moves": Metric("Price moves", "money", "", "At the prices of the decisions, before every cost"),
     "funding": Metric("Funding", "money", "", "Positive: received"),
-    "fees": Metric("Fees", "money", "", "Paid for fills"),
+    "fees": Metric("Fees", "money", "", "Paid for fills, less rebates"),
+    "spread": Metric("Spread", "money", "", "Half of it for each fill that takes, fixed slippage with it"),
+    "impact": Metric("Impact", "money", "", "What the size of the fills moved prices"),
+    "latency": Metric("Latency", "money", "", "What prices did between decision and fill; positive: it cost"),
     "penalties": Metric("Liquidation penalties", "money", "", "Paid to the insurance fund"),
     "insurance": Metric("Paid by the insurance fund", "money", "", "Of losses beyond what the pool held"),
     "bad_debt": Metric("Bad debt borne by others", "money", "low", "Losses beyond what the pool held"),
     "adl_loss": Metric(
         "Cost to the other side of deleveraging", "money", "low", "Positions closed at their bankruptcy price"
     ),
-    "slippage": Metric("Slippage", "money", "", "What it added to the cost of fills; part of the price moves"),
+    "slippage": Metric(
+        "Slippage", "money", "", "Spread, impact and drift: what fills paid beyond the price on the way"
+    ),
+    "rebates": Metric("Rebates", "money", "", "Received for fills as maker; they are in the fees"),
+    "maker_share": Metric("Traded as maker", "percent", "", "Of what orders traded"),
     "liquidations": Metric("Positions liquidated", "count", "low", "Closed or made smaller by the venue"),
     "pool_liquidations": Metric("Liquidations of a pool", "count", "low", "A pool may hold several positions"),
     "liquidation_steps": Metric("Steps of liquidation", "count", "", "A pool may be closed in several"),
@@ -74,6 +81,9 @@ METRICS: dict[str, Metric] = {
     "margin_calls": Metric("Margin calls", "count", "", "Equity fell below initial margin"),
     "orders": Metric("Orders", "count"),
     "rejected_orders": Metric("Orders rejected", "count"),
+    "cancelled_orders": Metric("Orders cancelled", "count"),
+    "expired_orders": Metric("Orders expired", "count"),
+    "refused_amendments": Metric("Amendments refused", "count", "", "Their orders stayed as they were"),
     "fills": Metric("Fills", "count"),
     "missing_settlements": Metric(
         "Settlements that the data lack", "count", "", "With a position open; nothing was paid"

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from backtest.report.series import DUST, stamps
+from backtest.results.books import BY_SYMBOL, COSTS
 from backtest.schema import Cause, Stage
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
 
 SOURCES = (
-    "Price moves", "Funding", "Fees", "Liquidation penalties", "Paid by the insurance fund", "Bad debt borne by others",
+    "Price moves", "Funding", "Fees", "Spread", "Impact", "Latency", "Liquidation penalties",
+    "Paid by the insurance fund", "Bad debt borne by others",
 )  # fmt: skip
-"""What adds up to the change of equity, in the order in which it is shown."""
+"""What adds up to the change of equity, in the order in which it is shown; the flows `BY_SYMBOL` of the books."""
+PRICE_MOVES = (
+    "Price moves: what the same trades would have given at the prices of the decisions, without a cost; "
+    "latency: what the way from the decision to the fill cost."
+)
 SHORTFALL, DELEVERAGED = (stage.name.lower() for stage in (Stage.SHORTFALL, Stage.DELEVERAGED))
 
 
@@ -90,8 +96,7 @@ def outcome(result: Result) -> Outcome:
     tables, metrics = result.tables, result.metrics
     clock = stamps(tables["equity"])
     rows = _with_held(tables["liquidations"], tables["fills"])
-    moves, funding, insurance, debt = (metrics[n] for n in ("price_moves", "funding", "insurance", "bad_debt"))
-    flows = (moves, funding, -metrics["fees"], -metrics["penalties"], insurance, debt)
+    flows = (-metrics[name] if name in COSTS else metrics[name] for name in BY_SYMBOL)
     taken = rows.filter(pl.col("stage") == DELEVERAGED)
     return Outcome(
         label=result.label,
@@ -166,25 +171,16 @@ def held(result: Result, ts_ms: int) -> list[str]:
 
 
 def by_symbol(result: Result) -> pl.DataFrame:
-    """Per symbol: fills, realised profit of prices, funding, fees, penalties and what the fund paid; costs negative."""
+    """The table `attribution` with its costs below zero and the number of fills; the symbols that did anything.
+
+    Over a row and over the rows it adds up to the change of equity.
+    """
     tables = result.tables
-    fills = (
-        tables["fills"]
-        .group_by("symbol")
-        .agg(
-            pl.len().alias("fills"),
-            pl.col("realized_pnl").sum().alias("realized"),
-            (-pl.col("fee").sum()).alias("fees"),
-        )
+    fills = tables["fills"].group_by("symbol").agg(pl.len().cast(pl.Int64).alias("fills"))
+    costs = [(0.0 - pl.col(name)).alias(name) for name in BY_SYMBOL if name in COSTS]
+    joined = (
+        tables["attribution"].join(fills, on="symbol", how="left").with_columns(pl.col("fills").fill_null(0), *costs)
     )
-    paid = tables["funding"].group_by("symbol").agg(pl.col("payment").sum().alias("funding"))
-    lost = (
-        tables["liquidations"]
-        .group_by("symbol")
-        .agg(
-            (-pl.col("penalty").sum()).alias("penalties"),
-            (pl.col("penalty") - pl.col("insurance")).sum().alias("insurance"),
-        )
-    )
-    joined = fills.join(paid, on="symbol", how="left").join(lost, on="symbol", how="left").fill_null(0)
-    return joined.select("symbol", "fills", "realized", "funding", "fees", "penalties", "insurance").sort("symbol")
+    # A shortfall of the whole pool has no symbol, and stands last.
+    some = joined.filter((pl.col("fills") > 0) | (pl.sum_horizontal(pl.col(*BY_SYMBOL).abs()) > 0))
+    return some.select("symbol", "fills", *BY_SYMBOL, "change").sort("symbol", nulls_last=True)

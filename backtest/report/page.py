@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from backtest.report import charts, liquidations, tables
+from backtest.report import charts, excursions, liquidations, orders, tables
 from backtest.report import format as fmt
 from backtest.report.outcome import SOURCES, Outcome, outcome
-from backtest.report.tables import Cell, Table
+from backtest.report.tables import Cell, Table, amount
 from backtest.report.words import comparison_words, course, run_words, subaccount_words
 
 if TYPE_CHECKING:
@@ -36,8 +36,12 @@ def render(result: Result) -> str:
         "leverage": charts.leverage_chart([run]),
         "flows": charts.flows_chart(run, quote),
         "sources": charts.sources_chart(run, quote),
+        "excursions": excursions.excursions_chart(result, quote),
     }
-    listed = (tables.symbols, tables.guards, tables.ambiguous, tables.trades, tables.unfilled)
+    listed = (
+        tables.symbols, tables.guards, tables.ambiguous, tables.trades,
+        orders.liquidity, orders.by_kind, orders.by_reason, orders.unfilled,
+    )  # fmt: skip
     return _page(
         "run.html.j2",
         result,
@@ -90,6 +94,7 @@ def render_comparison(results: list[Result], combined: Result | None = None) -> 
         },
         noun=NOUN if combined is None else "sub-account",
         guards=[(result.label, tables.guards(result)) for result in results],
+        orders=[(result.label, orders.by_kind(result), orders.by_reason(result)) for result in results],
         deleveraged=any(out.deleveraged for out in outs),
         liquidations=[(out.label, liquidations.listing(out)) for out in outs],
         health=liquidations.NOTE if any(out.losses or out.deleveraged for out in outs) else "",
@@ -177,17 +182,23 @@ def _data_facts(result: Result) -> Facts:
     return [(title, value) for title, value in facts if value]
 
 
-_ELSEWHERE = {"strategy", "data", "symbols", "seed", "params", "start_ms", "end_ms", "venue_sha256"}
+_ELSEWHERE = {"strategy", "data", "symbols", "seed", "params", "start_ms", "end_ms", "venue_sha256", "depth_sha256"}
 """What the configuration says and another part of the page shows as it came out."""
 _SETTINGS = {
     "venue": "Venue", "venue_rules": "Its rules", "margin": "Margin mode", "leverage": "Leverage",
     "cash": "Cash at the start",
-    "path": "Price path", "latency_ms": "Latency", "slippage_bps": "Slippage", "fee_bps": "Fee",
+    "path": "Price path", "latency_ms": "Latency", "slippage_bps": "Slippage", "slippage": "Models of slippage",
+    "volume_share": "Share of a candle's volume that fills", "limit_fill": "Limit orders fill by", "fees": "Fees",
+    "fee_bps": "Fee as asked", "maker_fee_bps": "Maker fee as asked", "fee_discount": "Discount off fees as asked",
     "allow": "Allowed by name", "modes": "Margin modes of single markets",
     "isolate_above": "Share of the requirement above which a position is isolated",
     "adl": "Deleveraging events", "adl_top": "Positions that an instant's events take, at most",
 }  # fmt: skip
-_UNLESS_SET = {"modes": "modes", "isolate_above": "isolate_above", "adl": "adl", "adl_top": "adl"}
+_UNLESS_SET = {
+    "slippage": "slippage", "volume_share": "volume_share", "fee_bps": "fee_bps",
+    "maker_fee_bps": "maker_fee_bps", "fee_discount": "fee_discount",
+    "modes": "modes", "isolate_above": "isolate_above", "adl": "adl", "adl_top": "adl",
+}  # fmt: skip
 """Settings that are left out unless the one named is set."""
 
 
@@ -285,14 +296,9 @@ def _account_card(account: charts.Run, quote: str) -> dict[str, str]:
 
 def _sources_table(outs: Sequence[Outcome]) -> Table:
     head = (Cell("Source"), *(Cell(out.label, True) for out in outs))
-    rows = [(Cell(name), *(_amount(out.sources[name]) for out in outs)) for name in SOURCES]
-    rows.append((Cell("Change of equity"), *(_amount(out.change) for out in outs)))
+    rows = [(Cell(name), *(amount(out.sources[name]) for out in outs)) for name in SOURCES]
+    rows.append((Cell("Change of equity"), *(amount(out.change) for out in outs)))
     return Table("sources", "Where the profit came from", head, tuple(rows))
-
-
-def _amount(value: float) -> Cell:
-    shown = fmt.signed(value)
-    return Cell(shown, True, "minus" if shown.startswith("-") else "")
 
 
 def _assumed(results: Sequence[Result], everybody: str) -> list[tuple[str, Facts, list[str]]]:

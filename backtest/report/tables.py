@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from backtest.report import format as fmt
-from backtest.report.outcome import by_symbol
+from backtest.report.outcome import PRICE_MOVES, by_symbol
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -68,12 +68,19 @@ def _hold(hours: float | None) -> str:
     return fmt.NA if hours is None else fmt.duration(hours * 3_600_000)
 
 
-def _text(source: str, title: str) -> Column:
+def text(source: str, title: str) -> Column:
+    """A column of words."""
     return Column(source, title, _word, figure=False)
 
 
-def _stamp(source: str, title: str) -> Column:
+def stamp(source: str, title: str) -> Column:
+    """A column of times."""
     return Column(source, title, _time, figure=False)
+
+
+def count(source: str, title: str) -> Column:
+    """A column of whole numbers."""
+    return Column(source, title, fmt.count)
 
 
 def _money(source: str, title: str) -> Column:
@@ -86,26 +93,24 @@ def _cost(source: str, title: str) -> Column:
 
 
 _TRADES = (
-    _text("symbol", "Symbol"), _text("side", "Side"), _stamp("ts_entry", "Entry (UTC)"),
-    _stamp("ts_exit", "Exit (UTC)"), Column("hold", "Held", _hold), Column("qty", "Quantity", fmt.quantity),
+    text("symbol", "Symbol"), text("side", "Side"), stamp("ts_entry", "Entry (UTC)"), stamp("ts_exit", "Exit (UTC)"),
+    text("exit_reason", "Closed by"), Column("hold", "Held", _hold), Column("qty", "Quantity", fmt.quantity),
     Column("entry_price", "Entry price", fmt.price), Column("exit_price", "Exit price", fmt.price),
     _money("realized", "Realised"), _cost("fees", "Fees"), _money("funding", "Funding"),
     _cost("penalty", "Penalty"), _money("insurance", "From the fund"), _money("net", "Net"),
-    _text("exit_cause", "Closed by"),
+    _money("mfe", "At best"), _money("mae", "At worst"),
 )  # fmt: skip
-_SELDOM = ("penalty", "insurance")
-"""Columns of trades that are left out where all of them are zero."""
-_UNFILLED = (
-    _stamp("ts_sent", "Sent (UTC)"), _stamp("ts_done", "Ended (UTC)"), _text("symbol", "Symbol"),
-    _text("side", "Side"), _text("type", "Type"), Column("qty", "Quantity", fmt.quantity),
-    Column("filled_qty", "Filled", fmt.quantity), _text("status", "Ended as"), _text("reason", "Reason"),
-)  # fmt: skip
-_AMBIGUOUS = (_stamp("ts", "Candle (UTC)"), _text("pool", "Pool"))
+_SELDOM = ("penalty", "insurance", "mfe", "mae")
+"""Columns of trades that are left out where all of them are zero, or none is known."""
+_AMBIGUOUS = (stamp("ts", "Candle (UTC)"), text("pool", "Pool"))
 _SYMBOLS = (
-    _text("symbol", "Symbol"), Column("fills", "Fills", fmt.count), _money("realized", "Realised"),
-    _money("funding", "Funding"), _money("fees", "Fees"), _money("penalties", "Penalties"),
-    _money("insurance", "From the fund"),
+    text("symbol", "Symbol"), count("fills", "Fills"), _money("price_moves", "Price moves"),
+    _money("funding", "Funding"), _money("fees", "Fees"), _money("spread", "Spread"), _money("impact", "Impact"),
+    _money("latency", "Latency"), _money("penalties", "Penalties"), _money("insurance", "From the fund"),
+    _money("bad_debt", "Bad debt"), _money("change", "Change of equity"),
 )  # fmt: skip
+_COSTLY = ("spread", "impact", "latency", "penalties", "insurance", "bad_debt")
+"""Columns of symbols that are left out where all of them are zero."""
 
 
 def trades(result: Result) -> Table:
@@ -114,25 +119,18 @@ def trades(result: Result) -> Table:
     note = f"{fmt.plural(left, 'position')} still open at the end: not in this table." if left else ""
     empty = "No round trip was finished." if left else "No position was opened."
     frame = result.tables["trades"]
+    if not frame["mae"].is_null().all():
+        note = f"{note} At best, at worst: open profit while it was held, at trade prices, before fees.".strip()
     idle = {name for name in _SELDOM if not (frame[name] != 0).any()}
     columns = [column for column in _TRADES if column.source not in idle]
-    return _table("trades", "Trades", frame, columns, empty, "trades.parquet", note)
-
-
-def unfilled(result: Result) -> Table:
-    """Orders that ended otherwise than filled, with the reason."""
-    orders = result.tables["orders"]
-    rest = orders.filter(pl.col("status").cast(pl.String).str.to_lowercase() != "filled")
-    empty = "Every order was filled." if len(orders) else "No order was sent."
-    title = "Orders that were not filled"
-    return _table("unfilled", title, rest, _UNFILLED, empty, "orders.parquet")
+    return listed("trades", "Trades", frame, columns, empty, "trades.parquet", note)
 
 
 def ambiguous(result: Result) -> Table:
     """Candles inside which the path of prices decides."""
     frame = result.tables["ambiguous"]
     empty = "No ambiguous candle: whatever the path of prices inside the candles, the same pools survive."
-    return _table("ambiguous", "Ambiguous candles", frame, _AMBIGUOUS, empty, "ambiguous.parquet")
+    return listed("ambiguous", "Ambiguous candles", frame, _AMBIGUOUS, empty, "ambiguous.parquet")
 
 
 def guards(result: Result) -> Table:
@@ -152,7 +150,7 @@ def guards(result: Result) -> Table:
     return Table("guards", "Guards", head, body, cut, "No guard acted.")
 
 
-_GUARDS = (_stamp("ts", "Close (UTC)"), _text("guard", "Guard"), _text("symbol", "Symbol"), _text("pool", "Pool"))
+_GUARDS = (stamp("ts", "Close (UTC)"), text("guard", "Guard"), text("symbol", "Symbol"), text("pool", "Pool"))
 _RATIOS, _SHARES = ("reduce", "top-up", "call"), ("stop", "trail", "drawdown")
 
 
@@ -173,14 +171,18 @@ def _deed(symbol: str | None, pool: str | None, order_id: int | None) -> str:
 
 
 def symbols(result: Result) -> Table:
-    """Where profit and cost arose, per symbol."""
-    note = "Realised: closed profit of price moves after slippage, before fees. An open position's profit is not in it."
-    return _table("symbols", "By symbol", by_symbol(result), _SYMBOLS, "No symbol was traded.", "fills.parquet", note)
+    """Where profit and cost arose, per symbol; what it says adds up to the change of equity."""
+    note = f"Costs are below zero. {PRICE_MOVES}"
+    frame = by_symbol(result).with_columns(pl.col("symbol").fill_null("the whole pool"))
+    idle = {name for name in _COSTLY if not (frame[name] != 0).any()}
+    columns = [column for column in _SYMBOLS if column.source not in idle]
+    return listed("symbols", "By symbol", frame, columns, "No symbol was traded.", "attribution.parquet", note)
 
 
-def _table(
+def listed(
     name: str, title: str, frame: pl.DataFrame, columns: Sequence[Column], empty: str, file: str, note: str = ""
 ) -> Table:
+    """The rows of ``frame``, as many as are shown; ``file`` has all of them."""
     shown = frame.head(ROWS)
     cells = [[_cell(column, value) for value in shown[column.source].to_list()] for column in columns]
     total = len(frame)
@@ -192,6 +194,12 @@ def _table(
 def _cell(column: Column, value: Any) -> Cell:
     text = column.write(value)
     return Cell(text, column.figure, "minus" if column.signed and text.startswith("-") else "")
+
+
+def amount(value: float) -> Cell:
+    """A gain or a cost, with its sign."""
+    shown = fmt.signed(value)
+    return Cell(shown, True, "minus" if shown.startswith("-") else "")
 
 
 def metrics(results: Sequence[Result], combined: Result | None = None) -> Table:

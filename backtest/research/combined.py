@@ -139,7 +139,7 @@ def _summary(
         "to_ms": union.start_ms + union.rows * union.interval_ms,
         "rows": union.rows,
         "marks": dict(union.marks),
-        "fingerprint": union.fingerprint(),
+        "fingerprint": union.fingerprint(first["data"]["drill_ms"] or 0),
     }
     changed = {
         "label": LABEL,

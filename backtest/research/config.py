@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from backtest.errors import UserError, nearest
+from backtest.interval import parse as length
+from backtest.research.slippage import LIMIT_FILLS, parse_shares, parse_slippage
 from backtest.schema import ALLOWANCES, MARGIN_MODES, PATHS
 from backtest.strategy.account import LEAST_LEVERAGE
 from backtest.strategy.guards import parse
@@ -36,13 +38,28 @@ class Config:
     symbols: tuple[str, ...] | None = None
     start_ms: int | None = None
     end_ms: int | None = None
+    interval_ms: int | None = None
+    """Of the candles that are replayed, joined from the data's; None: the data's own."""
+    drill_ms: int | None = None
+    """Of the finer candles on which one is played in which something may happen; None: it is played as it is."""
     venue: str = "generic"
     leverage: float | None = None
     cash: float = 100_000.0
     path: str = "coherent"
     latency_ms: int = 0
     slippage_bps: float = 0.0
+    slippage: tuple[str, ...] = ()
+    """Models beside it, as `research.slippage` reads them."""
+    volume_share: str | None = None
+    """Of a candle's volume that fills may be, likewise; None: any."""
+    limit_fill: str = "through"
+    """Whether the path has to go through a limit order's price, or only to touch it."""
     fee_bps: float | None = None
+    """One rate for takers, and for makers who have none of their own; None: the venue's schedule."""
+    maker_fee_bps: float | None = None
+    """One rate for makers, below 0 a rebate."""
+    fee_discount: str | None = None
+    """Off the venue's fees: a name of its profile's, or a share like 10%."""
     seed: int = 0
     allow: tuple[str, ...] = ()
     modes: dict[str, str] = field(default_factory=dict)
@@ -77,6 +94,13 @@ def moment(value: Moment, name: str) -> int | None:
     return (aware - EPOCH) // dt.timedelta(milliseconds=1)
 
 
+def span(value: int | str | None, name: str) -> int | None:
+    """A length of time like `1h`, or ms, as ms; None stays None."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    return length(str(value), name)
+
+
 def one_of(value: str, known: Sequence[str], what: str) -> str:
     """`value` if it is known, else the user's error with the nearest."""
     if value not in known:
@@ -105,13 +129,20 @@ def config(
     symbols: Sequence[str] | None = None,
     start: Moment = None,
     end: Moment = None,
+    interval: int | str | None = None,
+    drill: int | str | None = None,
     venue: str = "generic",
     leverage: float | None = None,
     cash: float = 100_000.0,
     path: str = "coherent",
     latency_ms: int = 0,
     slippage_bps: float = 0.0,
+    slippage: Sequence[str] | str = (),
+    volume_share: str | None = None,
+    limit_fill: str = "through",
     fee_bps: float | None = None,
+    maker_fee_bps: float | None = None,
+    fee_discount: str | None = None,
     params: Mapping[str, Any] | None = None,
     seed: int = 0,
     allow: Sequence[str] = (),
@@ -126,6 +157,9 @@ def config(
         raise UserError("symbols is one text", "", "give a list of names")
     if isinstance(guards, str):
         raise UserError("guards is one text", "", 'give a list, like ["stop=5%"]')
+    models = (slippage,) if isinstance(slippage, str) else tuple(slippage)
+    parse_slippage(models)
+    parse_shares(volume_share)
     start_ms, end_ms = moment(start, "start"), moment(end, "end")
     if start_ms is not None and end_ms is not None and start_ms >= end_ms:
         raise UserError("the period ends before it begins", "--from and --to", "the period is [from, to)")
@@ -135,13 +169,20 @@ def config(
         symbols=None if symbols is None else tuple(symbols),
         start_ms=start_ms,
         end_ms=end_ms,
+        interval_ms=span(interval, "--interval"),
+        drill_ms=span(drill, "--drill"),
         venue=str(venue),
         leverage=None if leverage is None else number(leverage, "leverage", LEAST_LEVERAGE, MOST_LEVERAGE),
         cash=number(cash, "cash", LEAST_CASH, MOST_CASH),
         path=one_of(path, PATHS, "path"),
         latency_ms=whole(latency_ms, "latency_ms", MOST_LATENCY_MS),
         slippage_bps=number(slippage_bps, "slippage_bps", 0, WHOLE_BPS),
+        slippage=models,
+        volume_share=volume_share,
+        limit_fill=one_of(limit_fill, LIMIT_FILLS, "limit fill"),
         fee_bps=None if fee_bps is None else number(fee_bps, "fee_bps", 0, WHOLE_BPS),
+        maker_fee_bps=None if maker_fee_bps is None else number(maker_fee_bps, "maker_fee_bps", -WHOLE_BPS, WHOLE_BPS),
+        fee_discount=None if fee_discount is None else str(fee_discount).strip(),
         seed=whole(seed, "seed", MOST_SEED),
         allow=tuple(one_of(name, ALLOWANCES, "allowance") for name in allow),
         modes={symbol: one_of(mode, SYMBOL_MODES, "margin mode") for symbol, mode in sorted((modes or {}).items())},

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from backtest.engine.pack import Charges
 from backtest.report.format import listing, plural
+from backtest.research.charges import in_words, uncharged
 from backtest.research.config import Config
+from backtest.research.schedule import fee_notes
 from backtest.schema import CROSS_POOL, Cause, Record, Stage
 from backtest.venue.profile import Profile
 
+FREE = Charges()
+"""Without slippage by models and without a share of volume."""
 
-def notes(profile: Profile, fee_bps: float, asked: Config, record: Record) -> list[str]:
+
+def notes(profile: Profile, asked: Config, record: Record, charges: Charges = FREE) -> list[str]:
     """What a reader should know before trusting the numbers; empty when nothing was out of the ordinary."""
     return [
-        *_venue(profile, fee_bps, asked, record),
+        *fee_notes(profile, asked, record),
+        *_venue(profile, asked, record, charges),
         *_pools(profile, asked, record),
         *_deleveraging(asked, record),
         *_data(asked, record),
     ]
 
 
-def _venue(profile: Profile, fee_bps: float, asked: Config, record: Record) -> list[str]:
+def _venue(profile: Profile, asked: Config, record: Record, charges: Charges) -> list[str]:
     said = []
-    if fee_bps == 0:
-        why = "--fee-bps is 0" if profile.taker_fee_bps else f"venue {profile.name} has none; --fee-bps sets them"
-        said.append(f"No fees were charged: {why}.")
-    if asked.slippage_bps == 0:
-        said.append("No slippage: every order filled at the path's price, whatever its size.")
+    said += in_words(asked) + uncharged(asked, charges, record)
     most = max(profile.max_leverage(symbol) for symbol in record.symbols)
     if asked.leverage is not None and asked.leverage > most:
         said.append(
@@ -32,7 +35,7 @@ def _venue(profile: Profile, fee_bps: float, asked: Config, record: Record) -> l
             f"{most:.4g} at most."
         )
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
-    return said + profile.assumptions(record.symbols, record.start_ms, end_ms)
+    return said + profile.assumptions(record.symbols, record.start_ms, end_ms, fees=asked.fee_bps is None)
 
 
 def _pools(profile: Profile, asked: Config, record: Record) -> list[str]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from backtest.engine import layout as at
+from backtest.engine.journal import records
 from backtest.engine.replay import Replay
 from backtest.errors import RunError
 from backtest.feed.panel import Chunk
 from backtest.research.decisions import Decisions
+from backtest.results.excursions import Observer
+from backtest.schema import Record
 from backtest.strategy import base
 from backtest.strategy.account import Account
-from backtest.strategy.events import HOOKS, since
+from backtest.strategy.events import HOOKS, since, written
 from backtest.strategy.market import EPOCH, Market
 
 NEAREST, FARTHEST = 1 << 5, 1 << 12
@@ -37,7 +43,8 @@ class Player:
         self.market = Market(setup.symbols, setup.funding, decisions.feature_names, strategy.lookback)
         self.market.clock(setup.start_ms, 0)
         self.account = Account(replay)
-        self._heard = 0
+        self._heard = self._looked = 0
+        self._observer = Observer(np.asarray(setup.step_micro, np.int64), setup.start_ms, setup.interval_ms)
         self._bits = hook_bits(strategy)
 
     @property
@@ -78,6 +85,13 @@ class Player:
             raise RunError(
                 f"{base.place(self.strategy)}, {self._now()}: {error}; trade less, or with less cash"
             ) from error
+        self._observer.take(chunk, records(at.L_FILL, self.replay.journal(self._looked)), self.replay.fine)
+        self._looked = written(self.replay)
+        self.replay.fine.clear()
+
+    def record(self, counts: dict[str, int]) -> Record:
+        """Everything that happened; call it when the last chunk has been played."""
+        return replace(self.replay.record(counts), extremes=self._observer.extremes())
 
     def _play_each(self, chunk: Chunk, end: int) -> None:
         """Decide at every candle: the strategy sees the panel itself."""
@@ -119,11 +133,12 @@ class Player:
             market.load(coarse.panel, coarse.volume, coarse.mark, coarse.features, first=1)
         while replay.row < end:
             due = decisions.next_decision(replay.row)
-            while not replay.advance(min(due + 1, end)):
-                self._stand(coarse)
+            goal, ready = min(due + 1, end), False
+            while replay.row < goal:
+                # What was refused before it was sent is heard of after the next row, not with the next event.
+                replay.advance(replay.row + 1 if self._unheard else goal)
+                ready = self._stand(coarse)
                 self._hear()
-            ready = self._stand(coarse)
-            self._hear()
             # A chunk may end between decisions; what happened in its last row is heard all the same.
             if replay.row == due + 1 and ready:
                 self._call("on_candle", market, self.account)
@@ -136,13 +151,16 @@ class Player:
 
     def _hear(self) -> None:
         """Call the hooks for what the journal has since the last time."""
-        replay = self.replay
-        if self._bits and replay.flushed + int(replay.acct[at.LOGGED]) > self._heard:
-            first = max(0, self._heard - replay.flushed)
-            news = list(since(replay, first, self._written))
-            self._heard = replay.flushed + int(replay.acct[at.LOGGED])
+        if self._unheard:
+            news = list(since(self.replay, self._heard, self._written))
+            self._heard = written(self.replay)
             for hook, value in news:
                 self._call(hook, value, self.market, self.account)
+
+    @property
+    def _unheard(self) -> bool:
+        """Whether a hook may have something to hear."""
+        return self._bits > 0 and written(self.replay) > self._heard
 
     def _call(self, hook: str, *arguments: Any) -> None:
         try:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from backtest.engine.compile import compiled_before
-from backtest.engine.pack import Setup
+from backtest.engine.pack import Charges, Setup
 from backtest.engine.replay import Replay, to_micro
 from backtest.errors import UserError, nearest
 from backtest.feed.catalog import Catalog
+from backtest.feed.drill import Drill
 from backtest.feed.selection import Selection
 from backtest.report.page import render
-from backtest.research import deleveraging
+from backtest.research import deleveraging, schedule
+from backtest.research.charges import charges, depth_sha256
 from backtest.research.config import Config, config, margin_modes
 from backtest.research.decisions import Decisions, prepare
 from backtest.research.notes import notes
@@ -49,8 +51,11 @@ class Plan:
     adl: tuple[tuple[int, str, float], ...]
     """Deleveraging events: time ms, symbol ("": any), share."""
     decisions: Decisions
-    fee_bps: float
+    charges: Charges
+    """What fills cost; shared by the accounts too."""
     guards: tuple[Guard, ...] = ()
+    drill: Drill | None = None
+    """The fine candles that coarse ones are played on where something may happen; shared by the accounts, too."""
 
     def setup(self, margin: str) -> Setup:
         """The engine's view of one account."""
@@ -62,6 +67,7 @@ class Plan:
             first_row=s.first_row,
             last_row=s.last_row,
             interval_ms=s.interval_ms,
+            fine_ms=self.drill.fine_ms if self.drill else 0,
             start_ms=s.start_ms,
             rows=s.rows,
             mark_offset=s.mark_offset,
@@ -77,8 +83,10 @@ class Plan:
             leverage=c.leverage,
             path=c.path,
             latency_ms=c.latency_ms,
-            slippage=c.slippage_bps / 10_000.0,
-            fee=self.fee_bps / 10_000.0,
+            charges=self.charges,
+            touch=c.limit_fill == "touch",
+            ticks=tuple(s.catalog.market(symbol).tick for symbol in s.symbols),
+            volume_field=s.volume_field if self.charges.wants_volume else -1,
             allow_missing_funding="missing-funding" in c.allow,
             guards=pack(self.guards, s.symbols, to_micro(c.cash), modes),
             guard_names=tuple(guard.text for guard in self.guards),
@@ -100,18 +108,20 @@ def plan(strategy: Any, data: Any, union: Selection | None = None, **settings: A
     loaded.bind(asked.seed)
     guards = chosen(loaded.guards, base.place(loaded), asked.guards)
     profile = venues.load(asked.venue)
-    fee_bps = float(profile.taker_fee_bps) if asked.fee_bps is None else asked.fee_bps
-    selection = catalog.select(wanted(loaded, asked.symbols, catalog), asked.start_ms, asked.end_ms)
+    selection = catalog.select(wanted(loaded, asked.symbols, catalog), asked.start_ms, asked.end_ms, asked.interval_ms)
     if selection.no_funding and "missing-funding" not in asked.allow:
         names = ", ".join(selection.no_funding[:3]) + (", …" if len(selection.no_funding) > 3 else "")
         remedy = "add a funding series, or go without it by --allow missing-funding"
         raise UserError(f"no funding data for {names}", str(catalog.path), remedy)
     _known_symbols(asked, union or selection)
     contract = widened(profile, selection)
+    fees, discount = schedule.fee_schedule(profile, asked.fee_bps, asked.maker_fee_bps, asked.fee_discount)
+    charged = replace(charges(asked, selection), fees=fees, discount=discount)
     events = _events(asked.adl, selection, union)
     if union is not None:
         guards = tuple(g for g in guards if g.symbol not in union.symbols or g.symbol in selection.symbols)
-    return Plan(asked, loaded, selection, profile, contract, events, prepare(loaded, selection), fee_bps, guards)
+    drill = Drill(selection, asked.drill_ms, charged.wants_volume) if asked.drill_ms else None
+    return Plan(asked, loaded, selection, profile, contract, events, prepare(loaded, selection), charged, guards, drill)
 
 
 def _known_symbols(asked: Config, selection: Selection) -> None:
@@ -146,13 +156,15 @@ def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk
     """Stream the data once through one account per margin mode."""
     players = [seated(planned, mode, Player) for mode in modes]
     stream(planned.selection, players, progress, chunk_rows)
-    return [player.replay.record(dict(planned.selection.counts)) for player in players]
+    return [player.record(dict(planned.selection.counts)) for player in players]
 
 
 def seated(planned: Plan, margin: str, kind: type[P]) -> P:
     """A player for a new account, with a strategy of its own."""
     strategy, decisions = _own(planned), planned.decisions
-    account = Replay(planned.setup(margin), hook_bits(strategy), decisions.targets, decisions.target_kind)
+    drill = planned.drill.window if planned.drill else None
+    hooks = hook_bits(strategy)
+    account = Replay(planned.setup(margin), hooks, decisions.targets, decisions.target_kind, drill=drill)
     return kind(strategy, account, decisions)
 
 
@@ -165,7 +177,8 @@ def stream(s: Selection, players: Sequence[Player], progress: Progress | None, c
     tell = progress or _silent
     for player in players:
         player.start()
-    for chunk in s.chunks(chunk_rows or usual, tail=tail, volume=bool(each)):
+    packed = any(player.replay.setup.charges.wants_volume for player in players)
+    for chunk in s.chunks(chunk_rows or usual, tail=tail, volume=bool(each), packed=packed):
         if chunk.row0 == 0:
             tell(0, s.rows, s.start_ms)  # not before the first rows have been read and found sound
         for player in players:
@@ -217,14 +230,17 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
         config={
             **c.as_dict(),
             "margin": record.margin,
-            "fee_bps": planned.fee_bps,
+            "fees": schedule.in_words(planned.profile, c, s.start_ms, s.start_ms + s.rows * s.interval_ms),
             "venue_rules": planned.profile.in_words(s.symbols),
             "venue_sha256": planned.profile.sha256(),
+            "depth_sha256": depth_sha256(c),
         },
         data={
             "name": s.catalog.name,
             "symbols": list(s.symbols),
             "interval_ms": s.interval_ms,
+            "joined_from_ms": s.catalog.interval_ms if s.finer > 1 else None,
+            "drill_ms": c.drill_ms,
             "from_ms": s.start_ms,
             "to_ms": s.start_ms + s.rows * s.interval_ms,
             "rows": s.rows,
@@ -232,13 +248,13 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
             "synthetic": s.catalog.synthetic,
             "provenance": s.catalog.provenance,
             "marks": dict(s.marks),
-            "fingerprint": s.fingerprint(),
+            "fingerprint": s.fingerprint(c.drill_ms or 0),
         },
         seed=c.seed,
         metrics=numbers,
         counts=counts,
         digest=hashed.result(),
-        notes=notes(planned.profile, planned.fee_bps, c, record),
+        notes=notes(planned.profile, c, record, planned.charges),
     )
     return Result(label or record.margin, about, frames)
 
@@ -256,9 +272,10 @@ def run(
     """Replay one account.
 
     ``strategy``: a file, ``module:Class``, a name, a class or an instance. ``data``: a folder or an open Catalog.
-    ``settings``: see `research.config.config`: symbols, start, end, venue, leverage, cash, path, latency_ms,
-    slippage_bps, fee_bps, params, seed, allow, guards. ``out``: folder of the report; None writes nothing. Raises
-    UserError for bad settings or data, RunError when the strategy fails.
+    ``settings``: see `research.config.config`: symbols, start, end, interval, drill, venue, leverage, cash, path,
+    latency_ms, slippage_bps, slippage, volume_share, limit_fill, fee_bps, maker_fee_bps, fee_discount, params, seed,
+    allow, guards. ``out``: folder of the report; None writes nothing. Raises UserError for bad settings or data,
+    RunError when the strategy fails.
     """
     modes, own = margin_modes(margin)
     if len(modes) > 1:

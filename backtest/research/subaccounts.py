@@ -24,7 +24,7 @@ from backtest.feed.selection import Selection
 from backtest.report.page import render_comparison
 from backtest.research.combined import combine
 from backtest.research.compare import Comparison
-from backtest.research.config import LEAST_CASH, MOST_CASH, Moment, margin_modes, moment, number
+from backtest.research.config import LEAST_CASH, MOST_CASH, margin_modes, moment, number, span
 from backtest.research.player import Player
 from backtest.research.run import Progress, plan, result, seated, stream, wanted
 from backtest.results import files
@@ -35,7 +35,12 @@ from backtest.strategy import base, loader
 
 TAKEN = ("combined", files.REPORT, files.SUMMARY)
 """What no sub-account may be called: the sum of all, and what lies beside their folders."""
-GROWN = ("derived mark rows", "mark rows standing still")
+GROWN = (
+    "derived mark rows",
+    "mark rows standing still",
+    "candles joined with a finer one missing",
+    "candles without volume",
+)
 """Counts that the feed makes as it reads, over all markets that it reads."""
 
 
@@ -123,7 +128,7 @@ def play(
     players = []
     for one, planned in zip(accounts, plans, strict=True):
         player = seated(planned, one.margin, Tenant)
-        player.window = Window.of(planned.selection, union)
+        player.window = Window.of(planned.selection, union, planned.charges.wants_volume)
         players.append(player)
     stream(union, players, progress, chunk_rows)
     markets = list(union.symbols)
@@ -131,7 +136,7 @@ def play(
     for one, planned, player in zip(accounts, plans, players, strict=True):
         own = planned.selection
         own.marks.update({symbol: union.marks[symbol] for symbol in own.symbols})
-        record = player.replay.record({**own.counts, **{name: union.counts[name] for name in GROWN}})
+        record = player.record({**own.counts, **{name: union.counts[name] for name in GROWN}})
         made = result(planned, record, one.label)
         made.summary["sub_account"] = {"markets_of_all": markets}
         results.append(made)
@@ -146,20 +151,18 @@ class Window:
     first: int
     """The shared row that is its row 0."""
     rows: int
-    fields: int
+    fields: tuple[int, ...]
     columns: tuple[int, ...]
     whole: bool
     """It is all of the panel."""
 
     @classmethod
-    def of(cls, own: Selection, union: Selection) -> Window:
-        """The window of ``own``, whose markets are among those of ``union``."""
+    def of(cls, own: Selection, union: Selection, volume: bool = False) -> Window:
+        """The window of ``own``, whose markets are among those of ``union``; ``volume``: with that field."""
         first = (own.start_ms - union.start_ms) // own.interval_ms
         # Known marks are a field of the panel only where one is derived, marks only where they are not the trades.
-        fields = max(own.mark_offset + 4, own.known_field + 1)
-        whole = (own.symbols, own.rows, fields, first) == (
-            union.symbols, union.rows, max(union.mark_offset + 4, union.known_field + 1), 0,
-        )  # fmt: skip
+        fields = (*range(own.volume_field), *(union.volume_field,) * volume)
+        whole = (own.symbols, own.rows, own.volume_field, first) == (union.symbols, union.rows, union.volume_field, 0)
         return cls(first, own.rows, fields, tuple(union.symbols.index(s) for s in own.symbols), whole)
 
     def cut(self, chunk: Chunk) -> Chunk | None:
@@ -172,7 +175,7 @@ class Window:
         held = chunk.row0 - chunk.tail  # row of the panel's first
         start = max(held, self.first)
         rows = slice(start - held, end - held)
-        panel = np.ascontiguousarray(chunk.panel[: self.fields, rows][..., list(self.columns)])
+        panel = np.ascontiguousarray(chunk.panel[list(self.fields), rows][..., list(self.columns)])
         volume = None if chunk.volume is None else np.ascontiguousarray(chunk.volume[rows][:, list(self.columns)])
         return Chunk(begin - self.first, begin - start, panel, volume)
 
@@ -196,9 +199,10 @@ def _union(accounts: Sequence[Asked], catalog: Catalog) -> Selection:
         loaded = loader.load(one.strategy, one.settings["params"])
         its = wanted(loaded, one.settings.get("symbols"), catalog)
         names = None if its is None or names is None else names | set(its)
-    ends: dict[str, Moment] = {name: accounts[0].settings.get(name) for name in ("start", "end")}
+    asked = accounts[0].settings
+    interval_ms = span(asked.get("interval"), "--interval")
     chosen = None if names is None else sorted(names)
-    return catalog.select(chosen, moment(ends["start"], "start"), moment(ends["end"], "end"))
+    return catalog.select(chosen, moment(asked.get("start"), "start"), moment(asked.get("end"), "end"), interval_ms)
 
 
 def labels(strategies: Sequence[Any]) -> list[str]:

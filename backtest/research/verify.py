@@ -14,8 +14,9 @@ from backtest.results import files
 from backtest.results.result import Result
 
 ASKED = (
-    "symbols", "venue", "leverage", "cash", "path", "latency_ms", "slippage_bps", "fee_bps", "params", "seed", "allow",
-    "modes", "isolate_above", "adl", "adl_top", "guards",
+    "symbols", "venue", "leverage", "cash", "path", "latency_ms", "slippage_bps", "slippage", "volume_share",
+    "limit_fill", "fee_bps", "maker_fee_bps", "fee_discount", "params", "seed", "allow", "modes", "isolate_above",
+    "adl", "adl_top", "guards",
 )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def _asked(report: Result, folder: Path) -> Report:
     try:
         config = report.summary["config"]
         settings: dict[str, Any] = {name: config[name] for name in ASKED}
-        settings |= {"start": config["start_ms"], "end": config["end_ms"]}
+        settings |= {name: config[f"{name}_ms"] for name in ("start", "end", "interval", "drill")}
         return config["strategy"], Path(config["data"]), settings
     except (KeyError, TypeError) as error:
         raise UserError(f"summary.json does not say {error}", str(folder), "run it again") from None
@@ -90,6 +91,8 @@ def _differences(before: Result, after: Result) -> tuple[str, ...]:
         changed.append("strategy")
     if before.summary["config"].get("venue_sha256") != after.summary["config"]["venue_sha256"]:
         changed.append("venue")
+    if before.summary["config"].get("depth_sha256") != after.summary["config"]["depth_sha256"]:
+        changed.append("depth table")
     versions = before.summary["versions"]
     changed += [name for name, version in after.summary["versions"].items() if versions.get(name) != version]
     return tuple(changed)

@@ -9,7 +9,7 @@ debited receives. An account's balance is what it received minus what it gave, s
 | `wallet`      | the account's cash; in `cross` also the pool's                     |
 | `pool:SYMBOL` | the cash of an isolated pool                                       |
 | `trades`      | cash that buying paid away minus cash that selling brought         |
-| `fees`        | fees paid                                                          |
+| `fees`        | fees paid, less rebates                                            |
 | `funding`     | −(funding received)                                                |
 | `insurance`   | penalties paid to the insurance fund, less what it paid            |
 | `bad_debt`    | −(losses that others bore)                                         |
@@ -26,14 +26,25 @@ import numpy as np
 import polars as pl
 
 from backtest.results.columns import Ints, times, words
-from backtest.schema import MICRO, Code, Record
+from backtest.schema import MICRO, Code, Liquidity, Record
 
 CAPITAL, WALLET, TRADES, FEES, FUNDING, INSURANCE, BAD_DEBT = range(7)
 ACCOUNTS = ("capital", "wallet", "trades", "fees", "funding", "insurance", "bad_debt")
-FLOWS = ("price_moves", "funding", "fees", "penalties", "insurance", "transfers", "bad_debt", "gas")
-"""Kinds of change of equity, micro. `fees`, `penalties` and `gas` are costs (≥ 0), the others signed gains; `insurance`
-is what the fund paid."""
-BY_SYMBOL = ("price_moves", "funding", "fees", "penalties", "insurance", "bad_debt")
+COSTS = ("fees", "spread", "impact", "latency", "penalties", "gas")
+GAINS = ("price_moves", "funding", "insurance", "transfers", "bad_debt")
+FLOWS = (
+    "price_moves", "funding", "fees", "spread", "impact", "latency", "penalties", "insurance", "transfers", "bad_debt",
+    "gas",
+)  # fmt: skip
+"""Kinds of change of equity, micro: `GAINS`, signed, and `COSTS`, which count against it. `spread`, `impact` and
+`penalties` are ≥ 0, `fees` is less than 0 where rebates are more, `latency` where prices came the account's way while
+its orders were under way. `price_moves` is what is left of trading: what prices would have given at the prices of the
+decisions, without a cost. `insurance` is what the fund paid, `bad_debt` what others bore."""
+BY_SYMBOL = (
+    "price_moves", "funding", "fees", "spread", "impact", "latency", "penalties", "insurance", "bad_debt",
+)  # fmt: skip
+FROM_FILLS = ("spread", "impact", "latency")
+"""What fills paid in their price: part of their cash, and taken apart from the price moves."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,7 @@ def balance(record: Record) -> Books:
         equity_end=record.final_wallet + int(record.final_pool_cash.sum()) + sum(_final_values(record)),
     )
     _check_holdings(record, balances)
+    _check_costs(record)
     _check_equity(record, books)
     return books
 
@@ -201,9 +213,13 @@ def _flows(record: Record) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
         return [int(amount) for amount in total]
 
     quotes = per_symbol(record.fills, "quote")
+    paid_in_price = {name: per_symbol(record.fills, name) for name in FROM_FILLS}
     penalties, moves = (per_symbol(record.liquidations, name) for name in ("penalty", "insurance"))
     columns = {
-        "price_moves": [quote + value for quote, value in zip(quotes, [*_final_values(record), 0], strict=True)],
+        "price_moves": [
+            sum(parts) for parts in zip(quotes, [*_final_values(record), 0], *paid_in_price.values(), strict=True)
+        ],
+        **paid_in_price,
         "funding": per_symbol(record.funding, "payment"),
         "fees": per_symbol(record.fills, "fee"),
         "penalties": penalties,
@@ -230,11 +246,18 @@ def _check_holdings(record: Record, balances: dict[str, int]) -> None:
         assert lots[i] == record.final_lots[i], f"{symbol}: fills add up to {lots[i]} lots, not {record.final_lots[i]}"
 
 
+def _check_costs(record: Record) -> None:
+    """Half a spread, an impact and a drift are never gains, and who makes a price pays none of them."""
+    fills = record.fills
+    for name in ("spread", "impact", "drift"):
+        wrong = (fills[name] < 0) | ((fills[name] != 0) & (fills["liquidity"] == Liquidity.MAKER))
+        assert not wrong.any(), f"fill {np.flatnonzero(wrong)[0]}: a {name} of {fills[name][wrong][0]} micro"
+
+
 def _check_equity(record: Record, books: Books) -> None:
     """The change of equity is explained to the micro, and the curve ends where the books do."""
     flows = books.flows
-    gained = sum(flows[name] for name in ("price_moves", "funding", "insurance", "transfers", "bad_debt"))
-    explained = gained - flows["fees"] - flows["penalties"] - flows["gas"]
+    explained = sum(flows[name] for name in GAINS) - sum(flows[name] for name in COSTS)
     change = books.equity_end - books.equity_start
     assert change == explained, f"equity changed by {change} micro, the journal explains {explained}: {flows}"
     if len(record.curve):

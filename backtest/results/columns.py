@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,17 @@ def words(index: NDArray[Any], names: Sequence[str]) -> pl.Series:
     if len(index) and int(index.min()) < 0:
         places = places.set(places < 0, None)
     return pl.Series(list(names), dtype=pl.String).gather(places.cast(pl.UInt32))
+
+
+def lower(codes: NDArray[Any], kind: type[IntEnum]) -> pl.Series:
+    """The words of ``kind`` in lower case."""
+    return words(codes, [member.name.lower() for member in kind])
+
+
+def numbers(ids: NDArray[Any]) -> pl.Series:
+    """Whole numbers that name something; a negative one (nothing) is null."""
+    known = pl.Series(np.ascontiguousarray(ids, dtype=np.int64))
+    return known.set(known < 0, None)
 
 
 def pools(pool: NDArray[Any], symbols: Sequence[str]) -> pl.Series:

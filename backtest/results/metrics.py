@@ -20,14 +20,18 @@ piece of a day at either end has no rᵢ), over n whole days:
 - `min_distance_to_liquidation`: the least (equity − maintenance) / gross notional of a pool: how far prices could go
   against all of it. Over all closes where the account is one cross pool, else over the samples of every pool; 0 where
   one was liquidated in steps, 0 or less where one went at once
-- `price_moves` (slippage in it), `funding` (received), `fees`, `penalties`, `insurance` (received from the insurance
-  fund), `bad_debt` (borne by others): flows of the books; `slippage`: what it added to the cost of fills;
-  `adl_loss`: what closing this account's positions at the bankruptcy price cost the other side, no flow of its books
+- `price_moves` (at the prices of the decisions, without a cost), `funding` (received), `fees` (less rebates), `spread`,
+  `impact`, `latency` (signed: what the way from decision to fill cost, drift included), `penalties`, `insurance`
+  (received from the insurance fund), `bad_debt` (borne by others): flows of the books, which add up to the change of
+  equity. Beside them: `slippage` = spread + impact + drift, what fills paid beyond the path's price; `rebates`:
+  negative fees, which are in `fees`; `adl_loss`: what closing this account's positions at the bankruptcy price cost
+  the other side
+- `maker_share` = Σ |cash| of the fills of orders as maker / Σ |cash| of all fills of orders
 - `pool_liquidations`: liquidations of a pool, see `results.processes`, in `liquidation_steps` steps; `liquidations`:
   positions that they closed or made smaller; `backstops` of them ended at the backstop; `deleveraged`: good positions
   closed or made smaller by auto-deleveraging
-- `ambiguous_candles`, `margin_calls`, `orders`, `rejected_orders`, `fills`, `trades`, `open_trades`,
-  `missing_settlements`: counts
+- `ambiguous_candles`, `margin_calls`, `orders`, `rejected_orders`, `cancelled_orders`, `expired_orders`,
+  `refused_amendments` (no orders of their own), `fills`, `trades`, `open_trades`, `missing_settlements`: counts
 
 Ratios to equity leave out closes where equity is not positive and something is held: they have no meaning there.
 """
@@ -41,15 +45,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.results.books import Books
+from backtest.results.books import BY_SYMBOL, Books
 from backtest.results.processes import NONE, processes, steps
 from backtest.results.trades import Trades
-from backtest.schema import CROSS_POOL, CURVE, MICRO, Record, Stage, Status
+from backtest.schema import CROSS_POOL, CURVE, MICRO, NO_ORDER, Liquidity, OrderType, Record, Stage, Status
 
 Floats = NDArray[np.float64]
 DAY_MS = 86_400_000
 YEAR_DAYS = 365
-FLOWS = ("price_moves", "funding", "fees", "penalties", "insurance", "bad_debt")
 WHOLE_POOL = (Stage.WHOLE, Stage.BACKSTOP, Stage.SOCIALISED)
 STILL = 1e-12
 """A deviation below this is rounding, not risk: a micro of a 1,000,000 account."""
@@ -78,9 +81,9 @@ def metrics(record: Record, books: Books, trades: Trades) -> dict[str, Any]:
         "margin_use_peak": _most(_over_equity(curve["initial_margin"], curve["equity"])),
         "maintenance_use_peak": _most(_over_equity(curve["maintenance_margin"], curve["equity"])),
         "min_distance_to_liquidation": _distance(record, curve),
-        **{name: books.flows[name] / MICRO for name in FLOWS},
+        **{name: books.flows[name] / MICRO for name in BY_SYMBOL},
         "adl_loss": int(record.liquidations["adl_loss"].sum()) / MICRO,
-        "slippage": int(record.fills["slip"].sum()) / MICRO,
+        **_costs(record.fills),
         **_liquidated(record),
         **_counts(record),
     }
@@ -221,12 +224,28 @@ def _liquidated(record: Record) -> dict[str, int]:
     }
 
 
+def _costs(fills: NDArray[np.void]) -> dict[str, float | None]:
+    """What fills cost beside the flows of the books, and on which side of the book they were."""
+    cash = np.abs(fills["quote"][fills["order_id"] != NO_ORDER])
+    made = cash[fills["liquidity"][fills["order_id"] != NO_ORDER] == Liquidity.MAKER]
+    return {
+        "slippage": sum(int(fills[name].sum()) for name in ("spread", "impact", "drift")) / MICRO,
+        "rebates": int(-np.minimum(fills["fee"], 0).sum()) / MICRO,
+        "maker_share": _ratio(int(made.sum()), int(cash.sum())),
+    }
+
+
 def _counts(record: Record) -> dict[str, int]:
+    amendments = record.orders["type"] == OrderType.AMEND
+    ends = record.orders["status"][~amendments]
     return {
         "ambiguous_candles": len(np.unique(record.ambiguous["ts_ms"])),
         "margin_calls": int((record.margin_calls["level"] == 0.0).sum()),  # those of guards are in `guards`
-        "orders": len(record.orders),
-        "rejected_orders": int((record.orders["status"] == Status.REJECTED).sum()),
+        "orders": len(ends),
+        "rejected_orders": int((ends == Status.REJECTED).sum()),
+        "cancelled_orders": int((ends == Status.CANCELLED).sum()),
+        "expired_orders": int((ends == Status.EXPIRED).sum()),
+        "refused_amendments": int(amendments.sum()),
         "fills": len(record.fills),
         "missing_settlements": int((record.funding["missing"] != 0).sum()),
     }

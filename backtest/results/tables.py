@@ -7,19 +7,17 @@ the Record alone.
 
 from __future__ import annotations
 
-from decimal import Decimal
-from enum import IntEnum
-from typing import Any
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backtest.results import attribution, fifo
+from backtest.results import orders as placed
 from backtest.results import trades as trips
 from backtest.results.books import Books, balance
-from backtest.results.columns import TIME, money, number, pools, quantity, sides, times, words
-from backtest.results.processes import NONE, processes
-from backtest.schema import CROSS_POOL, CURVE, MICRO, NO_ORDER, Cause, Reason, Record, Stage, Status
+from backtest.results.columns import TIME, lower, money, number, numbers, pools, quantity, sides, times, words
+from backtest.results.processes import processes
+from backtest.schema import CURVE, MICRO, Cause, Liquidity, Record, Stage
 
 F, S, B, I = pl.Float64(), pl.String(), pl.Boolean(), pl.Int64()  # noqa: E741
 SCHEMAS: dict[str, pl.Schema] = {
@@ -32,15 +30,11 @@ SCHEMAS: dict[str, pl.Schema] = {
         {"ts": TIME, "symbol": S, "pool": S, "qty": F, "entry_price": F, "mark": F, "notional": F, "unrealized": F,
          "liquidation_price": F}
     ),
-    "orders": pl.Schema(
-        {"order_id": I, "ts_sent": TIME, "ts_arrived": TIME, "ts_done": TIME, "symbol": S, "side": S, "type": S,
-         "qty": F, "limit_price": F, "stop_price": F, "tif": S, "reduce_only": B, "post_only": B, "status": S,
-         "reason": S, "filled_qty": F, "cause": S}
-    ),
+    "orders": placed.SCHEMA,
     "fills": pl.Schema(
         {"fill_id": I, "order_id": I, "ts": TIME, "symbol": S, "side": S, "qty": F, "price": F, "decision_price": F,
          "arrival_price": F, "fee": F, "liquidity": S, "realized_pnl": F, "cause": S, "pool": S, "quote": F,
-         "slippage": F}
+         "slippage": F, "spread": F, "impact": F, "drift": F, "latency": F}
     ),
     "funding": pl.Schema(
         {"ts": TIME, "symbol": S, "qty": F, "price": F, "rate": F, "payment": F, "pool": S, "missing": B}
@@ -56,6 +50,8 @@ SCHEMAS: dict[str, pl.Schema] = {
     "ambiguous": pl.Schema({"ts": TIME, "pool": S}),
     "guards": pl.Schema({"ts": TIME, "guard": S, "symbol": S, "pool": S, "value": F, "order_id": I}),
     "trades": trips.SCHEMA,
+    "trades_fifo": fifo.SCHEMA,
+    "attribution": attribution.SCHEMA,
 }  # fmt: skip
 
 
@@ -66,25 +62,30 @@ def tables(record: Record, books: Books | None = None, trades: trips.Trades | No
     (money outside the venue) are 0; `free_collateral = equity − initial_margin`; `drawdown = equity / highest equity so
     far − 1`, the deposit counting as the first peak. `margin_ratio` is defined once, see :func:`margin_ratio`.
     `positions`, `margin`: at the samples of the Record; `notional` is signed. `fills.quote` is the cash paid (−) or
-    received (+) without the fee; `slippage` is a cost. `liquidations.insurance` is what the insurance fund received,
-    less what it paid; `adl_loss` what closing at the bankruptcy price cost the other side; `process` the liquidation
-    that the row is a step of, see `results.processes`, null where the pool was not being liquidated.
+    received (+) without the fee; `fee` is negative where it is a rebate; `slippage = spread + impact + drift`, what
+    they added to the cost; `latency` what the way from the decision to the fill cost, signed, drift included.
+    `liquidations.insurance` is what the insurance fund received, less what it paid; `adl_loss` what closing at the
+    bankruptcy price cost the other side; `process` the liquidation that the row is a step of, see `results.processes`,
+    null where the pool was not being liquidated.
     """
+    books = books or balance(record)
     frames = {
         "equity": _equity(record),
         "positions": _positions(record),
-        "orders": _orders(record),
+        "orders": placed.orders(record),
         "fills": _fills(record),
         "funding": _funding(record),
         "liquidations": _liquidations(record),
         "transfers": SCHEMAS["transfers"].to_frame(),
         "margin": _margin(record),
-        "ledger": (books or balance(record)).ledger,
+        "ledger": books.ledger,
         "ambiguous": pl.DataFrame(
             {"ts": times(record.ambiguous["ts_ms"]), "pool": pools(record.ambiguous["pool"], record.symbols)}
         ),
         "guards": _guards(record),
         "trades": (trades or trips.round_trips(record)).table,
+        "trades_fifo": fifo.matched(record),
+        "attribution": attribution.attribution(record, books),
     }
     for name, frame in frames.items():
         assert frame.schema == SCHEMAS[name], f"table {name}: {frame.schema}, should be {SCHEMAS[name]}"
@@ -137,96 +138,12 @@ def _positions(record: Record) -> pl.DataFrame:
     )
 
 
-def _orders(record: Record) -> pl.DataFrame:
-    rows = record.orders
-    none = pl.lit(None, dtype=F)
-    return pl.DataFrame(
-        {
-            "order_id": np.ascontiguousarray(rows["order_id"]),
-            "ts_sent": times(rows["ts_sent_ms"]),
-            "ts_arrived": times(rows["ts_arrived_ms"]),
-            "ts_done": times(rows["ts_done_ms"]),
-            "symbol": words(rows["symbol"], record.symbols),
-            "side": sides(rows["lots"]),
-            "qty": quantity(rows["lots"], rows["symbol"], record.step_micro),
-            "reduce_only": rows["reduce_only"] != 0,
-            "status": _lower(rows["status"], Status),
-            "reason": _reasons(record),
-            "filled_qty": quantity(rows["filled"], rows["symbol"], record.step_micro),
-            "cause": _lower(rows["cause"], Cause),
-        }
-    ).with_columns(
-        # This venue knows market orders only, filled at once or (in a gap of the data) at the next candle.
-        type=pl.lit("market"), tif=pl.lit("IOC"), limit_price=none, stop_price=none, post_only=pl.lit(False),
-    ).select(SCHEMAS["orders"].names())  # fmt: skip
-
-
-def _reasons(record: Record) -> pl.Series:
-    """Why each order ended, in words, with the numbers of a refusal; null for one that was simply filled."""
-    rows = record.orders
-    names = [reason.name.lower() for reason in Reason]
-    reasons = words(np.where(rows["reason"] == Reason.NONE, -1, rows["reason"]), names)
-    refused = np.flatnonzero(np.isin(rows["reason"], (Reason.MARGIN, Reason.LIMIT, Reason.LIMIT_SIZE)))
-    if len(refused):
-        own = _in_own_pool(record)
-        texts = [
-            _shortfall(int(have), int(need), alone)
-            if reason == Reason.MARGIN
-            else _excess(int(have), int(need), reason)
-            for have, need, reason, alone in zip(
-                *(rows[name][refused] for name in ("have", "need", "reason")), own[refused], strict=True
-            )
-        ]
-        reasons = reasons.scatter(refused, texts)
-    return reasons
-
-
-def _in_own_pool(record: Record) -> NDArray[np.bool_]:
-    """Whether the symbol of each order had a pool of its own: by its last fill before the order, else by the mode."""
-    orders, fills = record.orders, record.fills
-    own = np.full(len(orders), record.margin == "isolated")
-    for i in range(len(record.symbols)):
-        mine, its = orders["symbol"] == i, fills[fills["symbol"] == i]
-        before = np.searchsorted(its["seq"], orders["seq"][mine]) - 1
-        if len(its):
-            own[mine] = np.where(before >= 0, its["pool"][before] != CROSS_POOL, own[mine])
-    return own
-
-
-def _both(have: int, need: int) -> tuple[str, str]:
-    """Two amounts in two decimals, unless they would then read the same."""
-    for digits in (2, 6):
-        left, right = (f"{Decimal(micro).scaleb(-6):,.{digits}f}" for micro in (have, need))
-        if left != right:
-            break
-    return left, right
-
-
-def _shortfall(have: int, need: int, own_pool: bool) -> str:
-    left, right = _both(have, need)
-    if own_pool:
-        # The wallet against what it would have to post, or the pool against its initial margin.
-        return f"margin: {left} available, {right} needed"
-    return f"margin: equity {left} would not cover initial {right}"
-
-
-def _excess(size: int, limit: int, reason: int) -> str:
-    left, right = _both(size, limit) if reason == Reason.LIMIT else (f"{size / MICRO:,.10g}", f"{limit / MICRO:,.10g}")
-    kind = "notional" if reason == Reason.LIMIT else "size"
-    return f"limit: a position of {kind} {left} would be above the venue's {right}"
-
-
-def _lower(codes: NDArray[Any], kind: type[IntEnum]) -> pl.Series:
-    return words(codes, [member.name.lower() for member in kind])
-
-
 def _fills(record: Record) -> pl.DataFrame:
     rows = record.fills
-    orders = pl.Series(np.ascontiguousarray(rows["order_id"]))
     return pl.DataFrame(
         {
             "fill_id": np.arange(len(rows)),
-            "order_id": orders.set(orders == NO_ORDER, None),
+            "order_id": numbers(rows["order_id"]),
             "ts": times(rows["ts_ms"]),
             "symbol": words(rows["symbol"], record.symbols),
             "side": sides(rows["lots"]),
@@ -235,12 +152,13 @@ def _fills(record: Record) -> pl.DataFrame:
             "decision_price": number(rows["decision_price"]),
             "arrival_price": number(rows["arrival_price"]),
             "fee": money(rows["fee"]),
-            "liquidity": words(np.zeros(len(rows), dtype=np.int64), ("taker",)),
+            "liquidity": lower(rows["liquidity"], Liquidity),
             "realized_pnl": money(rows["realized"]),
-            "cause": _lower(rows["cause"], Cause),
+            "cause": lower(rows["cause"], Cause),
             "pool": pools(rows["pool"], record.symbols),
             "quote": money(rows["quote"]),
-            "slippage": money(rows["slip"]),
+            "slippage": money(rows["spread"] + rows["impact"] + rows["drift"]),
+            **{name: money(rows[name]) for name in ("spread", "impact", "drift", "latency")},
         }
     )
 
@@ -264,13 +182,12 @@ def _funding(record: Record) -> pl.DataFrame:
 def _liquidations(record: Record) -> pl.DataFrame:
     rows = record.liquidations
     levels = ("equity_before", "maintenance_before", "equity_after", "maintenance_after")
-    numbers = pl.Series(processes(record))
     return pl.DataFrame(
         {
             "ts": times(rows["ts_ms"]),
             "pool": pools(rows["pool"], record.symbols),
             "symbol": words(rows["symbol"], record.symbols),
-            "stage": _lower(rows["stage"], Stage),
+            "stage": lower(rows["stage"], Stage),
             "qty": quantity(rows["lots"], rows["symbol"], record.step_micro),
             "price": number(rows["price"]),
             "penalty": money(rows["penalty"]),
@@ -279,14 +196,13 @@ def _liquidations(record: Record) -> pl.DataFrame:
             **{name: money(rows[name]) for name in levels},
             "ambiguous": rows["ambiguous"] != 0,
             "adl_loss": money(rows["adl_loss"]),
-            "process": numbers.set(numbers == NONE, None),
+            "process": numbers(processes(record)),
         }
     )
 
 
 def _guards(record: Record) -> pl.DataFrame:
     rows = record.guards
-    orders = pl.Series(np.ascontiguousarray(rows["order_id"]))
     return pl.DataFrame(
         {
             "ts": times(rows["ts_ms"]),
@@ -294,7 +210,7 @@ def _guards(record: Record) -> pl.DataFrame:
             "symbol": words(rows["symbol"], record.symbols),
             "pool": pools(rows["pool"], record.symbols),
             "value": number(rows["value"]),
-            "order_id": orders.set(orders == NO_ORDER, None),
+            "order_id": numbers(rows["order_id"]),
         }
     )
 

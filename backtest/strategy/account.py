@@ -1,161 +1,108 @@
-"""`account`: what a strategy owns, and what it can do."""
+"""`account`: what a strategy owns (`Holdings`), and what it can do."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backtest.engine import layout as at
 from backtest.engine.money import lots_for
-from backtest.engine.replay import Replay, to_micro
+from backtest.engine.replay import to_micro
 from backtest.engine.send import decision_price
+from backtest.engine.ticket import Ticket
 from backtest.errors import UserError, nearest
-from backtest.feed.times import stamp
-from backtest.schema import MICRO, Reason
-from backtest.strategy.market import unknown
+from backtest.schema import OrderType, Reason
+from backtest.strategy.grid import rises
+from backtest.strategy.holdings import Holdings
+from backtest.strategy.order import MOST, NUMBERS, Order, Prices, Terms, When
 
-MOST = 1e12
-"""Largest size that is looked at: in millionths it still fits 64 bits, and no market has as much to trade."""
 LEAST_LEVERAGE = 0.01
 """Below it initial margin would be more than a hundred times the notional."""
+NOTHING = 1e-9
+"""Base units that are less than a lot anywhere."""
 
 
-NUMBERS = (int, float, np.number)
-
-
-class Position(NamedTuple):
-    """A position at the last close; base and quote units."""
-
-    symbol: str
-    qty: float
-    """Signed, long positive; 0.0: none."""
-    entry_price: float
-    """Average cost; NaN: no position."""
-    mark: float
-    notional: float
-    """Signed, at the mark."""
-    unrealized: float
-    liquidation_price: float
-    """Mark at which its pool would be liquidated with all other marks as they are; NaN: there is none."""
-
-
-class Order(NamedTuple):
-    """An order that has not ended."""
-
-    order_id: int
-    symbol: str
-    qty: float
-    reduce_only: bool
-    ts_sent_ms: int
-    waiting: bool
-    """True: at the venue, waiting for the market to trade. False: on its way."""
-
-
-class Account:
+class Account(Holdings):
     """One account at the close of a candle. Money in quote units, quantities in base units.
 
-    Orders are sent at the candle's close and arrive after the latency of the run. What cannot be an order at all (an
-    unknown market, one that is not listed, a number that is not finite) raises; what the venue refuses is
-    in the table of orders with its reason.
+    Orders are sent at the candle's close and arrive after the latency of the run. Quantities are rounded down to
+    whole lots, prices to the market's tick, to the side that is no better for the order. What cannot be an order at
+    all (an unknown market, one that is not listed, words that contradict each other) raises; what has a size or a
+    price that no order can have, and what the venue refuses, is in the table of orders with its reason.
     """
 
-    reserve = 0.0
-    """Money outside of the venue. Transfers are not part of this version: always 0."""
-
-    def __init__(self, replay: Replay) -> None:
-        self._replay = replay
-        self._index = {name: i for i, name in enumerate(replay.setup.symbols)}
-        self._first, self._last = replay.setup.first_row.tolist(), replay.setup.last_row.tolist()
-
-    def _now(self, column: int) -> float:
-        return float(self._replay.state()[column])
-
-    @property
-    def equity(self) -> float:
-        """Cash and positions at the mark."""
-        return self._now(0)
-
-    @property
-    def wallet(self) -> float:
-        """Cash at the venue, what isolated pools hold included; equity less unrealised profit."""
-        return self._now(1)
-
-    @property
-    def initial_margin(self) -> float:
-        """Initial requirement of the open positions."""
-        return self._now(3)
-
-    @property
-    def maintenance_margin(self) -> float:
-        """Maintenance requirement of the open positions."""
-        return self._now(4)
-
-    @property
-    def margin_ratio(self) -> float:
-        """Maintenance margin over equity: 0 without a position, liquidation at 1; NaN when equity is not positive."""
-        equity = self.equity
-        return self.maintenance_margin / equity if equity > 0 else math.nan
-
-    @property
-    def free_collateral(self) -> float:
-        """Equity less initial margin."""
-        return self.equity - self.initial_margin
-
-    @property
-    def leverage(self) -> float:
-        """Gross notional over equity; NaN when equity is not positive."""
-        equity = self.equity
-        return self._now(5) / equity if equity > 0 else math.nan
-
-    def position(self, symbol: str) -> Position:
-        """The position in a market, also when there is none."""
-        replay, i = self._replay, self._at(symbol)
-        lots = int(replay.book[i, at.LOTS])
-        mark = float(replay.panel[replay.setup.known_field, replay.j, i]) if replay.row else math.nan
-        if lots == 0:
-            return Position(symbol, 0.0, math.nan, mark, 0.0, 0.0, math.nan)
-        qty = lots * int(replay.setup.step_micro[i]) / MICRO
-        cost = int(replay.book[i, at.COST]) / MICRO
-        notional = qty * mark
-        return Position(symbol, qty, cost / qty, mark, notional, notional - cost, replay.liquidation_price(i))
-
-    @property
-    def positions(self) -> tuple[Position, ...]:
-        """Every open position, by symbol."""
-        return tuple(self.position(name) for name, i in self._index.items() if self._replay.book[i, at.LOTS])
-
-    @property
-    def orders(self) -> tuple[Order, ...]:
-        """Orders that have not ended, in the order sent."""
-        setup = self._replay.setup
-        found = []
-        for m in self._replay.pending():
-            if m[at.KIND] == at.ORDER:
-                i = int(m[at.SYMBOL])
-                qty = int(m[at.SIZE]) * int(setup.step_micro[i]) / MICRO
-                sent, waits = int(m[at.SENT]), bool(m[at.WAITS])
-                found.append(Order(int(m[at.ID]), setup.symbols[i], qty, bool(m[at.REDUCE_ONLY]), sent, waits))
-        return tuple(found)
+    # What comes in for a market order without more, the order of every target strategy, goes to the engine by the
+    # shortest way; all else is an `Order` first.
 
     def buy(
-        self, symbol: str, qty: float | None = None, *, notional: float | None = None, reduce_only: bool = False
+        self,
+        symbol: str,
+        qty: float | None = None,
+        *,
+        notional: float | None = None,
+        reduce_only: bool = False,
+        **terms: Unpack[Terms],
     ) -> int:
-        """Send a market order to buy ``qty`` base, or ``notional`` quote at the last price; returns its number."""
-        return self._send(symbol, 1, qty, notional, reduce_only)
+        """Send an order to buy ``qty`` base, or for ``notional`` quote; returns its number.
+
+        A notional is counted at the order's limit, else at its trigger, else at the last price. ``terms`` are
+        keywords of `Order`: ``limit``, ``stop``, ``target``, ``trail``, ``activation``, ``trigger``, ``tif``,
+        ``expires``, ``post_only``; and the bracket's ``stop_loss``, ``take_profit``, ``trailing_stop``, which are
+        orders of their own, with the numbers that follow.
+        """
+        return self._trade(symbol, 1, qty, notional, reduce_only, terms)
 
     def sell(
-        self, symbol: str, qty: float | None = None, *, notional: float | None = None, reduce_only: bool = False
+        self,
+        symbol: str,
+        qty: float | None = None,
+        *,
+        notional: float | None = None,
+        reduce_only: bool = False,
+        **terms: Unpack[Terms],
     ) -> int:
-        """Send a market order to sell; as `buy`."""
-        return self._send(symbol, -1, qty, notional, reduce_only)
+        """Send an order to sell; as `buy`."""
+        return self._trade(symbol, -1, qty, notional, reduce_only, terms)
 
-    def close(self, symbol: str) -> int | None:
-        """Send a reduce-only order for the whole position; None if there is none."""
+    def send(self, order: Order) -> int:
+        """Send an order; returns its number. Those of its children follow, in the order of `Order.children`."""
+        grid = self._grids[self._tradable(order.symbol)]
+        ticket, reason = grid.ticket(order, self._replay.now_ms)
+        return self._replay.refuse(ticket, reason) if reason else self._replay.send(ticket)
+
+    def oco(self, *orders: Order) -> tuple[int, ...]:
+        """Send orders for one market of which one cancels the others; returns their numbers.
+
+        A fill of one cancels the others; of those that are reduce-only it takes as much as it has filled itself.
+        If one of them cannot be sent none is, and each is in the table of orders with that one's reason. Each may have
+        a bracket of its own.
+        """
+        symbols = {order.symbol for order in orders}
+        if len(orders) < 2 or len(symbols) > 1:
+            thing = f"{len(orders)} orders for {', '.join(sorted(symbols)) or 'nothing'}"
+            raise UserError(thing, "account.oco", "give at least two orders, all for one market")
+        grid = self._grids[self._tradable(orders[0].symbol)]
+        made = [grid.ticket(order, self._replay.now_ms) for order in orders]
+        reason = next((reason for _, reason in made if reason), Reason.NONE)
+        tickets = [ticket for ticket, _ in made]
+        if reason:
+            return tuple(self._replay.refuse(ticket, reason) for ticket in tickets)
+        return tuple(self._replay.send_group(tickets))
+
+    def close(self, symbol: str, **terms: Unpack[Prices]) -> int | None:
+        """Send a reduce-only order for the whole position as it is now; None if there is none.
+
+        ``terms`` are those of `buy` that are not a bracket's.
+        """
         i = self._tradable(symbol)
-        lots = int(self._replay.book[i, at.LOTS])
-        return self._replay.send(i, -lots, reduce_only=True) if lots else None
+        lots = -int(self._replay.book[i, at.LOTS])
+        if not terms:
+            return self._replay.send(Ticket(i, lots, reduce_only=True)) if lots else None
+        order = Order(symbol, self._grids[i].qty(lots), reduce_only=True, **terms)
+        return self.send(order) if lots else None
 
     def target(
         self,
@@ -165,11 +112,16 @@ class Account:
         qty: float | None = None,
         notional: float | None = None,
         reduce_only: bool = False,
+        limit: float | None = None,
+        tif: str | None = None,
+        expires: When | None = None,
+        post_only: bool = False,
     ) -> int | None:
         """Send what is missing to a position of ``weight`` times equity, ``qty`` base or ``notional`` quote, signed.
 
-        Orders on their way are counted as held. Sizes are rounded down to whole lots. Returns the order's number,
-        None if nothing is missing.
+        What is on its way is counted as held: market orders, and limit orders that are not reduce-only, sent or at the
+        venue. Conditional orders are not counted before their trigger. Sizes are rounded down to whole lots. Returns
+        the order's number, None if nothing is missing.
         """
         asked = ((at.WEIGHT, weight), (at.TARGET_LOTS, qty), (at.NOTIONAL, notional))
         given = [(kind, amount) for kind, amount in asked if amount is not None]
@@ -177,23 +129,54 @@ class Account:
             raise UserError("a target needs exactly one of weight, qty and notional", f"account.target({symbol!r})")
         kind, amount = given[0]
         i = self._tradable(symbol)
-        self._finite(symbol, amount)
+        if not self._countable(amount, f"order for {symbol}"):
+            return self._replay.refuse(Ticket(i, 0, reduce_only=reduce_only), Reason.QUANTITY)
         if kind == at.TARGET_LOTS:
-            amount = float(self._lots(i, amount))
+            amount = float(self._grids[i].lots(amount))
         elif kind == at.NOTIONAL:
             amount = float(to_micro(amount))
-        return self._replay.target(i, kind, amount, reduce_only)
+        if limit is None and tif is None and expires is None and not post_only:
+            return self._replay.target(i, kind, amount, reduce_only)
+        missing = self._grids[i].qty(self._replay.missing_lots(i, kind, amount))
+        order = Order(symbol, missing, limit, tif=tif, expires=expires, post_only=post_only, reduce_only=reduce_only)
+        return self.send(order) if missing else None
 
     def cancel(self, order_id: int) -> None:
-        """Send a cancel. It travels like an order and acts only on an order that waits at the venue by then."""
+        """Send a cancel. It travels like an order and acts only on an order that is at the venue by then."""
         self._replay.cancel(int(order_id))
+
+    def cancel_all(self, symbol: str | None = None) -> None:
+        """Send a cancel of all orders that are at the venue when it arrives: of a market, or of the account."""
+        self._replay.cancel_all(-1 if symbol is None else self._at(symbol))
+
+    def amend(
+        self, order_id: int, qty: float | None = None, *, limit: float | None = None, stop: float | None = None
+    ) -> int:
+        """Send new terms for an order: its whole size, above 0, its limit, its trigger price; returns the number of
+        the amendment.
+
+        It travels like an order. One that fits keeps its place and its number; one that does not (the order has ended,
+        has no such price, is a child whose size follows its parent's fills) is in the table of orders as `amend`,
+        rejected with its reason, and the order stays as it was.
+        """
+        place = f"amendment of order {order_id}"
+        if qty is None and limit is None and stop is None:
+            raise UserError("nothing to change", place, "give qty, limit or stop")
+        for name, value in (("qty", qty), ("limit", limit), ("stop", stop)):
+            if value is not None and not isinstance(value, NUMBERS):
+                raise UserError(f"{name} {value!r} is not a number", place)
+        live = self._replay.live()
+        found = live[live[:, at.ID] == order_id]
+        if not len(found):
+            return self._replay.amend(int(order_id))  # refused when it arrives, whatever it asks for
+        return self._amend(found[0], qty, limit, stop)
 
     def set_leverage(self, symbol: str, leverage: float) -> None:
         """Ask for initial margin of at least notional / leverage from now on; maintenance does not change."""
-        self._finite(symbol, leverage, f"account.set_leverage({symbol!r})")
+        place = f"account.set_leverage({symbol!r})"
+        self._finite(leverage, "leverage", place)
         if leverage < LEAST_LEVERAGE:
-            remedy = f"give a number from {LEAST_LEVERAGE:g}"
-            raise UserError(f"leverage {leverage:g}", f"account.set_leverage({symbol!r})", remedy)
+            raise UserError(f"leverage {leverage:g}", place, f"give a number from {LEAST_LEVERAGE:g}")
         self._replay.set_leverage(self._at(symbol), leverage)
 
     def set_margin_mode(self, symbol: str, mode: str) -> bool:
@@ -209,56 +192,70 @@ class Account:
 
     def add_margin(self, symbol: str, amount: float) -> bool:
         """Move money from the wallet to an isolated position's pool; False if there is no such pool or not so much."""
-        self._finite(symbol, amount, f"account.add_margin({symbol!r})")
+        self._finite(amount, "amount", f"account.add_margin({symbol!r})")
         return self._replay.add_margin(self._at(symbol), to_micro(amount))
 
     # ---------------------------------------------------------------------------------------------------------------
 
-    def _send(self, symbol: str, sign: int, qty: float | None, notional: float | None, reduce_only: bool) -> int:
-        if (qty is None) == (notional is None):
+    def _trade(
+        self, symbol: str, sign: int, qty: float | None, notional: float | None, reduce_only: bool, terms: Terms
+    ) -> int:
+        amount = qty if notional is None else notional
+        if amount is None or (qty is None) == (notional is None):
             raise UserError("an order needs either qty or notional", f"order for {symbol!r}", "give one of them")
         i = self._tradable(symbol)
-        amount = qty if qty is not None else notional
-        assert amount is not None
-        self._finite(symbol, amount)
-        if amount <= 0:
-            raise UserError(f"size {amount:g}", f"order for {symbol}", "give a size above 0; buy and sell say the side")
-        if qty is not None:
-            lots = self._lots(i, qty)
-        else:
-            replay = self._replay
-            price = decision_price(replay.world(), replay.j, i)
-            lots = int(lots_for(to_micro(amount), price, int(replay.setup.step_micro[i])))
-        if lots == 0:
-            return self._replay.refuse(i, Reason.STEP)
-        return self._replay.send(i, sign * lots, reduce_only)
+        sound = self._countable(amount, f"order for {symbol}") and amount > 0
+        if terms or not sound:
+            # A size that no order can have is refused beside all else that the order says.
+            size = 0.0 if not sound else amount if notional is None else self._worth(i, sign, amount, terms)
+            return self.send(Order(symbol, math.copysign(size, sign), reduce_only=reduce_only, **terms))
+        lots = self._grids[i].lots(amount) if notional is None else self._lots_worth(i, amount, self._price(i))
+        if not lots:
+            return self._replay.refuse(Ticket(i, 0, reduce_only=reduce_only), Reason.STEP)
+        return self._replay.send_market(i, sign * lots, reduce_only)
 
-    def _lots(self, i: int, qty: float) -> int:
-        """Whole lots in ``qty`` base units, towards zero. The quantity is read to the nearest millionth, so that 0.3
-        is three lots of 0.1."""
-        lots = abs(to_micro(qty)) // int(self._replay.setup.step_micro[i])
-        return lots if qty > 0 else -lots
+    def _worth(self, i: int, sign: int, notional: float, terms: Terms) -> float:
+        """The base units that a notional is at the limit of an order, else at its trigger, else at the last price."""
+        prices = ((terms.get("limit"), sign < 0), (terms.get("stop"), sign > 0), (terms.get("target"), sign < 0))
+        asked = (self._grids[i].price(price, up) for price, up in prices if isinstance(price, NUMBERS))
+        lots = self._lots_worth(i, notional, next((price for price in asked if 0 < price < math.inf), self._price(i)))
+        return self._grids[i].qty(lots) or NOTHING
 
-    def _at(self, symbol: str) -> int:
-        try:
-            return self._index[symbol]
-        except KeyError:
-            raise unknown(symbol, self._index) from None
+    def _lots_worth(self, i: int, notional: float, price: float) -> int:
+        """The largest number of lots whose value does not exceed a notional."""
+        self._countable(notional / price, f"order for {self._replay.setup.symbols[i]}")
+        return int(lots_for(to_micro(notional), price, self._grids[i].step_micro))
 
-    def _tradable(self, symbol: str) -> int:
-        """The number of a symbol that lives now: listed, and with candles still to come."""
-        i, setup, row = self._at(symbol), self._replay.setup, self._replay.row
-        # At its last candle nobody knows yet that it is the last: the venue refuses that order (delisted).
-        if not self._first[i] < row <= self._last[i] + 1:
-            first = stamp(setup.start_ms + int(setup.first_row[i]) * setup.interval_ms)
-            last = stamp(setup.start_ms + (int(setup.last_row[i]) + 1) * setup.interval_ms)
-            remedy = f"its candles go from {first} to {last}; trade what is in market.symbols"
-            raise UserError(f"{symbol} does not trade now", "order", remedy)
-        return i
+    def _price(self, i: int) -> float:
+        """The last price, which orders are decided on."""
+        return float(decision_price(self._replay.world(), self._replay.j, i))
 
-    def _finite(self, symbol: str, amount: float, what: str = "") -> None:
-        if not isinstance(amount, NUMBERS) or not math.isfinite(amount):
-            thing = f"size {amount!r} is not a finite number"
-            raise UserError(thing, what or f"order for {symbol}", "check the strategy's sums")
-        if abs(amount) > MOST:
-            raise UserError(f"size {amount:g} is beyond all bounds", f"order for {symbol}", f"give at most {MOST:g}")
+    def _amend(self, m: NDArray[np.float64], qty: float | None, limit: float | None, stop: float | None) -> int:
+        """Amend the order of a row of the queue."""
+        grid, buys, kind = self._grids[int(m[at.SYMBOL])], m[at.SIZE] > 0, OrderType(int(m[at.TYPE]))
+        lots = 0 if qty is None or not self._countable(qty, f"amendment of order {m[at.ID]:.0f}") else grid.lots(qty)
+        ticket = Ticket(
+            grid.symbol, lots if buys else -lots, OrderType.AMEND,
+            math.nan if limit is None else grid.price(limit, not buys),
+            math.nan if stop is None else grid.price(stop, rises(kind, buys)),
+        )  # fmt: skip
+        if qty is not None and not 0 < qty < math.inf:
+            return self._replay.refuse(ticket, Reason.QUANTITY, target=int(m[at.ID]))
+        if qty is not None and lots == 0:
+            return self._replay.refuse(ticket, Reason.STEP, target=int(m[at.ID]))
+        asked = ((limit, ticket.limit), (stop, ticket.stop))
+        if any(price is not None and not 0 < found < math.inf for price, found in asked):
+            return self._replay.refuse(ticket, Reason.PRICE, target=int(m[at.ID]))
+        return self._replay.amend(int(m[at.ID]), ticket.lots, ticket.limit, ticket.stop)
+
+    def _countable(self, amount: float, place: str) -> bool:
+        """Whether an amount is finite. UserError for what is no number, or is beyond all bounds."""
+        if not isinstance(amount, NUMBERS):
+            raise UserError(f"size {amount!r} is not a number", place)
+        if MOST < abs(amount) < math.inf:
+            raise UserError(f"size {amount:g} is beyond all bounds", place, f"give at most {MOST:g}")
+        return math.isfinite(amount)
+
+    def _finite(self, amount: float, name: str, place: str) -> None:
+        if not self._countable(amount, place):
+            raise UserError(f"{name} {amount!r} is not a finite number", place, "check the strategy's sums")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 HOOKS = (
-    "features", "targets", "on_start", "on_candle", "on_fill", "on_funding",
+    "features", "targets", "on_start", "on_candle", "on_fill", "on_order", "on_funding",
     "on_margin_call", "on_liquidation", "on_transfer", "on_stop",
 )  # fmt: skip
 BESIDE_TARGETS = frozenset({"targets", "on_start", "on_stop"})
@@ -105,6 +105,9 @@ class Strategy:
 
     def on_fill(self, fill: Any, market: Any, account: Any) -> None:
         """After an order of this account was filled."""
+
+    def on_order(self, event: Any, market: Any, account: Any) -> None:
+        """After an order of this account has changed its state: arrived, triggered, filled in part, amended, ended."""
 
     def on_funding(self, payment: Any, market: Any, account: Any) -> None:
         """After funding was paid or received."""

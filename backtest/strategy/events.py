@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from backtest.engine import layout as at
 from backtest.engine.journal import records
 from backtest.engine.replay import Replay
-from backtest.schema import CROSS_POOL, MICRO, Cause, Stage
+from backtest.schema import CROSS_POOL, MICRO, Cause, Liquidity, OrderState, Reason, Stage
 
 
 class Fill(NamedTuple):
@@ -26,6 +26,25 @@ class Fill(NamedTuple):
     """−1: not an order of the strategy."""
     cause: str
     """strategy, liquidation, delisting, adl or guard."""
+    liquidity: str
+    """maker or taker."""
+
+
+class OrderEvent(NamedTuple):
+    """An order has changed its state."""
+
+    ts_ms: int
+    order_id: int
+    symbol: str
+    state: str
+    """At the venue: dormant, armed, working. On the way: triggered, partly_filled, amended. At the end: filled,
+    cancelled, expired, rejected."""
+    reason: str | None
+    """In the words of the table of orders; None: no reason is needed."""
+    left: float
+    """Signed, bought positive; base units that are not filled."""
+    filled: float
+    """Signed."""
 
 
 class Payment(NamedTuple):
@@ -67,8 +86,14 @@ class Liquidation(NamedTuple):
     failure."""
 
 
+REASONS: tuple[str | None, ...] = tuple(
+    None if reason == Reason.NONE else "limit" if reason == Reason.LIMIT_SIZE else reason.name.lower()
+    for reason in Reason
+)
+"""By number. A limit reads the same whether it is of the notional or of the size."""
 HOOKS = {
     "on_fill": (at.L_FILL, at.EV_FILL),
+    "on_order": (at.L_STATE, at.EV_ORDER),
     "on_funding": (at.L_FUNDING, at.EV_FUNDING),
     "on_liquidation": (at.L_LIQUIDATION, at.EV_LIQUIDATION),
     "on_margin_call": (at.L_CALL, at.EV_CALL),
@@ -76,9 +101,10 @@ HOOKS = {
 """Hook: journal kind, and the bit that stops the kernels after the row."""
 
 
-def since(replay: Replay, first: int, written: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    """`(hook, value)` of everything in the journal from row `first` on that a written hook hears, in order."""
-    log = replay.log[first : int(replay.acct[at.LOGGED])]
+def since(replay: Replay, number: int, written: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """`(hook, value)` of all that a written hook hears in the journal from row `number` of the run on, in order."""
+    # Orders sent in vain may fill the journal at the close itself: part of it may have been put aside unheard.
+    log = replay.journal(number)
     for n, kind in enumerate(log[:, 0].tolist()):
         for hook in written:
             if hook in HOOKS and HOOKS[hook][0] == kind:
@@ -88,19 +114,32 @@ def since(replay: Replay, first: int, written: frozenset[str]) -> Iterator[tuple
                     yield hook, _value(replay, hook, row)
 
 
+def written(replay: Replay) -> int:
+    """Rows that the journal has had since the run began."""
+    return replay.flushed + int(replay.acct[at.LOGGED])
+
+
 def _value(replay: Replay, hook: str, r: Any) -> Any:
     setup = replay.setup
-    pool = "cross" if r["pool"] == CROSS_POOL else setup.symbols[r["pool"]]
     if hook == "on_margin_call":
         equity, initial = int(r["equity"]) / MICRO, int(r["initial"]) / MICRO
-        return MarginCall(int(r["ts_ms"]), pool, equity, initial, float(r["level"]))
-    symbol = setup.symbols[r["symbol"]]
-    qty = int(r["lots"]) * int(setup.step_micro[r["symbol"]]) / MICRO
-    ts, price = int(r["ts_ms"]), float(r["price"])
+        return MarginCall(int(r["ts_ms"]), _pool(replay, r), equity, initial, float(r["level"]))
+    i = int(r["symbol"])  # −1: an amendment of an order that never was
+    ts, symbol, step = int(r["ts_ms"]), setup.symbols[i] if i >= 0 else "", int(setup.step_micro[i])
+    if hook == "on_order":
+        state, reason = OrderState(r["state"]).name.lower(), REASONS[int(r["reason"])]
+        left, filled = int(r["left"]) * step / MICRO, int(r["filled"]) * step / MICRO
+        return OrderEvent(ts, int(r["order_id"]), symbol, state, reason, left, filled)
+    qty, price = int(r["lots"]) * step / MICRO, float(r["price"])
     if hook == "on_funding":
         return Payment(ts, symbol, qty, price, float(r["rate"]), int(r["payment"]) / MICRO)
     if hook == "on_liquidation":
         penalty, debt = int(r["penalty"]) / MICRO, int(r["bad_debt"]) / MICRO
-        return Liquidation(ts, pool, symbol, qty, price, penalty, debt, Stage(r["stage"]).name.lower())
+        return Liquidation(ts, _pool(replay, r), symbol, qty, price, penalty, debt, Stage(r["stage"]).name.lower())
     fee, realized = int(r["fee"]) / MICRO, int(r["realized"]) / MICRO
-    return Fill(ts, symbol, qty, price, fee, realized, int(r["order_id"]), Cause(r["cause"]).name.lower())
+    cause, liquidity = Cause(r["cause"]).name.lower(), Liquidity(r["liquidity"]).name.lower()
+    return Fill(ts, symbol, qty, price, fee, realized, int(r["order_id"]), cause, liquidity)
+
+
+def _pool(replay: Replay, r: Any) -> str:
+    return "cross" if r["pool"] == CROSS_POOL else replay.setup.symbols[r["pool"]]

@@ -1,4 +1,4 @@
-"""What a fill costs at a venue: tiers by trailing volume, dated. Runs use the first tier's taker fee."""
+"""What a fill costs at a venue: tiers by trailing volume, dated; and discounts by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from backtest.venue.values import Amount, Dated, Number, Part, Rate, in_order, wrong
+from backtest.venue.values import Amount, Dated, Number, Part, Rate, Sourced, in_order, wrong
 
 Bps = Annotated[Number, Field(gt=-10_000, lt=10_000)]
 
@@ -31,6 +31,11 @@ class FeeTier(Part):
         """What has to be reached; a share that is left out is reached by everybody."""
         return self.volume, self.total_share or Decimal(0), self.maker_share or Decimal(0)
 
+    @property
+    def by_volume(self) -> bool:
+        """Whether volume alone reaches it. A run does not know the venue's own, so other tiers are not reached."""
+        return not (self.total_share or self.maker_share)
+
 
 def _rising(tiers: list[FeeTier]) -> list[FeeTier]:
     if not tiers:
@@ -48,8 +53,15 @@ def _rising(tiers: list[FeeTier]) -> list[FeeTier]:
 class Fees(Dated):
     """One dated table of fees."""
 
-    window_days: Annotated[int, Field(gt=0)] = 30
+    window_days: Annotated[int, Field(gt=0, le=366)] = 30
+    """Whole UTC days before that of a fill whose volume counts."""
     tiers: Annotated[list[FeeTier], AfterValidator(_rising)]
+
+
+class Discount(Sourced):
+    """A share off every positive fee, for those who are entitled to it."""
+
+    share: Annotated[Rate, Field(gt=0)]
 
 
 Schedule = Annotated[list[Fees], AfterValidator(in_order)]

@@ -1,9 +1,9 @@
 """A venue file with what it extends, put together, and where each key of the result was written.
 
 A file that `extends` another is laid over it: a key replaces the key, a table is laid over the table. Dated tables
-(`[[margin]]`, `[[liquidation]]`, `[[fees]]`) are matched by their date: one without `from` changes every table that
-is there, one with the date of a table changes that table, and one with a date of its own begins as a copy of the one
-that held until then. What is changed counts as assumed, unless the table says its status.
+(`[[margin]]`, `[[liquidation]]`, `[[fees]]`, `[[orders]]`) are matched by their date: one without `from` changes every
+table that is there, one with the date of a table changes that table, and one with a date of its own begins as a copy of
+the one that held until then. What is changed counts as assumed, unless the table says its status.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from backtest.errors import UserError, nearest
 from backtest.venue.lines import line_of
 
 PRESETS = Path(__file__).parent / "presets"
-DATED = ("margin", "liquidation", "fees")
+DATED = ("margin", "liquidation", "fees", "orders")
 OWN = ("name", "about", "extends")
 """Keys that are not inherited: a changed venue is not the venue, and must not pass for it."""
 INSTEAD = {

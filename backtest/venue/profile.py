@@ -19,12 +19,12 @@ from pydantic import ValidationError
 from backtest.errors import UserError
 from backtest.venue import origin, symbol, words
 from backtest.venue.complaint import complaint
-from backtest.venue.fees import FeeTier
+from backtest.venue.fees import Fees, FeeTier
 from backtest.venue.ladder import Rung
 from backtest.venue.law import Liquidation
 from backtest.venue.rule import Table, Tiers
 from backtest.venue.sheet import Defaults, Factor, Market, Sheet
-from backtest.venue.terms import Contract, Law, Portfolio, Terms, Tier
+from backtest.venue.terms import Contract, Law, OrderRules, Portfolio, Terms, Tier
 from backtest.venue.values import Dated, Sourced, day, day_ms, in_force
 from backtest.venue.weights import Widening
 
@@ -79,24 +79,27 @@ class Profile(Sheet):
         return Found(self._every(), "every symbol", bool(self.symbols or self.classes))
 
     def terms_of(self, tables: Sequence[Table], name: str = "") -> tuple[Terms, ...]:
-        """The dated terms that margin tables make together with the venue's penalty; ``name`` is for portfolio."""
-        factor, laws = self._factor(name), self.liquidation or []
-        dates = sorted({*(table.from_ms for table in tables), *(law.from_ms for law in laws)})
+        """The dated terms that margin tables make together with the venue's penalty, least order and factor of the
+        market ``name``."""
+        factor, orders = self._factor(name), self.orders or []
+        dates = sorted({table.from_ms for dated in (tables, self.liquidation or [], orders) for table in dated})
         idio = factor.idio if factor.idio is not None else self.portfolio.idio if self.portfolio else Decimal(0)
         out: list[Terms] = []
         for at in dates:
             when = day(at)
             now = in_force(tables, when).terms(at, self.penalty_of(when), float(factor.beta), float(idio))
+            now = replace(now, min_notional_micro=in_force(orders, when).least_micro(name)) if orders else now
             if not out or replace(now, from_ms=out[-1].from_ms) != out[-1]:
                 out.append(now)
         return tuple(out)
 
     def contract(self, symbols: Sequence[str]) -> Contract:
-        """All that a run needs: dated terms of every symbol, the dated law, portfolio margin."""
+        """All that a run needs: dated terms of every symbol, the dated law, portfolio margin, dated order rules."""
         terms = {name: self.terms_of(self.found(name).tables, name) for name in symbols}
         # A venue that says nothing of portfolio margin gives nothing for a hedge: the sum over positions.
         portfolio = self.portfolio.portfolio() if self.portfolio else Portfolio(floor=1.0)
-        return Contract(terms, tuple(table.law() for table in self.liquidation or ()) or (Law(),), portfolio)
+        laws = tuple(table.law() for table in self.liquidation or ()) or (Law(),)
+        return Contract(terms, laws, portfolio, tuple(table.rules() for table in self.orders or ()) or (OrderRules(),))
 
     def terms(self, name: str, when: dt.date | None = None) -> Terms:
         """What ``name`` asks on a day."""
@@ -109,9 +112,14 @@ class Profile(Sheet):
         return in_force(self.liquidation, when).law() if self.liquidation else Law()
 
     def fees(self, when: dt.date | None = None) -> list[FeeTier]:
-        """Fee tiers by trailing volume on a day; one tier for both sides where the file has but a taker fee."""
+        """Fee tiers by trailing volume on a day."""
+        return in_force(self.fee_tables, when).tiers
+
+    @property
+    def fee_tables(self) -> list[Fees]:
+        """The dated fees; where the file has but a taker fee, one tier in which makers pay it too."""
         both = self.defaults.taker_fee_bps
-        return in_force(self.schedule, when).tiers if self.schedule else [FeeTier(maker_bps=both, taker_bps=both)]
+        return self.schedule or [Fees(tiers=[FeeTier(maker_bps=both, taker_bps=both)])]
 
     def fee_bps(self, when: dt.date | None = None) -> float:
         """Taker fee of the first tier on a day, hundredths of a percent of the fill's quote amount."""
@@ -153,8 +161,9 @@ class Profile(Sheet):
         said = f"{words.rates(asked)}; liquidation penalty {penalty} %"
         return f"{said}; liquidation: {words.law(self.law(when))}" if self.liquidation else said
 
-    def assumptions(self, symbols: Sequence[str], start_ms: int, end_ms: int) -> list[str]:
-        """Plain sentences about what a run from ``start_ms`` to before ``end_ms`` takes on trust of the venue."""
+    def assumptions(self, symbols: Sequence[str], start_ms: int, end_ms: int, fees: bool = True) -> list[str]:
+        """Plain sentences about what a run from ``start_ms`` to before ``end_ms`` takes on trust of the venue, its
+        ``fees`` included, which a run with rates of its own does not use."""
         said: dict[str, list[str]] = {}
         for name in symbols:
             found = self.found(name)
@@ -163,7 +172,8 @@ class Profile(Sheet):
             for line in _dated(found.tables, start_ms, end_ms):
                 said.setdefault(f"margin {line}", []).append(name)
         out = [f"{self.name}: {', '.join(those)}: {line}." for line, those in said.items()]
-        for kind, tables in (("liquidation", self.liquidation), ("fees", self.schedule)):
+        schedule = self.schedule if fees else None
+        for kind, tables in (("liquidation", self.liquidation), ("fees", schedule), ("orders", self.orders)):
             out += [f"{self.name}: {kind} {line}." for line in _dated(tables or (), start_ms, end_ms)]
         return out
 
@@ -183,10 +193,17 @@ class Profile(Sheet):
         return [("liquidation", _since(t), words.law(t.law()), t.standing) for t in asked]
 
     def fees_in_words(self, when: dt.date | None = None) -> list[tuple[str, str, str, str]]:
-        """What fills cost, likewise; nothing where the file has but a taker fee."""
+        """What fills cost, and who pays less, likewise; nothing where the file has but a taker fee."""
         known = self.schedule or []
         asked = [in_force(known, when)] if known and when else known
-        return [("fees", _since(t), words.fees(t.window_days, t.tiers), t.standing) for t in asked]
+        rates = [("fees", _since(t), words.fees(t.window_days, t.tiers), t.standing) for t in asked]
+        return rates + [(f"discount {name}", "", words.discount(d), d.standing) for name, d in self.discounts.items()]
+
+    def orders_in_words(self, when: dt.date | None = None) -> list[tuple[str, str, str, str]]:
+        """What orders it takes, likewise; nothing where it takes any."""
+        known = self.orders or []
+        asked = [in_force(known, when)] if known and when else known
+        return [("orders", _since(t), words.orders(t), t.standing) for t in asked]
 
     def as_json(self, when: dt.date | None = None, name: str | None = None) -> dict[str, Any]:
         """All that the file says; with a day or a symbol also what holds for it, in the engine's units."""

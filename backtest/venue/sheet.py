@@ -10,9 +10,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from backtest.errors import nearest
-from backtest.venue.fees import Schedule
+from backtest.venue.fees import Discount, Schedule
 from backtest.venue.ladder import Rungs
 from backtest.venue.law import Laws
+from backtest.venue.orders import OrderTables
 from backtest.venue.rule import Margin
 from backtest.venue.terms import Portfolio
 from backtest.venue.values import Amount, Below, Number, Part, Positive, Rate, Sourced, wrong
@@ -121,6 +122,9 @@ class Sheet(Part):
     symbols: dict[str, Market] = Field(default_factory=dict)
     liquidation: Laws | None = None
     schedule: Annotated[Schedule | None, Field(alias="fees")] = None
+    discounts: dict[Text, Discount] = Field(default_factory=dict)
+    """Off fees, by the name that `--fee-discount` takes."""
+    orders: OrderTables | None = None
     portfolio: Portfolios | None = None
     volatility: Volatility | None = None
 
@@ -156,8 +160,10 @@ class Sheet(Part):
 
     def tables(self) -> Iterator[tuple[Sourced, tuple[str | int, ...]]]:
         """Every table that names its source, with its place."""
-        for key, tables in (("margin", self.margin), ("liquidation", self.liquidation), ("fees", self.schedule)):
+        lists = {"margin": self.margin, "liquidation": self.liquidation, "fees": self.schedule, "orders": self.orders}
+        for key, tables in lists.items():
             yield from ((table, (key, n)) for n, table in enumerate(tables or ()))
+        yield from ((table, ("discounts", name)) for name, table in self.discounts.items())
         for kind in ("classes", "symbols"):
             for name, market in getattr(self, kind).items():
                 yield from ((table, (kind, name, "margin", n)) for n, table in enumerate(market.margin or ()))

@@ -69,6 +69,8 @@ class Terms:
     """Largest notional of a position; a larger one is rejected."""
     limit_units: int | None = None
     """Largest position, micro-units of base."""
+    min_notional_micro: int = 0
+    """Least value of an order that is not reduce-only."""
     beta: float = 1.0
     """Of the market factor, for `portfolio`; the share of the notional that moves with it."""
     idio: float = 0.0
@@ -196,9 +198,21 @@ class Portfolio:
 
 
 @dataclass(frozen=True)
+class OrderRules:
+    """How many orders a venue lets an account have, from one day on."""
+
+    from_ms: int = 0
+    most: int | None = None
+    """Of the account at the venue, all markets together; None: any number."""
+    most_each: int | None = None
+    """In one market."""
+
+
+@dataclass(frozen=True)
 class Contract:
     """Everything a run needs to know of a venue: dated terms per market, the dated law, portfolio margin."""
 
     terms: dict[str, tuple[Terms, ...]]
     law: tuple[Law, ...] = field(default=(Law(),))
     portfolio: Portfolio = Portfolio()
+    orders: tuple[OrderRules, ...] = field(default=(OrderRules(),))

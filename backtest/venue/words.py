@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from backtest import interval
 from backtest.schema import MICRO
-from backtest.venue.fees import FeeTier
+from backtest.venue.fees import Discount, FeeTier
+from backtest.venue.orders import Orders
 from backtest.venue.terms import BySize, Law, Price, Ranking, Shortfall, Take, Terms
 
 _ORDER = {
@@ -123,13 +124,34 @@ def _size(size: BySize) -> str:
 
 
 def fees(window_days: int, tiers: Sequence[FeeTier]) -> str:
-    """Maker and taker fees of the first tier, and of the last where there are more."""
-    first, last = tiers[0], tiers[-1]
-    said = f"maker {first.maker_bps:f}, taker {first.taker_bps:f} bps"
-    if len(tiers) == 1:
-        return said
-    best = f"maker {last.maker_bps:f}, taker {last.taker_bps:f}"
-    return f"{said}; {len(tiers)} tiers by volume of {window_days} days, the last {best}"
+    """Maker and taker fees of every tier; last those that ask for more than volume."""
+    first, higher = tiers[0], [tier for tier in tiers[1:] if tier.by_volume]
+    parts = [f"maker {first.maker_bps:f}, taker {first.taker_bps:f} bps"]
+    if higher:
+        steps = ", ".join(f"{tier.volume:,f} {_both(tier)}" for tier in higher)
+        parts.append(f"by volume of {window_days} days: {steps}")
+    if shares := dict.fromkeys(_both(tier) for tier in tiers if not tier.by_volume):
+        parts.append(f"by shares of the venue's volume, not reached: {', '.join(shares)}")
+    return "; ".join(parts)
+
+
+def _both(tier: FeeTier) -> str:
+    return f"{tier.maker_bps:f}/{tier.taker_bps:f}"
+
+
+def discount(known: Discount) -> str:
+    """A share off, and who gets it."""
+    return f"{percent(float(known.share))} off positive fees" + (f" ({known.note})" if known.note else "")
+
+
+def orders(table: Orders) -> str:
+    """The least value of an order, and how many there may be."""
+    own = ", ".join(f"{name} {market.min_notional:,f}" for name, market in table.markets.items())
+    least = f"worth at least {table.min_notional:,f}" + (f" ({own})" if own else "")
+    parts = [least] if table.min_notional or own else []
+    parts += [f"at most {table.most:,}"] if table.most is not None else []
+    parts += [f"at most {table.most_each:,} in one market"] if table.most_each is not None else []
+    return ", ".join(parts) or "any"
 
 
 def rates(ladders: Sequence[Terms]) -> str:

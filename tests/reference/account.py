@@ -1,4 +1,4 @@
-"""The account: wallet, pools, positions at average cost, waiting orders, and the liquidations that are under way."""
+"""The account: wallet, pools, positions at average cost, orders at the venue, and the liquidations under way."""
 
 from __future__ import annotations
 
@@ -6,19 +6,8 @@ from dataclasses import dataclass
 
 from tests.reference.market import Config, Symbol
 from tests.reference.numbers import part, sign
+from tests.reference.order import Order
 from tests.reference.outcome import CROSS
-
-
-@dataclass
-class Order:
-    number: int
-    ts_sent: int
-    symbol: str
-    sent_lots: int
-    reduce_only: bool
-    lots: int = 0
-    """What is left of `sent_lots` after clipping to the position; a clipped order stays clipped while it waits."""
-    ts_arrived: int = -1
 
 
 @dataclass
@@ -47,7 +36,10 @@ class Account:
         self.lots = dict.fromkeys(self.names, 0)
         self.cost = dict.fromkeys(self.names, 0)
         """Signed micro paid for the open lots."""
-        self.waiting: list[Order] = []
+        self.orders: list[Order] = []
+        """At the venue, in order of arrival."""
+        self.turned: set[str] = set()
+        """Symbols whose position has become zero or changed side since somebody asked."""
         self.processes: dict[str, Process] = {}
         self.stepped: dict[str, int] = {}
         """When each pool's last step was, thirds since 1970."""
@@ -87,16 +79,23 @@ class Account:
             self.pools[pool] += amount
 
     def waiting_lots(self, symbol: str) -> tuple[int, int]:
-        """Lots of waiting buys and of waiting sells, both ≥ 0; reduce-only ones cannot add to a position."""
-        adding = [o.lots for o in self.waiting if o.symbol == symbol and not o.reduce_only]
+        """Lots of buys and of sells that reserve margin, both ≥ 0; reduce-only ones cannot add to a position."""
+        adding = [o.left for o in self.orders if o.symbol == symbol and o.state == "working" and not o.reduce_only]
         buys = sum(lots for lots in adding if lots > 0)
         sells = -sum(lots for lots in adding if lots < 0)
         return buys, sells
+
+    def against(self, order: Order) -> int:
+        """Lots of the position that the order would reduce, ≥ 0."""
+        held = self.lots[order.symbol]
+        return abs(held) if held * order.sent < 0 else 0
 
     def trade(self, symbol: str, lots: int, quote: int) -> int:
         """Change the position by `lots` for the signed cash `quote`; gives what was realized against average cost."""
         held, cost = self.lots[symbol], self.cost[symbol]
         self.lots[symbol] = held + lots
+        if held != 0 and sign(held + lots) != sign(held):
+            self.turned.add(symbol)
         if held == 0 or sign(held) == sign(lots):
             self.cost[symbol] = cost - quote
             return 0

@@ -6,6 +6,7 @@ from math import ceil, inf
 
 from tests.reference.account import Account
 from tests.reference.books import Books
+from tests.reference.ends import Ends
 from tests.reference.liquidation import pool_now
 from tests.reference.margin import Asked
 from tests.reference.market import Config
@@ -16,9 +17,11 @@ from tests.reference.standing import Standing
 
 
 class Deleveraging:
-    def __init__(self, config: Config, account: Account, asked: Asked, books: Books, outcome: Outcome) -> None:
+    def __init__(
+        self, config: Config, account: Account, asked: Asked, ends: Ends, books: Books, outcome: Outcome
+    ) -> None:
         self.events, self.top = config.adl, config.adl_top
-        self.account, self.asked, self.books, self.outcome = account, asked, books, outcome
+        self.account, self.asked, self.ends, self.books, self.outcome = account, asked, ends, books, outcome
 
     def at(self, row: Row, ts_ms: int) -> None:
         """The events of one instant, together; a position that several of them meet is closed by the largest share."""
@@ -64,3 +67,4 @@ class Deleveraging:
             equity = self.account.pools[name] + self.value(row, ts_ms, name)
             self.books.move(ts_ms, name, min(0, part(before[0], held - lots, held) - equity))
         self.books.traded(ts_ms, name)
+        self.ends.cancel_turned(ts_ms)

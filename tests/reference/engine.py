@@ -8,6 +8,8 @@ from tests.reference.account import Account
 from tests.reference.admission import Change, Margin
 from tests.reference.books import Books
 from tests.reference.deleverage import Deleveraging
+from tests.reference.desk import Desk
+from tests.reference.ends import Ends
 from tests.reference.fund import Fund
 from tests.reference.liquidation import is_ambiguous, pool_now
 from tests.reference.margin import Asked
@@ -19,6 +21,7 @@ from tests.reference.outcome import CROSS, Fill, Outcome, Payment
 from tests.reference.path import Row, lows_first
 from tests.reference.process import Liquidator
 from tests.reference.script import Script
+from tests.reference.way import Closes, Jump, Way
 
 
 class MissingSettlement(Exception):
@@ -44,9 +47,15 @@ class Replay:
         self.asked.from_row(self.start_ms)
         self.fund = Fund(self.asked.law)
         self.books = Books(self.account, self.asked, self.fund, self.outcome)
-        self.orders = Orders(config, self.account, self.asked, self.symbols, self.books, self.outcome)
-        self.liquidator = Liquidator(self.account, self.asked, self.orders, self.books, self.fund, self.outcome)
-        self.deleveraging = Deleveraging(config, self.account, self.asked, self.books, self.outcome)
+        self.ends = Ends(self.account, self.outcome)
+        self.desk = Desk(config, self.account, self.asked, self.books, self.ends, self.outcome, self.start_ms)
+        self.orders = Orders(
+            config.latency_ms, self.account, self.asked, self.symbols, self.desk, self.ends, self.outcome
+        )
+        self.liquidator = Liquidator(self.account, self.asked, self.ends, self.books, self.fund, self.outcome)
+        self.deleveraging = Deleveraging(config, self.account, self.asked, self.ends, self.books, self.outcome)
+        self.jump = Jump(self.account, self.asked, self.desk, self.liquidator, config.touch)
+        self.closes = Closes({}, {})
         self.script = Script(market.messages, known, self.symbols, self.account, self.asked, self.orders, self.books)
 
     def run(self) -> Outcome:
@@ -74,19 +83,9 @@ class Replay:
     def play_row(self, row: Row) -> None:
         self.asked.from_row(row.open_ms)
         self.fund.under(self.asked.law)
-        due = self.due(row)
-        starts = [row.open_ms, *due]
-        ends = [*due, row.close_ms]
-        for start_ms, end_ms in zip(starts, ends, strict=True):
-            start, end = row.thirds(start_ms), row.thirds(end_ms)
-            self.settle_funding(row, start_ms)
-            self.liquidator.walk(row, start, start)
-            self.deleveraging.at(row, start_ms)
-            if start == 0:
-                self.orders.retry_waiting(row)
-            self.orders.deliver(row, start_ms)
-            self.note_ambiguous(row, start)
-            self.liquidator.walk(row, start, end)
+        self.play_way(row, self.play_open(row))
+        self.closes.trades.update({name: candle.close for name, candle in row.trades.items()})
+        self.closes.marks.update({name: candle.close for name, candle in row.marks.items()})
         if row.open_ms < self.last_row_ms:
             self.settle_delisted(row)
         if self.config.isolate_above is not None:
@@ -94,11 +93,58 @@ class Replay:
         self.outcome.equity.append((row.close_ms, self.equity_at_close(row)))
         self.script.send(row)
 
+    def play_open(self, row: Row) -> Way:
+        """What happens at the open, before anything moves."""
+        self.ends.expire(row.open_ms)
+        self.settle_funding(row, row.open_ms)
+        self.jump.play(row, self.closes)
+        way = Way(row, self.account, self.desk, self.config.touch)
+        self.deleveraging.at(row, row.open_ms)
+        for order in list(self.account.orders):
+            waits = order.state == "working" and order.limit is None and order.executed_row != row.open_ms
+            if waits and order.symbol in row.trades:
+                self.desk.execute(row, order, self.desk.spot(row, order.symbol, 0))
+        way.act_until(0)
+        self.orders.deliver(row, row.open_ms)
+        return way
+
+    def play_way(self, row: Row, way: Way) -> None:
+        """From instant to instant: what is due at the next one, by the calendar or because an order acts there.
+
+        What messages bring about may be due at their own instant: it comes again, after a walk that goes nowhere.
+        """
+        at = 0
+        while at < row.end:
+            act = way.first()
+            stamp = min((ts for ts in self.due(row) if row.thirds(ts) > at), default=row.close_ms)
+            until = min(row.thirds(stamp), act.instant if act else row.end)
+            self.note_ambiguous(row, at)
+            self.liquidator.walk(row, at, until)
+            at = until
+            if at < row.end:
+                self.play_instant(row, at, stamp if at == row.thirds(stamp) else None, way)
+            else:
+                way.act_until(at)
+
+    def play_instant(self, row: Row, at: int, stamp: int | None, way: Way) -> None:
+        """`stamp`: its time, if the calendar has something due; an act of an order may lie between milliseconds."""
+        if stamp is not None:
+            self.ends.expire(stamp)
+            self.settle_funding(row, stamp)
+        self.liquidator.walk(row, at, at)
+        if stamp is not None:
+            self.deleveraging.at(row, stamp)
+        way.act_until(at)
+        if stamp is not None:
+            self.orders.deliver(row, stamp)
+
     def due(self, row: Row) -> list[int]:
-        """Instants strictly inside the row: arrivals, deleveraging events, and settlements of any living symbol."""
+        """Instants strictly inside the row: arrivals, deleveraging events, settlements of any living symbol, and times
+        at which an order at the venue expires."""
         stamps = {ts for name in row.marks for ts, _ in self.symbols[name].funding}
-        stamps |= {arrival for arrival, _ in self.orders.flying}
+        stamps |= set(self.orders.arrivals())
         stamps |= {ts for ts, _, _ in self.config.adl}
+        stamps |= {order.expires_ms for order in self.account.orders if order.expires_ms is not None}
         return sorted(ts for ts in stamps if row.open_ms < ts < row.close_ms)
 
     # ---- funding
@@ -136,16 +182,19 @@ class Replay:
     # ---- the close
 
     def settle_delisted(self, row: Row) -> None:
-        """Positions in symbols whose last candle this was are settled at the mark's close, without fee."""
+        """Of symbols whose last candle this was orders are cancelled, positions settled at the mark's close."""
         for name in row.marks:
-            lots = self.account.lots[name]
-            if self.symbols[name].last_ms != row.open_ms or lots == 0:
+            if self.symbols[name].last_ms != row.open_ms:
                 continue
-            value = money(row.marks[name].close, self.account.units(name))
-            realized = self.account.trade(name, -lots, value)
-            self.account.pay(self.account.pool_of(name), value)
-            self.outcome.fills.append(Fill(-1, row.close_ms, name, -lots, value, 0, 0, realized, "delisting"))
-            self.books.traded(row.close_ms, name)
+            self.ends.cancel_of([name], row.close_ms, "delisted")
+            lots = self.account.lots[name]
+            if lots != 0:
+                value = money(row.marks[name].close, self.account.units(name))
+                realized = self.account.trade(name, -lots, value)
+                self.account.pay(self.account.pool_of(name), value)
+                self.outcome.fills.append(Fill(-1, row.close_ms, name, -lots, value, 0, realized, "delisting"))
+                self.books.traded(row.close_ms, name)
+                self.ends.cancel_turned(row.close_ms)
 
     def isolate_by_share(self, row: Row, threshold: float) -> None:
         """The largest position of the cross pool gets a pool of its own if the rest still covers itself."""

@@ -80,6 +80,7 @@ class Asked:
     def from_row(self, open_ms: int) -> None:
         """What holds from the row that opens at `open_ms` on."""
         self.law = in_force(self.venue.law, open_ms)
+        self.order_rules = in_force(self.venue.orders, open_ms)
         self.terms = {name: in_force(dated, open_ms) for name, dated in self.venue.terms.items()}
         self.ladders = {name: Ladder(terms, self.leverage.get(name)) for name, terms in self.terms.items()}
 

@@ -15,6 +15,8 @@ class Candle:
     high: float
     low: float
     close: float
+    volume: float = 1.0
+    """Base units."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,12 @@ class Symbol:
 class Message:
     """One line of the script, sent at the close of the row that ends at `sent_ms`.
 
-    ``order``: `lots`, signed. ``target``: `weight` of the account's equity, signed. ``cancel``: `order` is the
-    number of the message to cancel. Orders and cancels share one numbering, from 0, in the order sent; a target
-    takes a number when it becomes an order, and none when there is nothing to trade.
+    ``order``: `lots`, signed, and what follows it, with its `children`. ``oco``: the orders in `children`, of which one
+    cancels the others. ``target``: `weight` of the account's equity, signed. ``cancel`` and ``amend``: `order` is the
+    number of the order; an amendment has a new size in `lots` (0: as it was), a new `limit`, a new `stop`.
+    ``cancel_all``: of `symbol`, or of the account where that is "". All these share one numbering, from 0, in the order
+    sent; children come behind their parent; a target takes a number when it becomes an order, and none when there is
+    nothing to trade.
     Settings act at once and take no number. ``leverage``: `value`. ``add_margin``: `amount` micro, from the wallet to
     the symbol's own pool. ``mode``: `mode` is cross or isolated.
     """
@@ -61,6 +66,58 @@ class Message:
     mode: str = ""
     reduce_only: bool = False
     order: int = -1
+    type: str = "market"
+    """market, limit, stop_market, stop_limit, take_profit_market, take_profit_limit or trailing_stop"""
+    limit: float | None = None
+    stop: float | None = None
+    by_mark: bool = False
+    trail: float | None = None
+    trail_share: bool = True
+    activation: float | None = None
+    tif: str = "gtc"
+    """gtc, ioc, fok or gtd"""
+    expires_ms: int | None = None
+    post_only: bool = False
+    children: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
+class Impact:
+    """What the size of a taker's fill costs."""
+
+    model: str
+    """power, volume or depth"""
+    factor: float = 0.0
+    exponent: float = 0.5
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What is known of a symbol at the beginning of an hour; None: not yet."""
+
+    sigma: float | None = None
+    """Of a day's log return."""
+    turnover: float | None = None
+    """Quote units of a day."""
+    half: float | None = None
+    """Half the spread, a rate."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Depth of a book: (distance from the middle as a rate, quote units within it), both rising."""
+
+    ts: int
+    levels: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class FeeTable:
+    """Rates from one day on, by the volume in quote units of the whole UTC days before: (volume, maker, taker)."""
+
+    from_ms: int
+    window_days: int
+    tiers: tuple[tuple[float, float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -80,7 +137,25 @@ class Config:
     path: str = "coherent"
     latency_ms: int = 0
     slippage: float = 0.0
+    """Fixed: beside half the spread."""
+    stress: float = 1.0
+    """Times spread and impact."""
+    impact: Impact | None = None
+    drift: float = 0.0
+    """Of a day's sigma."""
+    bars: dict[str, list[Bar]] = field(default_factory=dict)
+    """By the hour from the run's start; the last holds on."""
+    depth: dict[str, list[Snapshot]] = field(default_factory=dict)
+    taker_share: float | None = None
+    maker_share: float | None = None
+    """Of a candle's volume that orders may fill; None: all they want."""
+    touch: bool = False
+    """A touch fills a limit order, the path need not go through."""
     fee: float = 0.0
+    """Maker's and taker's, where there are no tables."""
+    fees: tuple[FeeTable, ...] = ()
+    discount: float = 0.0
+    """Share off positive fees."""
     allow_missing_funding: bool = False
 
 

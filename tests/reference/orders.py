@@ -1,146 +1,274 @@
-"""Section 6: messages on their way, orders that wait, and fills."""
+"""Messages on their way, and their arrival: rules of orders, sections 2 and 10."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tests.reference.account import Account, Order
+from tests.reference import trigger
+from tests.reference.account import Account
 from tests.reference.admission import Margin, Verdict
-from tests.reference.books import Books
+from tests.reference.desk import Desk
+from tests.reference.ends import Ends
 from tests.reference.margin import Asked
-from tests.reference.market import Config, Symbol
-from tests.reference.numbers import share
-from tests.reference.outcome import CancelEnd, Fill, OrderEnd, Outcome
+from tests.reference.market import Message, Symbol
+from tests.reference.numbers import money
+from tests.reference.order import Order
+from tests.reference.outcome import CancelEnd, OrderEnd, Outcome
 from tests.reference.path import Row
 
 
-@dataclass(frozen=True)
-class Cancel:
+@dataclass(eq=False)
+class Wish:
+    """A cancel, a cancel of all or an amendment: the message that was sent, with its number."""
+
     number: int
-    ts_sent: int
-    order: int
+    said: Message
 
 
 class Orders:
     def __init__(
         self,
-        config: Config,
+        latency_ms: int,
         account: Account,
         asked: Asked,
         symbols: dict[str, Symbol],
-        books: Books,
+        desk: Desk,
+        ends: Ends,
         outcome: Outcome,
     ) -> None:
-        self.config, self.account, self.asked = config, account, asked
-        self.symbols, self.books, self.outcome = symbols, books, outcome
-        self.flying: list[tuple[int, Order | Cancel]] = []
-        """(arrival, message), in the order sent."""
+        self.latency_ms, self.account, self.asked, self.symbols = latency_ms, account, asked, symbols
+        self.desk, self.ends, self.outcome = desk, ends, outcome
+        self.wishes: list[Wish] = []
+        """On their way; orders on theirs are `ends.flying`."""
+        self.known: dict[int, Order] = {}
+        """Every order that was sent, by number."""
         self.sent = 0
 
-    # ---- sending and arriving
+    # ---- sending
 
-    def send_order(self, ts_ms: int, symbol: str, lots: int, reduce_only: bool) -> None:
-        order = Order(self.sent, ts_ms, symbol, lots, reduce_only, lots)
-        self.flying.append((ts_ms + self.config.latency_ms, order))
+    def number(self) -> int:
         self.sent += 1
+        return self.sent - 1
 
-    def send_cancel(self, ts_ms: int, number: int) -> None:
-        self.flying.append((ts_ms + self.config.latency_ms, Cancel(self.sent, ts_ms, number)))
-        self.sent += 1
+    def send_wish(self, said: Message) -> None:
+        self.wishes.append(Wish(self.number(), said))
+
+    def send_order(self, said: Message, decision: float, parent: Order | None = None) -> Order:
+        """Children take the numbers behind their parent, travel with it and cancel each other."""
+        order = Order(
+            self.number(), said.sent_ms, said.symbol, said.lots, said.type, said.limit, said.stop, said.by_mark,
+            said.trail, said.trail_share, said.activation, said.tif, said.expires_ms, said.post_only,
+            said.reduce_only or parent is not None, decision, parent,
+        )  # fmt: skip
+        self.known[order.number] = order
+        if parent is None:
+            order.left = said.lots
+            self.ends.flying.append(order)
+        order.children = [self.send_order(replace(c, sent_ms=said.sent_ms), decision, order) for c in said.children]
+        for child in order.children:
+            child.group = order.children
+        return order
+
+    def send_group(self, said: list[tuple[Message, float]]) -> None:
+        """Orders of which one cancels the others."""
+        group = [self.send_order(message, decision) for message, decision in said]
+        for order in group:
+            order.group = group
+
+    # ---- what is open
 
     def open(self, symbol: str) -> list[Order]:
-        """Orders of the symbol that are on their way or waiting."""
-        orders = [message for _, message in self.flying if isinstance(message, Order)] + self.account.waiting
-        return [order for order in orders if order.symbol == symbol]
+        """Unfinished orders of the symbol."""
+        return [o for o in self.known.values() if o.symbol == symbol and not o.ended]
 
     def outstanding(self, symbol: str) -> int:
-        """Their signed lots."""
-        return sum(order.lots for order in self.open(symbol))
+        """Signed lots underway: what a target leaves out of account because it will be, or may be, filled as it is."""
+        lots = 0
+        for order in self.open(symbol):
+            plain = order.state == "flying" and not order.conditional and order.parent is None
+            if plain or order.state == "working":
+                lots += order.left if order.limit is None or not order.reduce_only else 0
+        return lots
 
-    def retry_waiting(self, row: Row) -> None:
-        """At a row's open: waiting orders of symbols that trade again, in order of arrival, then of number."""
-        for order in sorted(self.account.waiting, key=lambda o: (o.ts_arrived, o.number)):
-            if order.symbol in row.trades:
-                self.account.waiting.remove(order)
-                self.judge(row, order, row.open_ms)
+    # ---- arriving
+
+    def arrivals(self) -> list[int]:
+        sent = [order.ts_sent for order in self.ends.flying] + [wish.said.sent_ms for wish in self.wishes]
+        return [ts + self.latency_ms for ts in sent]
 
     def deliver(self, row: Row, ts_ms: int) -> None:
-        arrived = [message for arrival, message in self.flying if arrival == ts_ms]
-        self.flying = [entry for entry in self.flying if entry[0] != ts_ms]
-        for message in sorted(arrived, key=lambda m: m.number):
-            if isinstance(message, Cancel):
-                self.cancel(message, ts_ms)
+        """Messages that arrive at this instant, in order of number."""
+        while True:
+            orders = [o for o in self.ends.flying if o.ts_sent + self.latency_ms == ts_ms]
+            wishes = [w for w in self.wishes if w.said.sent_ms + self.latency_ms == ts_ms]
+            due: list[Order | Wish] = [*orders, *wishes]
+            if not due:
+                return
+            message = min(due, key=lambda message: message.number)
+            if isinstance(message, Wish):
+                self.wishes.remove(message)
+                self.grant(row, message, ts_ms)
             else:
-                message.ts_arrived = ts_ms
-                self.judge(row, message, ts_ms)
+                self.arrive(row, message.group or [message], ts_ms)
 
-    def cancel(self, message: Cancel, ts_ms: int) -> None:
-        hit = [order for order in self.account.waiting if order.number == message.order]
-        for order in hit:
-            self.account.waiting.remove(order)
-            self.end(order, ts_ms, "cancelled", "strategy")
-        self.outcome.cancels.append(CancelEnd(message.number, message.order, message.ts_sent, ts_ms, bool(hit)))
+    def arrive(self, row: Row, heads: list[Order], ts_ms: int) -> None:
+        """One message: an order with its children, or a group. All of it is at the venue before the first is judged."""
+        at = row.thirds(ts_ms)
+        whole = [one for head in heads for one in (head, *head.children)]
+        for one in whole:
+            one.ts_arrived = ts_ms
+            if one in heads:
+                self.ends.flying.remove(one)
+        if row.open_ms > self.symbols[heads[0].symbol].last_ms:
+            self.reject_all(whole, ts_ms, Verdict(False, reason="delisted"))
+            return
+        for head in heads:
+            if head.expires_ms is not None and head.expires_ms <= ts_ms:
+                self.ends.end(head, ts_ms, "expired", "gtd")
+        whole = [one for one in whole if not one.ended]
+        crowded = self.too_many(whole)
+        if crowded is not None:
+            self.reject_all(whole, ts_ms, crowded)
+            return
+        self.account.orders += whole
+        for one in whole:
+            one.state = "dormant" if one.parent else "busy"
+        for head in heads:
+            if not head.ended:
+                self.judge(row, head, at)
 
-    def cancel_for_liquidation(self, ts_ms: int, symbols: list[str]) -> None:
-        for order in [o for o in self.account.waiting if o.symbol in symbols]:
-            self.account.waiting.remove(order)
-            self.end(order, ts_ms, "cancelled", "liquidation")
+    def reject_all(self, orders: list[Order], ts_ms: int, verdict: Verdict) -> None:
+        """Children first, so that each has the reason of the whole message."""
+        for order in reversed(orders):
+            self.ends.end(order, ts_ms, "rejected", verdict.reason, verdict)
 
-    def expire(self, ts_ms: int) -> None:
-        """End of the run: what waits, and what has not arrived."""
-        for order in self.account.waiting:
-            self.end(order, ts_ms, "expired", "end_of_run")
-        for _, message in self.flying:
-            if isinstance(message, Cancel):
-                self.outcome.cancels.append(CancelEnd(message.number, message.order, message.ts_sent, -1, False))
-            else:
-                self.end(message, ts_ms, "expired", "end_of_run")
-        self.account.waiting, self.flying = [], []
+    def judge(self, row: Row, order: Order, at: int) -> None:
+        """An order that has just arrived: refuse it, arm it, or execute it."""
+        refusal = self.refusal(row, order, at)
+        if refusal is not None:
+            self.ends.end(order, row.stamp(at), "rejected", refusal.reason, refusal)
+        elif order.conditional:
+            order.state = "armed"
+            trigger.follow(order, trigger.price_at(order, row, at))
+        else:
+            self.desk.execute(row, order, self.desk.spot(row, order.symbol, at), arriving=True)
 
-    def end(self, order: Order, ts_ms: int, status: str, reason: str, verdict: Verdict | None = None) -> None:
-        have, need = (verdict.have, verdict.need) if verdict else (0, 0)
-        filled = order.lots if status == "filled" else 0
+    def refusal(self, row: Row, order: Order, at: int) -> Verdict | None:
+        """The first reason that applies."""
+        if order.reduce_only:
+            if self.account.against(order) == 0:
+                return Verdict(False, reason="reduce_only")
+        elif small := self.too_small(row, order, at):
+            return small
+        trails = order.type == "trailing_stop"
+        if order.conditional and not trails and self.holds(row, order, at):
+            return Verdict(False, reason="would_trigger")
+        return None
+
+    def holds(self, row: Row, order: Order, at: int) -> bool:
+        return trigger.holds(order, trigger.price_at(order, row, at))
+
+    def too_many(self, message: list[Order]) -> Verdict | None:
+        """Plain market orders are not counted: they do not stay."""
+        staying = sum(order.type != "market" for order in message)
+        if staying == 0:
+            return None
+        rules, orders = self.asked.order_rules, self.account.orders
+        here = [order for order in orders if order.symbol == message[0].symbol]
+        for there, most in ((len(here), rules.most_each), (len(orders), rules.most)):
+            if most is not None and there + staying > most:
+                return Verdict(False, there, most, reason="open_orders")
+        return None
+
+    def too_small(self, row: Row, order: Order, at: int) -> Verdict | None:
+        least = self.asked.terms[order.symbol].min_notional
+        units = abs(order.left) * self.account.steps[order.symbol]
+        price = order.stop if order.limit is None else order.limit
+        if price is not None:
+            worth = money(price, units)
+        elif order.symbol in row.trades:
+            worth = row.trade_value(order.symbol, units, at)
+        else:
+            worth = row.mark_value(order.symbol, units, at)
+        return Verdict(False, worth, least, reason="min_notional") if worth < least else None
+
+    # ---- cancels and amendments
+
+    def grant(self, row: Row, wish: Wish, ts_ms: int) -> None:
+        said = wish.said
+        hit = [o for o in self.account.orders if o.number == said.order]
+        if said.kind == "cancel":
+            self.ends.cancel(hit, ts_ms, "strategy")
+            self.outcome.cancels.append(CancelEnd(wish.number, said.order, said.sent_ms, ts_ms, bool(hit)))
+        elif said.kind == "cancel_all":
+            self.ends.cancel_of([said.symbol] if said.symbol else self.account.names, ts_ms, "strategy")
+        elif not hit:
+            self.refuse(wish, ts_ms, Verdict(False, reason="not_open"))
+        else:
+            self.amend(row, wish, hit[0], ts_ms)
+
+    def refuse(self, wish: Wish, ts_ms: int, verdict: Verdict) -> None:
+        self.end_amendment(wish, ts_ms, ts_ms, "rejected", verdict)
+
+    def end_amendment(self, wish: Wish, arrived: int, ts_ms: int, status: str, verdict: Verdict) -> None:
+        """In the table of orders are amendments that did not come about."""
+        said = wish.said
+        symbol = self.known[said.order].symbol if said.order in self.known else ""
         self.outcome.orders.append(
-            OrderEnd(order.number, order.ts_sent, order.ts_arrived, ts_ms, order.symbol, order.sent_lots,
-                     status, reason, have, need, filled)
+            OrderEnd(
+                wish.number, said.sent_ms, arrived, ts_ms, symbol, said.lots, status,
+                verdict.reason, verdict.have, verdict.need, 0, "amend", said.limit, said.stop, target=said.order,
+            )
         )  # fmt: skip
 
-    # ---- judging and filling
+    def amend(self, row: Row, wish: Wish, order: Order, ts_ms: int) -> None:
+        said, at = wish.said, row.thirds(ts_ms)
+        waits = order.stop is not None and order.triggered < 0
+        lacks = (said.limit is not None and order.limit is None) or (said.stop is not None and not waits)
+        if lacks or (said.lots != 0 and (order.parent is not None or said.lots * order.sent < 0)):
+            self.refuse(wish, ts_ms, Verdict(False, reason="amend"))
+            return
+        before = (order.sent, order.left, order.limit, order.stop)
+        if said.lots != 0:
+            order.sent, order.left = said.lots, said.lots - order.filled
+            if order.left * order.sent <= 0:
+                self.ends.end(order, ts_ms, "cancelled", "strategy")
+                return
+        order.limit = order.limit if said.limit is None else said.limit
+        order.stop = order.stop if said.stop is None else said.stop
+        refusal = self.unamendable(row, order, before[1], at)
+        if refusal is not None:
+            order.sent, order.left, order.limit, order.stop = before
+            self.refuse(wish, ts_ms, refusal)
+        elif self.crosses_now(row, order, at):
+            self.desk.execute(row, order, self.desk.spot(row, order.symbol, at))
 
-    def judge(self, row: Row, order: Order, ts_ms: int) -> None:
-        """An order that is not among the waiting: reject it, let it wait, or fill it."""
-        if row.open_ms > self.symbols[order.symbol].last_ms:
-            self.end(order, ts_ms, "rejected", "delisted")
-            return
-        held = self.account.lots[order.symbol]
-        if order.reduce_only and held * order.lots >= 0:
-            self.end(order, ts_ms, "rejected", "reduce_only")
-            return
-        if order.symbol in row.trades:
-            if order.reduce_only:
-                order.lots = max(order.lots, -held) if held > 0 else min(order.lots, -held)
-            self.fill(row, order, ts_ms)
-            return
-        margin = Margin(self.account, self.asked, row, row.thirds(ts_ms))
-        verdict = margin.may_wait(order.symbol, order.lots, order.reduce_only)
-        if verdict.admitted:
-            self.account.waiting.append(order)
-        else:
-            self.end(order, ts_ms, "rejected", verdict.reason, verdict)
+    def unamendable(self, row: Row, order: Order, left: int, at: int) -> Verdict | None:
+        """Why an order with new values may not be; it had `left` before."""
+        if order.state == "armed" and self.holds(row, order, at):
+            return Verdict(False, reason="would_trigger")
+        if order.post_only and self.crosses_now(row, order, at):
+            return Verdict(False, reason="post_only")
+        if order.state == "working" and not order.reduce_only and abs(order.left) > abs(left):
+            order.state = "busy"  # counted with the new size, not with both
+            verdict = Margin(self.account, self.asked, row, at).may_wait(order.symbol, order.left, False)
+            order.state = "working"
+            return None if verdict.admitted else verdict
+        return None
 
-    def fill(self, row: Row, order: Order, ts_ms: int) -> None:
-        at, name, lots = row.thirds(ts_ms), order.symbol, order.lots
-        gross = row.trade_value(name, abs(lots) * self.account.steps[name], at)
-        slip = share(gross, self.config.slippage)
-        quote = -(gross + slip) if lots > 0 else gross - slip
-        fee = share(abs(quote), self.config.fee)
-        verdict = Margin(self.account, self.asked, row, at).may_fill(name, lots, quote - fee, order.reduce_only)
-        if not verdict.admitted:
-            self.end(order, ts_ms, "rejected", verdict.reason, verdict)
-            return
-        realized = self.account.trade(name, lots, quote)
-        self.account.pay(self.account.pool_of(name), quote - fee)
-        self.outcome.fills.append(Fill(order.number, ts_ms, name, lots, quote, fee, slip, realized, "strategy"))
-        self.books.move(ts_ms, name, verdict.moved)
-        self.end(order, ts_ms, "filled", "none")
-        self.books.traded(ts_ms, name)
+    def crosses_now(self, row: Row, order: Order, at: int) -> bool:
+        price = row.trade_price(order.symbol, at)
+        return trigger.rests(order) and price is not None and self.desk.crosses(order, price)
+
+    # ---- the end of the run
+
+    def expire(self, ts_ms: int) -> None:
+        """What is at the venue, and what has not arrived; children first, so that all have the same reason."""
+        for order in reversed(self.known.values()):
+            if not order.ended:
+                self.ends.end(order, ts_ms, "expired", "end_of_run")
+        for wish in self.wishes:
+            if wish.said.kind == "cancel":
+                self.outcome.cancels.append(CancelEnd(wish.number, wish.said.order, wish.said.sent_ms, -1, False))
+            elif wish.said.kind == "amend":
+                self.end_amendment(wish, -1, ts_ms, "expired", Verdict(False, reason="end_of_run"))

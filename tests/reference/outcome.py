@@ -18,10 +18,20 @@ class Fill:
     quote: int
     """Cash, signed, without the fee: negative for a purchase."""
     fee: int
-    slip: int
     realized: int
     cause: str
     """strategy, liquidation, delisting or adl"""
+    liquidity: str = "taker"
+    spread: int = 0
+    impact: int = 0
+    drift: int = 0
+    """What a taker paid beside the path's price."""
+    latency: int = 0
+    """What the way from decision to fill cost, drift included."""
+
+    @property
+    def slip(self) -> int:
+        return self.spread + self.impact + self.drift
 
 
 @dataclass(frozen=True)
@@ -78,15 +88,24 @@ class OrderEnd:
     ts_done: int
     symbol: str
     lots: int
-    """As sent, before any clipping to the position."""
+    """As sent or amended, before any clipping to the position."""
     status: str
     """filled, cancelled, expired or rejected"""
     reason: str
-    """none, margin, limit, reduce_only, delisted, liquidation, strategy or end_of_run"""
     have: int
     need: int
-    """The two numbers of a rejection for margin or limit; else 0."""
+    """The two numbers of a rejection for margin or a limit; else 0."""
     filled: int
+    type: str = "market"
+    """Of the order; an amendment that was refused is of type amend."""
+    limit: float | None = None
+    stop: float | None = None
+    """As they were when it ended."""
+    triggered: int = -1
+    """When; -1: it was not."""
+    parent: int = NO_ORDER
+    target: int = NO_ORDER
+    """Of an amendment: the order that it was about."""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,14 @@ class Row:
         step = self.interval_ms
         return [0, 3 * step] if self.policy == "best" else [0, step, 2 * step, 3 * step]
 
+    def trade_price(self, symbol: str, at: int) -> float | None:
+        """None in a gap."""
+        candle = self.trades.get(symbol)
+        return None if candle is None else price(self.coherent(candle), at)
+
+    def mark_price(self, symbol: str, at: int) -> float:
+        return price(self.coherent(self.marks[symbol]), at)
+
     def trade_value(self, symbol: str, units: int, at: int) -> int:
         return value(self.coherent(self.trades[symbol]), units, at)
 
@@ -79,6 +87,15 @@ def value(knots: Knots, units: int, at: int) -> int:
         if start <= at <= end:
             return between(money(start_price, units), money(end_price, units), at - start, end - start)
     raise AssertionError(f"{at} lies outside the row")
+
+
+def price(knots: Knots, at: int) -> float:
+    """In doubles; at a knot the knot's."""
+    for (start, start_price), (end, end_price) in pairwise(knots):
+        if start <= at < end:
+            return start_price + (end_price - start_price) * ((at - start) / (end - start))
+    assert at == knots[-1][0]
+    return knots[-1][1]
 
 
 def lows_first(trades: dict[str, Candle]) -> bool:

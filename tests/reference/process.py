@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from tests.reference import windup
 from tests.reference.account import Account, Process
 from tests.reference.books import Books
+from tests.reference.ends import Ends
 from tests.reference.fund import Fund
 from tests.reference.liquidation import Point, crossing, pool_now
 from tests.reference.margin import Asked
 from tests.reference.numbers import share
-from tests.reference.orders import Orders
 from tests.reference.outcome import CROSS, Outcome
 from tests.reference.path import Row
 from tests.reference.standing import Standing
@@ -27,10 +27,8 @@ class Act:
 
 
 class Liquidator:
-    def __init__(
-        self, account: Account, asked: Asked, orders: Orders, books: Books, fund: Fund, outcome: Outcome
-    ) -> None:
-        self.account, self.asked, self.orders, self.books = account, asked, orders, books
+    def __init__(self, account: Account, asked: Asked, ends: Ends, books: Books, fund: Fund, outcome: Outcome) -> None:
+        self.account, self.asked, self.ends, self.books = account, asked, ends, books
         self.fund, self.outcome = fund, outcome
 
     # ---- a walk
@@ -69,7 +67,7 @@ class Liquidator:
         standing = Standing(self.account, self.asked, self.outcome, row, name, act.point.at, dict(act.point.values))
         law = self.asked.law
         if act.kind == "crossing":
-            self.orders.cancel_for_liquidation(standing.ts_ms, self.account.members(name))
+            self.ends.cancel_of(self.account.members(name), standing.ts_ms, "liquidation")
             self.account.processes[name] = Process(standing.now, standing.now + 3 * law.delay_ms)
             if law.delay_ms == 0:
                 self.look(standing, at_crossing=True)
@@ -81,6 +79,7 @@ class Liquidator:
             windup.bankrupt(standing, self.fund)
         if not standing.values:
             self.books.traded(standing.ts_ms, self.outcome.fills[-1].symbol)
+        self.ends.cancel_turned(standing.ts_ms)
 
     # ---- a look
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from tests.reference.account import Account
@@ -34,10 +35,11 @@ class Script:
             open_ms = message.sent_ms - interval_ms
             if not any(open_ms in s.candles for s in self.symbols.values()):
                 raise ValueError(f"no strategy is called at {message.sent_ms}")
-            if message.kind != "cancel" and open_ms < self.symbols[message.symbol].first_ms:
-                raise ValueError(f"{message.symbol} has not begun at {message.sent_ms}")
-            if message.kind == "order" and message.lots == 0:
-                raise ValueError(f"an order of no lots at {message.sent_ms}")
+            for one in message.children if message.kind == "oco" else (message,):
+                if one.symbol and open_ms < self.symbols[one.symbol].first_ms:
+                    raise ValueError(f"{one.symbol} has not begun at {message.sent_ms}")
+                if one.kind == "order" and one.lots == 0:
+                    raise ValueError(f"an order of no lots at {message.sent_ms}")
 
     def send(self, row: Row) -> None:
         for message in self.messages:
@@ -45,18 +47,27 @@ class Script:
                 self.act(row, message)
 
     def act(self, row: Row, message: Message) -> None:
-        if message.kind == "cancel":
-            self.orders.send_cancel(row.close_ms, message.order)
+        if message.kind in ("cancel", "cancel_all", "amend"):
+            self.orders.send_wish(message)
         elif message.kind == "leverage":
             self.asked.set_leverage(message.symbol, message.value)
         elif message.kind == "add_margin":
             self.add_margin(row, message.symbol, message.amount)
         elif message.kind == "mode":
             self.set_mode(message.symbol, message.mode)
+        elif message.kind == "oco":
+            self.orders.send_group(
+                [(replace(one, sent_ms=row.close_ms), self.decision(row, one)) for one in message.children]
+            )
+        elif message.kind == "order":
+            self.orders.send_order(message, self.decision(row, message))
         else:
-            lots = message.lots if message.kind == "order" else self.target_order(row, message)
+            lots = self.target_order(row, message)
             if lots != 0:
-                self.orders.send_order(row.close_ms, message.symbol, lots, message.reduce_only)
+                self.orders.send_order(replace(message, kind="order", lots=lots), self.decision(row, message))
+
+    def decision(self, row: Row, message: Message) -> float:
+        return self.last_price(row, self.symbols[message.symbol])
 
     # ---- settings
 

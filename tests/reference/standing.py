@@ -72,7 +72,7 @@ class Standing:
         traded = -lots if held > 0 else lots
         realized = self.account.trade(symbol, traded, quote)
         self.account.pay(self.name, quote)
-        self.outcome.fills.append(Fill(-1, self.ts_ms, symbol, traded, quote, 0, 0, realized, cause))
+        self.outcome.fills.append(Fill(-1, self.ts_ms, symbol, traded, quote, 0, realized, cause))
         self.values[symbol] -= value
         if self.account.lots[symbol] == 0:
             del self.values[symbol]

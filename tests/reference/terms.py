@@ -56,6 +56,8 @@ class Terms:
     limit_micro: int | None = None
     limit_units: int | None = None
     """Micro-units of the base."""
+    min_notional: int = 0
+    """Micro: least value of an order that is not reduce-only."""
     beta: float = 1.0
     idio: float = 0.0
 
@@ -110,13 +112,23 @@ class Portfolio:
 
 
 @dataclass(frozen=True)
+class OrderRules:
+    """How many orders may be at the venue, of the account and of one market; None: any number."""
+
+    from_ms: int = 0
+    most: int | None = None
+    most_each: int | None = None
+
+
+@dataclass(frozen=True)
 class Venue:
     terms: dict[str, list[Terms]]
     law: list[Law] = field(default_factory=lambda: [Law()])
     portfolio: Portfolio = Portfolio()
+    orders: list[OrderRules] = field(default_factory=lambda: [OrderRules()])
 
 
-Dated = TypeVar("Dated", Terms, Law)
+Dated = TypeVar("Dated", Terms, Law, OrderRules)
 
 
 def in_force(dated: list[Dated], open_ms: int) -> Dated:

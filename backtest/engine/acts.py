@@ -1,0 +1,207 @@
+"""Which order at the venue acts next on the way of the prices, and its act (docs/rules-orders.md section 5)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.engine.compile import kernel
+from backtest.engine.ends import finish
+from backtest.engine.execute import execute, make, trigger, wake_children
+from backtest.engine.journal import EXPIRED, TIME_UP, TRAILING_STOP
+from backtest.engine.layout import (
+    ACTED,
+    ARMED,
+    BEST_PRICE,
+    BY_MARK,
+    EXPIRES,
+    EXPIRES_AT,
+    FOLLOWED,
+    INTERVAL,
+    LIMIT_AT,
+    MARK,
+    MARK_FALL,
+    MARK_RISE,
+    RESTING,
+    RISE,
+    STALE,
+    STATE,
+    SYMBOL,
+    TOUCH,
+    TYPE,
+    WORKING,
+    Costs,
+    World,
+)
+from backtest.engine.levels import beyond, follow, has_limit, level_of, refresh, touched
+from backtest.engine.path import knot
+from backtest.engine.room import room
+from backtest.engine.slots import NEVER_MS, earlier, first_of, next_of
+
+NEVER = 1e300
+
+
+@kernel
+def expire(w: World, now: int) -> None:
+    """End the orders at the venue whose time is up, and note the earliest expiry of the rest."""
+    if w.acct[EXPIRES_AT] > now:
+        return
+    w.acct[EXPIRES_AT] = NEVER_MS
+    for i in range(w.spec.shape[0]):
+        at = first_of(w.book, i)
+        while at >= 0:
+            if w.queue[at, EXPIRES] <= now:
+                finish(w, at, now, EXPIRED, TIME_UP, 0, 0)
+                at = first_of(w.book, i)
+            else:
+                w.acct[EXPIRES_AT] = min(w.acct[EXPIRES_AT], int(min(w.queue[at, EXPIRES], float(NEVER_MS))))
+                at = next_of(w.queue, at)
+
+
+@kernel
+def reached(w: World, j: int, i: int) -> bool:
+    """Whether panel row `j` reaches a level of the symbol's orders."""
+    if w.book[i, STALE] != 0:
+        refresh(w.book, w.spec, w.queue, i)
+    if touched(w.panel, w.spec, 0, j, i, RISE):
+        return True
+    by_mark = w.spec[i, MARK_RISE] < np.inf or w.spec[i, MARK_FALL] > -np.inf
+    return by_mark and touched(w.panel, w.spec, int(w.run[MARK]), j, i, MARK_RISE)
+
+
+@kernel
+def next_act(w: World, j: int, lows: bool, passed: float, t_ms: int) -> tuple[float, int, float]:
+    """`(x, slot, level)` of the first act of an order from `passed` thirds on: slot −1 for none; level NaN where it
+    does not act at a price of its own on the trade path."""
+    best_x, best_at, best_level = NEVER, -1, np.nan
+    for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
+        if first_of(w.book, i) < 0 or not reached(w, j, i):
+            continue
+        at = first_of(w.book, i)
+        while at >= 0:
+            x, level = meets(w, j, i, lows, at, passed, t_ms)
+            if x < best_x or (x == best_x and x < NEVER and earlier(w.queue, at, best_at)):
+                best_x, best_at, best_level = x, at, level
+            at = next_of(w.queue, at)
+    if best_at >= 0 and w.queue[best_at, STATE] == ARMED and w.queue[best_at, BY_MARK] != 0.0:
+        best_level = np.nan
+    return best_x, best_at, best_level
+
+
+@kernel
+def meets(w: World, j: int, i: int, lows: bool, at: int, passed: float, t_ms: int) -> tuple[float, float]:
+    """When from `passed` thirds on the order at `at` acts, and the level that its path meets on the way; NEVER: not in
+    this row; NaN: it is beyond its level already."""
+    m = w.queue[at]
+    armed = m[STATE] == ARMED
+    if not armed and not (m[STATE] == WORKING and has_limit(int(m[TYPE]))):
+        return NEVER, np.nan
+    off = int(w.run[MARK]) if armed and m[BY_MARK] != 0.0 else 0
+    if np.isnan(w.panel[off, j, i]) or (not armed and room(w, j, i, t_ms, True) == 0):
+        return NEVER, np.nan
+    d, touch = float(w.run[INTERVAL]), w.run[TOUCH] != 0.0
+    trails = armed and m[TYPE] == TRAILING_STOP
+    kept = m[BEST_PRICE]
+    found, met = NEVER, np.nan
+    for s in range(segment(passed, d), 3):
+        level = level_of(w.queue, at)
+        a, b = knot(w.panel, off, j, i, lows, s), knot(w.panel, off, j, i, lows, s + 1)
+        if beyond(w.queue, at, b, level, touch):
+            found = passed
+            if not beyond(w.queue, at, a, level, touch):
+                found, met = max(passed, float(s) * d + (level - a) / (b - a) * d), level
+            break
+        if trails:
+            follow(w.queue, at, b)  # only to look ahead: what it has followed so far is put back
+    m[BEST_PRICE] = kept
+    return found, met
+
+
+@kernel
+def segment(passed: float, d: float) -> int:
+    """The segment that holds `passed`; of a knot the one that ends with it."""
+    s = int(passed / d)
+    return s - 1 if s > 0 and float(s) * d == passed else s
+
+
+@kernel
+def perform(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float) -> None:
+    """Let the order at `at` act: one armed is triggered, a resting limit filled, a waiting market order tried again."""
+    m = w.queue[at]
+    i = int(m[SYMBOL])
+    if m[STATE] == ARMED:
+        trigger(w, costs, k, j, lows, t, t_ms, at, level)
+        wake_children(w, costs, k, j, lows, t, t_ms, i, level)
+    elif has_limit(int(m[TYPE])):
+        limit = m[LIMIT_AT]
+        make(w, costs, k, j, lows, t, t_ms, at)
+        wake_children(w, costs, k, j, lows, t, t_ms, i, limit)
+    else:
+        execute(w, costs, k, j, lows, t, t_ms, at, np.nan, False)
+        wake_children(w, costs, k, j, lows, t, t_ms, i, np.nan)
+
+
+@kernel
+def perform_until(w: World, costs: Costs, k: int, j: int, lows: bool, passed: float, t: int, t_ms: int) -> None:
+    """Let all acts happen that are due by instant `t`, in order of the way, and trailing stops follow its knots."""
+    while True:
+        x, at, level = next_act(w, j, lows, passed, t_ms)
+        if at < 0 or np.ceil(x) > float(t):
+            break
+        passed = x
+        follow_all(w, j, lows, int(x), t_ms)
+        perform(w, costs, k, j, lows, t, t_ms, at, level)
+    follow_all(w, j, lows, t, t_ms)
+
+
+@kernel
+def follow_all(w: World, j: int, lows: bool, t: int, t_ms: int) -> None:
+    """Let all trailing stops follow the knots up to `t`."""
+    for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
+        if first_of(w.book, i) < 0 or not reached(w, j, i):
+            continue  # levels of a trailing stop reach from its best price to its own: between them nothing moves it
+        at = first_of(w.book, i)
+        while at >= 0:
+            if w.queue[at, STATE] == ARMED and w.queue[at, TYPE] == TRAILING_STOP:
+                follow_knots(w, j, i, lows, at, t, t_ms)
+            at = next_of(w.queue, at)
+
+
+@kernel
+def follow_knots(w: World, j: int, i: int, lows: bool, at: int, t: int, t_ms: int) -> None:
+    """Let a trailing stop follow the knots up to `t` that it does not know yet."""
+    m = w.queue[at]
+    d = int(w.run[INTERVAL])
+    off = int(w.run[MARK]) if m[BY_MARK] != 0.0 else 0
+    for s in range(4):
+        if s * d <= t and float(4 * t_ms + s) > m[FOLLOWED]:
+            follow(w.queue, at, knot(w.panel, off, j, i, lows, s))
+            m[FOLLOWED] = float(4 * t_ms + s)
+            w.book[i, STALE] = 1
+
+
+@kernel
+def awaits_any(w: World, i: int) -> bool:
+    """Whether an order of the symbol waits for whatever price comes."""
+    if w.book[i, STALE] != 0:
+        refresh(w.book, w.spec, w.queue, i)
+    return bool(w.spec[i, RISE] == -np.inf)
+
+
+@kernel
+def retry(w: World, costs: Costs, k: int, j: int, lows: bool, t_ms: int) -> None:
+    """Execute the market orders that wait for a price or for volume, at a row's open, in order of arrival."""
+    while True:
+        first = -1
+        for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
+            if first_of(w.book, i) < 0 or not awaits_any(w, i) or np.isnan(w.panel[0, j, i]):
+                continue
+            at = first_of(w.book, i)
+            while at >= 0:
+                m = w.queue[at]
+                waits = m[STATE] == WORKING and not has_limit(int(m[TYPE]))
+                if waits and m[ACTED] != float(3 * t_ms) and earlier(w.queue, at, first):
+                    first = at
+                at = next_of(w.queue, at)
+        if first < 0:
+            return
+        perform(w, costs, k, j, lows, 0, t_ms, first, np.nan)

@@ -1,0 +1,209 @@
+"""What a strategy may do with its account at the close of a candle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest.engine import layout as at
+from backtest.engine.admission import cross_room
+from backtest.engine.curve import draw_curve, liquidation_price, pool_margin
+from backtest.engine.journal import IS_ENDED, REJECTED, put_order, put_state
+from backtest.engine.path import lows_first
+from backtest.engine.requirement import fit_to_size
+from backtest.engine.send import account_equity, decision_price, message, send, target_lots, underway
+from backtest.engine.settle import move
+from backtest.engine.slots import fly, land, leave
+from backtest.engine.state import State
+from backtest.engine.ticket import Ticket
+from backtest.schema import CURVE, MICRO, NO_ORDER, TimeInForce
+
+
+class Desk(State):
+    """Orders, cancels and settings, and what the account looks like."""
+
+    def send(self, ticket: Ticket) -> int:
+        """Send an order, with its children; returns its number, theirs are the next ones."""
+        if not ticket.children and ticket == Ticket(ticket.symbol, ticket.lots, reduce_only=ticket.reduce_only):
+            return self.send_market(ticket.symbol, ticket.lots, ticket.reduce_only)
+        return self.send_group((ticket,))[0]
+
+    def send_market(self, i: int, lots: int, reduce_only: bool = False) -> int:
+        """Send a plain market order of signed `lots`; returns its number."""
+        self.touched = True
+        self._room_for(1)
+        world = self.world()
+        return int(send(world, i, lots, float(reduce_only), self.now_ms, decision_price(world, self.j, i)))
+
+    def send_group(self, tickets: Sequence[Ticket]) -> list[int]:
+        """Send orders of one market that cancel one another, as one message; one alone is in no group."""
+        self.touched = True
+        total = sum(1 + len(ticket.children) for ticket in tickets)
+        assert len({ticket.symbol for ticket in tickets}) == 1, "orders of one message are of one market"
+        self._room_for(total)
+        first = int(self.acct[at.NEXT_ID])
+        numbers: list[int] = []
+        for ticket in tickets:
+            row = self._post(ticket)
+            number = int(row[at.ID])
+            # the first of a message counts all that travel with it, another parent its own children
+            row[at.CHILDREN] = total - 1 if not numbers else len(ticket.children)
+            row[at.GROUP] = first if len(tickets) > 1 else NO_ORDER
+            for child in ticket.children:
+                row = self._post(child)
+                row[at.PARENT], row[at.GROUP] = number, number + 1
+            numbers.append(number)
+        return numbers
+
+    def _post(self, ticket: Ticket) -> NDArray[np.float64]:
+        """Put one order in flight; the row of the queue that it has."""
+        world = self.world()
+        slot = message(world, at.ORDER, ticket.symbol, self.now_ms)
+        row: NDArray[np.float64] = self.queue[slot]
+        row[at.SIZE] = row[at.LEFT] = ticket.lots
+        row[at.DECISION] = decision_price(world, self.j, ticket.symbol)
+        row[[at.TYPE, at.TIF, at.LIMIT_AT, at.STOP_AT]] = ticket.type, ticket.tif, ticket.limit, ticket.stop
+        row[[at.TRAIL, at.TRAIL_SHARE, at.ACTIVATION]] = ticket.trail, ticket.trail_share, ticket.activation
+        row[[at.BY_MARK, at.POST_ONLY, at.REDUCE_ONLY]] = ticket.by_mark, ticket.post_only, ticket.reduce_only
+        if ticket.tif == TimeInForce.GTD:
+            row[at.EXPIRES] = ticket.expires_ms
+        fly(self.book, self.acct, self.queue, slot)
+        return row
+
+    def refuse(self, ticket: Ticket, reason: int, *, target: int = NO_ORDER) -> int:
+        """Record an order that is refused before it is sent, such as one below a lot; returns its number.
+
+        `target`: it is an amendment of that order.
+        """
+        self.touched = True
+        self._room_for(1)
+        self._room_to_log(4)
+        row = self._post(ticket)
+        slot = int(self.book[-1, at.LAST_ORDER])
+        number, row[at.ARRIVES], row[at.TARGET] = int(row[at.ID]), -1, target
+        put_order(self.world(), slot, self.now_ms, REJECTED, int(reason), 0, 0)
+        put_state(self.world(), slot, self.now_ms, IS_ENDED + REJECTED, int(reason))
+        land(self.book, self.acct, self.queue, slot)
+        leave(self.book, self.acct, self.queue, slot)
+        return number
+
+    def target(self, i: int, kind: int, amount: float, reduce_only: bool = False) -> int | None:
+        """Send what is missing to a target (`layout.WEIGHT`, `TARGET_LOTS`, `NOTIONAL`); None if nothing is."""
+        self.touched = True
+        self._room_for(1)
+        number: int = self._target(i, kind, float(amount), reduce_only, self.now_ms, self.j)
+        return number if number >= 0 else None
+
+    def missing_lots(self, i: int, kind: int, amount: float) -> int:
+        """Signed lots that `target` would send."""
+        world = self.world()
+        wanted = target_lots(world, self.j, i, kind, float(amount), account_equity(world, self.j))
+        return int(wanted - self.book[i, at.LOTS] - underway(self.book, self.acct, self.queue, i))
+
+    def cancel(self, order: int) -> None:
+        """Send a cancel; it travels as long as an order does."""
+        self._tell(at.CANCEL, -1)[at.TARGET] = order
+
+    def cancel_all(self, i: int = -1) -> None:
+        """Send a cancel of all orders in symbol `i`, −1: of the account."""
+        self._tell(at.CANCEL_ALL, i)
+
+    def amend(self, order: int, lots: int = 0, limit: float = math.nan, stop: float = math.nan) -> int:
+        """Send a change of an order's signed size, limit or stop price, of what is not 0 or NaN; its own number."""
+        known = [m[at.SYMBOL] for m in self.live() if int(m[at.ID]) == order]
+        row = self._tell(at.AMENDMENT, int(known[0]) if known else -1)
+        row[at.TARGET], row[at.SIZE], row[at.LIMIT_AT], row[at.STOP_AT] = order, lots, limit, stop
+        return int(row[at.ID])
+
+    def _tell(self, kind: int, i: int) -> NDArray[np.float64]:
+        self.touched = True
+        self._room_for(1)
+        slot = message(self.world(), kind, i, self.now_ms)
+        fly(self.book, self.acct, self.queue, slot)
+        row: NDArray[np.float64] = self.queue[slot]
+        return row
+
+    def set_leverage(self, i: int, leverage: float) -> None:
+        """Change the initial margin asked of symbol `i` from now on; what an isolated pool holds stays."""
+        self.touched = True
+        self.spec[i, at.INV_LEVERAGE] = 1.0 / leverage
+        self._asked_at, self._seen_at = self.row, -1
+
+    def add_margin(self, i: int, amount: int) -> bool:
+        """Move `amount` micro from the wallet to the isolated pool of `i`; False if it cannot be."""
+        self.touched = True
+        world = self.world()
+        if self.book[i, at.POOL] != i or not self.book[i, at.LOTS] or amount <= 0:
+            return False
+        end = 3 * self.setup.interval_ms
+        have, need = cross_room(world, self.j, bool(lows_first(self.panel, self.j)), end)
+        if have - amount < need:
+            return False
+        self._room_to_log(1)
+        move(world, self.now_ms, i, amount)
+        return True
+
+    def set_mode(self, i: int, isolated: bool) -> bool:
+        """Give symbol `i` a pool of its own, or put it into the cross pool; not while it has a position or an order."""
+        busy = any(int(m[at.SYMBOL]) == i for m in self.live())
+        if self.book[i, at.LOTS] or busy:
+            return False
+        self.touched = True
+        self.book[i, at.POOL] = self.book[i, at.HOME] = i if isolated else len(self.setup.symbols)
+        if isolated:
+            self.run[at.APART], self.run[at.PLAIN] = 1.0, 0.0
+        return True
+
+    def hold(self, i: int, lots: int, cost: int, cash: int = 0) -> None:
+        """Start with a position of signed `lots` that cost `cost` micro (negative: a short); before the first row.
+
+        In a pool of its own `cash` is what that pool holds beside it; a cross position is paid from the wallet.
+        """
+        assert self.row == 0, "a position is placed before the first row"
+        self.book[i, at.LOTS], self.book[i, at.COST] = lots, cost
+        if self.spec[i, at.SIZED]:
+            fit_to_size(self.spec, i, lots)
+        if self.book[i, at.POOL] == i:
+            self.book[i, at.CASH] = cash
+        else:
+            self.acct[at.WALLET] -= cost
+
+    def liquidation_price(self, i: int) -> float:
+        """Mark of `i` at which its pool meets maintenance, other marks frozen; NaN: none."""
+        world, pool = self.world(), int(self.book[i, at.POOL])
+        known = self.setup.known_field
+        equity, _, least = pool_margin(world, pool, self.j, known)
+        return float(liquidation_price(world, i, self.j, known, equity, least))
+
+    def state(self) -> NDArray[np.float64]:
+        """Columns of `schema.CURVE` at the last close as far as it is known: the curve's own row, unless a mark of it
+        is derived from marks that lie ahead, or leverage has been set since."""
+        if self.row == 0:
+            now = np.zeros(len(CURVE))
+            now[:2] = self.setup.cash / MICRO
+            return now
+        if self.setup.known_field == self.setup.mark_offset + 3 and self._asked_at != self.row:
+            row: NDArray[np.float64] = self.curve[self.row - 1]
+            return row
+        if self._seen_at != self.row:
+            self._seen_at = self.row
+            draw_curve(self.world(), self._seen, self.j, self.setup.known_field)
+        return self._seen
+
+    def live(self) -> NDArray[np.float64]:
+        """Rows of the queue of orders that have not ended, in flight or at the venue, by number."""
+        rows = self._listed()
+        rows = rows[rows[:, at.KIND] == at.ORDER]
+        return rows[np.argsort(rows[:, at.ID], kind="stable")]
+
+    def _listed(self) -> NDArray[np.float64]:
+        slots: list[int] = []
+        for first in self.book[:, at.FIRST_ORDER]:
+            slot = int(first)
+            while slot >= 0:
+                slots.append(slot)
+                slot = int(self.queue[slot, at.NEXT_SLOT])
+        return self.queue[slots]

@@ -1,0 +1,83 @@
+"""How orders end (docs/rules-orders.md section 1): journalled, out of their lists, their slots free."""
+
+from __future__ import annotations
+
+from backtest.engine.compile import kernel
+from backtest.engine.journal import (
+    CANCELLED,
+    IS_ENDED,
+    NO_PARENT,
+    NOT_REDUCING,
+    REJECTED,
+    TRAILING_STOP,
+    put_order,
+    put_state,
+)
+from backtest.engine.layout import (
+    CHILDREN,
+    DONE_LOTS,
+    DORMANT,
+    FLYING,
+    ID,
+    PARENT,
+    REDUCE_ONLY,
+    STATE,
+    STOP_AT,
+    SYMBOL,
+    TRIGGERED,
+    TYPE,
+    World,
+)
+from backtest.engine.levels import trail_level
+from backtest.engine.slots import first_of, leave, next_of, pause
+
+
+@kernel
+def end_order(w: World, at: int, ts: int, status: int, reason: int, have: int, need: int) -> None:
+    """End an order at the venue, whatever becomes of its children. One refused after it had fills is cancelled."""
+    m = w.queue[at]
+    pause(w, at, FLYING)
+    if status == REJECTED and m[DONE_LOTS] != 0.0:
+        status = CANCELLED
+    if m[TYPE] == TRAILING_STOP and m[TRIGGERED] < 0.0:
+        m[STOP_AT] = trail_level(w.queue, at)
+    put_order(w, at, ts, status, reason, have, need)
+    put_state(w, at, ts, IS_ENDED + status, reason)
+    leave(w.book, w.acct, w.queue, at)
+
+
+@kernel
+def finish(w: World, at: int, ts: int, status: int, reason: int, have: int, need: int) -> None:
+    """End an order at the venue; children that were to protect what it never filled end with it."""
+    m = w.queue[at]
+    number, i = int(m[ID]), int(m[SYMBOL])
+    orphans = m[CHILDREN] != 0.0 and m[DONE_LOTS] == 0.0
+    end_order(w, at, ts, status, reason, have, need)
+    if orphans:
+        other = first_of(w.book, i)
+        while other >= 0:
+            following = next_of(w.queue, other)
+            if int(w.queue[other, PARENT]) == number:
+                end_order(w, other, ts, CANCELLED, NO_PARENT, 0, 0)
+            other = following
+
+
+@kernel
+def drop_exits(w: World, i: int, ts: int, order: int) -> None:
+    """Cancel the symbol's reduce-only orders, since there is nothing left that they could reduce; but not `order`."""
+    at = first_of(w.book, i)
+    while at >= 0:
+        following = next_of(w.queue, at)
+        m = w.queue[at]
+        if m[REDUCE_ONLY] != 0.0 and m[STATE] != DORMANT and int(m[ID]) != order:
+            finish(w, at, ts, CANCELLED, NOT_REDUCING, 0, 0)
+            # a child's end may cancel nothing else, but its parent's may: begin anew
+            following = first_of(w.book, i)
+        at = following
+
+
+@kernel
+def cancel_orders(w: World, i: int, ts: int, reason: int) -> None:
+    """Cancel every order of symbol `i` at the venue, in order of arrival."""
+    while first_of(w.book, i) >= 0:
+        finish(w, first_of(w.book, i), ts, CANCELLED, reason, 0, 0)

@@ -1,0 +1,207 @@
+"""What an order at the venue does when its time has come (docs/rules-orders.md sections 2 to 5)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.engine.admission import may_work
+from backtest.engine.compile import kernel
+from backtest.engine.ends import finish
+from backtest.engine.fill import fill
+from backtest.engine.journal import (
+    CANCELLED,
+    FILLED,
+    FOK,
+    IOC,
+    IS_ARMED,
+    IS_TRIGGERED,
+    IS_WORKING,
+    NO_REASON,
+    NOT_AT_ONCE,
+    NOT_REDUCING,
+    NOT_WHOLE,
+    REJECTED,
+    TRAILING_STOP,
+    WOULD_TAKE,
+    put_state,
+)
+from backtest.engine.layout import (
+    ACTED,
+    ARMED,
+    BY_MARK,
+    DUE,
+    FLYING,
+    FOLLOWED,
+    INTERVAL,
+    LEFT,
+    LIMIT_AT,
+    LOTS,
+    MARK,
+    POST_ONLY,
+    REDUCE_ONLY,
+    STATE,
+    STOP_AT,
+    SYMBOL,
+    TIF,
+    TRIGGERED,
+    TYPE,
+    Costs,
+    World,
+)
+from backtest.engine.levels import beyond, follow, has_limit, trail_level
+from backtest.engine.path import price_at
+from backtest.engine.room import room
+from backtest.engine.slots import first_of, next_of, pause, work
+
+
+@kernel
+def execute(
+    w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float, fresh: bool
+) -> None:
+    """Execute the order at `at` as a market or limit order that stands at the venue with a price now.
+
+    `level`: the price, where it is not the trade path's at `t`, else NaN; `fresh`: it is just arriving.
+    """
+    m = w.queue[at]
+    i, now = int(m[SYMBOL]), t_ms + t // 3
+    pause(w, at, FLYING)
+    m[ACTED] = 3 * t_ms + t
+    if not clip(w, at):
+        finish(w, at, now, CANCELLED, NOT_REDUCING, 0, 0)
+        return
+    if np.isnan(w.panel[0, j, i]):
+        rest(w, j, lows, t, at, now)
+        return
+    if has_limit(int(m[TYPE])):
+        price = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL])) if np.isnan(level) else level
+        crosses = price <= m[LIMIT_AT] if m[LEFT] > 0.0 else price >= m[LIMIT_AT]
+        if not crosses:
+            rest(w, j, lows, t, at, now)
+            return
+        if m[POST_ONLY] != 0.0:
+            finish(w, at, now, REJECTED, WOULD_TAKE, 0, 0)
+            return
+    lots = min(int(abs(m[LEFT])), room(w, j, i, t_ms, False))
+    if m[TIF] == FOK and lots < abs(m[LEFT]):
+        finish(w, at, now, CANCELLED, NOT_WHOLE, 0, 0)
+        return
+    if lots > 0:
+        signed = lots if m[LEFT] > 0.0 else -lots
+        reason, have, need = fill(w, costs, k, j, lows, t, t_ms, at, signed, False, level, fresh)
+        if reason != NO_REASON:
+            finish(w, at, now, REJECTED, reason, have, need)
+            return
+    if m[LEFT] == 0.0:
+        finish(w, at, now, FILLED, NO_REASON, 0, 0)
+    else:
+        rest(w, j, lows, t, at, now)
+
+
+@kernel
+def clip(w: World, at: int) -> bool:
+    """Let a reduce-only order have no more than the position unfilled; False if there is none against it."""
+    m = w.queue[at]
+    if m[REDUCE_ONLY] == 0.0:
+        return True
+    held = w.book[int(m[SYMBOL]), LOTS]
+    if held == 0 or (held > 0) == (m[LEFT] > 0.0):
+        return False
+    if abs(m[LEFT]) > abs(held):
+        m[LEFT] = -held
+    return True
+
+
+@kernel
+def rest(w: World, j: int, lows: bool, t: int, at: int, now: int) -> None:
+    """Let what cannot be filled now work, if its time in force and margin allow it."""
+    m = w.queue[at]
+    if m[TIF] == IOC or m[TIF] == FOK:
+        finish(w, at, now, CANCELLED, NOT_AT_ONCE if m[TIF] == IOC else NOT_WHOLE, 0, 0)
+        return
+    reason, have, need = may_work(w, j, lows, t, at)
+    if reason != NO_REASON:
+        finish(w, at, now, REJECTED, reason, have, need)
+    else:
+        put_state(w, at, now, IS_WORKING, NO_REASON)
+
+
+@kernel
+def make(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
+    """Fill a resting limit as maker, at its limit, as far as there is room."""
+    m = w.queue[at]
+    i, now = int(m[SYMBOL]), t_ms + t // 3
+    pause(w, at, FLYING)
+    m[ACTED] = 3 * t_ms + t
+    if not clip(w, at):
+        finish(w, at, now, CANCELLED, NOT_REDUCING, 0, 0)
+        return
+    lots = min(int(abs(m[LEFT])), room(w, j, i, t_ms, True))
+    signed = lots if m[LEFT] > 0.0 else -lots
+    reason, have, need = fill(w, costs, k, j, lows, t, t_ms, at, signed, True, m[LIMIT_AT], False)
+    if reason != NO_REASON:
+        finish(w, at, now, REJECTED, reason, have, need)
+        return
+    if m[LEFT] == 0.0:
+        finish(w, at, now, FILLED, NO_REASON, 0, 0)
+    else:
+        work(w, at)
+
+
+@kernel
+def trigger(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float) -> None:
+    """Release an armed order: from now on it is a market or a limit order."""
+    now = t_ms + t // 3
+    w.queue[at, TRIGGERED] = now
+    if w.queue[at, TYPE] == TRAILING_STOP:
+        w.queue[at, STOP_AT] = trail_level(w.queue, at)
+    put_state(w, at, now, IS_TRIGGERED, NO_REASON)
+    execute(w, costs, k, j, lows, t, t_ms, at, level, False)
+
+
+@kernel
+def arm(w: World, at: int, t: int, t_ms: int, price: float) -> None:
+    """Let a conditional order wait for its trigger; `price` of that series now, from which a trailing stop starts."""
+    m = w.queue[at]
+    pause(w, at, ARMED)
+    if m[TYPE] == TRAILING_STOP:
+        follow(w.queue, at, price)
+        m[FOLLOWED] = float(4 * t_ms + t // int(w.run[INTERVAL]))
+    put_state(w, at, t_ms + t // 3, IS_ARMED, NO_REASON)
+
+
+@kernel
+def trigger_price(w: World, j: int, lows: bool, t: int, at: int, level: float) -> float:
+    """The price now on the path that the order's trigger looks at; NaN in a gap of the trades."""
+    m = w.queue[at]
+    i, d = int(m[SYMBOL]), int(w.run[INTERVAL])
+    if m[BY_MARK] != 0.0:
+        return price_at(w.panel, int(w.run[MARK]), j, i, lows, t, d)
+    return price_at(w.panel, 0, j, i, lows, t, d) if np.isnan(level) else level
+
+
+@kernel
+def begin(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float) -> None:
+    """Let a child begin, whose parent has been filled at `level` (NaN: at the trade path)."""
+    m = w.queue[at]
+    m[DUE] = 0.0
+    if m[TYPE] == TRAILING_STOP or not np.isnan(m[STOP_AT]):
+        price = trigger_price(w, j, lows, t, at, level)
+        m[STATE] = ARMED
+        if m[TYPE] != TRAILING_STOP and beyond(w.queue, at, price, m[STOP_AT], False):
+            trigger(w, costs, k, j, lows, t, t_ms, at, level)
+        else:
+            arm(w, at, t, t_ms, price)
+    else:
+        execute(w, costs, k, j, lows, t, t_ms, at, level, False)
+
+
+@kernel
+def wake_children(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, i: int, level: float) -> None:
+    """Let the children of symbol `i` begin that the last act has woken, in order of number."""
+    at = first_of(w.book, i)
+    while at >= 0:
+        if w.queue[at, DUE] != 0.0:
+            begin(w, costs, k, j, lows, t, t_ms, at, level)
+            at = first_of(w.book, i)  # what it did may have ended others
+        else:
+            at = next_of(w.queue, at)

@@ -1,0 +1,272 @@
+"""A fill of an order: its price and costs, whether it is admitted, and what follows from it for other orders.
+
+docs/rules-orders.md sections 3, 7 to 9. Orders that a fill wakes are marked DUE; who filled executes them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.engine.admission import admit_cross, needed_after, over_limit
+from backtest.engine.compile import kernel
+from backtest.engine.cost import taker_rates
+from backtest.engine.ends import finish
+from backtest.engine.fee import fee_rate, flat_rate, note_turnover
+from backtest.engine.fund import empty_pool
+from backtest.engine.journal import (
+    AS_MAKER,
+    AS_TAKER,
+    BRACKETED,
+    CANCELLED,
+    IS_PARTLY_FILLED,
+    LIMIT_ORDER,
+    MARGIN,
+    MARKET_ORDER,
+    NO_REASON,
+    ONE_CANCELS,
+    put_fill,
+    put_state,
+)
+from backtest.engine.layout import (
+    CAUSE,
+    CHILDREN,
+    DECISION,
+    DONE_LOTS,
+    DORMANT,
+    DUE,
+    FLYING,
+    GROUP,
+    ID,
+    IMPACT,
+    INTERVAL,
+    LEFT,
+    LIMIT,
+    LIMIT_AT,
+    LIMIT_UNITS,
+    LOTS,
+    MAKER_SHARE,
+    NO_IMPACT,
+    PARENT,
+    POOL,
+    REDUCE_ONLY,
+    SLIPPAGE,
+    STALE,
+    STATE,
+    STRESS,
+    SYMBOL,
+    TAKER_SHARE,
+    TYPE,
+    VOLUME,
+    WORKING,
+    Costs,
+    World,
+)
+from backtest.engine.levels import has_limit
+from backtest.engine.margin import cross_pool, initial_at, mark_equity, mark_value, units
+from backtest.engine.money import money, proportion, share
+from backtest.engine.path import price_at, value_at
+from backtest.engine.room import use_room
+from backtest.engine.settle import move, trade
+from backtest.engine.slots import first_of, next_of, pause, work
+
+MOST_RATE = 1.0
+"""No part of the costs is more than the price itself: a candle with hardly any volume asks for any number."""
+
+
+@kernel
+def fill(
+    w: World,
+    costs: Costs,
+    k: int,
+    j: int,
+    lows: bool,
+    t: int,
+    t_ms: int,
+    at: int,
+    lots: int,
+    maker: bool,
+    level: float,
+    fresh: bool,
+) -> tuple[int, int, int]:
+    """Fill signed `lots` of the order at `at`, which counts as working no more: `(reason, have, need)` of a refusal.
+
+    `level`: the price where it is not the trade path's at `t`, else NaN; of a maker its limit. `fresh`: it takes as it
+    arrives, so that the way here is what its price has changed by.
+    """
+    m = w.queue[at]
+    i, now = int(m[SYMBOL]), t_ms + t // 3
+    u = units(w.spec, i, abs(lots))
+    d = int(w.run[INTERVAL])
+    base = value_at(w.panel, 0, j, i, lows, t, d, u) if np.isnan(level) else money(level, u)
+    arrival = price_at(w.panel, 0, j, i, lows, t, d) if np.isnan(level) else level
+    price, spread, impact, drift = arrival, 0, 0, 0
+    if not maker and (w.run[IMPACT] != NO_IMPACT or costs.bars.shape[0] > 0 or m[TYPE] != MARKET_ORDER):
+        price, spread, impact, drift = slippage(w, costs, j, at, lots, u, base, arrival, now)
+    elif not maker and w.run[SLIPPAGE] != 0.0:
+        # the plain case, without a call: a rate for all, which no sale falls short of
+        rate = min(MOST_RATE, w.run[STRESS] * w.run[SLIPPAGE])
+        spread = share(base, rate)
+        price = arrival * (1.0 + rate) if lots > 0 else arrival * (1.0 - rate)
+    slip = spread + impact + drift
+    quote = -(base + slip) if lots > 0 else base - slip
+    tiered = costs.fees.shape[0] > 1
+    rate = fee_rate(costs, w.run, maker, now) if tiered else flat_rate(costs.fees, w.run, maker)
+    fee = share(abs(quote), rate)
+    reason, have, need, moved = admit(w, j, lows, t, at, lots, quote - fee)
+    if reason != NO_REASON:
+        return reason, have, need
+    latency = drift
+    at_once = m[TYPE] == MARKET_ORDER or (fresh and m[TYPE] == LIMIT_ORDER)
+    if at_once and not maker and not np.isnan(m[DECISION]):
+        decided = money(m[DECISION], u)
+        latency += base - decided if lots > 0 else decided - base
+    m[LEFT] -= lots
+    m[DONE_LOTS] += lots
+    if m[GROUP] >= 0.0:
+        tell_group(w, at, now)
+    realized = trade(w, k, now, i, int(m[ID]), lots, quote, fee)
+    put_fill(
+        w, now, i, int(m[ID]), lots, quote, fee, spread, impact, drift, latency, realized, int(m[CAUSE]),
+        AS_MAKER if maker else AS_TAKER, price, m[DECISION], arrival,
+    )  # fmt: skip
+    if w.run[TAKER_SHARE] < np.inf or w.run[MAKER_SHARE] < np.inf:
+        use_room(w, i, t_ms, maker, abs(lots))
+    if tiered:
+        note_turnover(costs, abs(quote), now)
+    if w.book[i, POOL] == cross_pool(w.spec):
+        empty_pool(w, now, cross_pool(w.spec), i)
+    else:
+        move(w, now, i, moved)
+        empty_pool(w, now, i, i)
+    if m[LEFT] != 0.0:
+        put_state(w, at, now, IS_PARTLY_FILLED, NO_REASON)
+    if m[CHILDREN] != 0.0:
+        wake(w, at, lots)
+    return NO_REASON, 0, 0
+
+
+@kernel
+def slippage(
+    w: World, costs: Costs, j: int, at: int, lots: int, u: int, base: int, arrival: float, now: int
+) -> tuple[float, int, int, int]:
+    """`(price, spread, impact, drift)` of a taker: the price with them, and each in micro ≥ 0.
+
+    A sale receives at least nothing, and a limit order pays at most its limit: what is too much is taken off the last.
+    """
+    m = w.queue[at]
+    i = int(m[SYMBOL])
+    near, far, adverse = w.run[STRESS] * w.run[SLIPPAGE], 0.0, 0.0
+    if w.run[IMPACT] != NO_IMPACT or costs.bars.shape[0] > 0:
+        volume = w.panel[int(w.run[VOLUME]), j, i] if w.run[VOLUME] >= 0.0 else np.nan
+        near, far, adverse = taker_rates(
+            costs, w.spec, w.run, i, abs(lots), float(u) / 1e6, float(base) / 1e6, volume, now
+        )
+        near, far, adverse = min(near, MOST_RATE), min(far, MOST_RATE), min(adverse, MOST_RATE)
+    spread, impact, drift = share(base, near), share(base, far), share(base, adverse)
+    rate = near + far + adverse
+    price = arrival
+    if rate != 0.0:
+        price = arrival * (1.0 + rate) if lots > 0 else arrival * (1.0 - rate)
+    most = spread + impact + drift
+    if lots < 0:
+        most = min(most, base)
+    if has_limit(int(m[TYPE])):
+        bound = money(m[LIMIT_AT], u)
+        most = min(most, max(0, bound - base if lots > 0 else base - bound))
+    if most < spread + impact + drift:
+        price = float(base + most if lots > 0 else base - most) / float(u)
+        spread = min(spread, most)
+        impact = min(impact, most - spread)
+        drift = most - spread - impact
+    return price, spread, impact, drift
+
+
+@kernel
+def admit(w: World, j: int, lows: bool, t: int, at: int, lots: int, change: int) -> tuple[int, int, int, int]:
+    """`(reason, have, need, moved)` of a fill that changes its pool's cash by `change`: whether limit and margin allow
+    it (rules.md 6.3), and what the wallet would then move into a pool of the symbol's own."""
+    m = w.queue[at]
+    i = int(m[SYMBOL])
+    held = w.book[i, LOTS]
+    reducing = held != 0 and (held > 0) != (lots > 0) and abs(lots) <= abs(held)
+    if not reducing and (w.spec[i, LIMIT] < np.inf or w.spec[i, LIMIT_UNITS] < np.inf):
+        reason, have, need = over_limit(w, j, i, lows, t, held + lots)
+        if reason != NO_REASON:
+            return reason, have, need, 0
+    if w.book[i, POOL] != cross_pool(w.spec):
+        return admit_isolated(w, j, lows, t, i, lots, change, reducing)
+    admitted, have, need = admit_cross(w, j, lows, t, i, lots, change, reducing, m[REDUCE_ONLY] != 0.0)
+    return NO_REASON if admitted else MARGIN, have, need, 0
+
+
+@kernel
+def admit_isolated(
+    w: World, j: int, lows: bool, t: int, i: int, lots: int, change: int, reducing: bool
+) -> tuple[int, int, int, int]:
+    """As `admit`, in the symbol's own pool: the wallet posts what an increase needs, gets what a reduction frees."""
+    held = w.book[i, LOTS]
+    after = held + lots
+    equity = mark_equity(w, i, j, lows, t)
+    value_change = mark_value(w, j, i, lows, t, after) - mark_value(w, j, i, lows, t, held)
+    equity_after = equity + change + value_change
+    if reducing:
+        return NO_REASON, 0, 0, min(0, proportion(equity, abs(after), abs(held)) - equity_after)
+    need = initial_at(w, j, i, lows, t, after)
+    same_side = held == 0 or (held > 0) == (after > 0)
+    wanted = equity + need - initial_at(w, j, i, lows, t, held) if same_side else need
+    moved = wanted - equity_after
+    have, drawn = mark_equity(w, cross_pool(w.spec), j, lows, t), moved + needed_after(w, j, lows, t, i, lots)
+    if have < drawn:
+        return MARGIN, have, drawn, 0
+    if wanted < need:
+        return MARGIN, wanted, need, 0
+    return NO_REASON, 0, 0, moved
+
+
+@kernel
+def tell_group(w: World, at: int, now: int) -> None:
+    """What a fill of the order at `at` means for its group, and for the parent of a child."""
+    m = w.queue[at]
+    i = int(m[SYMBOL])
+    other = first_of(w.book, i)
+    while other >= 0:
+        o = w.queue[other]
+        following = next_of(w.queue, other)
+        together = o[GROUP] == m[GROUP] and other != at
+        if together and m[REDUCE_ONLY] != 0.0 and m[LEFT] != 0.0:
+            cut(w, other, int(abs(m[LEFT])))
+        elif together:
+            finish(w, other, now, CANCELLED, ONE_CANCELS, 0, 0)
+            following = first_of(w.book, i)  # others may have ended with it
+        elif m[PARENT] >= 0.0 and o[ID] == m[PARENT]:
+            finish(w, other, now, CANCELLED, BRACKETED, 0, 0)
+            following = first_of(w.book, i)
+        other = following
+
+
+@kernel
+def wake(w: World, at: int, lots: int) -> None:
+    """Let the children of the order at `at` grow by a fill of `lots`, and wake: who filled lets them begin."""
+    number, i = int(w.queue[at, ID]), int(w.queue[at, SYMBOL])
+    other = first_of(w.book, i)
+    while other >= 0:
+        o = w.queue[other]
+        if int(o[PARENT]) == number:
+            o[LEFT] -= lots
+            w.book[i, STALE] = 1
+            if o[STATE] == DORMANT:
+                o[STATE], o[DUE] = FLYING, 1.0
+        other = next_of(w.queue, other)
+
+
+@kernel
+def cut(w: World, at: int, most: int) -> None:
+    """Let the order have at most `most` > 0 lots unfilled."""
+    m = w.queue[at]
+    if abs(m[LEFT]) > most:
+        works = m[STATE] == WORKING
+        if works:
+            pause(w, at, FLYING)
+        m[LEFT] = most if m[LEFT] > 0.0 else -most
+        if works:
+            work(w, at)

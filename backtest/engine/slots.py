@@ -1,0 +1,200 @@
+"""Slots of the queue and their lists: messages in flight, a symbol's orders at the venue, free slots.
+
+A message keeps its slot from being sent to its end, and nothing is ever moved: what a message costs does not depend on
+how many there are, or have been.
+"""
+
+from __future__ import annotations
+
+from backtest.engine.compile import inlined, kernel
+from backtest.engine.layout import (
+    ARRIVES,
+    BUYS,
+    CAUSE,
+    EXPIRES,
+    EXPIRES_AT,
+    FIRST_ORDER,
+    FLIGHTS,
+    FREE_SLOT,
+    HALT_MS,
+    ID,
+    KIND,
+    LAST_ORDER,
+    LEFT,
+    NEXT_SLOT,
+    ORDER,
+    PREV_SLOT,
+    REDUCE_ONLY,
+    RESERVING,
+    RESTING,
+    SELLS,
+    SENT,
+    SLOTS_USED,
+    STALE,
+    STATE,
+    SYMBOL,
+    WORKING,
+    Floats,
+    Ints,
+    World,
+)
+from backtest.schema import Cause
+
+NEVER_MS = 1 << 52
+BY_GUARD = int(Cause.GUARD)
+
+
+@kernel
+def new_slot(acct: Ints, queue: Floats) -> int:
+    """A slot that is in no list; the caller has seen that there is one."""
+    at = acct[FREE_SLOT]
+    if at >= 0:
+        acct[FREE_SLOT] = int(queue[at, NEXT_SLOT])
+        return int(at)
+    at = acct[SLOTS_USED]
+    acct[SLOTS_USED] = at + 1
+    return int(at)
+
+
+@kernel
+def free_slot(acct: Ints, queue: Floats, at: int) -> None:
+    """Give back a slot that is in no list any more."""
+    queue[at, ID], queue[at, KIND] = -1.0, -1.0
+    queue[at, NEXT_SLOT] = acct[FREE_SLOT]
+    acct[FREE_SLOT] = at
+
+
+@kernel
+def insert(book: Ints, queue: Floats, row: int, after: int, at: int) -> None:
+    """Put slot `at` into list `row` behind slot `after`; −1: at the front."""
+    following = book[row, FIRST_ORDER] if after < 0 else int(queue[after, NEXT_SLOT])
+    queue[at, PREV_SLOT], queue[at, NEXT_SLOT] = after, following
+    if after < 0:
+        book[row, FIRST_ORDER] = at
+    else:
+        queue[after, NEXT_SLOT] = at
+    if following < 0:
+        book[row, LAST_ORDER] = at
+    else:
+        queue[following, PREV_SLOT] = at
+
+
+@kernel
+def remove(book: Ints, queue: Floats, row: int, at: int) -> None:
+    """Take slot `at` out of list `row`."""
+    before, following = int(queue[at, PREV_SLOT]), int(queue[at, NEXT_SLOT])
+    if before < 0:
+        book[row, FIRST_ORDER] = following
+    else:
+        queue[before, NEXT_SLOT] = following
+    if following < 0:
+        book[row, LAST_ORDER] = before
+    else:
+        queue[following, PREV_SLOT] = before
+
+
+@inlined
+def first_of(book: Ints, row: int) -> int:
+    """The first slot of a list, −1: it is empty. The list of messages in flight is that of the last row."""
+    return int(book[row, FIRST_ORDER])
+
+
+@inlined
+def next_of(queue: Floats, at: int) -> int:
+    """The slot behind `at`, −1: it is the last."""
+    return int(queue[at, NEXT_SLOT])
+
+
+@kernel
+def fly(book: Ints, acct: Ints, queue: Floats, at: int) -> None:
+    """Put a message among those in flight, behind all that arrive no later."""
+    row = book.shape[0] - 1
+    after = int(book[row, LAST_ORDER])
+    while after >= 0 and queue[after, ARRIVES] > queue[at, ARRIVES]:
+        after = int(queue[after, PREV_SLOT])
+    insert(book, queue, row, after, at)
+    acct[FLIGHTS] += 1
+
+
+@kernel
+def land(book: Ints, acct: Ints, queue: Floats, at: int) -> None:
+    """Take a message out of those in flight; an order joins its symbol's list, behind those that arrived before."""
+    remove(book, queue, book.shape[0] - 1, at)
+    acct[FLIGHTS] -= 1
+    if queue[at, KIND] == ORDER:
+        i = int(queue[at, SYMBOL])
+        insert(book, queue, i, int(book[i, LAST_ORDER]), at)
+        if acct[RESTING] == 0:
+            acct[EXPIRES_AT] = NEVER_MS  # what is noted is of orders that have ended
+        acct[RESTING] += 1
+        book[i, STALE] = 1
+        if queue[at, EXPIRES] < float(acct[EXPIRES_AT]):
+            acct[EXPIRES_AT] = int(queue[at, EXPIRES])
+
+
+@kernel
+def leave(book: Ints, acct: Ints, queue: Floats, at: int) -> None:
+    """Take an order out of its symbol's list, and its slot back."""
+    i = int(queue[at, SYMBOL])
+    remove(book, queue, i, at)
+    acct[RESTING] -= 1
+    book[i, STALE] = 1
+    free_slot(acct, queue, at)
+
+
+@kernel
+def earlier(queue: Floats, one: int, other: int) -> bool:
+    """Whether slot `one` arrived before slot `other`: by time, then by number. No slot (−1) arrived before none."""
+    if other < 0 or one < 0:
+        return one >= 0
+    if queue[one, ARRIVES] != queue[other, ARRIVES]:
+        return bool(queue[one, ARRIVES] < queue[other, ARRIVES])
+    return bool(queue[one, ID] < queue[other, ID])
+
+
+@kernel
+def work(w: World, at: int) -> None:
+    """Let the order work: what is unfilled of it reserves margin from now on."""
+    m = w.queue[at]
+    i = int(m[SYMBOL])
+    m[STATE] = WORKING
+    w.book[i, STALE] = 1
+    if m[REDUCE_ONLY] == 0.0:
+        w.acct[RESERVING] += 1
+        if m[LEFT] > 0.0:
+            w.book[i, BUYS] += int(m[LEFT])
+        else:
+            w.book[i, SELLS] -= int(m[LEFT])
+
+
+@kernel
+def pause(w: World, at: int, state: int) -> None:
+    """Put the order into `state`; one that was working reserves nothing any more."""
+    m = w.queue[at]
+    i = int(m[SYMBOL])
+    if m[STATE] == WORKING and m[REDUCE_ONLY] == 0.0:
+        w.acct[RESERVING] -= 1
+        if m[LEFT] > 0.0:
+            w.book[i, BUYS] -= int(m[LEFT])
+        else:
+            w.book[i, SELLS] += int(m[LEFT])
+    m[STATE] = state
+    w.book[i, STALE] = 1
+
+
+@kernel
+def find_order(w: World, order: int) -> int:
+    """The slot of an order at the venue by its number, −1: it is not there."""
+    for i in range(w.spec.shape[0]):
+        at = first_of(w.book, i)
+        while at >= 0:
+            if int(w.queue[at, ID]) == order:
+                return at
+            at = next_of(w.queue, at)
+    return -1
+
+
+@inlined
+def barred(acct: Ints, queue: Floats, at: int) -> bool:
+    """Whether the message at `at` is of the strategy and was sent since the account was halted."""
+    return acct[HALT_MS] != 0 and queue[at, CAUSE] != BY_GUARD and int(queue[at, SENT]) >= acct[HALT_MS]

@@ -1,0 +1,168 @@
+"""The packed state of one account, and the room that its journal and queue need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest.engine import layout as at
+from backtest.engine.compile import entry
+from backtest.engine.fee import turnover_ring
+from backtest.engine.pack import Setup, pack_calendar, pack_run, pack_spec
+from backtest.engine.row import advance, ahead
+from backtest.engine.send import send_target
+from backtest.engine.slots import NEVER_MS
+from backtest.engine.terms import note_calendar
+from backtest.schema import CURVE
+
+LOG_ROWS = 1 << 14
+QUEUE_ROWS = 64
+LONG_AGO = -(1 << 60)
+
+
+@dataclass
+class State:
+    """The arrays of `layout` for one account; `row` counts through the run."""
+
+    setup: Setup
+    hooks: int = 0
+    """Bits of layout.EV_*: events after whose row `advance` comes back."""
+    targets: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    """[targets, 3]: row, symbol, amount; sorted; empty for a strategy that is called."""
+    target_kind: int = at.WEIGHT
+    row: int = 0
+    """The next row to play."""
+    drill: Callable[[int], NDArray[np.float64]] | None = None
+    """The fine panel of a row by its number, where `Setup.fine_ms` says that there is one."""
+    touched: bool = False
+    """Something was done since `ahead` that changes what follows: rows played ahead no longer hold."""
+
+    def __post_init__(self) -> None:
+        count = len(self.setup.symbols)
+        self.book = np.zeros((count + 1, at.BOOK_WIDTH), np.int64)
+        self.book[:, [at.FLAGGED, at.CROSSED, at.TRADED, at.SINCE]] = -1
+        self.book[:, [at.FIRST_ORDER, at.LAST_ORDER, at.USED_ROW]] = -1
+        self.book[:, at.STEPPED] = LONG_AGO
+        self.book[:count, at.POOL] = self.book[:count, at.HOME] = [self.setup.home(i) for i in range(count)]
+        self.book[count, at.POOL] = self.book[count, at.HOME] = -1  # a pool is no symbol
+        self.acct = np.zeros(at.ACCT_WIDTH, np.int64)
+        self.acct[at.WALLET] = self.setup.cash
+        self.acct[at.FREE_SLOT], self.acct[at.EXPIRES_AT] = -1, NEVER_MS
+        self.spec = pack_spec(self.setup)
+        self.run = pack_run(self.setup)
+        self.calendar = pack_calendar(self.setup)
+        self.acct[at.FUND] = int(self.run[at.FUND_START])
+        self.run[at.HOOKS], self.run[at.TARGET_KIND] = self.hooks, self.target_kind
+        self.funding = np.ascontiguousarray(self.setup.funding, np.float64).reshape(-1, 3)
+        self.acct[at.FUNDING_AT] = int(np.searchsorted(self.funding[:, at.STAMP], self.setup.start_ms))
+        self.queue = np.zeros((QUEUE_ROWS, at.QUEUE_WIDTH))
+        self.log = np.zeros((LOG_ROWS, at.LOG_WIDTH))
+        self.curve = np.zeros((self.setup.rows, len(CURVE)))
+        self.guards = self.setup.guards.copy()  # they remember
+        charges = self.setup.charges
+        self.costs = at.Costs(
+            np.ascontiguousarray(charges.bars),
+            np.ascontiguousarray(charges.depth),
+            np.ascontiguousarray(charges.fees),
+            turnover_ring(charges.fees),
+        )
+        self.panel = np.empty((8, 0, count))
+        self._logs: list[NDArray[np.float64]] = []
+        self._seen, self._seen_at = np.zeros(len(CURVE)), -1
+        self._asked_at = -1
+        note_calendar(self.world(), self.calendar)
+        self.fine: dict[int, NDArray[np.float64]] = {}
+        """Fine panels of drilled rows with fills, by row; who looks at them empties it."""
+        self.flushed = 0
+        """Journal rows put aside; the journal's row n in memory has the number flushed + n."""
+
+    def load(self, panel: NDArray[np.float64], first_row: int) -> None:
+        """Take a panel whose first row is global row `first_row`."""
+        if self.panel.shape[1]:
+            self._keep_last(self.j + 1)
+        self.panel = panel
+        self.acct[at.BASE] = first_row
+        self._bind()
+
+    def _keep_last(self, rows: int) -> None:
+        """Remember each symbol's last closes in the first `rows` of the panel: what the next open jumps from."""
+        for column, off in ((at.LAST_TRADE, 0), (at.LAST_MARK, self.setup.mark_offset)):
+            for i in range(self.panel.shape[2]):
+                back = rows - 1
+                while back >= 0 and np.isnan(self.panel[off + 3, back, i]):
+                    back -= 1
+                if back >= 0:
+                    self.spec[i, column] = self.panel[off + 3, back, i]
+
+    def _bind(self) -> None:
+        """Name the arrays once, not at every call: a call per candle is what event strategies pay."""
+        self._status = self.acct.data
+        arrays = (
+            self.panel, self.book, self.acct, self.spec, self.run, self.funding,
+            self.queue, self.log, self.curve, self.targets, self.calendar, self.guards, *self.costs,
+        )  # fmt: skip
+        self._step = partial(entry(advance, *arrays, 0, 0), *arrays)
+        orders = (self.panel, self.book, self.acct, self.spec, self.run, self.queue)
+        self._target = partial(entry(send_target, *orders, 0, 0, 0.0, False, 0, 0), *orders)
+        still = (
+            self.panel, self.book, self.acct, self.spec, self.run, self.funding, self.queue, self.curve, self.targets,
+        )  # fmt: skip
+        self._ahead = partial(entry(ahead, *still, 0, 0), *still)
+
+    @property
+    def j(self) -> int:
+        """Panel row of the candle that closed last."""
+        return int(self.row - 1 - self.acct[at.BASE])
+
+    @property
+    def now_ms(self) -> int:
+        """The close of the candle that closed last."""
+        return self.setup.start_ms + self.row * self.setup.interval_ms
+
+    def world(self) -> at.World:
+        """The arrays, for kernels called one at a time."""
+        return at.World(self.panel, self.book, self.acct, self.spec, self.run, self.queue, self.log)
+
+    def _room_for(self, messages: int) -> None:
+        """Make the queue long enough for so many more messages."""
+        while self.acct[at.FLIGHTS] + self.acct[at.RESTING] + messages >= len(self.queue):
+            self._lengthen_queue()
+
+    def _lengthen_queue(self) -> None:
+        self.queue = np.vstack([self.queue, np.zeros_like(self.queue)])
+        self._bind()
+
+    def _room_to_log(self, rows: int) -> None:
+        """See to it that so many more rows fit the journal in memory."""
+        if self.acct[at.LOGGED] + rows >= len(self.log):
+            self.flush()
+
+    def _lengthen_log(self) -> None:
+        """Put the journal's rows aside, or where there are none make it longer: one row of the run needs it whole."""
+        if self.acct[at.LOGGED] > 0:
+            self.flush()
+        else:
+            self.log = np.zeros((2 * len(self.log), at.LOG_WIDTH))
+            self._bind()
+
+    def flush(self) -> None:
+        """Put the journal's rows aside and begin it anew."""
+        n = int(self.acct[at.LOGGED])
+        self._logs.append(self.log[:n].copy())
+        self.acct[at.LOGGED] = 0
+        self.flushed += n
+
+    def journal(self, first: int) -> NDArray[np.float64]:
+        """Rows of the journal from number `first` on, those put aside among them."""
+        rows = [self.log[: int(self.acct[at.LOGGED])]]
+        begins = self.flushed
+        for aside in reversed(self._logs):
+            if begins <= first:
+                break
+            begins -= len(aside)
+            rows.insert(0, aside)
+        return np.concatenate(rows)[max(0, first - begins) :] if len(rows) > 1 else rows[0][max(0, first - begins) :]

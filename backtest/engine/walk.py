@@ -1,0 +1,248 @@
+"""One row on its way from open to close, from instant to instant (docs/rules.md section 4)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtest.engine.acts import expire, follow_all, next_act, perform_until, retry
+from backtest.engine.closing import TAKE_POOL
+from backtest.engine.compile import kernel
+from backtest.engine.deleverage import deleverage
+from backtest.engine.guard import rows_for
+from backtest.engine.jump import jump
+from backtest.engine.layout import (
+    ARRIVES,
+    BETA,
+    CALENDAR_AT,
+    CALENDAR_KIND,
+    CALENDAR_STAMP,
+    CAP,
+    CASH,
+    DELEVERAGE,
+    EVERY,
+    EXPIRES_AT,
+    FLIGHTS,
+    FLOOR,
+    FUNDING_AT,
+    IDIO_MAINTENANCE,
+    INTERVAL,
+    LOGGED,
+    LOTS,
+    MAINTENANCE,
+    MAINTENANCE_LESS,
+    MARK,
+    POOL,
+    PORTFOLIO,
+    PORTION,
+    PROCESSES,
+    RESTING,
+    SCAN_MAINTENANCE,
+    STAMP,
+    STEP,
+    TAKE,
+    WALLET,
+    Costs,
+    Floats,
+    World,
+)
+from backtest.engine.levels import may_act
+from backtest.engine.liquidation import check, note_ambiguous
+from backtest.engine.margin import adverse, in_pool
+from backtest.engine.orders import process_messages
+from backtest.engine.requirement import tier_need
+from backtest.engine.settle import settle_funding
+from backtest.engine.slots import first_of
+
+ROWS_PER_ORDER = 14
+"""Most journal rows that an order writes in one row."""
+
+
+@kernel
+def surely_healthy(w: World, j: int) -> bool:
+    """Whether every pool is healthy with each leg at its worst price of row `j`, by more than rounding.
+
+    A bound in doubles: at most one micro is rounded off a value and two off a requirement, and the
+    sums of doubles err by far less than 1e-12 of the gross value.
+    """
+    off, cross = int(w.run[MARK]), w.spec.shape[0]
+    health, slack, crossed = float(w.acct[WALLET]), 4.0, False
+    for i in range(cross):
+        lots = w.book[i, LOTS]
+        if lots == 0:
+            continue
+        value = adverse(w.panel, off, j, i, lots) * (float(lots) * w.spec[i, STEP])
+        notional = abs(value)
+        need = tier_need(w.spec, i, notional, MAINTENANCE, MAINTENANCE_LESS)
+        if w.book[i, POOL] != cross:
+            if not float(w.book[i, CASH]) + value - need > 4.0 + 1e-12 * notional:
+                return False
+        else:
+            crossed = True
+            health += value - need
+            slack += 4.0 + 1e-12 * notional
+    if crossed and w.run[PORTFOLIO] != 0.0:
+        return net_surely_covered(w, j)
+    return health > slack or not crossed
+
+
+@kernel
+def net_surely_covered(w: World, j: int) -> bool:
+    """`surely_healthy` for a cross pool whose requirement goes by the net.
+
+    The net is largest where all legs stand at one end of their candles, whichever that is, and the rest where each
+    is at its largest notional; equity is lowest where each is at its worst.
+    """
+    off, cross = int(w.run[MARK]), w.spec.shape[0]
+    equity, own, rest, low, high, slack = float(w.acct[WALLET]), 0.0, 0.0, 0.0, 0.0, 8.0
+    for i in range(cross):
+        if not in_pool(w.book, cross, i):
+            continue
+        u = float(w.book[i, LOTS]) * w.spec[i, STEP]
+        worst = adverse(w.panel, off, j, i, w.book[i, LOTS]) * u
+        best = adverse(w.panel, off, j, i, -w.book[i, LOTS]) * u
+        n = max(abs(worst), abs(best))
+        equity += worst
+        own += tier_need(w.spec, i, n, MAINTENANCE, MAINTENANCE_LESS)
+        rest += n * w.spec[i, IDIO_MAINTENANCE]
+        low += min(worst * w.spec[i, BETA], best * w.spec[i, BETA])
+        high += max(worst * w.spec[i, BETA], best * w.spec[i, BETA])
+        slack += 8.0 + 1e-12 * n
+    need = max(w.run[FLOOR] * own, w.run[SCAN_MAINTENANCE] * max(abs(low), abs(high)) + rest)
+    return equity - need > slack
+
+
+@kernel
+def next_due(w: World, funding: Floats, calendar: Floats, t: int, t_ms: int, d: int) -> int:
+    """The next time after `t`, in thirds, at which a settlement, a deleveraging, a message or the end of an order is
+    due in the row; else its close."""
+    due = 3 * d
+    if w.acct[CALENDAR_AT] < calendar.shape[0]:
+        stamp = 3 * (int(calendar[w.acct[CALENDAR_AT], CALENDAR_STAMP]) - t_ms)
+        # terms that change inside a row hold from the next one on
+        if calendar[w.acct[CALENDAR_AT], CALENDAR_KIND] == DELEVERAGE and stamp > t:
+            due = min(due, stamp)
+    at = w.acct[FUNDING_AT]
+    if at < funding.shape[0]:
+        due = min(due, 3 * (int(funding[at, STAMP]) - t_ms))
+    if w.acct[FLIGHTS] > 0:
+        # what has arrived by `t` is in flight no more
+        due = min(due, 3 * (int(w.queue[first_of(w.book, w.book.shape[0] - 1), ARRIVES]) - t_ms))
+    if w.acct[RESTING] > 0 and w.acct[EXPIRES_AT] > t_ms + t // 3:
+        due = min(due, 3 * (w.acct[EXPIRES_AT] - t_ms))
+    return due
+
+
+@kernel
+def busy(w: World, funding: Floats, calendar: Floats, j: int, t_end: int) -> bool:
+    """Whether anything happens in the row that closes at `t_end`: something is due, or prices make it."""
+    acct = w.acct
+    if acct[FLIGHTS] > 0 and w.queue[first_of(w.book, w.spec.shape[0]), ARRIVES] < t_end:
+        return True
+    at = acct[FUNDING_AT]
+    if acct[PROCESSES] > 0 or (at < funding.shape[0] and funding[at, STAMP] < t_end):
+        return True
+    at = acct[CALENDAR_AT]
+    if at < calendar.shape[0] and calendar[at, CALENDAR_KIND] == DELEVERAGE and calendar[at, CALENDAR_STAMP] < t_end:
+        return True
+    return may_act(w, j, t_end) or not surely_healthy(w, j)
+
+
+@kernel
+def open_row(w: World, costs: Costs, funding: Floats, calendar: Floats, k: int, j: int, lows: bool, t_ms: int) -> bool:
+    """What happens at the open of row `k`; False if a needed settlement is missing."""
+    if w.acct[RESTING] > 0:
+        expire(w, t_ms)
+    if not settle_funding(w, funding, k, j, lows, 0, t_ms):
+        return False
+    if w.acct[RESTING] > 0 or w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
+        jump(w, costs, k, j, lows, t_ms)
+        follow_all(w, j, lows, 0, t_ms)
+    if w.acct[CALENDAR_AT] < calendar.shape[0]:
+        deleverage(w, calendar, k, j, lows, 0, t_ms)
+    if w.acct[RESTING] > 0:
+        retry(w, costs, k, j, lows, t_ms)
+        perform_until(w, costs, k, j, lows, 0.0, 0, t_ms)
+    if w.acct[FLIGHTS] > 0:
+        process_messages(w, costs, k, j, lows, 0, t_ms)
+    return True
+
+
+@kernel
+def walk_row(w: World, costs: Costs, funding: Floats, calendar: Floats, k: int, j: int, lows: bool, t_ms: int) -> bool:
+    """Play row `k` from behind its open to its close, instant by instant; False if a needed settlement is missing."""
+    d = int(w.run[INTERVAL])
+    t = 0
+    while t < 3 * d:
+        passed = float(t)
+        if w.acct[RESTING] > 0:
+            expire(w, t_ms + t // 3)  # what arrived too late has left its time behind
+        due = next_due(w, funding, calendar, t, t_ms, d)
+        if w.acct[RESTING] > 0:
+            x, at, _ = next_act(w, j, lows, passed, t_ms)
+            if at >= 0:
+                due = min(due, int(np.ceil(x)))
+        if w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
+            note_ambiguous(w, k, j, lows, t, t_ms)
+            check(w, k, j, lows, t, due, t_ms)
+        t = due
+        if t < 3 * d:
+            if w.acct[RESTING] > 0:
+                expire(w, t_ms + t // 3)
+            if not settle_funding(w, funding, k, j, lows, t, t_ms):
+                return False
+            if w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
+                check(w, k, j, lows, t, t, t_ms)
+            if w.acct[CALENDAR_AT] < calendar.shape[0]:
+                deleverage(w, calendar, k, j, lows, t, t_ms)
+        if w.acct[RESTING] > 0:
+            perform_until(w, costs, k, j, lows, passed, t, t_ms)
+        if t < 3 * d and w.acct[FLIGHTS] > 0:
+            process_messages(w, costs, k, j, lows, t, t_ms)
+    return True
+
+
+@kernel
+def room_for_row(w: World, funding: Floats, calendar: Floats, guards: Floats, j: int, t_end: int) -> bool:
+    """Whether the journal has room for all that row may bring; a row is never played halfway.
+
+    Per symbol at most: a liquidation (fill, row, move), a settlement at the end (fill, shortfall, move), samples and
+    a call; per order: its changes of state, two fills with a move and a shortfall each, its details and its end; one
+    row per settlement; per deleveraging what a liquidation has. Steps of liquidations come on top, see `rows_of_steps`.
+    """
+    settlements, events = 0, 0
+    at = w.acct[FUNDING_AT]
+    while at + settlements < funding.shape[0] and funding[at + settlements, STAMP] < t_end:
+        settlements += 1
+    at = w.acct[CALENDAR_AT]
+    while at + events < calendar.shape[0] and calendar[at + events, CALENDAR_STAMP] < t_end:
+        events += 1
+    need = (
+        8
+        + 16 * w.spec.shape[0]
+        + ROWS_PER_ORDER * (w.acct[FLIGHTS] + w.acct[RESTING])
+        + 2 * settlements
+        + 4 * events * w.spec.shape[0]
+    )
+    need += rows_for(guards)
+    if int(w.run[TAKE]) != TAKE_POOL and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
+        need += rows_of_steps(w, j)
+    return w.acct[LOGGED] + need <= w.log.shape[0]
+
+
+@kernel
+def rows_of_steps(w: World, j: int) -> int:
+    """More journal rows than the steps of a row can write: fill and row each.
+
+    A position that goes by a share `p` a step is below a millionth of itself after 14 / p steps, by tiers after their
+    number, by a cap after the notional over it; where steps take time no more of them fit the row. Several
+    liquidations of one pool may fit it.
+    """
+    held, gross = 0, 0.0
+    for i in range(w.spec.shape[0]):
+        if w.book[i, LOTS] != 0:
+            held += 1
+            gross += abs(adverse(w.panel, int(w.run[MARK]), j, i, -1) * float(w.book[i, LOTS]) * w.spec[i, STEP])
+    steps = held * (w.spec.shape[1] + 32 + int(14.0 / max(w.run[PORTION], 1e-3))) + int(gross / w.run[CAP])
+    if w.run[EVERY] > 0.0:
+        steps = min(steps, (held + 1) * (int(w.run[INTERVAL] / w.run[EVERY]) + held + 2))
+    return 8 * steps + 64

@@ -1,0 +1,124 @@
+"""The table of orders: what each was, how it ended, and why in words."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from backtest.results.columns import TIME, lower, number, numbers, quantity, sides, times, words
+from backtest.schema import CROSS_POOL, MICRO, Cause, OrderType, Reason, Record, Status, TimeInForce
+
+F, S, B, I = pl.Float64(), pl.String(), pl.Boolean(), pl.Int64()  # noqa: E741
+SCHEMA = pl.Schema(
+    {"order_id": I, "ts_sent": TIME, "ts_arrived": TIME, "ts_done": TIME, "symbol": S, "side": S, "type": S,
+     "qty": F, "limit_price": F, "stop_price": F, "tif": S, "reduce_only": B, "post_only": B, "status": S,
+     "reason": S, "filled_qty": F, "cause": S, "trigger": S, "ts_triggered": TIME, "ts_expires": TIME, "trail": F,
+     "trail_unit": S, "activation": F, "parent_id": I, "group_id": I, "target_id": I}
+)  # fmt: skip
+UNCONDITIONAL = (OrderType.MARKET, OrderType.LIMIT, OrderType.AMEND)
+NUMBERED = (Reason.MARGIN, Reason.LIMIT, Reason.LIMIT_SIZE, Reason.MIN_NOTIONAL, Reason.OPEN_ORDERS)
+"""Reasons that come with two numbers."""
+
+
+def orders(record: Record) -> pl.DataFrame:
+    """One row per order, and per amendment that was refused, by number.
+
+    `trigger` last or mark, null where nothing is waited for; `trail_unit` share (of the best price) or quote (an
+    absolute distance); `parent_id` the order whose fills it protected; orders with the same `group_id` cancelled each
+    other; `target_id` the order that an amendment was about. Prices and sizes are those at its end.
+    """
+    rows = record.orders
+    conditional = ~np.isin(rows["type"], UNCONDITIONAL)
+    return pl.DataFrame(
+        {
+            "order_id": np.ascontiguousarray(rows["order_id"]),
+            "ts_sent": times(rows["ts_sent_ms"]),
+            "ts_arrived": times(rows["ts_arrived_ms"]),
+            "ts_done": times(rows["ts_done_ms"]),
+            "symbol": words(rows["symbol"], record.symbols),
+            "side": sides(rows["lots"]),
+            "type": lower(rows["type"], OrderType),
+            "qty": quantity(rows["lots"], rows["symbol"], record.step_micro),
+            "limit_price": number(rows["limit_price"]),
+            "stop_price": number(rows["stop_price"]),
+            "tif": lower(rows["tif"], TimeInForce),
+            "reduce_only": rows["reduce_only"] != 0,
+            "post_only": rows["post_only"] != 0,
+            "status": lower(rows["status"], Status),
+            "reason": _reasons(record),
+            "filled_qty": quantity(rows["filled"], rows["symbol"], record.step_micro),
+            "cause": lower(rows["cause"], Cause),
+            "trigger": words(np.where(conditional, rows["by_mark"], -1), ("last", "mark")),
+            "ts_triggered": times(rows["triggered_ms"]),
+            "ts_expires": times(rows["expires_ms"]),
+            "trail": number(rows["trail"]),
+            "trail_unit": words(np.where(np.isnan(rows["trail"]), -1, rows["trail_share"]), ("quote", "share")),
+            "activation": number(rows["activation"]),
+            "parent_id": numbers(rows["parent"]),
+            "group_id": numbers(rows["group"]),
+            "target_id": numbers(rows["target"]),
+        }
+    )
+
+
+def _reasons(record: Record) -> pl.Series:
+    """Why each order ended, in words, with the numbers of a refusal; null for one that was simply filled."""
+    rows = record.orders
+    names = [reason.name.lower() for reason in Reason]
+    reasons = words(np.where(rows["reason"] == Reason.NONE, -1, rows["reason"]), names)
+    refused = np.flatnonzero(np.isin(rows["reason"], NUMBERED))
+    if len(refused):
+        own = _in_own_pool(record)
+        columns = (rows[name][refused].tolist() for name in ("reason", "have", "need"))
+        texts = [_text(*values) for values in zip(*columns, own[refused].tolist(), strict=True)]
+        reasons = reasons.scatter(refused, texts)
+    return reasons
+
+
+def _text(reason: int, have: int, need: int, own_pool: bool) -> str:
+    if reason == Reason.MARGIN:
+        return _shortfall(have, need, own_pool)
+    if reason == Reason.MIN_NOTIONAL:
+        left, right = _both(have, need)
+        return f"min_notional: worth {left}, the venue takes {right} or more"
+    if reason == Reason.OPEN_ORDERS:
+        return f"open_orders: {have:,} at the venue, which allows {need:,}"
+    return _excess(have, need, reason)
+
+
+def _in_own_pool(record: Record) -> NDArray[np.bool_]:
+    """Whether the symbol of each order had a pool of its own: by its last fill before the order, else by the mode."""
+    placed, fills = record.orders, record.fills
+    own = np.full(len(placed), record.margin == "isolated")
+    for i in range(len(record.symbols)):
+        mine, its = placed["symbol"] == i, fills[fills["symbol"] == i]
+        before = np.searchsorted(its["seq"], placed["seq"][mine]) - 1
+        if len(its):
+            own[mine] = np.where(before >= 0, its["pool"][before] != CROSS_POOL, own[mine])
+    return own
+
+
+def _both(have: int, need: int) -> tuple[str, str]:
+    """Two amounts in two decimals, unless they would then read the same."""
+    for digits in (2, 6):
+        left, right = (f"{Decimal(micro).scaleb(-6):,.{digits}f}" for micro in (have, need))
+        if left != right:
+            break
+    return left, right
+
+
+def _shortfall(have: int, need: int, own_pool: bool) -> str:
+    left, right = _both(have, need)
+    if own_pool:
+        # The wallet against what it would have to post, or the pool against its initial margin.
+        return f"margin: {left} available, {right} needed"
+    return f"margin: equity {left} would not cover initial {right}"
+
+
+def _excess(size: int, limit: int, reason: int) -> str:
+    left, right = _both(size, limit) if reason == Reason.LIMIT else (f"{size / MICRO:,.10g}", f"{limit / MICRO:,.10g}")
+    kind = "notional" if reason == Reason.LIMIT else "size"
+    return f"limit: a position of {kind} {left} would be above the venue's {right}"

@@ -1,0 +1,180 @@
+"""What a strategy owns: money, margin, positions and the orders that have not ended."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from backtest.engine import layout as at
+from backtest.engine.replay import Replay
+from backtest.errors import UserError
+from backtest.feed.times import stamp
+from backtest.schema import MICRO, OrderType, TimeInForce
+from backtest.strategy.grid import Grid
+from backtest.strategy.market import unknown
+from backtest.strategy.order import TRIGGERS
+
+TYPES = tuple(word.name.lower() for word in OrderType)
+TIFS = tuple(word.name.lower() for word in TimeInForce)
+STATES = ("in_flight", "dormant", "armed", "working")
+"""By the numbers of `layout.FLYING` and those after it."""
+
+
+class Position(NamedTuple):
+    """A position at the last close; base and quote units."""
+
+    symbol: str
+    qty: float
+    """Signed, long positive; 0.0: none."""
+    entry_price: float
+    """Average cost; NaN: no position."""
+    mark: float
+    notional: float
+    """Signed, at the mark."""
+    unrealized: float
+    liquidation_price: float
+    """Mark at which its pool would be liquidated with all other marks as they are; NaN: there is none."""
+
+
+class OpenOrder(NamedTuple):
+    """An order that has not ended, at the last close. Prices as sent or amended, on the market's ticks; NaN: none."""
+
+    order_id: int
+    symbol: str
+    qty: float
+    """Signed, bought positive; as sent or amended."""
+    left: float
+    """Signed, what is not filled; 0.0 for a child that sleeps."""
+    filled: float
+    """Signed."""
+    type: str
+    """market, limit, stop_market, stop_limit, take_profit_market, take_profit_limit or trailing_stop."""
+    limit: float
+    stop: float
+    """Trigger price; of a trailing stop where it is now, NaN until it follows."""
+    state: str
+    """in_flight: on its way. At the venue: dormant (a child before its parent fills), armed (not triggered yet),
+    working (it rests at its limit, or waits for a price or for volume)."""
+    tif: str
+    trigger: str
+    expires_ms: int
+    """−1: never."""
+    reduce_only: bool
+    post_only: bool
+    ts_sent_ms: int
+    parent: int
+    """Number of the order that it protects; −1: none."""
+    group: int
+    """The same for orders of which one cancels the others; −1: none."""
+
+
+class Holdings:
+    """One account at the close of a candle. Money in quote units, quantities in base units."""
+
+    reserve = 0.0
+    """Money outside of the venue. Transfers are not part of this version: always 0."""
+
+    def __init__(self, replay: Replay) -> None:
+        setup = replay.setup
+        self._replay = replay
+        self._index = {name: i for i, name in enumerate(setup.symbols)}
+        self._first, self._last = setup.first_row.tolist(), setup.last_row.tolist()
+        ticks = setup.ticks or (None,) * len(setup.symbols)
+        self._grids = [Grid.of(i, int(setup.step_micro[i]), ticks[i]) for i in range(len(setup.symbols))]
+
+    def _now(self, column: int) -> float:
+        return float(self._replay.state()[column])
+
+    @property
+    def equity(self) -> float:
+        """Cash and positions at the mark."""
+        return self._now(0)
+
+    @property
+    def wallet(self) -> float:
+        """Cash at the venue, what isolated pools hold included; equity less unrealised profit."""
+        return self._now(1)
+
+    @property
+    def initial_margin(self) -> float:
+        """Initial requirement of the open positions."""
+        return self._now(3)
+
+    @property
+    def maintenance_margin(self) -> float:
+        """Maintenance requirement of the open positions."""
+        return self._now(4)
+
+    @property
+    def margin_ratio(self) -> float:
+        """Maintenance margin over equity: 0 without a position, liquidation at 1; NaN when equity is not positive."""
+        equity = self.equity
+        return self.maintenance_margin / equity if equity > 0 else math.nan
+
+    @property
+    def free_collateral(self) -> float:
+        """Equity less initial margin."""
+        return self.equity - self.initial_margin
+
+    @property
+    def leverage(self) -> float:
+        """Gross notional over equity; NaN when equity is not positive."""
+        equity = self.equity
+        return self._now(5) / equity if equity > 0 else math.nan
+
+    def position(self, symbol: str) -> Position:
+        """The position in a market, also when there is none."""
+        replay, i = self._replay, self._at(symbol)
+        lots = int(replay.book[i, at.LOTS])
+        mark = float(replay.panel[replay.setup.known_field, replay.j, i]) if replay.row else math.nan
+        if lots == 0:
+            return Position(symbol, 0.0, math.nan, mark, 0.0, 0.0, math.nan)
+        qty = lots * int(replay.setup.step_micro[i]) / MICRO
+        cost = int(replay.book[i, at.COST]) / MICRO
+        notional = qty * mark
+        return Position(symbol, qty, cost / qty, mark, notional, notional - cost, replay.liquidation_price(i))
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """Every open position, by symbol."""
+        return tuple(self.position(name) for name, i in self._index.items() if self._replay.book[i, at.LOTS])
+
+    @property
+    def orders(self) -> tuple[OpenOrder, ...]:
+        """Orders that have not ended, in the order sent: on their way, and at the venue."""
+        return tuple(self._open(m) for m in self._replay.live().tolist() if m[at.KIND] == at.ORDER)
+
+    def _open(self, m: list[float]) -> OpenOrder:
+        i = int(m[at.SYMBOL])
+        qty, left, filled = (self._grids[i].qty(int(m[column])) for column in (at.SIZE, at.LEFT, at.DONE_LOTS))
+        return OpenOrder(
+            int(m[at.ID]), self._replay.setup.symbols[i], qty, left, filled,
+            TYPES[int(m[at.TYPE])], m[at.LIMIT_AT], _trigger(m), STATES[int(m[at.STATE])],
+            TIFS[int(m[at.TIF])], TRIGGERS[int(m[at.BY_MARK])], -1 if math.isinf(m[at.EXPIRES]) else int(m[at.EXPIRES]),
+            bool(m[at.REDUCE_ONLY]), bool(m[at.POST_ONLY]), int(m[at.SENT]), int(m[at.PARENT]), int(m[at.GROUP]),
+        )  # fmt: skip
+
+    def _at(self, symbol: str) -> int:
+        try:
+            return self._index[symbol]
+        except KeyError:
+            raise unknown(symbol, self._index) from None
+
+    def _tradable(self, symbol: str) -> int:
+        """The number of a symbol that lives now: listed, and with candles still to come."""
+        i, setup, row = self._at(symbol), self._replay.setup, self._replay.row
+        # At its last candle nobody knows yet that it is the last: the venue refuses that order (delisted).
+        if not self._first[i] < row <= self._last[i] + 1:
+            first = stamp(setup.start_ms + int(setup.first_row[i]) * setup.interval_ms)
+            last = stamp(setup.start_ms + (int(setup.last_row[i]) + 1) * setup.interval_ms)
+            remedy = f"its candles go from {first} to {last}; trade what is in market.symbols"
+            raise UserError(f"{symbol} does not trade now", "order", remedy)
+        return i
+
+
+def _trigger(m: list[float]) -> float:
+    """The trigger price of a row of the queue; a trailing stop's is at its distance from the best price."""
+    if int(m[at.TYPE]) != OrderType.TRAILING_STOP:
+        return m[at.STOP_AT]
+    away = m[at.TRAIL] if m[at.SIZE] > 0 else -m[at.TRAIL]
+    return m[at.BEST_PRICE] * (1.0 + away) if m[at.TRAIL_SHARE] else m[at.BEST_PRICE] + away

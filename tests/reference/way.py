@@ -1,0 +1,175 @@
+"""When orders act: rules of orders, section 5. First in the jump to a row's open, then on the way along its path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from tests.reference import trigger
+from tests.reference.account import Account
+from tests.reference.desk import Desk, Spot
+from tests.reference.liquidation import Point, pool_now
+from tests.reference.margin import Asked
+from tests.reference.numbers import money
+from tests.reference.order import Order
+from tests.reference.path import Row
+from tests.reference.process import Liquidator
+
+
+@dataclass(frozen=True)
+class Closes:
+    """Prices before a row: of each symbol's last candle, and of the marks of the last row."""
+
+    trades: dict[str, float]
+    marks: dict[str, float]
+
+
+def can_act(order: Order, row: Row, desk: Desk) -> bool:
+    """It is armed, or a limit that rests with some of the candle's volume left for it."""
+    if order.state == "armed":
+        return True
+    rests = trigger.rests(order) and order.symbol in row.trades
+    return rests and desk.room.clipped(row, order.symbol, "maker", 1) > 0
+
+
+# ---- the jump
+
+
+class Jump:
+    """From the last closes to a row's open: the nearest first, orders and pools together."""
+
+    def __init__(self, account: Account, asked: Asked, desk: Desk, liquidator: Liquidator, touch: bool) -> None:
+        self.account, self.asked, self.desk, self.liquidator, self.touch = account, asked, desk, liquidator, touch
+
+    def play(self, row: Row, before: Closes) -> None:
+        acted: set[Order] = set()
+        while True:
+            due: list[tuple[float, int, tuple[int, int], str | Order]] = [
+                (self.pool_share(pool, row, before), 0, (self.account.order_of(pool), 0), pool)
+                for pool in self.account.open_pools()
+                if self.liquidator.next_act(pool, row, 0, 0)
+            ]
+            for order in self.account.orders:
+                share = None if order in acted else self.order_share(order, row, before)
+                if share is not None:
+                    due.append((share, 1, order.place, order))
+            if not due:
+                return
+            _, _, _, first = min(due, key=lambda entry: entry[:3])
+            if isinstance(first, str):
+                act = self.liquidator.next_act(first, row, 0, 0)
+                assert act is not None
+                self.liquidator.perform(first, act, row)
+            else:
+                acted.add(first)
+                self.act(row, first)
+
+    def order_share(self, order: Order, row: Row, before: Closes) -> float | None:
+        """How far into the jump the order is met; None: it is not beyond at the open."""
+        prices = trigger.knots(order, row)
+        level = trigger.level_of(order, order.best)
+        if prices is None or level is None or not can_act(order, row, self.desk):
+            return None
+        if not trigger.beyond(order, level, prices[0], self.touch):
+            return None
+        last = (before.marks if trigger.follows_mark(order) else before.trades)[order.symbol]
+        if prices[0] == last:
+            return 0.0
+        return min(1.0, max(0.0, (level - last) / (prices[0] - last)))
+
+    def pool_share(self, name: str, row: Row, before: Closes) -> float:
+        if name in self.account.processes:
+            return 0.0
+        pool = pool_now(self.account, self.asked, name)
+        start = Point(0, {symbol: money(before.marks[symbol], units) for symbol, units in pool.units.items()})
+        healthy, unhealthy = pool.health(start), pool.health(pool.checked(row, 0))
+        return 0.0 if healthy < 0 else healthy / (healthy - unhealthy)
+
+    def act(self, row: Row, order: Order) -> None:
+        if order.state == "armed":
+            self.desk.trigger(row, order, self.desk.spot(row, order.symbol, 0))
+        else:
+            self.desk.make(row, order, 0)
+
+
+# ---- on the way
+
+
+@dataclass(frozen=True)
+class Due:
+    """An order acts `x` thirds from the row's open; `level` is what the path has met, None if it lay beyond before."""
+
+    x: float
+    order: Order
+    segment: int
+    level: float | None
+
+    @property
+    def instant(self) -> int:
+        return ceil(self.x)
+
+
+class Way:
+    """The orders' way along one row's path. `x` is how far it has come, `segment` the knot that was passed last."""
+
+    def __init__(self, row: Row, account: Account, desk: Desk, touch: bool) -> None:
+        self.row, self.account, self.desk, self.touch = row, account, desk, touch
+        self.x, self.segment = 0.0, 0
+        self.follow(0)
+
+    def follow(self, knot: int) -> None:
+        """Trailing stops see the price at the knot."""
+        for order in self.account.orders:
+            prices = trigger.knots(order, self.row)
+            if order.state == "armed" and prices is not None:
+                trigger.follow(order, prices[knot])
+
+    def first(self) -> Due | None:
+        """The next act of all orders, if there is one in this row."""
+        due = [act for order in self.account.orders if (act := self.next_of(order))]
+        return min(due, key=lambda act: (act.x, act.order.place), default=None)
+
+    def next_of(self, order: Order) -> Due | None:
+        prices = trigger.knots(order, self.row)
+        if prices is None or not can_act(order, self.row, self.desk):
+            return None
+        best = order.best
+        for segment in range(self.segment, 3):
+            if segment > self.segment and order.type == "trailing_stop":
+                best = trigger.followed(order, best, prices[segment])
+            start, end, length = prices[segment], prices[segment + 1], self.row.interval_ms
+            level = trigger.level_of(order, best)
+            if level is None or not trigger.beyond(order, level, end, self.touch):
+                continue
+            x = max(self.x, float(segment * length))
+            if trigger.beyond(order, level, start, self.touch):
+                return Due(x, order, segment, None)
+            return Due(max(x, segment * length + (level - start) / (end - start) * length), order, segment, level)
+        return None
+
+    def act_until(self, at: int) -> None:
+        """Whatever is due up to the instant `at`; the way has come so far then."""
+        while (due := self.first()) and due.instant <= at:
+            self.pass_knots(due.segment)
+            self.x = due.x
+            self.act(due, min(due.instant, self.row.end))
+        self.x = float(at)
+        # What arrives at a knot is compared with the price there as well: the segment that ends with it comes again.
+        whole, rest = divmod(at, self.row.interval_ms)
+        self.pass_knots(whole if rest else max(0, whole - 1))
+        if rest == 0:
+            self.follow(whole)
+
+    def pass_knots(self, segment: int) -> None:
+        while self.segment < segment:
+            self.segment += 1
+            self.follow(self.segment)
+
+    def act(self, due: Due, at: int) -> None:
+        order = due.order
+        if order.state == "working":
+            self.desk.make(self.row, order, at)
+            return
+        price = self.row.trade_price(order.symbol, at)
+        met = due.level is not None and not order.by_mark
+        self.desk.trigger(self.row, order, Spot(at, due.level, is_level=True) if met else Spot(at, price))
