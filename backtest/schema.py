@@ -59,8 +59,8 @@ class Reason(IntEnum):
     PRICE = 12
     """Not a finite price above zero once it is rounded to the market's tick, or one that the order's type lacks."""
     BRACKET = 13
-    """The stop and the target of a bracket do not lie on their sides of the entry and of each other; or, of an entry, its
-    stop or target filled before it was complete."""
+    """The stop and the target of a bracket do not lie on their sides of the entry and of each other; or, of an entry,
+    its stop or target filled before it was complete."""
     MIN_NOTIONAL = 14
     """Worth less than the venue takes; the record's two numbers are its value and the least."""
     OPEN_ORDERS = 15

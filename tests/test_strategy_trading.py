@@ -231,8 +231,8 @@ def test_close_and_target_with_prices(tmp_path: Path) -> None:
             lambda _, a: said.append(a.target("BTC", qty=5.5)),  # half is missing, by market
         ),
         2: both(
-            # The limit of 97 rests, the half has been filled: 3.5 and 2. The reduce-only one is not counted; its time is
-            # up at this very instant, which it ends with, at the next open.
+            # The limit of 97 rests, the half has been filled: 3.5 and 2. The reduce-only one is not counted; its time
+            # is up at this very instant, which it ends with, at the next open.
             lambda _, a: said.append([(o.order_id, o.qty, o.state, o.reduce_only) for o in a.orders]),
             lambda _, a: said.append(a.target("BTC", notional=550.0, limit=96.0, post_only=True)),
             lambda _, a: said.append(a.target("BTC", weight=0.0, limit=104.0, tif="gtc")),
