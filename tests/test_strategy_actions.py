@@ -336,10 +336,6 @@ def test_set_leverage_posts_by_the_leverage_of_the_fill(tmp_path: Path) -> None:
             lambda account: account.oco(Order("BTC", 1.0, limit=1.0), Order("NEW", 1.0)),
             "account.oco: 2 orders for BTC, NEW; give at least two orders, all for one market",
         ),
-        (
-            lambda account: account.oco(Order("BTC", 1.0, limit=9e3), Order("BTC", -1.0, stop=8e3, stop_loss=9e3)),
-            "account.oco: an order with a bracket among them",
-        ),
         (lambda account: account.close("NEW", limit=1.0), "NEW does not trade now"),
         (lambda account: account.close("BTC", limit=1.0, tif="day"), "unknown tif 'day'"),  # with nothing to close, too
         (lambda account: account.target("BTC", qty=0, limit=1.0, tif="gtd"), "tif gtd without expires"),

@@ -220,6 +220,21 @@ def test_prices_go_to_the_market_s_tick(tmp_path: Path) -> None:
     assert {order.order_id: order.stop for order in seen[7] if order.order_id in (3, 5)} == {3: 97.5, 5: 89.5}
 
 
+def test_a_two_sided_entry_with_brackets(tmp_path: Path) -> None:
+    def send(_: Any, account: Any) -> None:
+        assert account.oco(
+            Order("BTC", -1.0, stop=99.0, stop_loss=101.0), Order("BTC", 1.0, stop=102.0, stop_loss=97.0)
+        ) == (0, 2)
+
+    heard, result = trade(tmp_path, [100.0, HILL], {0: send})
+    # From 100 to 98 in 20 minutes: 99 after 10, sold. Then from 98 to 103: 101 after 20 × 3/5 = 12, its stop. The
+    # purchase ends with the sale, and its own stop, which never woke, with it.
+    assert [fill[:4] for fill in heard.fills] == [(0, 70.0, -1.0, 99.0), (1, 92.0, 1.0, 101.0)]
+    assert rows(result, "orders", "status", "reason") == [
+        ("filled", None), ("filled", None), ("cancelled", "oco"), ("cancelled", "parent"),
+    ]  # fmt: skip
+
+
 def test_close_and_target_with_prices(tmp_path: Path) -> None:
     said = Tape()
     steps = {
