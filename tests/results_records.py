@@ -189,3 +189,18 @@ def isolated() -> Record:
         final_wallet=micro(2665), final_pool_cash=np.zeros(2, dtype=np.int64),
         final_lots=np.zeros(2, dtype=np.int64), final_mark=np.array([44_000.0, 3200.0]),
     )  # fmt: skip
+
+
+def shortfall() -> Record:
+    """Bought at 100 with all the cash and a fee of 105, sold at 90: 100 − 100 − 105 + 90 = −15, borne by others."""
+    row = {"pool": CROSS_POOL, "ts_ms": START}
+    return idle(
+        100,
+        fills=rows(
+            schema.FILL,
+            {"seq": 1, "lots": 1000, "quote": -micro(100), "fee": micro(105), **row},
+            {"seq": 2, "lots": -1000, "quote": micro(90), **row},
+        ),
+        liquidations=rows(schema.LIQUIDATION, {"seq": 3, "symbol": -1, "stage": 1, "bad_debt": micro(15), **row}),
+        final_wallet=0,
+    )

@@ -179,7 +179,7 @@ def sines() -> tuple[np.ndarray, ...]:
 EDGE_BY_ITS_AUTHORS = 0.012696837545788495
 
 
-def tables(seed: int = 5) -> tuple[at.Costs, np.ndarray, np.ndarray]:
+def tables(seed: int = 5) -> tuple[at.Costs, np.ndarray]:
     """Two symbols: 40 bars, the first not known; three snapshots, one of which has a level less."""
     rng = np.random.default_rng(seed)
     bars = rng.uniform(0.5, 1.5, (40, 2, at.BAR_WIDTH)) * [0.03, 1e9, 0.0004]
@@ -189,13 +189,13 @@ def tables(seed: int = 5) -> tuple[at.Costs, np.ndarray, np.ndarray]:
     depth[1, 1, 5:] = np.nan
     run = np.zeros(at.RUN_WIDTH)
     run[[at.STRESS, at.SLIPPAGE, at.DRIFT, at.IMPACT_FACTOR, at.IMPACT_EXPONENT]] = 1.5, 0.0001, 0.02, 0.8, 0.6
-    return at.Costs(bars, depth, np.zeros((1, at.FEE_WIDTH)), np.zeros(1, np.int64)), np.zeros((2, 1)), run
+    return at.Costs(bars, depth, np.zeros((1, at.FEE_WIDTH)), np.zeros(1, np.int64)), run
 
 
 def rates(model: int, i: int, notional: float, ts_ms: int, volume: float = 40.0) -> tuple[float, ...]:
-    costs, spec, run = tables()
+    costs, run = tables()
     run[at.IMPACT] = model
-    return tuple(float(rate) for rate in taker_rates(costs, spec, run, i, 5, 3.0, notional, volume, ts_ms))
+    return tuple(float(rate) for rate in taker_rates(costs, run, i, 3.0, notional, volume, ts_ms))
 
 
 class TestKernel:
@@ -240,11 +240,11 @@ class TestKernel:
 
 def many() -> str:
     """Rates of a thousand fills, every bit of them."""
-    costs, spec, run = tables(8)
+    costs, run = tables(8)
     rng = np.random.default_rng(9)
     found = []
     for n in range(1_000):
         run[at.IMPACT], run[at.IMPACT_EXPONENT] = n % 4, 0.4 + 0.001 * n
         base, notional, hours = rng.uniform(0, 60), rng.lognormal(13, 3), rng.uniform(0, 45)
-        found += taker_rates(costs, spec, run, n % 2, 1, float(base), float(notional), 40.0, int(hours * HOUR))
+        found += taker_rates(costs, run, n % 2, float(base), float(notional), 40.0, int(hours * HOUR))
     return " ".join(float(rate).hex() for rate in found)

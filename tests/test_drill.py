@@ -258,6 +258,20 @@ def test_invented_hours_with_a_drill_are_the_5m_replay(
     assert found["liquidations"] == truth["liquidations"]
 
 
+def test_hooks_hear_a_drilled_row_at_its_close(invented_fives: Path) -> None:
+    heard = []
+
+    class Listening(Breakout):
+        def on_fill(self, fill: Any, market: Any, account: Any) -> None:
+            heard.append((market.now.timestamp() * 1000 - fill.ts_ms) / MIN)
+
+    result = backtest.run(Listening, invented_fives, cash=30_000, interval="15m", drill="5m", **COSTS)
+    assert result.summary["counts"]["candles played on finer ones"] > 50
+    assert len(heard) == result.tables["fills"].height
+    # It decides each hour, and hears of a fill when the quarter of an hour is over in which it was made.
+    assert 0 <= min(heard) < max(heard) <= 15
+
+
 def test_sub_accounts_and_verify_drill_like_the_run_that_they_are(invented_fives: Path, tmp_path: Path) -> None:
     asked: dict[str, Any] = {"interval": "1h", "drill": "5m", **COSTS}
     together = backtest.subaccounts([Breakout, Leveraged], invented_fives, cash=60_000, out=tmp_path / "both", **asked)

@@ -15,7 +15,7 @@ from backtest.report.outcome import by_symbol, outcome
 from backtest.report.page import render, render_comparison
 from backtest.report.tables import ROWS, Table
 from backtest.schema import CROSS_POOL, EXTREME, Liquidity, OrderType, Reason, Record, Status, TimeInForce
-from tests.results_records import START, cross, curve_of, idle, isolated, micro, rows
+from tests.results_records import START, cross, curve_of, idle, isolated, micro, rows, shortfall
 from tests.test_report import Page
 from tests.test_report_accounts import Life, account
 from tests.test_report_liquidations import cells, result_of
@@ -132,18 +132,7 @@ def test_the_profit_by_source_and_by_symbol() -> None:
 
 
 def test_what_is_the_whole_pools_stands_below_its_symbols() -> None:
-    at = {"pool": CROSS_POOL, "ts_ms": START}
-    record = idle(
-        100,
-        fills=rows(
-            schema.FILL,
-            {"seq": 1, "lots": 1000, "quote": -micro(100), "fee": micro(105), **at},
-            {"seq": 2, "lots": -1000, "quote": micro(90), **at},
-        ),
-        liquidations=rows(schema.LIQUIDATION, {"seq": 3, "symbol": -1, "stage": 1, "bad_debt": micro(15), **at}),
-        final_wallet=0,
-    )
-    rows_of = cells(tables.symbols(result_of(record)))
+    rows_of = cells(tables.symbols(result_of(shortfall())))
     assert [(row[0], row[1], row[-1]) for row in rows_of] == [
         ("BTC-USD", "2", "-115.00"), ("the whole pool", "0", "15.00"),
     ]  # fmt: skip

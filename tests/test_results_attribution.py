@@ -16,7 +16,7 @@ from backtest.results.metrics import metrics
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
 from backtest.schema import CROSS_POOL, Liquidity, Record
-from tests.results_records import START, cross, idle, isolated, micro, rows
+from tests.results_records import START, cross, idle, isolated, rows, shortfall
 
 NAMES = ("BTC-USD", "ETH-USD", "SOL-USD")
 
@@ -42,18 +42,10 @@ def test_by_symbol() -> None:
 
 
 def test_what_is_no_symbols_has_a_row_of_its_own() -> None:
-    row = {"pool": CROSS_POOL, "ts_ms": START}
-    record = idle(
-        100,
-        fills=rows(
-            schema.FILL,
-            {"seq": 1, "lots": 1000, "quote": -micro(100), "fee": micro(105), **row},
-            {"seq": 2, "lots": -1000, "quote": micro(90), **row},
-        ),
-        liquidations=rows(schema.LIQUIDATION, {"seq": 3, "symbol": -1, "stage": 1, "bad_debt": micro(15), **row}),
-        final_wallet=0,
-    )
-    assert [(r["symbol"], r["bad_debt"], r["change"]) for r in shares(record)] == [("BTC-USD", 0, -115), (None, 15, 15)]
+    assert [(r["symbol"], r["bad_debt"], r["change"]) for r in shares(shortfall())] == [
+        ("BTC-USD", 0, -115),
+        (None, 15, 15),
+    ]
 
 
 money = st.integers(0, 10**12)

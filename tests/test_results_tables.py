@@ -13,7 +13,7 @@ from backtest import schema
 from backtest.results.tables import SCHEMAS, margin_ratio, tables
 from backtest.results.trades import round_trips
 from backtest.schema import CROSS_POOL, Cause
-from tests.results_records import DAY, START, cross, curve_of, held, idle, isolated, micro, rows
+from tests.results_records import DAY, START, cross, curve_of, held, idle, isolated, micro, rows, shortfall
 
 CONTRACT = {
     "equity": "ts equity wallet reserve in_flight unrealized initial_margin maintenance_margin margin_ratio "
@@ -108,21 +108,9 @@ def test_fills_funding_and_liquidations() -> None:
 
 
 def test_a_shortfall_of_the_whole_pool_has_no_symbol() -> None:
-    # Bought at 100 with all the cash and a fee of 105, sold at 90: 100 − 100 − 105 + 90 = −15, borne by others.
-    row = {"pool": CROSS_POOL, "ts_ms": START}
-    record = idle(
-        100,
-        fills=rows(
-            schema.FILL,
-            {"seq": 1, "lots": 1000, "quote": -micro(100), "fee": micro(105), **row},
-            {"seq": 2, "lots": -1000, "quote": micro(90), **row},
-        ),
-        liquidations=rows(schema.LIQUIDATION, {"seq": 3, "symbol": -1, "stage": 1, "bad_debt": micro(15), **row}),
-        final_wallet=0,
-    )
-    shortfall = tables(record)["liquidations"].row(0, named=True)
-    assert (shortfall["stage"], shortfall["symbol"], shortfall["qty"]) == ("shortfall", None, 0)
-    assert (shortfall["pool"], shortfall["bad_debt"], shortfall["price"]) == ("cross", 15, None)
+    row = tables(shortfall())["liquidations"].row(0, named=True)
+    assert (row["stage"], row["symbol"], row["qty"]) == ("shortfall", None, 0)
+    assert (row["pool"], row["bad_debt"], row["price"]) == ("cross", 15, None)
 
 
 def test_round_trips_with_a_flip() -> None:

@@ -220,6 +220,15 @@ def test_prices_go_to_the_market_s_tick(tmp_path: Path) -> None:
     assert {order.order_id: order.stop for order in seen[7] if order.order_id in (3, 5)} == {3: 97.5, 5: 89.5}
 
 
+def test_a_trailing_child_that_wakes_a_hair_below_the_top_follows_it(tmp_path: Path) -> None:
+    # From 10 to 103 in 20 minutes: the next number below 103 is met at the instant of the top, to the last bit. The top
+    # comes after it, so the trailing stop stands at 103 − 1 = 102; then from 103 to 101 in 20 minutes: 102 after 10.
+    stop = math.nextafter(103.0, 0.0)
+    dip = (100.0, 103.0, 10.0, 101.0)
+    heard, _ = trade(tmp_path, [100.0, dip], lambda _, account: account.buy("BTC", 1.0, stop=stop, trailing_stop=1.0))
+    assert heard.fills == [(0, 100.0, 1.0, stop, "taker"), (1, 110.0, -1.0, 102.0, "taker")]
+
+
 def test_a_two_sided_entry_with_brackets(tmp_path: Path) -> None:
     def send(_: Any, account: Any) -> None:
         assert account.oco(

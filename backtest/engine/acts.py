@@ -19,8 +19,6 @@ from backtest.engine.layout import (
     INTERVAL,
     LIMIT_AT,
     MARK,
-    MARK_FALL,
-    MARK_RISE,
     RESTING,
     RISE,
     STALE,
@@ -32,7 +30,7 @@ from backtest.engine.layout import (
     Costs,
     World,
 )
-from backtest.engine.levels import beyond, follow, has_limit, level_of, refresh, touched
+from backtest.engine.levels import beyond, follow, has_limit, level_of, reached, refresh
 from backtest.engine.path import knot
 from backtest.engine.room import room
 from backtest.engine.slots import NEVER_MS, earlier, first_of, next_of
@@ -58,23 +56,12 @@ def expire(w: World, now: int) -> None:
 
 
 @kernel
-def reached(w: World, j: int, i: int) -> bool:
-    """Whether panel row `j` reaches a level of the symbol's orders."""
-    if w.book[i, STALE] != 0:
-        refresh(w.book, w.spec, w.queue, i)
-    if touched(w.panel, w.spec, 0, j, i, RISE):
-        return True
-    by_mark = w.spec[i, MARK_RISE] < np.inf or w.spec[i, MARK_FALL] > -np.inf
-    return by_mark and touched(w.panel, w.spec, int(w.run[MARK]), j, i, MARK_RISE)
-
-
-@kernel
 def next_act(w: World, j: int, lows: bool, passed: float, t_ms: int) -> tuple[float, int, float]:
     """`(x, slot, level)` of the first act of an order from `passed` thirds on: slot −1 for none; level NaN where it
     does not act at a price of its own on the trade path."""
     best_x, best_at, best_level = NEVER, -1, np.nan
     for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
-        if first_of(w.book, i) < 0 or not reached(w, j, i):
+        if not reached(w, j, i):
             continue
         at = first_of(w.book, i)
         while at >= 0:
@@ -157,7 +144,7 @@ def perform_until(w: World, costs: Costs, k: int, j: int, lows: bool, passed: fl
 def follow_all(w: World, j: int, lows: bool, t: int, t_ms: int) -> None:
     """Let all trailing stops follow the knots up to `t`."""
     for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
-        if first_of(w.book, i) < 0 or not reached(w, j, i):
+        if not reached(w, j, i):
             continue  # levels of a trailing stop reach from its best price to its own: between them nothing moves it
         at = first_of(w.book, i)
         while at >= 0:

@@ -30,10 +30,8 @@ from backtest.engine.layout import (
 @kernel
 def taker_rates(
     costs: Costs,
-    spec: Floats,  # noqa: ARG001  what a model of the venue's own terms would need
     run: Floats,
     i: int,
-    lots: int,  # noqa: ARG001  likewise
     base: float,
     notional: float,
     volume: float,

@@ -27,12 +27,10 @@ class Desk(State):
 
     def send(self, ticket: Ticket) -> int:
         """Send an order, with its children; returns its number, theirs are the next ones."""
-        if not ticket.children and ticket == Ticket(ticket.symbol, ticket.lots, reduce_only=ticket.reduce_only):
-            return self.send_market(ticket.symbol, ticket.lots, ticket.reduce_only)
         return self.send_group((ticket,))[0]
 
     def send_market(self, i: int, lots: int, reduce_only: bool = False) -> int:
-        """Send a plain market order of signed `lots`; returns its number."""
+        """Send a plain market order of signed `lots` by the shortest way; returns its number."""
         self.touched = True
         self._room_for(1)
         world = self.world()

@@ -64,10 +64,7 @@ def execute(
     """
     m = w.queue[at]
     i, now = int(m[SYMBOL]), t_ms + t // 3
-    pause(w, at, FLYING)
-    m[ACTED] = 3 * t_ms + t
-    if not clip(w, at):
-        finish(w, at, now, CANCELLED, NOT_REDUCING, 0, 0)
+    if not take_up(w, at, t, t_ms):
         return
     if np.isnan(w.panel[0, j, i]):
         rest(w, j, lows, t, at, now)
@@ -95,6 +92,17 @@ def execute(
         finish(w, at, now, FILLED, NO_REASON, 0, 0)
     else:
         rest(w, j, lows, t, at, now)
+
+
+@kernel
+def take_up(w: World, at: int, t: int, t_ms: int) -> bool:
+    """Note that the order acts; False if it could only reduce what is not there, and has ended."""
+    pause(w, at, FLYING)
+    w.queue[at, ACTED] = 3 * t_ms + t
+    if clip(w, at):
+        return True
+    finish(w, at, t_ms + t // 3, CANCELLED, NOT_REDUCING, 0, 0)
+    return False
 
 
 @kernel
@@ -130,10 +138,7 @@ def make(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, 
     """Fill a resting limit as maker, at its limit, as far as there is room."""
     m = w.queue[at]
     i, now = int(m[SYMBOL]), t_ms + t // 3
-    pause(w, at, FLYING)
-    m[ACTED] = 3 * t_ms + t
-    if not clip(w, at):
-        finish(w, at, now, CANCELLED, NOT_REDUCING, 0, 0)
+    if not take_up(w, at, t, t_ms):
         return
     lots = min(int(abs(m[LEFT])), room(w, j, i, t_ms, True))
     signed = lots if m[LEFT] > 0.0 else -lots
@@ -165,7 +170,9 @@ def arm(w: World, at: int, t: int, t_ms: int, price: float) -> None:
     pause(w, at, ARMED)
     if m[TYPE] == TRAILING_STOP:
         follow(w.queue, at, price)
-        m[FOLLOWED] = float(4 * t_ms + t // int(w.run[INTERVAL]))
+        # A knot at this very instant comes after it: what woke the order may have been met a hair before.
+        d = int(w.run[INTERVAL])
+        m[FOLLOWED] = float(4 * t_ms + (t + d - 1) // d - 1)
     put_state(w, at, t_ms + t // 3, IS_ARMED, NO_REASON)
 
 

@@ -158,9 +158,7 @@ def slippage(
     near, far, adverse = w.run[STRESS] * w.run[SLIPPAGE], 0.0, 0.0
     if w.run[IMPACT] != NO_IMPACT or costs.bars.shape[0] > 0:
         volume = w.panel[int(w.run[VOLUME]), j, i] if w.run[VOLUME] >= 0.0 else np.nan
-        near, far, adverse = taker_rates(
-            costs, w.spec, w.run, i, abs(lots), float(u) / 1e6, float(base) / 1e6, volume, now
-        )
+        near, far, adverse = taker_rates(costs, w.run, i, float(u) / 1e6, float(base) / 1e6, volume, now)
         near, far, adverse = min(near, MOST_RATE), min(far, MOST_RATE), min(adverse, MOST_RATE)
     spread, impact, drift = share(base, near), share(base, far), share(base, adverse)
     rate = near + far + adverse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backtest.engine.close import close_row
-from backtest.engine.compile import inlined, kernel
+from backtest.engine.compile import borrowed, inlined, kernel
 from backtest.engine.guard import watch
 from backtest.engine.layout import (
     BASE,
@@ -69,8 +69,11 @@ def play_fine(
     `run` is the account's with the interval of the fine candles. Returns the next fine row; less than all of them when
     `acct[STATUS]` says what is needed first.
     """
+    panel, book, acct, spec, run = borrowed(panel), borrowed(book), borrowed(acct), borrowed(spec), borrowed(run)
+    queue, log, funding, calendar = borrowed(queue), borrowed(log), borrowed(funding), borrowed(calendar)
+    guards = borrowed(guards)
     w = World(panel, book, acct, spec, run, queue, log)
-    costs = Costs(bars, depth, fees, turnover)
+    costs = Costs(borrowed(bars), borrowed(depth), borrowed(fees), borrowed(turnover))
     d = int(run[INTERVAL])
     acct[STATUS] = OK
     for j in range(first, panel.shape[1]):

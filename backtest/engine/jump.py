@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.acts import perform, reached
+from backtest.engine.acts import perform
 from backtest.engine.compile import kernel
 from backtest.engine.layout import (
     ACTED,
@@ -27,7 +27,7 @@ from backtest.engine.layout import (
     Costs,
     World,
 )
-from backtest.engine.levels import beyond, level_of
+from backtest.engine.levels import beyond, level_of, reached
 from backtest.engine.liquidation import check_pool, find
 from backtest.engine.margin import cross_pool, equity_of, first_pool, in_pool, maintenance_of, pool_span, units
 from backtest.engine.money import money
@@ -64,7 +64,7 @@ def first_order(w: World, j: int, t_ms: int) -> tuple[float, int]:
     """`(s, slot)` of the order that the jump meets first, slot −1: none; `s` from 0, the last close, to 1, the open."""
     best_s, best_at = 2.0, -1
     for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
-        if first_of(w.book, i) < 0 or not reached(w, j, i):
+        if not reached(w, j, i):
             continue
         at = first_of(w.book, i)
         while at >= 0:

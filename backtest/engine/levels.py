@@ -131,22 +131,28 @@ def reach(queue: Floats, at: int) -> tuple[float, float]:
 
 
 @kernel
+def reached(w: World, j: int, i: int) -> bool:
+    """Whether panel row `j` reaches a level of the symbol's orders; not where it has none."""
+    if first_of(w.book, i) < 0:
+        return False
+    if w.book[i, STALE] != 0:
+        refresh(w.book, w.spec, w.queue, i)
+    if touched(w.panel, w.spec, 0, j, i, RISE):
+        return True
+    by_mark = w.spec[i, MARK_RISE] < np.inf or w.spec[i, MARK_FALL] > -np.inf
+    return by_mark and touched(w.panel, w.spec, int(w.run[MARK]), j, i, MARK_RISE)
+
+
+@kernel
 def may_act(w: World, j: int, t_end: int) -> bool:
     """Whether an order at the venue may act in panel row `j`, or its time is up by its close at `t_end`."""
     if w.acct[RESTING] == 0:
         return False
     if w.acct[EXPIRES_AT] < t_end:
         return True
-    off = int(w.run[MARK])
     for i in range(w.spec.shape[0]):
-        if first_of(w.book, i) >= 0:
-            if w.book[i, STALE] != 0:
-                refresh(w.book, w.spec, w.queue, i)
-            if touched(w.panel, w.spec, 0, j, i, RISE) or (
-                (w.spec[i, MARK_RISE] < np.inf or w.spec[i, MARK_FALL] > -np.inf)
-                and touched(w.panel, w.spec, off, j, i, MARK_RISE)
-            ):
-                return True
+        if reached(w, j, i):
+            return True
     return False
 
 

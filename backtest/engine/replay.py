@@ -48,6 +48,9 @@ class Replay(Desk):
             if status == at.OK:
                 return self.row >= end
             self._help(status)
+            # a row that was played on finer candles has been played whole, and its events are heard after it
+            if status == at.DRILL and int(self.acct[at.EVENTS]) & self.hooks:
+                return self.row >= end
         return True
 
     def _help(self, status: int) -> None:

@@ -100,7 +100,7 @@ class Account(Holdings):
         i = self._tradable(symbol)
         lots = -int(self._replay.book[i, at.LOTS])
         if not terms:
-            return self._replay.send(Ticket(i, lots, reduce_only=True)) if lots else None
+            return self._replay.send_market(i, lots, reduce_only=True) if lots else None
         order = Order(symbol, self._grids[i].qty(lots), reduce_only=True, **terms)
         return self.send(order) if lots else None
 
