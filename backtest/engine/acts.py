@@ -27,7 +27,6 @@ from backtest.engine.layout import (
     TOUCH,
     TYPE,
     WORKING,
-    Costs,
     World,
 )
 from backtest.engine.levels import beyond, follow, has_limit, level_of, reached, refresh
@@ -111,24 +110,24 @@ def segment(passed: float, d: float) -> int:
 
 
 @kernel
-def perform(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float) -> None:
+def perform(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float) -> None:
     """Let the order at `at` act: one armed is triggered, a resting limit filled, a waiting market order tried again."""
     m = w.queue[at]
     i = int(m[SYMBOL])
     if m[STATE] == ARMED:
-        trigger(w, costs, k, j, lows, t, t_ms, at, level)
-        wake_children(w, costs, k, j, lows, t, t_ms, i, level)
+        trigger(w, k, j, lows, t, t_ms, at, level)
+        wake_children(w, k, j, lows, t, t_ms, i, level)
     elif has_limit(int(m[TYPE])):
         limit = m[LIMIT_AT]
-        make(w, costs, k, j, lows, t, t_ms, at)
-        wake_children(w, costs, k, j, lows, t, t_ms, i, limit)
+        make(w, k, j, lows, t, t_ms, at)
+        wake_children(w, k, j, lows, t, t_ms, i, limit)
     else:
-        execute(w, costs, k, j, lows, t, t_ms, at, np.nan, False)
-        wake_children(w, costs, k, j, lows, t, t_ms, i, np.nan)
+        execute(w, k, j, lows, t, t_ms, at, np.nan, False)
+        wake_children(w, k, j, lows, t, t_ms, i, np.nan)
 
 
 @kernel
-def perform_until(w: World, costs: Costs, k: int, j: int, lows: bool, passed: float, t: int, t_ms: int) -> None:
+def perform_until(w: World, k: int, j: int, lows: bool, passed: float, t: int, t_ms: int) -> None:
     """Let all acts happen that are due by instant `t`, in order of the way, and trailing stops follow its knots."""
     while True:
         x, at, level = next_act(w, j, lows, passed, t_ms)
@@ -136,7 +135,7 @@ def perform_until(w: World, costs: Costs, k: int, j: int, lows: bool, passed: fl
             break
         passed = x
         follow_all(w, j, lows, int(x), t_ms)
-        perform(w, costs, k, j, lows, t, t_ms, at, level)
+        perform(w, k, j, lows, t, t_ms, at, level)
     follow_all(w, j, lows, t, t_ms)
 
 
@@ -170,12 +169,12 @@ def follow_knots(w: World, j: int, i: int, lows: bool, at: int, t: int, t_ms: in
 def awaits_any(w: World, i: int) -> bool:
     """Whether an order of the symbol waits for whatever price comes."""
     if w.book[i, STALE] != 0:
-        refresh(w.book, w.spec, w.queue, i)
+        refresh(w, i)
     return bool(w.spec[i, RISE] == -np.inf)
 
 
 @kernel
-def retry(w: World, costs: Costs, k: int, j: int, lows: bool, t_ms: int) -> None:
+def retry(w: World, k: int, j: int, lows: bool, t_ms: int) -> None:
     """Execute the market orders that wait for a price or for volume, at a row's open, in order of arrival."""
     while True:
         first = -1
@@ -191,4 +190,4 @@ def retry(w: World, costs: Costs, k: int, j: int, lows: bool, t_ms: int) -> None
                 at = next_of(w.queue, at)
         if first < 0:
             return
-        perform(w, costs, k, j, lows, 0, t_ms, first, np.nan)
+        perform(w, k, j, lows, 0, t_ms, first, np.nan)

@@ -24,8 +24,6 @@ from backtest.engine.layout import (
     SYMBOL,
     VALUE_X,
     WALLET,
-    Floats,
-    Ints,
     World,
 )
 from backtest.engine.margin import (
@@ -63,22 +61,22 @@ def cross_room(w: World, j: int, lows: bool, t: int) -> tuple[int, int]:
 
 
 @kernel
-def surely_covered(panel: Floats, book: Ints, acct: Ints, spec: Floats, off: int, j: int) -> bool:
+def surely_covered(w: World, off: int, j: int) -> bool:
     """Whether a cross pool that holds everything covers its initial margin at the open of panel row `j` by more than
     rounding.
 
     A bound in doubles that spares most orders the exact sums; with orders waiting it is not tried.
     """
-    if acct[RESERVING] != 0:
+    if w.acct[RESERVING] != 0:
         return False
-    spare = float(acct[WALLET])
+    spare = float(w.acct[WALLET])
     slack = 4.0
-    for i in range(spec.shape[0]):
-        lots = book[i, LOTS]
+    for i in range(w.spec.shape[0]):
+        lots = w.book[i, LOTS]
         if lots != 0:
-            v = panel[off, j, i] * (float(lots) * spec[i, STEP])
+            v = w.panel[off, j, i] * (float(lots) * w.spec[i, STEP])
             n = abs(v)
-            spare += v - initial_need(spec, i, n)
+            spare += v - initial_need(w.spec, i, n)
             slack += 4.0 + 1e-12 * n
     return spare > slack
 
@@ -100,7 +98,7 @@ def admit_cross(
     w.acct[WALLET] += change
     w.book[i, LOTS] += lots
     have, need = 0, 0
-    if not (t == 0 and w.run[PLAIN] != 0.0 and surely_covered(w.panel, w.book, w.acct, w.spec, int(w.run[MARK]), j)):
+    if not (t == 0 and w.run[PLAIN] != 0.0 and surely_covered(w, int(w.run[MARK]), j)):
         have, need = cross_room(w, j, lows, t)
         if by_net and initial_needed(w, j, lows, t) <= before:
             have = need

@@ -22,7 +22,6 @@ from backtest.engine.layout import (
     POOL,
     ROWS,
     SAMPLE,
-    Floats,
     World,
 )
 from backtest.engine.margin import cross_pool, first_pool, holds, units
@@ -34,18 +33,18 @@ MICRO = 1e6
 
 
 @kernel
-def close_row(w: World, curve: Floats, k: int, j: int, t_end: int) -> None:
+def close_row(w: World, k: int, j: int, t_end: int) -> None:
     """The venue's acts at the close of row `k`, which is at `t_end` ms."""
     if k + 1 < int(w.run[ROWS]):
         settle_ended(w, k, j, t_end)
     if w.run[ISOLATE_ABOVE] > 0.0:
         isolate(w, j, lows_first(w.panel, j), t_end)
-    draw_curve(w, curve[k], j, int(w.run[MARK]) + 3)
+    draw_curve(w, w.curve[k], j, int(w.run[MARK]) + 3)
     # at a sampling instant, or the first close after it where candles do not close on the clock
     everything = t_end % int(w.run[SAMPLE]) < int(w.run[INTERVAL]) or k + 1 == int(w.run[ROWS])
     if everything or w.acct[EVENTS] != 0:
         sample(w, k, j, t_end, everything)
-    call_margin(w, curve, k, j, t_end)
+    call_margin(w, k, j, t_end)
 
 
 @kernel
@@ -64,7 +63,7 @@ def settle_ended(w: World, k: int, j: int, t_end: int) -> None:
 
 
 @kernel
-def call_margin(w: World, curve: Floats, k: int, j: int, t_end: int) -> None:
+def call_margin(w: World, k: int, j: int, t_end: int) -> None:
     """Call a pool once when its equity falls below initial margin at a close, and again after it has recovered."""
     for p in range(first_pool(w.run, w.spec), cross_pool(w.spec) + 1):
         if not holds(w, p):
@@ -75,8 +74,8 @@ def call_margin(w: World, curve: Floats, k: int, j: int, t_end: int) -> None:
             equity, initial, _ = pool_margin(w, p, j, int(w.run[MARK]) + 3)
             below = equity < initial
         else:
-            below = curve[k, 0] < curve[k, 3]
-            equity, initial = curve[k, 0] * MICRO, curve[k, 3] * MICRO
+            below = w.curve[k, 0] < w.curve[k, 3]
+            equity, initial = w.curve[k, 0] * MICRO, w.curve[k, 3] * MICRO
         if below and w.book[p, CALLED] == 0:
             put_call(w, t_end, p, int(np.rint(equity)), int(np.rint(initial)), 0.0)
         w.book[p, CALLED] = 1 if below else 0

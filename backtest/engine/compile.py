@@ -11,7 +11,10 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 """Kernels run as the Python they are, and Numba is not even loaded: for tests, and for a command that plays so few rows
@@ -19,9 +22,20 @@ that loading machine code would take longer."""
 if not INTERPRETED:
     import numba
     from numba import types
-    from numba.extending import intrinsic
+    from numba.core.typing.templates import AttributeTemplate
+    from numba.extending import (
+        NativeValue,
+        infer_getattr,
+        lower_getattr_generic,
+        models,
+        register_model,
+        typeof_impl,
+        unbox,
+    )
+    from numba.np.arrayobj import populate_array
 
 F = TypeVar("F", bound=Callable[..., Any])
+B = TypeVar("B", bound="Bundle")
 
 
 def _source_hash() -> str:
@@ -87,19 +101,94 @@ def kernel(function: F, inline: str = "never") -> F:
     return compiled
 
 
-def _borrowed(_context: Any, array: Any) -> Any:
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        view = context.make_array(array)(context, builder, arguments[0])
-        view.meminfo = view.meminfo.type(None)
-        view.parent = view.parent.type(None)
-        return view._getvalue()  # as Numba's own intrinsics give a struct
+class Bundle:
+    """Arrays that kernels are given together, by one pointer: `w.book` in a kernel is the array of that name.
 
-    return array(array), generate
+    A call between kernels costs by the numbers that it passes, and an array is seven of them and more: passing what an
+    account is made of took longer than the work, and compiling each such call too. `ARRAYS` names a class's arrays by
+    type and dimensions. Kernels read where an array lies once: it is put elsewhere by `put` alone,
+    from Python, between two calls. Kernels neither own nor count the arrays, the bundle holds them.
+    """
+
+    ARRAYS: ClassVar[dict[str, tuple[str, int]]]
+    address: int
+    """Of four words for each array: where its numbers lie, then its extents."""
+
+    def __init__(self, **arrays: NDArray[Any]) -> None:
+        self._words = np.zeros((len(self.ARRAYS), WORDS), np.int64)
+        self.address = self._words.ctypes.data
+        self.put(**{name: np.empty((0,) * dims, kind) for name, (kind, dims) in self.ARRAYS.items()} | arrays)
+
+    def put(self, **arrays: NDArray[Any]) -> None:
+        """Let the names stand for these arrays from now on."""
+        places = list(self.ARRAYS)
+        for name, array in arrays.items():
+            kind, dims = self.ARRAYS[name]
+            fits = array.dtype == np.dtype(kind) and array.ndim == dims and array.flags.c_contiguous
+            assert fits, f"{name} is no array of {dims} dimensions of {kind} in order of C"
+            setattr(self, name, array)
+            self._words[places.index(name), : 1 + dims] = array.ctypes.data, *array.shape
+
+    def but(self, **arrays: NDArray[Any]) -> Self:
+        """A bundle of the same arrays, but for these."""
+        return type(self)(**{name: getattr(self, name) for name in self.ARRAYS} | arrays)
 
 
-borrowed: Callable[[Any], Any] = (lambda array: array) if INTERPRETED else intrinsic(_borrowed)
-"""The same array without an owner, inside a kernel.
+WORDS = 4
 
-Numba counts the references to each array at each call between kernels, atomically, which took most of the time of a
-fill. An array without an owner is not counted. The caller in Python holds all of them while a kernel runs.
-"""
+if not INTERPRETED:
+
+    class BundleType(types.Type):  # type: ignore[misc]  # Numba has no types of its own
+        """The type of a `Bundle` in kernels."""
+
+        def __init__(self, bundle: type[Bundle]) -> None:
+            self.bundle = bundle
+            super().__init__(name=f"Bundle({bundle.__qualname__})")
+
+    @typeof_impl.register(Bundle)  # type: ignore[untyped-decorator]
+    def _type_of(value: Bundle, _context: Any) -> BundleType:
+        return BundleType(type(value))
+
+    register_model(BundleType)(models.OpaqueModel)
+
+    @unbox(BundleType)  # type: ignore[untyped-decorator]
+    def _unbox(_kind: Any, value: Any, context: Any) -> Any:
+        number = context.pyapi.object_getattr_string(value, "address")
+        word = context.pyapi.long_as_ulonglong(number)
+        context.pyapi.decref(number)
+        pointer = context.builder.inttoptr(word, context.context.get_value_type(types.voidptr))
+        return NativeValue(pointer, is_error=context.pyapi.c_api_error())
+
+    @infer_getattr
+    class _Arrays(AttributeTemplate):  # type: ignore[misc]
+        key = BundleType
+
+        def generic_resolve(self, kind: BundleType, name: str) -> Any:
+            if name not in kind.bundle.ARRAYS:
+                return None
+            code, dims = kind.bundle.ARRAYS[name]
+            return types.Array(numba.from_dtype(np.dtype(code)), dims, "C")
+
+    @lower_getattr_generic(BundleType)  # type: ignore[untyped-decorator]
+    def _array(context: Any, builder: Any, kind: BundleType, pointer: Any, name: str) -> Any:
+        array = kind.bundle.ARRAYS[name]
+        element = numba.from_dtype(np.dtype(array[0]))
+        word = context.get_value_type(types.int64)
+        words = builder.bitcast(pointer, word.as_pointer())
+        first = WORDS * list(kind.bundle.ARRAYS).index(name)
+
+        def read(offset: int) -> Any:
+            value = builder.load(builder.gep(words, [context.get_constant(types.int64, first + offset)]))
+            # what a call reads here stays as it is while the call lasts
+            value.set_metadata("invariant.load", builder.module.add_metadata([]))
+            return value
+
+        extents = [read(1 + axis) for axis in range(array[1])]
+        size = context.get_constant(types.intp, element.bitwidth // 8)
+        strides = [size]
+        for extent in reversed(extents[1:]):
+            strides.insert(0, builder.mul(strides[0], extent))
+        made = context.make_array(types.Array(element, array[1], "C"))(context, builder)
+        data = builder.inttoptr(read(0), context.get_value_type(element).as_pointer())
+        populate_array(made, data=data, shape=extents, strides=strides, itemsize=size, meminfo=None)
+        return made._getvalue()  # as Numba's own attributes give a struct

@@ -22,15 +22,14 @@ from backtest.engine.layout import (
     START,
     STRESS,
     TURNOVER,
-    Costs,
     Floats,
+    World,
 )
 
 
 @kernel
 def taker_rates(
-    costs: Costs,
-    run: Floats,
+    w: World,
     i: int,
     base: float,
     notional: float,
@@ -43,25 +42,25 @@ def taker_rates(
     snapshot) costs nothing; `research.charges` counts such fills.
     """
     half, sigma, turnover = 0.0, np.nan, np.nan
-    bars = len(costs.bars)
+    bars = len(w.bars)
     if bars:
-        b = min(max(0, (ts_ms - int(run[START])) // BAR_MS), bars - 1)
-        sigma, turnover = costs.bars[b, i, SIGMA], costs.bars[b, i, TURNOVER]
-        estimate = costs.bars[b, i, HALF_SPREAD]
+        b = min(max(0, (ts_ms - int(w.run[START])) // BAR_MS), bars - 1)
+        sigma, turnover = w.bars[b, i, SIGMA], w.bars[b, i, TURNOVER]
+        estimate = w.bars[b, i, HALF_SPREAD]
         half = 0.0 if np.isnan(estimate) else estimate
-    spread = run[STRESS] * (run[SLIPPAGE] + half)
+    spread = w.run[STRESS] * (w.run[SLIPPAGE] + half)
     model = 0.0
-    if run[IMPACT] == BY_POWER:
+    if w.run[IMPACT] == BY_POWER:
         if sigma > 0 and turnover > 0:
-            model = run[IMPACT_FACTOR] * sigma * math.pow(notional / turnover, run[IMPACT_EXPONENT])
-    elif run[IMPACT] == BY_VOLUME:
+            model = w.run[IMPACT_FACTOR] * sigma * math.pow(notional / turnover, w.run[IMPACT_EXPONENT])
+    elif w.run[IMPACT] == BY_VOLUME:
         if volume > 0:
             share = base / volume
-            model = run[IMPACT_FACTOR] * (share * share)
-    elif run[IMPACT] == BY_DEPTH:
-        model = walk(costs.depth[i], notional, float(ts_ms))
-    drift = 0.0 if np.isnan(sigma) else run[DRIFT] * sigma
-    return spread, run[STRESS] * model, drift
+            model = w.run[IMPACT_FACTOR] * (share * share)
+    elif w.run[IMPACT] == BY_DEPTH:
+        model = walk(w.depth[i], notional, float(ts_ms))
+    drift = 0.0 if np.isnan(sigma) else w.run[DRIFT] * sigma
+    return spread, w.run[STRESS] * model, drift
 
 
 @kernel

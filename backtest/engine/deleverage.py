@@ -24,7 +24,6 @@ from backtest.engine.layout import (
     UNITS,
     VALUE_A,
     VALUE_X,
-    Floats,
     World,
 )
 from backtest.engine.margin import cross_pool, equity_of, maintenance_of, mark_equity, mark_value, units, value_pool
@@ -33,18 +32,18 @@ from backtest.engine.settle import close_lots, move
 
 
 @kernel
-def deleverage(w: World, calendar: Floats, k: int, j: int, lows: bool, t: int, t_ms: int) -> None:
+def deleverage(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> None:
     """Let the deleveraging events of this instant take the best-ranked of the positions with a profit."""
     now = t_ms + t // 3
     count = w.spec.shape[0]
     due = False
-    while event_due(w, calendar, now):
+    while event_due(w, now):
         if not due:
             w.book[:count, VALUE_A] = -1  # candidates, by the event that names them
         due = True
         at = w.acct[CALENDAR_AT]
         w.acct[CALENDAR_AT] = at + 1
-        w.acct[IDLE_EVENTS] += 0 if name_candidates(w, calendar, j, lows, t, at) else 1
+        w.acct[IDLE_EVENTS] += 0 if name_candidates(w, j, lows, t, at) else 1
     for i in range(count if due else 0):
         if w.book[i, VALUE_A] >= 0:
             w.spec[i, UNITS] = score(w, j, i, lows, t)  # all ranks are those before the first is taken
@@ -56,24 +55,24 @@ def deleverage(w: World, calendar: Floats, k: int, j: int, lows: bool, t: int, t
                 best = i
         if best < 0:
             return
-        take_position(w, k, j, best, lows, t, now, calendar[w.book[best, VALUE_A], CALENDAR_PAYLOAD])
+        take_position(w, k, j, best, lows, t, now, w.calendar[w.book[best, VALUE_A], CALENDAR_PAYLOAD])
         w.book[best, VALUE_A] = -1
         taken += 1
 
 
 @kernel
-def event_due(w: World, calendar: Floats, now: int) -> bool:
+def event_due(w: World, now: int) -> bool:
     """Whether the calendar's next entry is a deleveraging event of this instant."""
     at = w.acct[CALENDAR_AT]
-    if at >= calendar.shape[0]:
+    if at >= w.calendar.shape[0]:
         return False
-    return int(calendar[at, CALENDAR_KIND]) == DELEVERAGE and int(calendar[at, CALENDAR_STAMP]) <= now
+    return int(w.calendar[at, CALENDAR_KIND]) == DELEVERAGE and int(w.calendar[at, CALENDAR_STAMP]) <= now
 
 
 @kernel
-def name_candidates(w: World, calendar: Floats, j: int, lows: bool, t: int, at: int) -> bool:
+def name_candidates(w: World, j: int, lows: bool, t: int, at: int) -> bool:
     """Mark the positions with a profit that event `at` is about; the larger share counts where events overlap."""
-    about = int(calendar[at, CALENDAR_SYMBOL])
+    about = int(w.calendar[at, CALENDAR_SYMBOL])
     found = False
     for i in range(w.spec.shape[0]):
         lots = w.book[i, LOTS]
@@ -83,7 +82,7 @@ def name_candidates(w: World, calendar: Floats, j: int, lows: bool, t: int, at: 
             continue
         found = True
         named = w.book[i, VALUE_A]
-        if named < 0 or calendar[at, CALENDAR_PAYLOAD] > calendar[named, CALENDAR_PAYLOAD]:
+        if named < 0 or w.calendar[at, CALENDAR_PAYLOAD] > w.calendar[named, CALENDAR_PAYLOAD]:
             w.book[i, VALUE_A] = at
     return found
 

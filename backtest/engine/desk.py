@@ -33,7 +33,7 @@ class Desk(State):
         """Send a plain market order of signed `lots` by the shortest way; returns its number."""
         self.touched = True
         self._room_for(1)
-        world = self.world()
+        world = self.world
         return int(send(world, i, lots, float(reduce_only), self.now_ms, decision_price(world, self.j, i)))
 
     def send_group(self, tickets: Sequence[Ticket]) -> list[int]:
@@ -58,7 +58,7 @@ class Desk(State):
 
     def _post(self, ticket: Ticket) -> NDArray[np.float64]:
         """Put one order in flight; the row of the queue that it has."""
-        world = self.world()
+        world = self.world
         slot = message(world, at.ORDER, ticket.symbol, self.now_ms)
         row: NDArray[np.float64] = self.queue[slot]
         row[at.SIZE] = row[at.LEFT] = ticket.lots
@@ -68,7 +68,7 @@ class Desk(State):
         row[[at.BY_MARK, at.POST_ONLY, at.REDUCE_ONLY]] = ticket.by_mark, ticket.post_only, ticket.reduce_only
         if ticket.tif == TimeInForce.GTD:
             row[at.EXPIRES] = ticket.expires_ms
-        fly(self.book, self.acct, self.queue, slot)
+        fly(self.world, slot)
         return row
 
     def refuse(self, ticket: Ticket, reason: int, *, target: int = NO_ORDER) -> int:
@@ -82,10 +82,10 @@ class Desk(State):
         row = self._post(ticket)
         slot = int(self.book[-1, at.LAST_ORDER])
         number, row[at.ARRIVES], row[at.TARGET] = int(row[at.ID]), -1, target
-        put_order(self.world(), slot, self.now_ms, REJECTED, int(reason), 0, 0)
-        put_state(self.world(), slot, self.now_ms, IS_ENDED + REJECTED, int(reason))
-        land(self.book, self.acct, self.queue, slot)
-        leave(self.book, self.acct, self.queue, slot)
+        put_order(self.world, slot, self.now_ms, REJECTED, int(reason), 0, 0)
+        put_state(self.world, slot, self.now_ms, IS_ENDED + REJECTED, int(reason))
+        land(self.world, slot)
+        leave(self.world, slot)
         return number
 
     def target(self, i: int, kind: int, amount: float, reduce_only: bool = False) -> int | None:
@@ -97,9 +97,9 @@ class Desk(State):
 
     def missing_lots(self, i: int, kind: int, amount: float) -> int:
         """Signed lots that `target` would send."""
-        world = self.world()
+        world = self.world
         wanted = target_lots(world, self.j, i, kind, float(amount), account_equity(world, self.j))
-        return int(wanted - self.book[i, at.LOTS] - underway(self.book, self.acct, self.queue, i))
+        return int(wanted - self.book[i, at.LOTS] - underway(self.world, i))
 
     def cancel(self, order: int) -> None:
         """Send a cancel; it travels as long as an order does."""
@@ -119,8 +119,8 @@ class Desk(State):
     def _tell(self, kind: int, i: int) -> NDArray[np.float64]:
         self.touched = True
         self._room_for(1)
-        slot = message(self.world(), kind, i, self.now_ms)
-        fly(self.book, self.acct, self.queue, slot)
+        slot = message(self.world, kind, i, self.now_ms)
+        fly(self.world, slot)
         row: NDArray[np.float64] = self.queue[slot]
         return row
 
@@ -133,7 +133,7 @@ class Desk(State):
     def add_margin(self, i: int, amount: int) -> bool:
         """Move `amount` micro from the wallet to the isolated pool of `i`; False if it cannot be."""
         self.touched = True
-        world = self.world()
+        world = self.world
         if self.book[i, at.POOL] != i or not self.book[i, at.LOTS] or amount <= 0:
             return False
         end = 3 * self.setup.interval_ms
@@ -171,7 +171,7 @@ class Desk(State):
 
     def liquidation_price(self, i: int) -> float:
         """Mark of `i` at which its pool meets maintenance, other marks frozen; NaN: none."""
-        world, pool = self.world(), int(self.book[i, at.POOL])
+        world, pool = self.world, int(self.book[i, at.POOL])
         known = self.setup.known_field
         equity, _, least = pool_margin(world, pool, self.j, known)
         return float(liquidation_price(world, i, self.j, known, equity, least))
@@ -188,7 +188,7 @@ class Desk(State):
             return row
         if self._seen_at != self.row:
             self._seen_at = self.row
-            draw_curve(self.world(), self._seen, self.j, self.setup.known_field)
+            draw_curve(self.world, self._seen, self.j, self.setup.known_field)
         return self._seen
 
     def live(self) -> NDArray[np.float64]:

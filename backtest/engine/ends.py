@@ -43,7 +43,7 @@ def end_order(w: World, at: int, ts: int, status: int, reason: int, have: int, n
         m[STOP_AT] = trail_level(w.queue, at)
     put_order(w, at, ts, status, reason, have, need)
     put_state(w, at, ts, IS_ENDED + status, reason)
-    leave(w.book, w.acct, w.queue, at)
+    leave(w, at)
 
 
 @kernel

@@ -45,7 +45,6 @@ from backtest.engine.layout import (
     TIF,
     TRIGGERED,
     TYPE,
-    Costs,
     World,
 )
 from backtest.engine.levels import beyond, follow, has_limit, trail_level
@@ -55,9 +54,7 @@ from backtest.engine.slots import first_of, next_of, pause, work
 
 
 @kernel
-def execute(
-    w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float, fresh: bool
-) -> None:
+def execute(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float, fresh: bool) -> None:
     """Execute the order at `at` as a market or limit order that stands at the venue with a price now.
 
     `level`: the price, where it is not the trade path's at `t`, else NaN; `fresh`: it is just arriving.
@@ -84,7 +81,7 @@ def execute(
         return
     if lots > 0:
         signed = lots if m[LEFT] > 0.0 else -lots
-        reason, have, need = fill(w, costs, k, j, lows, t, t_ms, at, signed, False, level, fresh)
+        reason, have, need = fill(w, k, j, lows, t, t_ms, at, signed, False, level, fresh)
         if reason != NO_REASON:
             finish(w, at, now, REJECTED, reason, have, need)
             return
@@ -134,7 +131,7 @@ def rest(w: World, j: int, lows: bool, t: int, at: int, now: int) -> None:
 
 
 @kernel
-def make(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
+def make(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
     """Fill a resting limit as maker, at its limit, as far as there is room."""
     m = w.queue[at]
     i, now = int(m[SYMBOL]), t_ms + t // 3
@@ -142,7 +139,7 @@ def make(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, 
         return
     lots = min(int(abs(m[LEFT])), room(w, j, i, t_ms, True))
     signed = lots if m[LEFT] > 0.0 else -lots
-    reason, have, need = fill(w, costs, k, j, lows, t, t_ms, at, signed, True, m[LIMIT_AT], False)
+    reason, have, need = fill(w, k, j, lows, t, t_ms, at, signed, True, m[LIMIT_AT], False)
     if reason != NO_REASON:
         finish(w, at, now, REJECTED, reason, have, need)
         return
@@ -153,14 +150,14 @@ def make(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, 
 
 
 @kernel
-def trigger(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float) -> None:
+def trigger(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float) -> None:
     """Release an armed order: from now on it is a market or a limit order."""
     now = t_ms + t // 3
     w.queue[at, TRIGGERED] = now
     if w.queue[at, TYPE] == TRAILING_STOP:
         w.queue[at, STOP_AT] = trail_level(w.queue, at)
     put_state(w, at, now, IS_TRIGGERED, NO_REASON)
-    execute(w, costs, k, j, lows, t, t_ms, at, level, False)
+    execute(w, k, j, lows, t, t_ms, at, level, False)
 
 
 @kernel
@@ -187,7 +184,7 @@ def trigger_price(w: World, j: int, lows: bool, t: int, at: int, level: float) -
 
 
 @kernel
-def begin(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float) -> None:
+def begin(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, level: float) -> None:
     """Let a child begin, whose parent has been filled at `level` (NaN: at the trade path)."""
     m = w.queue[at]
     m[DUE] = 0.0
@@ -195,20 +192,20 @@ def begin(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int,
         price = trigger_price(w, j, lows, t, at, level)
         m[STATE] = ARMED
         if m[TYPE] != TRAILING_STOP and beyond(w.queue, at, price, m[STOP_AT], False):
-            trigger(w, costs, k, j, lows, t, t_ms, at, level)
+            trigger(w, k, j, lows, t, t_ms, at, level)
         else:
             arm(w, at, t, t_ms, price)
     else:
-        execute(w, costs, k, j, lows, t, t_ms, at, level, False)
+        execute(w, k, j, lows, t, t_ms, at, level, False)
 
 
 @kernel
-def wake_children(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, i: int, level: float) -> None:
+def wake_children(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, i: int, level: float) -> None:
     """Let the children of symbol `i` begin that the last act has woken, in order of number."""
     at = first_of(w.book, i)
     while at >= 0:
         if w.queue[at, DUE] != 0.0:
-            begin(w, costs, k, j, lows, t, t_ms, at, level)
+            begin(w, k, j, lows, t, t_ms, at, level)
             at = first_of(w.book, i)  # what it did may have ended others
         else:
             at = next_of(w.queue, at)

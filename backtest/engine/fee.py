@@ -14,9 +14,9 @@ from backtest.engine.layout import (
     FEE_WINDOW,
     TURNOVER_DAY,
     TURNOVER_DAYS,
-    Costs,
     Floats,
     Ints,
+    World,
 )
 
 DAY_MS = 86400000
@@ -26,19 +26,19 @@ MOST_OF_A_DAY = 2**62
 
 
 def turnover_ring(fees: Floats) -> Ints:
-    """An empty `Costs.turnover`: a day longer than the longest window, for the day that is not over."""
+    """An empty `World.turnover`: a day longer than the longest window, for the day that is not over."""
     return np.zeros(TURNOVER_DAYS + int(fees[:, FEE_WINDOW].max()) + 1, np.int64)
 
 
 @kernel
-def fee_rate(costs: Costs, run: Floats, maker: bool, ts_ms: int) -> float:
+def fee_rate(w: World, maker: bool, ts_ms: int) -> float:
     """Share of ``|quote|`` that a fill at `ts_ms` pays; below 0: receives.
 
     Of the last table dated at or before the fill, the last tier whose volume is at most the account's turnover in the
     table's window of whole UTC days before that of the fill. A positive rate is less the discount:
-    ``rate × (1 − discount)``. The rows of `costs.fees` are sorted by table, then volume; the first row always holds.
+    ``rate × (1 − discount)``. The rows of `World.fees` are sorted by table, then volume; the first row always holds.
     """
-    fees, row = costs.fees, 0
+    fees, row = w.fees, 0
     if len(fees) > 1:
         end = len(fees)
         while fees[end - 1, FEE_FROM] > ts_ms:
@@ -47,11 +47,11 @@ def fee_rate(costs: Costs, run: Floats, maker: bool, ts_ms: int) -> float:
         while row > 0 and fees[row - 1, FEE_FROM] == fees[end - 1, FEE_FROM]:
             row -= 1
         if row < end - 1:
-            traded = trailing(costs, int(fees[row, FEE_WINDOW]), ts_ms)
+            traded = trailing(w, int(fees[row, FEE_WINDOW]), ts_ms)
             while row + 1 < end and fees[row + 1, FEE_VOLUME] * MICRO_UNITS <= traded:
                 row += 1
     rate = fees[row, FEE_MAKER] if maker else fees[row, FEE_TAKER]
-    return rate * (1.0 - run[DISCOUNT]) if rate > 0.0 else rate
+    return rate * (1.0 - w.run[DISCOUNT]) if rate > 0.0 else rate
 
 
 @inlined
@@ -62,13 +62,13 @@ def flat_rate(fees: Floats, run: Floats, maker: bool) -> float:
 
 
 @kernel
-def trailing(costs: Costs, window_days: int, ts_ms: int) -> float:
+def trailing(w: World, window_days: int, ts_ms: int) -> float:
     """Turnover, micro of quote, in the `window_days` whole UTC days before that of `ts_ms`.
 
     A sum of whole numbers in doubles, by day: exact up to 2^53 micro, nine billion quote units. The ring is one day
     longer than the longest window.
     """
-    ring = costs.turnover
+    ring = w.turnover
     days = len(ring) - TURNOVER_DAYS
     today, last = ts_ms // DAY_MS, ring[TURNOVER_DAY]
     total = 0.0
@@ -78,11 +78,11 @@ def trailing(costs: Costs, window_days: int, ts_ms: int) -> float:
 
 
 @kernel
-def note_turnover(costs: Costs, amount_micro: int, ts_ms: int) -> None:
+def note_turnover(w: World, amount_micro: int, ts_ms: int) -> None:
     """Count a fill's ``|quote|`` on its UTC day. Days follow each other; those passed without a fill become 0."""
-    if len(costs.fees) == 1:  # one rate whatever the volume: nobody asks
+    if len(w.fees) == 1:  # one rate whatever the volume: nobody asks
         return
-    ring = costs.turnover
+    ring = w.turnover
     days = len(ring) - TURNOVER_DAYS
     today, last = ts_ms // DAY_MS, ring[TURNOVER_DAY]
     assert today >= last, "time went back"

@@ -58,7 +58,6 @@ from backtest.engine.layout import (
     TYPE,
     VOLUME,
     WORKING,
-    Costs,
     World,
 )
 from backtest.engine.levels import has_limit
@@ -76,7 +75,6 @@ MOST_RATE = 1.0
 @kernel
 def fill(
     w: World,
-    costs: Costs,
     k: int,
     j: int,
     lows: bool,
@@ -100,8 +98,8 @@ def fill(
     base = value_at(w.panel, 0, j, i, lows, t, d, u) if np.isnan(level) else money(level, u)
     arrival = price_at(w.panel, 0, j, i, lows, t, d) if np.isnan(level) else level
     price, spread, impact, drift = arrival, 0, 0, 0
-    if not maker and (w.run[IMPACT] != NO_IMPACT or costs.bars.shape[0] > 0 or m[TYPE] != MARKET_ORDER):
-        price, spread, impact, drift = slippage(w, costs, j, at, lots, u, base, arrival, now)
+    if not maker and (w.run[IMPACT] != NO_IMPACT or w.bars.shape[0] > 0 or m[TYPE] != MARKET_ORDER):
+        price, spread, impact, drift = slippage(w, j, at, lots, u, base, arrival, now)
     elif not maker and w.run[SLIPPAGE] != 0.0:
         # the plain case, without a call: a rate for all, which no sale falls short of
         rate = min(MOST_RATE, w.run[STRESS] * w.run[SLIPPAGE])
@@ -109,8 +107,8 @@ def fill(
         price = arrival * (1.0 + rate) if lots > 0 else arrival * (1.0 - rate)
     slip = spread + impact + drift
     quote = -(base + slip) if lots > 0 else base - slip
-    tiered = costs.fees.shape[0] > 1
-    rate = fee_rate(costs, w.run, maker, now) if tiered else flat_rate(costs.fees, w.run, maker)
+    tiered = w.fees.shape[0] > 1
+    rate = fee_rate(w, maker, now) if tiered else flat_rate(w.fees, w.run, maker)
     fee = share(abs(quote), rate)
     reason, have, need, moved = admit(w, j, lows, t, at, lots, quote - fee)
     if reason != NO_REASON:
@@ -132,7 +130,7 @@ def fill(
     if w.run[TAKER_SHARE] < np.inf or w.run[MAKER_SHARE] < np.inf:
         use_room(w, i, t_ms, maker, abs(lots))
     if tiered:
-        note_turnover(costs, abs(quote), now)
+        note_turnover(w, abs(quote), now)
     if w.book[i, POOL] == cross_pool(w.spec):
         empty_pool(w, now, cross_pool(w.spec), i)
     else:
@@ -147,7 +145,7 @@ def fill(
 
 @kernel
 def slippage(
-    w: World, costs: Costs, j: int, at: int, lots: int, u: int, base: int, arrival: float, now: int
+    w: World, j: int, at: int, lots: int, u: int, base: int, arrival: float, now: int
 ) -> tuple[float, int, int, int]:
     """`(price, spread, impact, drift)` of a taker: the price with them, and each in micro ≥ 0.
 
@@ -156,9 +154,9 @@ def slippage(
     m = w.queue[at]
     i = int(m[SYMBOL])
     near, far, adverse = w.run[STRESS] * w.run[SLIPPAGE], 0.0, 0.0
-    if w.run[IMPACT] != NO_IMPACT or costs.bars.shape[0] > 0:
+    if w.run[IMPACT] != NO_IMPACT or w.bars.shape[0] > 0:
         volume = w.panel[int(w.run[VOLUME]), j, i] if w.run[VOLUME] >= 0.0 else np.nan
-        near, far, adverse = taker_rates(costs, w.run, i, float(u) / 1e6, float(base) / 1e6, volume, now)
+        near, far, adverse = taker_rates(w, i, float(u) / 1e6, float(base) / 1e6, volume, now)
         near, far, adverse = min(near, MOST_RATE), min(far, MOST_RATE), min(adverse, MOST_RATE)
     spread, impact, drift = share(base, near), share(base, far), share(base, adverse)
     rate = near + far + adverse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backtest.engine.close import close_row
-from backtest.engine.compile import borrowed, inlined, kernel
+from backtest.engine.compile import inlined, kernel
 from backtest.engine.guard import watch
 from backtest.engine.layout import (
     BASE,
@@ -17,10 +17,6 @@ from backtest.engine.layout import (
     STATUS,
     TARGET_AT,
     TARGET_ROW,
-    Costs,
-    Floats,
-    Floats3,
-    Ints,
     World,
 )
 from backtest.engine.path import lows_first
@@ -30,84 +26,45 @@ from backtest.engine.walk import busy, open_row, room_for_row, walk_row
 
 
 @inlined
-def end_row(
-    w: World, curve: Floats, targets: Floats, calendar: Floats, guards: Floats, k: int, j: int, t_end: int
-) -> None:
+def end_row(w: World, k: int, j: int, t_end: int) -> None:
     """What belongs to the close of row `k`."""
     if w.acct[CALENDAR_DUE] <= k:
-        note_calendar(w, calendar)
-    close_row(w, curve, k, j, t_end)
+        note_calendar(w)
+    close_row(w, k, j, t_end)
     if w.run[GUARDED] != 0.0:
-        watch(w, guards, j, t_end)
+        watch(w, j, t_end)
     at = w.acct[TARGET_AT]
-    if at < targets.shape[0] and int(targets[at, TARGET_ROW]) == k:
-        send_targets(w, targets, k, j, t_end)
+    if at < w.targets.shape[0] and int(w.targets[at, TARGET_ROW]) == k:
+        send_targets(w, k, j, t_end)
 
 
 @kernel
-def play_fine(
-    panel: Floats3,
-    book: Ints,
-    acct: Ints,
-    spec: Floats,
-    run: Floats,
-    queue: Floats,
-    log: Floats,
-    bars: Floats3,
-    depth: Floats3,
-    fees: Floats,
-    turnover: Ints,
-    funding: Floats,
-    calendar: Floats,
-    guards: Floats,
-    k: int,
-    first: int,
-    t_ms: int,
-) -> int:
-    """Play row `k`, which opens at `t_ms`, on the fine candles of `panel` from the `first` on, all but its close.
+def play_fine(w: World, k: int, first: int, t_ms: int) -> int:
+    """Play row `k`, which opens at `t_ms`, on the fine candles of the panel from the `first` on, all but its close.
 
     `run` is the account's with the interval of the fine candles. Returns the next fine row; less than all of them when
     `acct[STATUS]` says what is needed first.
     """
-    panel, book, acct, spec, run = borrowed(panel), borrowed(book), borrowed(acct), borrowed(spec), borrowed(run)
-    queue, log, funding, calendar = borrowed(queue), borrowed(log), borrowed(funding), borrowed(calendar)
-    guards = borrowed(guards)
-    w = World(panel, book, acct, spec, run, queue, log)
-    costs = Costs(borrowed(bars), borrowed(depth), borrowed(fees), borrowed(turnover))
-    d = int(run[INTERVAL])
+    acct, d = w.acct, int(w.run[INTERVAL])
     acct[STATUS] = OK
-    for j in range(first, panel.shape[1]):
+    for j in range(first, w.panel.shape[1]):
         opens = t_ms + j * d
-        if not room_for_row(w, funding, calendar, guards, j, opens + d):
+        if not room_for_row(w, j, opens + d):
             acct[STATUS] = LOG_FULL
             return j
         opened = acct[OPENED] != 0
         acct[OPENED] = 0
-        if not opened and not busy(w, funding, calendar, j, opens + d):
+        if not opened and not busy(w, j, opens + d):
             continue
-        lows = lows_first(panel, j)
-        if not opened and not open_row(w, costs, funding, calendar, k, j, lows, opens):
+        lows = lows_first(w.panel, j)
+        if not opened and not open_row(w, k, j, lows, opens):
             return j
-        if not walk_row(w, costs, funding, calendar, k, j, lows, opens):
+        if not walk_row(w, k, j, lows, opens):
             return j
-    return int(panel.shape[1])
+    return int(w.panel.shape[1])
 
 
 @kernel
-def close_fine(
-    panel: Floats3,
-    book: Ints,
-    acct: Ints,
-    spec: Floats,
-    run: Floats,
-    queue: Floats,
-    log: Floats,
-    curve: Floats,
-    targets: Floats,
-    calendar: Floats,
-    guards: Floats,
-    k: int,
-) -> None:
-    """Close row `k` of the coarse `panel`, which has been played on fine candles."""
-    w = World(panel, book, acct, spec, run, queue, log)
-    end_row(w, curve, targets, calendar, guards, k, k - acct[BASE], int(run[START]) + (k + 1) * int(run[INTERVAL]))
+def close_fine(w: World, k: int) -> None:
+    """Close row `k` of the coarse panel, which has been played on fine candles."""
+    end_row(w, k, k - w.acct[BASE], int(w.run[START]) + (k + 1) * int(w.run[INTERVAL]))

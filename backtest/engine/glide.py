@@ -50,9 +50,7 @@ from backtest.engine.layout import (
     UPTO,
     WALLET,
     WATCHED,
-    Floats,
-    Floats3,
-    Ints,
+    World,
 )
 from backtest.engine.levels import refresh, touched
 from backtest.engine.slots import first_of
@@ -62,17 +60,12 @@ MICRO = 1e6
 
 @kernel
 def quiet_until(
-    book: Ints,
-    acct: Ints,
-    spec: Floats,
-    run: Floats,
-    funding: Floats,
-    queue: Floats,
-    targets: Floats,
+    w: World,
     first: int,
     end: int,
 ) -> int:
     """The first row in `[first, end]` in which something is due by the calendar, whatever prices do."""
+    book, acct, spec, run, funding, queue, targets = w.book, w.acct, w.spec, w.run, w.funding, w.queue, w.targets
     if acct[PROCESSES] > 0:
         return first
     d, start, every = int(run[INTERVAL]), int(run[START]), int(run[SAMPLE])
@@ -85,7 +78,7 @@ def quiet_until(
         for i in range(spec.shape[0]):
             if first_of(book, i) >= 0:
                 if book[i, STALE] != 0:
-                    refresh(book, spec, queue, i)
+                    refresh(w, i)
                 end = min(end, int(spec[i, LAST_ROW]))
     at = acct[TARGET_AT]
     if at < targets.shape[0]:
@@ -110,40 +103,35 @@ def quiet_until(
 
 
 @kernel
-def take_stock(book: Ints, acct: Ints, spec: Floats) -> tuple[int, float, float]:
+def take_stock(w: World) -> tuple[int, float, float]:
     """What stands still between events: `(positions held, cash, cost)`, the positions listed in HELD and UNITS."""
     count = 0
-    cash, cost = float(acct[WALLET]), 0.0
-    for i in range(spec.shape[0]):
-        if book[i, LOTS] != 0:
-            book[count, HELD] = i
-            spec[count, UNITS] = float(book[i, LOTS]) * spec[i, STEP]
-            cost += float(book[i, COST])
-            cash += float(book[i, CASH])
+    cash, cost = float(w.acct[WALLET]), 0.0
+    for i in range(w.spec.shape[0]):
+        if w.book[i, LOTS] != 0:
+            w.book[count, HELD] = i
+            w.spec[count, UNITS] = float(w.book[i, LOTS]) * w.spec[i, STEP]
+            cost += float(w.book[i, COST])
+            cash += float(w.book[i, CASH])
             count += 1
     return count, cash, cost
 
 
 @kernel
-def take_watch(book: Ints, acct: Ints, spec: Floats) -> int:
+def take_watch(w: World) -> int:
     """How many symbols have orders at the venue; WATCHED lists them. Their levels stand still until one acts."""
     count = 0
-    if acct[RESTING] > 0:
-        for i in range(spec.shape[0]):
-            if first_of(book, i) >= 0:
-                book[count, WATCHED] = i
+    if w.acct[RESTING] > 0:
+        for i in range(w.spec.shape[0]):
+            if first_of(w.book, i) >= 0:
+                w.book[count, WATCHED] = i
                 count += 1
     return count
 
 
 @kernel
 def glide(
-    panel: Floats3,
-    book: Ints,
-    acct: Ints,
-    spec: Floats,
-    run: Floats,
-    curve: Floats,
+    w: World,
     first: int,
     end: int,
 ) -> int:
@@ -153,10 +141,11 @@ def glide(
     micro is rounded off each value and each requirement, and doubles err by far less than 1e-12 of the
     gross), or if a pool crosses its initial margin.
     """
+    panel, book, acct, spec, run, curve = w.panel, w.book, w.acct, w.spec, w.run, w.curve
     off = int(run[MARK])
     apart, cross, base = run[APART] != 0.0, spec.shape[0], acct[BASE]
-    count, cash, cost = take_stock(book, acct, spec)
-    watched = take_watch(book, acct, spec)
+    count, cash, cost = take_stock(w)
+    watched = take_watch(w)
     for k in range(first, end):
         j = k - base
         for h in range(watched):

@@ -67,46 +67,46 @@ def messages_for(guards: Floats) -> int:
 
 
 @kernel
-def watch(w: World, guards: Floats, j: int, t_end: int) -> None:
+def watch(w: World, j: int, t_end: int) -> None:
     """Let every guard look at the close of panel row `j`, in order; each counts what those before it have sent."""
-    for g in range(guards.shape[0]):
-        kind = int(guards[g, GUARD_KIND])
+    for g in range(w.guards.shape[0]):
+        kind = int(w.guards[g, GUARD_KIND])
         if kind < G_STOP:
-            watch_pools(w, guards, g, kind, j, t_end)
+            watch_pools(w, g, kind, j, t_end)
         elif kind < G_ACCOUNT_LOSS:
-            watch_positions(w, guards, g, kind, j, t_end)
+            watch_positions(w, g, kind, j, t_end)
         else:
-            watch_account(w, guards, g, kind, j, t_end)
+            watch_account(w, g, kind, j, t_end)
 
 
 # Pools: margin-call levels, reduction, top-up -------------------------------------------------------------------------
 
 
 @kernel
-def watch_pools(w: World, guards: Floats, g: int, kind: int, j: int, t_end: int) -> None:
+def watch_pools(w: World, g: int, kind: int, j: int, t_end: int) -> None:
     """Compare every pool's margin ratio, maintenance over equity, with the guard's level."""
     for p in range(first_pool(w.run, w.spec), cross_pool(w.spec) + 1):
         called = GUARD_STATE + 2 * p
         if not holds(w, p):
-            guards[g, called] = 0.0
+            w.guards[g, called] = 0.0
             continue
         equity, initial, least = pool_margin(w, p, j, int(w.run[KNOWN]))
         # Equity that is not positive is beyond every level.
         ratio = least / equity if equity > 0.0 else np.nan
-        reached = equity <= 0.0 or ratio >= guards[g, GUARD_LEVEL] * NEARLY
+        reached = equity <= 0.0 or ratio >= w.guards[g, GUARD_LEVEL] * NEARLY
         if reached and kind == G_CALL:
-            if guards[g, called] == 0.0:
-                level = guards[g, GUARD_LEVEL]
+            if w.guards[g, called] == 0.0:
+                level = w.guards[g, GUARD_LEVEL]
                 put_call(w, t_end, p, int(np.rint(equity)), int(np.rint(initial)), level)
                 put_guard(w, t_end, g, NO_SYMBOL, pool_name(w.spec, p), NONE_SENT, ratio)
         elif reached and kind == G_REDUCE and p == cross_pool(w.spec):
             # A pool of one position gives margin back with each reduction, which leaves its ratio as it was.
             # Requirements grow at least in proportion to size, so this share of it is enough.
-            keep = guards[g, GUARD_GOAL] * equity / least if equity > 0.0 else 0.0
+            keep = w.guards[g, GUARD_GOAL] * equity / least if equity > 0.0 else 0.0
             reduce_pool(w, g, p, keep, j, t_end, ratio)
         elif reached and kind == G_TOP_UP and p != cross_pool(w.spec):
-            top_up(w, g, p, least / guards[g, GUARD_GOAL] - equity, j, t_end, ratio)
-        guards[g, called] = 1.0 if reached else 0.0
+            top_up(w, g, p, least / w.guards[g, GUARD_GOAL] - equity, j, t_end, ratio)
+        w.guards[g, called] = 1.0 if reached else 0.0
 
 
 @kernel
@@ -132,19 +132,19 @@ def top_up(w: World, g: int, p: int, missing: float, j: int, t_end: int, ratio: 
 
 
 @kernel
-def watch_positions(w: World, guards: Floats, g: int, kind: int, j: int, t_end: int) -> None:
+def watch_positions(w: World, g: int, kind: int, j: int, t_end: int) -> None:
     """Close every position, or that of the guard's one symbol, that has reached the level."""
-    only = int(guards[g, GUARD_SYMBOL])
+    only = int(w.guards[g, GUARD_SYMBOL])
     for i in range(w.spec.shape[0]):
         if w.book[i, LOTS] == 0 or (only >= 0 and i != only):
             continue
-        value = measure(w, guards, g, kind, i, j, t_end)
-        if value >= guards[g, GUARD_LEVEL] * NEARLY:
+        value = measure(w, g, kind, i, j, t_end)
+        if value >= w.guards[g, GUARD_LEVEL] * NEARLY:
             leave(w, g, i, 0, j, t_end, value)
 
 
 @kernel
-def measure(w: World, guards: Floats, g: int, kind: int, i: int, j: int, t_end: int) -> float:
+def measure(w: World, g: int, kind: int, i: int, j: int, t_end: int) -> float:
     """What the guard compares with its level: a share for a stop, quote for a loss cap, ms for a time stop."""
     if kind == G_AGE:
         return float(t_end - w.book[i, ENTERED])
@@ -152,22 +152,22 @@ def measure(w: World, guards: Floats, g: int, kind: int, i: int, j: int, t_end: 
     u = units(w.spec, i, w.book[i, LOTS])
     cost = float(w.book[i, COST])
     if kind == G_TRAIL:
-        best = best_mark(w, guards, g, i, mark, cost / float(u))
+        best = best_mark(w, g, i, mark, cost / float(u))
         return (best - mark) / best if u > 0 else (mark - best) / best
     loss = cost - float(money(mark, u))
     return loss / abs(cost) if kind == G_STOP else loss / MICRO
 
 
 @kernel
-def best_mark(w: World, guards: Floats, g: int, i: int, mark: float, entry: float) -> float:
+def best_mark(w: World, g: int, i: int, mark: float, entry: float) -> float:
     """The best mark at a close since the position was opened, its average entry at the first of them included."""
     since = GUARD_STATE + 2 * i
-    if int(guards[g, since]) != w.book[i, ENTERED]:
-        guards[g, since] = float(w.book[i, ENTERED])
-        guards[g, since + 1] = entry
-    best = guards[g, since + 1]
+    if int(w.guards[g, since]) != w.book[i, ENTERED]:
+        w.guards[g, since] = float(w.book[i, ENTERED])
+        w.guards[g, since + 1] = entry
+    best = w.guards[g, since + 1]
     best = max(best, mark) if w.book[i, LOTS] > 0 else min(best, mark)
-    guards[g, since + 1] = best
+    w.guards[g, since + 1] = best
     return best
 
 
@@ -175,7 +175,7 @@ def best_mark(w: World, guards: Floats, g: int, i: int, mark: float, entry: floa
 def leave(w: World, g: int, i: int, keep: int, j: int, t_end: int, value: float) -> None:
     """Send what reduces the position of `i` to `keep` ≥ 0 lots once the orders underway have filled, if anything."""
     held = w.book[i, LOTS]
-    coming = held + underway(w.book, w.acct, w.queue, i)
+    coming = held + underway(w, i)
     lots = min(0, keep - coming) if held > 0 else max(0, -keep - coming)
     if lots != 0:
         order = send(w, i, lots, 1.0, t_end, decision_price(w, j, i))
@@ -187,16 +187,16 @@ def leave(w: World, g: int, i: int, keep: int, j: int, t_end: int, value: float)
 
 
 @kernel
-def watch_account(w: World, guards: Floats, g: int, kind: int, j: int, t_end: int) -> None:
+def watch_account(w: World, g: int, kind: int, j: int, t_end: int) -> None:
     """Halt the account when it has lost so much; the guard that did goes on closing what is still open."""
     equity = float(account_equity(w, j))
     if kind == G_DRAWDOWN:
-        peak = max(guards[g, GUARD_STATE], guards[g, GUARD_GOAL], equity)
-        guards[g, GUARD_STATE] = peak
+        peak = max(w.guards[g, GUARD_STATE], w.guards[g, GUARD_GOAL], equity)
+        w.guards[g, GUARD_STATE] = peak
         value = (peak - equity) / peak
     else:
-        value = (guards[g, GUARD_GOAL] - equity) / MICRO
-    if w.acct[HALT_MS] == 0 and value >= guards[g, GUARD_LEVEL] * NEARLY:
+        value = (w.guards[g, GUARD_GOAL] - equity) / MICRO
+    if w.acct[HALT_MS] == 0 and value >= w.guards[g, GUARD_LEVEL] * NEARLY:
         w.acct[HALT_MS], w.acct[HALT_BY] = t_end, g
         put_guard(w, t_end, g, NO_SYMBOL, WHOLE_ACCOUNT, NONE_SENT, value)
     if w.acct[HALT_MS] != 0 and w.acct[HALT_BY] == g:
@@ -220,6 +220,6 @@ def cancel_waiting(w: World, t_end: int) -> None:
             if w.queue[at, CAUSE] != BY_GUARD:
                 at = message(w, CANCEL_ALL, -1, t_end)
                 w.queue[at, CAUSE] = BY_GUARD
-                fly(w.book, w.acct, w.queue, at)
+                fly(w, at)
                 return
             at = next_of(w.queue, at)

@@ -24,7 +24,6 @@ from backtest.engine.layout import (
     TOUCH,
     VALUE_A,
     VALUE_X,
-    Costs,
     World,
 )
 from backtest.engine.levels import beyond, level_of, reached
@@ -36,7 +35,7 @@ from backtest.engine.slots import earlier, first_of, next_of
 
 
 @kernel
-def jump(w: World, costs: Costs, k: int, j: int, lows: bool, t_ms: int) -> None:
+def jump(w: World, k: int, j: int, lows: bool, t_ms: int) -> None:
     """Let happen at the open of panel row `j` what the jump to it has passed, orders and liquidations."""
     while True:
         way, at = first_order(w, j, t_ms)
@@ -44,7 +43,7 @@ def jump(w: World, costs: Costs, k: int, j: int, lows: bool, t_ms: int) -> None:
         if p >= 0 and pool_way <= way:
             check_pool(w, k, j, lows, 0, t_ms, p)
         elif at >= 0:
-            perform(w, costs, k, j, lows, 0, t_ms, at, np.nan)
+            perform(w, k, j, lows, 0, t_ms, at, np.nan)
         else:
             return
 

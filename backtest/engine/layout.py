@@ -1,15 +1,16 @@
 """Column numbers of the packed arrays that kernels work on.
 
-A compiled call costs by the number of arrays it is given, so the state of an account is a handful of
-matrices and these names are their columns. `World` bundles them inside the kernels.
+The state of an account is a handful of matrices, and these names are their columns. `World` bundles them.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from backtest.engine.compile import Bundle
 
 Floats = NDArray[np.float64]
 Floats3 = NDArray[np.float64]
@@ -336,9 +337,27 @@ EV_FILL, EV_FUNDING, EV_LIQUIDATION, EV_CALL, EV_ORDER = 1, 2, 4, 8, 16
 OK, LOG_FULL, QUEUE_FULL, MISSING_SETTLEMENT, DRILL = range(5)
 
 
-class World(NamedTuple):
-    """What most kernels touch; shapes above. Passing an array costs, so what few need is passed beside it."""
+class World(Bundle):
+    """What kernels work on; shapes above."""
 
+    ARRAYS: ClassVar[dict[str, tuple[str, int]]] = {
+        "panel": ("f8", 3),
+        "book": ("i8", 2),
+        "acct": ("i8", 1),
+        "spec": ("f8", 2),
+        "run": ("f8", 1),
+        "queue": ("f8", 2),
+        "log": ("f8", 2),
+        "curve": ("f8", 2),
+        "funding": ("f8", 2),
+        "targets": ("f8", 2),
+        "calendar": ("f8", 2),
+        "guards": ("f8", 2),
+        "bars": ("f8", 3),
+        "depth": ("f8", 3),
+        "fees": ("f8", 2),
+        "turnover": ("i8", 1),
+    }
     panel: Floats3
     book: Ints
     acct: Ints
@@ -346,11 +365,11 @@ class World(NamedTuple):
     run: Floats
     queue: Floats
     log: Floats
-
-
-class Costs(NamedTuple):
-    """What a fill costs beside its price; shapes above."""
-
+    curve: Floats
+    funding: Floats
+    targets: Floats
+    calendar: Floats
+    guards: Floats
     bars: Floats3
     depth: Floats3
     fees: Floats

@@ -29,7 +29,6 @@ from backtest.engine.layout import (
     WORKING,
     Floats,
     Floats3,
-    Ints,
     World,
 )
 from backtest.engine.slots import first_of, next_of
@@ -93,26 +92,26 @@ def follow(queue: Floats, at: int, price: float) -> None:
 
 
 @kernel
-def refresh(book: Ints, spec: Floats, queue: Floats, i: int) -> None:
+def refresh(w: World, i: int) -> None:
     """The nearest prices at which something may happen to the symbol's orders, into RISE, FALL and MARK_*."""
-    book[i, STALE] = 0
-    spec[i, RISE], spec[i, FALL], spec[i, MARK_RISE], spec[i, MARK_FALL] = np.inf, -np.inf, np.inf, -np.inf
-    at = first_of(book, i)
+    w.book[i, STALE] = 0
+    w.spec[i, RISE], w.spec[i, FALL], w.spec[i, MARK_RISE], w.spec[i, MARK_FALL] = np.inf, -np.inf, np.inf, -np.inf
+    at = first_of(w.book, i)
     while at >= 0:
-        m = queue[at]
+        m = w.queue[at]
         rise, fall = RISE, FALL
         if m[STATE] == ARMED:
             if m[BY_MARK] != 0.0:
                 rise, fall = MARK_RISE, MARK_FALL
-            up, down = reach(queue, at)
-            spec[i, rise], spec[i, fall] = min(spec[i, rise], up), max(spec[i, fall], down)
+            up, down = reach(w.queue, at)
+            w.spec[i, rise], w.spec[i, fall] = min(w.spec[i, rise], up), max(w.spec[i, fall], down)
         elif m[STATE] == WORKING and not has_limit(int(m[TYPE])):
-            spec[i, RISE] = -np.inf  # it waits for any price
+            w.spec[i, RISE] = -np.inf  # it waits for any price
         elif m[STATE] == WORKING and m[SIZE] > 0.0:
-            spec[i, FALL] = max(spec[i, FALL], m[LIMIT_AT])
+            w.spec[i, FALL] = max(w.spec[i, FALL], m[LIMIT_AT])
         elif m[STATE] == WORKING:
-            spec[i, RISE] = min(spec[i, RISE], m[LIMIT_AT])
-        at = next_of(queue, at)
+            w.spec[i, RISE] = min(w.spec[i, RISE], m[LIMIT_AT])
+        at = next_of(w.queue, at)
 
 
 @kernel
@@ -136,7 +135,7 @@ def reached(w: World, j: int, i: int) -> bool:
     if first_of(w.book, i) < 0:
         return False
     if w.book[i, STALE] != 0:
-        refresh(w.book, w.spec, w.queue, i)
+        refresh(w, i)
     if touched(w.panel, w.spec, 0, j, i, RISE):
         return True
     by_mark = w.spec[i, MARK_RISE] < np.inf or w.spec[i, MARK_FALL] > -np.inf

@@ -78,7 +78,6 @@ from backtest.engine.layout import (
     TIF,
     TYPE,
     WORKING,
-    Costs,
     Floats,
     Floats3,
     World,
@@ -91,7 +90,7 @@ from backtest.engine.slots import barred, find_order, first_of, free_slot, land,
 
 
 @kernel
-def process_messages(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int) -> None:
+def process_messages(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> None:
     """Act on every message that arrives by time `t` of row `k`, in order of arrival."""
     now = t_ms + t // 3
     flights = w.book.shape[0] - 1
@@ -101,16 +100,16 @@ def process_messages(w: World, costs: Costs, k: int, j: int, lows: bool, t: int,
         if m[ARRIVES] > now:
             return
         if m[KIND] == 0.0 and at_once(w.panel, w.queue, w.run, j, at):
-            take(w, costs, k, j, lows, t, t_ms, at)
+            take(w, k, j, lows, t, t_ms, at)
         elif m[KIND] == 0.0:
-            arrive(w, costs, k, j, lows, t, t_ms, at)
+            arrive(w, k, j, lows, t, t_ms, at)
         else:
-            land(w.book, w.acct, w.queue, at)
+            land(w, at)
             if m[KIND] == AMENDMENT:
-                amend(w, costs, k, j, lows, t, t_ms, at)
+                amend(w, k, j, lows, t, t_ms, at)
             else:
                 cancel(w, at, now)
-            free_slot(w.acct, w.queue, at)
+            free_slot(w, at)
 
 
 @inlined
@@ -123,11 +122,11 @@ def at_once(panel: Floats3, queue: Floats, run: Floats, j: int, at: int) -> bool
 
 
 @kernel
-def take(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
+def take(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
     """Fill a plain market order whole, or refuse it: the short way of `arrive` for what most orders are."""
     m = w.queue[at]
     i, now = int(m[SYMBOL]), t_ms + t // 3
-    remove(w.book, w.queue, w.book.shape[0] - 1, at)
+    remove(w, w.book.shape[0] - 1, at)
     w.acct[FLIGHTS] -= 1
     reason, have, need = NO_REASON, 0, 0
     if barred(w.acct, w.queue, at):
@@ -137,12 +136,12 @@ def take(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, 
     elif w.spec[i, MIN_NOTIONAL] > 0.0:
         reason, have, need = too_small(w, j, lows, t, at)
     if reason == NO_REASON:
-        reason, have, need = fill(w, costs, k, j, lows, t, t_ms, at, int(m[LEFT]), False, np.nan, True)
+        reason, have, need = fill(w, k, j, lows, t, t_ms, at, int(m[LEFT]), False, np.nan, True)
     status = FILLED if reason == NO_REASON else REJECTED
     put_order(w, at, now, status, reason, have, need)
     if int(w.run[HOOKS]) & EV_ORDER != 0:
         put_state(w, at, now, IS_ENDED + status, reason)
-    free_slot(w.acct, w.queue, at)
+    free_slot(w, at)
 
 
 @kernel
@@ -192,14 +191,14 @@ def plain(w: World, at: int) -> bool:
 
 
 @kernel
-def arrive(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
+def arrive(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
     """Take an order, and those that travel with it, to the venue and judge them one after another."""
     m = w.queue[at]
     i, number, others, now = int(m[SYMBOL]), int(m[ID]), int(m[CHILDREN]), t_ms + t // 3
     reason, have, need = refused(w, k, i, at, others)
     for _ in range(1 + others):
         following = next_of(w.queue, at)
-        land(w.book, w.acct, w.queue, at)
+        land(w, at)
         if w.queue[at, PARENT] >= 0.0:
             w.queue[at, STATE], w.queue[at, LEFT] = DORMANT, 0.0
             if reason == NO_REASON:
@@ -216,8 +215,8 @@ def arrive(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int
         elif reason != NO_REASON:
             end_order(w, at, now, REJECTED, reason, have, need)
         elif w.queue[at, PARENT] < 0.0:
-            judge(w, costs, k, j, lows, t, t_ms, at)
-            wake_children(w, costs, k, j, lows, t, t_ms, i, np.nan)
+            judge(w, k, j, lows, t, t_ms, at)
+            wake_children(w, k, j, lows, t, t_ms, i, np.nan)
 
 
 @kernel
@@ -258,7 +257,7 @@ def refused(w: World, k: int, i: int, at: int, others: int) -> tuple[int, int, i
 
 
 @kernel
-def judge(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
+def judge(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> None:
     """Refuse, arm or execute an order that has just arrived."""
     m = w.queue[at]
     i, now = int(m[SYMBOL]), t_ms + t // 3
@@ -273,7 +272,7 @@ def judge(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int,
             finish(w, at, now, REJECTED, reason, have, need)
             return
     if m[TYPE] != TRAILING_STOP and np.isnan(m[STOP_AT]):
-        execute(w, costs, k, j, lows, t, t_ms, at, np.nan, True)
+        execute(w, k, j, lows, t, t_ms, at, np.nan, True)
         return
     price = trigger_price(w, j, lows, t, at, np.nan)
     m[STATE] = ARMED
@@ -301,7 +300,7 @@ def value_of(w: World, j: int, lows: bool, t: int, at: int) -> int:
 
 
 @kernel
-def amend(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int, message: int) -> None:
+def amend(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, message: int) -> None:
     """Change an order at the venue, or record why not; it keeps its place."""
     now = t_ms + t // 3
     at = find_order(w, int(w.queue[message, TARGET]))
@@ -322,8 +321,8 @@ def amend(w: World, costs: Costs, k: int, j: int, lows: bool, t: int, t_ms: int,
         return
     put_state(w, at, now, IS_AMENDED, NO_REASON)
     if m[STATE] == WORKING and has_limit(int(m[TYPE])) and crosses_now(w, j, lows, t, at):
-        execute(w, costs, k, j, lows, t, t_ms, at, np.nan, False)
-        wake_children(w, costs, k, j, lows, t, t_ms, i, np.nan)
+        execute(w, k, j, lows, t, t_ms, at, np.nan, False)
+        wake_children(w, k, j, lows, t, t_ms, i, np.nan)
 
 
 @kernel

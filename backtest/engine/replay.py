@@ -82,20 +82,14 @@ class Replay(Desk):
         self._keep_last(j)
         fine, opens = 0, self.setup.start_ms + k * self.setup.interval_ms
         while fine < panel.shape[1]:
-            fine = play_fine(
-                panel, self.book, self.acct, self.spec, run, self.queue, self.log, *self.costs,
-                self.funding, self.calendar, self.guards, k, fine, opens,
-            )  # fmt: skip
+            fine = play_fine(self.world.but(panel=panel, run=run), k, fine, opens)
             if self.acct[at.STATUS] != at.OK:
                 self._help(int(self.acct[at.STATUS]))
         self.spec[:, [at.LAST_TRADE, at.LAST_MARK]] = kept
         self.acct[at.DRILLED] += 1
         if self.acct[at.EVENTS] & at.EV_FILL:
             self.fine[k] = panel
-        close_fine(
-            self.panel, self.book, self.acct, self.spec, self.run, self.queue, self.log, self.curve, self.targets,
-            self.calendar, self.guards, k,
-        )  # fmt: skip
+        close_fine(self.world, k)
         self.row = k + 1
 
     def record(self, counts: dict[str, int]) -> Record:
@@ -148,7 +142,7 @@ class Replay(Desk):
 
     def _expire(self) -> None:
         """End what has not ended with the run."""
-        world = self.world()
+        world = self.world
         for row in range(len(self.book)):
             slot = int(self.book[row, at.FIRST_ORDER])
             while slot >= 0:

@@ -10,7 +10,7 @@ import numpy as np
 
 from backtest.engine.acts import expire
 from backtest.engine.closing import TAKE_POOL
-from backtest.engine.compile import borrowed, kernel
+from backtest.engine.compile import kernel
 from backtest.engine.fine import end_row
 from backtest.engine.glide import glide, quiet_until
 from backtest.engine.guard import messages_for
@@ -41,10 +41,6 @@ from backtest.engine.layout import (
     STATUS,
     TAKE,
     TAKER_SHARE,
-    Costs,
-    Floats,
-    Floats3,
-    Ints,
     World,
 )
 from backtest.engine.levels import may_act
@@ -55,9 +51,7 @@ from backtest.engine.walk import ROWS_PER_ORDER, open_row, room_for_row, surely_
 
 
 @kernel
-def play_row(
-    w: World, costs: Costs, funding: Floats, curve: Floats, targets: Floats, calendar: Floats, guards: Floats, k: int
-) -> bool:
+def play_row(w: World, k: int) -> bool:
     """Play row `k` whole, or not at all: False, and `acct[STATUS]` says what is needed first.
 
     Only what a drill has to show is played up to the row's open: then STATUS is DRILL, and `play_fine` goes on.
@@ -66,19 +60,19 @@ def play_row(
     d = int(run[INTERVAL])
     j = k - acct[BASE]
     t_ms = int(run[START]) + k * d
-    if acct[CALENDAR_AT] < calendar.shape[0]:
-        take_terms(w, calendar, t_ms)
+    if acct[CALENDAR_AT] < w.calendar.shape[0]:
+        take_terms(w, t_ms)
     at = acct[FUNDING_AT]
-    settles = at < funding.shape[0] and funding[at, STAMP] < t_ms + d
+    settles = at < w.funding.shape[0] and w.funding[at, STAMP] < t_ms + d
     arrives = acct[FLIGHTS] > 0 and w.queue[first_of(w.book, w.spec.shape[0]), ARRIVES] < t_ms + d
     plain = not settles and run[TAKE] == TAKE_POOL and acct[CALENDAR_DUE] > k and run[GUARDED] == 0.0
     # as `room_for_row`, which costs more than what is left of a plain row
     live = acct[FLIGHTS] + acct[RESTING]
     ample = plain and acct[LOGGED] + 8 + 16 * w.book.shape[0] + ROWS_PER_ORDER * live <= w.log.shape[0]
-    if not ample and not room_for_row(w, funding, calendar, guards, j, t_ms + d):
+    if not ample and not room_for_row(w, j, t_ms + d):
         acct[STATUS] = LOG_FULL
         return False
-    messages = messages_for(guards) if run[GUARDED] != 0.0 else 0
+    messages = messages_for(w.guards) if run[GUARDED] != 0.0 else 0
     if live + w.book.shape[0] + messages > w.queue.shape[0]:
         acct[STATUS] = QUEUE_FULL
         return False
@@ -88,22 +82,22 @@ def play_row(
         lows = lows_first(w.panel, j)
         if acct[RESTING] > 0:
             expire(w, t_ms)  # what ends at the open opens nothing up
-        if run[FINE] > 0.0 and inside(w, funding, calendar, j, t_ms):
+        if run[FINE] > 0.0 and inside(w, j, t_ms):
             acct[STATUS] = DRILL
             return False
-        if not open_row(w, costs, funding, calendar, k, j, lows, t_ms):
+        if not open_row(w, k, j, lows, t_ms):
             return False
         if run[FINE] > 0.0 and (may_act(w, j, t_ms + d) or not surely_healthy(w, j) or acct[PROCESSES] > 0):
             acct[STATUS], acct[OPENED] = DRILL, 1
             return False
-        if not walk_row(w, costs, funding, calendar, k, j, lows, t_ms):
+        if not walk_row(w, k, j, lows, t_ms):
             return False
-    end_row(w, curve, targets, calendar, guards, k, j, t_ms + d)
+    end_row(w, k, j, t_ms + d)
     return True
 
 
 @kernel
-def inside(w: World, funding: Floats, calendar: Floats, j: int, t_ms: int) -> bool:
+def inside(w: World, j: int, t_ms: int) -> bool:
     """Whether something may happen behind the open of panel row `j`, or at it in what a finer candle decides."""
     t_end = t_ms + int(w.run[INTERVAL])
     if w.acct[PROCESSES] > 0 or may_act(w, j, t_end) or not surely_healthy(w, j):
@@ -114,77 +108,37 @@ def inside(w: World, funding: Floats, calendar: Floats, j: int, t_ms: int) -> bo
         if arrives < t_end and (arrives > t_ms or capped):
             return True
     at = w.acct[FUNDING_AT]
-    while at < funding.shape[0] and funding[at, STAMP] < t_end:
-        if funding[at, STAMP] > t_ms:
+    while at < w.funding.shape[0] and w.funding[at, STAMP] < t_end:
+        if w.funding[at, STAMP] > t_ms:
             return True
         at += 1
     at = w.acct[CALENDAR_AT]
-    return at < calendar.shape[0] and t_ms < calendar[at, CALENDAR_STAMP] < t_end
+    return at < w.calendar.shape[0] and t_ms < w.calendar[at, CALENDAR_STAMP] < t_end
 
 
 @kernel
-def advance(
-    panel: Floats3,
-    book: Ints,
-    acct: Ints,
-    spec: Floats,
-    run: Floats,
-    funding: Floats,
-    queue: Floats,
-    log: Floats,
-    curve: Floats,
-    targets: Floats,
-    calendar: Floats,
-    guards: Floats,
-    bars: Floats3,
-    depth: Floats3,
-    fees: Floats,
-    turnover: Ints,
-    first: int,
-    end: int,
-) -> int:
+def advance(w: World, first: int, end: int) -> int:
     """Play rows `[first, end)` and return the next row to play.
 
     It is less than `end` when something needs Python: `acct[STATUS]` says what (journal or queue full, a
     settlement missing, finer candles), or `OK` after a row with an event that the strategy has a hook for.
     """
-    panel, book, acct, spec, run = borrowed(panel), borrowed(book), borrowed(acct), borrowed(spec), borrowed(run)
-    funding, queue, log = borrowed(funding), borrowed(queue), borrowed(log)
-    curve, targets, calendar = borrowed(curve), borrowed(targets), borrowed(calendar)
-    guards = borrowed(guards)
-    bars, depth, fees, turnover = borrowed(bars), borrowed(depth), borrowed(fees), borrowed(turnover)
-    w = World(panel, book, acct, spec, run, queue, log)
-    costs = Costs(bars, depth, fees, turnover)
-    acct[STATUS] = OK
-    hooks = int(run[HOOKS])
+    w.acct[STATUS] = OK
+    hooks = int(w.run[HOOKS])
     k = first
     while k < end:
-        quiet = quiet_until(book, acct, spec, run, funding, queue, targets, k, end)
-        k = glide(panel, book, acct, spec, run, curve, k, quiet)
+        k = glide(w, k, quiet_until(w, k, end))
         if k == end:
             break
-        if not play_row(w, costs, funding, curve, targets, calendar, guards, k):
+        if not play_row(w, k):
             break
         k += 1
-        if acct[EVENTS] & hooks != 0:
+        if w.acct[EVENTS] & hooks != 0:
             break
     return k
 
 
 @kernel
-def ahead(
-    panel: Floats3,
-    book: Ints,
-    acct: Ints,
-    spec: Floats,
-    run: Floats,
-    funding: Floats,
-    queue: Floats,
-    curve: Floats,
-    targets: Floats,
-    first: int,
-    end: int,
-) -> int:
+def ahead(w: World, first: int, end: int) -> int:
     """Write the curve of the quiet rows from `first` on and return the first that is not, `end` at most."""
-    quiet = quiet_until(book, acct, spec, run, funding, queue, targets, first, end)
-    return glide(panel, book, acct, spec, run, curve, first, quiet)
+    return glide(w, first, quiet_until(w, first, end))

@@ -50,7 +50,6 @@ from backtest.engine.layout import (
     WEIGHT,
     WORKING,
     Floats,
-    Ints,
     World,
 )
 from backtest.engine.levels import has_limit
@@ -84,23 +83,23 @@ def counts_as_held(queue: Floats, at: int) -> bool:
 
 
 @kernel
-def underway(book: Ints, acct: Ints, queue: Floats, i: int) -> int:
+def underway(w: World, i: int) -> int:
     """Signed lots of `i` that orders in flight or at the venue have still to fill (docs/rules-orders.md, 1).
 
     Those that will be refused for a halt are left out.
     """
     total = 0
-    if acct[FLIGHTS] > 0:
-        at = first_of(book, book.shape[0] - 1)
+    if w.acct[FLIGHTS] > 0:
+        at = first_of(w.book, w.book.shape[0] - 1)
         while at >= 0:
-            if queue[at, KIND] == ORDER and int(queue[at, SYMBOL]) == i and counts_as_held(queue, at):
-                total += 0 if barred(acct, queue, at) else int(queue[at, LEFT])
-            at = next_of(queue, at)
-    at = first_of(book, i)
+            if w.queue[at, KIND] == ORDER and int(w.queue[at, SYMBOL]) == i and counts_as_held(w.queue, at):
+                total += 0 if barred(w.acct, w.queue, at) else int(w.queue[at, LEFT])
+            at = next_of(w.queue, at)
+    at = first_of(w.book, i)
     while at >= 0:
-        if counts_as_held(queue, at):
-            total += int(queue[at, LEFT])
-        at = next_of(queue, at)
+        if counts_as_held(w.queue, at):
+            total += int(w.queue[at, LEFT])
+        at = next_of(w.queue, at)
     return total
 
 
@@ -127,14 +126,14 @@ def send(w: World, i: int, lots: int, reduce_only: float, sent: int, price: floa
     at = message(w, ORDER, i, sent)
     m = w.queue[at]
     m[SIZE], m[LEFT], m[REDUCE_ONLY], m[DECISION] = lots, lots, reduce_only, price
-    fly(w.book, w.acct, w.queue, at)
+    fly(w, at)
     return int(m[ID])
 
 
 @kernel
 def message(w: World, kind: int, i: int, sent: int) -> int:
     """A new message in a slot of its own, numbered, with nothing but its times; the caller has seen to the room."""
-    at = new_slot(w.acct, w.queue)
+    at = new_slot(w)
     number = w.acct[NEXT_ID]
     w.acct[NEXT_ID] = number + 1
     m = w.queue[at]
@@ -150,12 +149,7 @@ def message(w: World, kind: int, i: int, sent: int) -> int:
 
 @kernel
 def send_target(
-    panel: Floats,
-    book: Ints,
-    acct: Ints,
-    spec: Floats,
-    run: Floats,
-    queue: Floats,
+    w: World,
     i: int,
     kind: int,
     amount: float,
@@ -164,27 +158,22 @@ def send_target(
     j: int,
 ) -> int:
     """Send what is missing to one target at the close of panel row `j`; the order's number, or −1 for nothing."""
-    w = World(panel, book, acct, spec, run, queue, queue)
     equity = account_equity(w, j) if kind == WEIGHT else 0
-    lots = target_lots(w, j, i, kind, amount, equity) - book[i, LOTS] - underway(book, acct, queue, i)
+    lots = target_lots(w, j, i, kind, amount, equity) - w.book[i, LOTS] - underway(w, i)
     if lots == 0:
         return -1
     return send(w, i, lots, 1.0 if reduce_only else 0.0, sent, decision_price(w, j, i))
 
 
 @kernel
-def send_targets(w: World, targets: Floats, k: int, j: int, t_end: int) -> None:
+def send_targets(w: World, k: int, j: int, t_end: int) -> None:
     """Send what the compiled strategy's targets of row `k` ask for."""
     at = w.acct[TARGET_AT]
     equity = account_equity(w, j)
     kind = int(w.run[TARGET_KIND])
-    while at < targets.shape[0] and int(targets[at, TARGET_ROW]) == k:
-        i = int(targets[at, TARGET_SYMBOL])
-        lots = (
-            target_lots(w, j, i, kind, targets[at, AMOUNT], equity)
-            - w.book[i, LOTS]
-            - underway(w.book, w.acct, w.queue, i)
-        )
+    while at < w.targets.shape[0] and int(w.targets[at, TARGET_ROW]) == k:
+        i = int(w.targets[at, TARGET_SYMBOL])
+        lots = target_lots(w, j, i, kind, w.targets[at, AMOUNT], equity) - w.book[i, LOTS] - underway(w, i)
         if lots != 0:
             send(w, i, lots, 0.0, t_end, decision_price(w, j, i))
         at += 1

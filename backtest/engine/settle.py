@@ -34,7 +34,6 @@ from backtest.engine.layout import (
     WALLET,
     WHEN,
     WHERE,
-    Floats,
     Ints,
     World,
 )
@@ -105,14 +104,14 @@ def move(w: World, ts: int, i: int, amount: int) -> None:
 
 
 @kernel
-def settle_funding(w: World, funding: Floats, k: int, j: int, lows: bool, t: int, t_ms: int) -> bool:
+def settle_funding(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> bool:
     """Settle every funding stamp at `t` of row `k`; False if one is missing that is needed."""
     d = int(w.run[INTERVAL])
     off = int(w.run[MARK])
     at = w.acct[FUNDING_AT]
-    while at < funding.shape[0] and 3 * (int(funding[at, STAMP]) - t_ms) == t:
-        i = int(funding[at, FUNDING_SYMBOL])
-        rate = funding[at, RATE]
+    while at < w.funding.shape[0] and 3 * (int(w.funding[at, STAMP]) - t_ms) == t:
+        i = int(w.funding[at, FUNDING_SYMBOL])
+        rate = w.funding[at, RATE]
         at += 1
         w.acct[FUNDING_AT] = at
         lots = w.book[i, LOTS]

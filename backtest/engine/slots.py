@@ -45,52 +45,52 @@ BY_GUARD = int(Cause.GUARD)
 
 
 @kernel
-def new_slot(acct: Ints, queue: Floats) -> int:
+def new_slot(w: World) -> int:
     """A slot that is in no list; the caller has seen that there is one."""
-    at = acct[FREE_SLOT]
+    at = w.acct[FREE_SLOT]
     if at >= 0:
-        acct[FREE_SLOT] = int(queue[at, NEXT_SLOT])
+        w.acct[FREE_SLOT] = int(w.queue[at, NEXT_SLOT])
         return int(at)
-    at = acct[SLOTS_USED]
-    acct[SLOTS_USED] = at + 1
+    at = w.acct[SLOTS_USED]
+    w.acct[SLOTS_USED] = at + 1
     return int(at)
 
 
 @kernel
-def free_slot(acct: Ints, queue: Floats, at: int) -> None:
+def free_slot(w: World, at: int) -> None:
     """Give back a slot that is in no list any more."""
-    queue[at, ID], queue[at, KIND] = -1.0, -1.0
-    queue[at, NEXT_SLOT] = acct[FREE_SLOT]
-    acct[FREE_SLOT] = at
+    w.queue[at, ID], w.queue[at, KIND] = -1.0, -1.0
+    w.queue[at, NEXT_SLOT] = w.acct[FREE_SLOT]
+    w.acct[FREE_SLOT] = at
 
 
 @kernel
-def insert(book: Ints, queue: Floats, row: int, after: int, at: int) -> None:
+def insert(w: World, row: int, after: int, at: int) -> None:
     """Put slot `at` into list `row` behind slot `after`; −1: at the front."""
-    following = book[row, FIRST_ORDER] if after < 0 else int(queue[after, NEXT_SLOT])
-    queue[at, PREV_SLOT], queue[at, NEXT_SLOT] = after, following
+    following = w.book[row, FIRST_ORDER] if after < 0 else int(w.queue[after, NEXT_SLOT])
+    w.queue[at, PREV_SLOT], w.queue[at, NEXT_SLOT] = after, following
     if after < 0:
-        book[row, FIRST_ORDER] = at
+        w.book[row, FIRST_ORDER] = at
     else:
-        queue[after, NEXT_SLOT] = at
+        w.queue[after, NEXT_SLOT] = at
     if following < 0:
-        book[row, LAST_ORDER] = at
+        w.book[row, LAST_ORDER] = at
     else:
-        queue[following, PREV_SLOT] = at
+        w.queue[following, PREV_SLOT] = at
 
 
 @kernel
-def remove(book: Ints, queue: Floats, row: int, at: int) -> None:
+def remove(w: World, row: int, at: int) -> None:
     """Take slot `at` out of list `row`."""
-    before, following = int(queue[at, PREV_SLOT]), int(queue[at, NEXT_SLOT])
+    before, following = int(w.queue[at, PREV_SLOT]), int(w.queue[at, NEXT_SLOT])
     if before < 0:
-        book[row, FIRST_ORDER] = following
+        w.book[row, FIRST_ORDER] = following
     else:
-        queue[before, NEXT_SLOT] = following
+        w.queue[before, NEXT_SLOT] = following
     if following < 0:
-        book[row, LAST_ORDER] = before
+        w.book[row, LAST_ORDER] = before
     else:
-        queue[following, PREV_SLOT] = before
+        w.queue[following, PREV_SLOT] = before
 
 
 @inlined
@@ -106,40 +106,40 @@ def next_of(queue: Floats, at: int) -> int:
 
 
 @kernel
-def fly(book: Ints, acct: Ints, queue: Floats, at: int) -> None:
+def fly(w: World, at: int) -> None:
     """Put a message among those in flight, behind all that arrive no later."""
-    row = book.shape[0] - 1
-    after = int(book[row, LAST_ORDER])
-    while after >= 0 and queue[after, ARRIVES] > queue[at, ARRIVES]:
-        after = int(queue[after, PREV_SLOT])
-    insert(book, queue, row, after, at)
-    acct[FLIGHTS] += 1
+    row = w.book.shape[0] - 1
+    after = int(w.book[row, LAST_ORDER])
+    while after >= 0 and w.queue[after, ARRIVES] > w.queue[at, ARRIVES]:
+        after = int(w.queue[after, PREV_SLOT])
+    insert(w, row, after, at)
+    w.acct[FLIGHTS] += 1
 
 
 @kernel
-def land(book: Ints, acct: Ints, queue: Floats, at: int) -> None:
+def land(w: World, at: int) -> None:
     """Take a message out of those in flight; an order joins its symbol's list, behind those that arrived before."""
-    remove(book, queue, book.shape[0] - 1, at)
-    acct[FLIGHTS] -= 1
-    if queue[at, KIND] == ORDER:
-        i = int(queue[at, SYMBOL])
-        insert(book, queue, i, int(book[i, LAST_ORDER]), at)
-        if acct[RESTING] == 0:
-            acct[EXPIRES_AT] = NEVER_MS  # what is noted is of orders that have ended
-        acct[RESTING] += 1
-        book[i, STALE] = 1
-        if queue[at, EXPIRES] < float(acct[EXPIRES_AT]):
-            acct[EXPIRES_AT] = int(queue[at, EXPIRES])
+    remove(w, w.book.shape[0] - 1, at)
+    w.acct[FLIGHTS] -= 1
+    if w.queue[at, KIND] == ORDER:
+        i = int(w.queue[at, SYMBOL])
+        insert(w, i, int(w.book[i, LAST_ORDER]), at)
+        if w.acct[RESTING] == 0:
+            w.acct[EXPIRES_AT] = NEVER_MS  # what is noted is of orders that have ended
+        w.acct[RESTING] += 1
+        w.book[i, STALE] = 1
+        if w.queue[at, EXPIRES] < float(w.acct[EXPIRES_AT]):
+            w.acct[EXPIRES_AT] = int(w.queue[at, EXPIRES])
 
 
 @kernel
-def leave(book: Ints, acct: Ints, queue: Floats, at: int) -> None:
+def leave(w: World, at: int) -> None:
     """Take an order out of its symbol's list, and its slot back."""
-    i = int(queue[at, SYMBOL])
-    remove(book, queue, i, at)
-    acct[RESTING] -= 1
-    book[i, STALE] = 1
-    free_slot(acct, queue, at)
+    i = int(w.queue[at, SYMBOL])
+    remove(w, i, at)
+    w.acct[RESTING] -= 1
+    w.book[i, STALE] = 1
+    free_slot(w, at)
 
 
 @kernel

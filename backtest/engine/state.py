@@ -64,17 +64,22 @@ class State:
         self.curve = np.zeros((self.setup.rows, len(CURVE)))
         self.guards = self.setup.guards.copy()  # they remember
         charges = self.setup.charges
-        self.costs = at.Costs(
-            np.ascontiguousarray(charges.bars),
-            np.ascontiguousarray(charges.depth),
-            np.ascontiguousarray(charges.fees),
-            turnover_ring(charges.fees),
-        )
         self.panel = np.empty((8, 0, count))
+        self.world = at.World(
+            panel=self.panel, book=self.book, acct=self.acct, spec=self.spec, run=self.run, queue=self.queue,
+            log=self.log, curve=self.curve, funding=self.funding, calendar=self.calendar, guards=self.guards,
+            targets=np.ascontiguousarray(self.targets, np.float64), bars=np.ascontiguousarray(charges.bars),
+            depth=np.ascontiguousarray(charges.depth), fees=np.ascontiguousarray(charges.fees),
+            turnover=turnover_ring(charges.fees),
+        )  # fmt: skip
+        self._status = self.acct.data
+        self._step = partial(entry(advance, self.world, 0, 0), self.world)
+        self._ahead = partial(entry(ahead, self.world, 0, 0), self.world)
+        self._target = partial(entry(send_target, self.world, 0, 0, 0.0, False, 0, 0), self.world)
         self._logs: list[NDArray[np.float64]] = []
         self._seen, self._seen_at = np.zeros(len(CURVE)), -1
         self._asked_at = -1
-        note_calendar(self.world(), self.calendar)
+        note_calendar(self.world)
         self.fine: dict[int, NDArray[np.float64]] = {}
         """Fine panels of drilled rows with fills, by row; who looks at them empties it."""
         self.flushed = 0
@@ -84,9 +89,8 @@ class State:
         """Take a panel whose first row is global row `first_row`."""
         if self.panel.shape[1]:
             self._keep_last(self.j + 1)
-        self.panel = panel
+        self._put(panel=panel)
         self.acct[at.BASE] = first_row
-        self._bind()
 
     def _keep_last(self, rows: int) -> None:
         """Remember each symbol's last closes in the first `rows` of the panel: what the next open jumps from."""
@@ -98,20 +102,11 @@ class State:
                 if back >= 0:
                     self.spec[i, column] = self.panel[off + 3, back, i]
 
-    def _bind(self) -> None:
-        """Name the arrays once, not at every call: a call per candle is what event strategies pay."""
-        self._status = self.acct.data
-        arrays = (
-            self.panel, self.book, self.acct, self.spec, self.run, self.funding,
-            self.queue, self.log, self.curve, self.targets, self.calendar, self.guards, *self.costs,
-        )  # fmt: skip
-        self._step = partial(entry(advance, *arrays, 0, 0), *arrays)
-        orders = (self.panel, self.book, self.acct, self.spec, self.run, self.queue)
-        self._target = partial(entry(send_target, *orders, 0, 0, 0.0, False, 0, 0), *orders)
-        still = (
-            self.panel, self.book, self.acct, self.spec, self.run, self.funding, self.queue, self.curve, self.targets,
-        )  # fmt: skip
-        self._ahead = partial(entry(ahead, *still, 0, 0), *still)
+    def _put(self, **arrays: NDArray[np.float64]) -> None:
+        """Take other arrays in the place of those of these names."""
+        self.world.put(**arrays)
+        for name, array in arrays.items():
+            setattr(self, name, array)
 
     @property
     def j(self) -> int:
@@ -123,18 +118,13 @@ class State:
         """The close of the candle that closed last."""
         return self.setup.start_ms + self.row * self.setup.interval_ms
 
-    def world(self) -> at.World:
-        """The arrays, for kernels called one at a time."""
-        return at.World(self.panel, self.book, self.acct, self.spec, self.run, self.queue, self.log)
-
     def _room_for(self, messages: int) -> None:
         """Make the queue long enough for so many more messages."""
         while self.acct[at.FLIGHTS] + self.acct[at.RESTING] + messages >= len(self.queue):
             self._lengthen_queue()
 
     def _lengthen_queue(self) -> None:
-        self.queue = np.vstack([self.queue, np.zeros_like(self.queue)])
-        self._bind()
+        self._put(queue=np.vstack([self.queue, np.zeros_like(self.queue)]))
 
     def _room_to_log(self, rows: int) -> None:
         """See to it that so many more rows fit the journal in memory."""
@@ -146,8 +136,7 @@ class State:
         if self.acct[at.LOGGED] > 0:
             self.flush()
         else:
-            self.log = np.zeros((2 * len(self.log), at.LOG_WIDTH))
-            self._bind()
+            self._put(log=np.zeros((2 * len(self.log), at.LOG_WIDTH)))
 
     def flush(self) -> None:
         """Put the journal's rows aside and begin it anew."""

@@ -21,28 +21,27 @@ from backtest.engine.layout import (
     SIZED,
     SPEC_TERMS,
     START,
-    Floats,
     World,
 )
 from backtest.engine.requirement import fit_to_size
 
 
 @kernel
-def take_terms(w: World, calendar: Floats, t_ms: int) -> None:
+def take_terms(w: World, t_ms: int) -> None:
     """Put what is dated up to a row's open, at `t_ms`, into the spec and the law."""
     at = w.acct[CALENDAR_AT]
-    while at < calendar.shape[0] and calendar[at, CALENDAR_STAMP] <= t_ms:
-        if calendar[at, CALENDAR_KIND] == DELEVERAGE:
+    while at < w.calendar.shape[0] and w.calendar[at, CALENDAR_STAMP] <= t_ms:
+        if w.calendar[at, CALENDAR_KIND] == DELEVERAGE:
             break
-        if calendar[at, CALENDAR_KIND] == NEW_TERMS:
-            i = int(calendar[at, CALENDAR_SYMBOL])
+        if w.calendar[at, CALENDAR_KIND] == NEW_TERMS:
+            i = int(w.calendar[at, CALENDAR_SYMBOL])
             width = w.spec.shape[1] - SPEC_TERMS
-            w.spec[i, SPEC_TERMS:] = calendar[at, CALENDAR_PAYLOAD : CALENDAR_PAYLOAD + width]
+            w.spec[i, SPEC_TERMS:] = w.calendar[at, CALENDAR_PAYLOAD : CALENDAR_PAYLOAD + width]
             if w.spec[i, SIZED] != 0.0:
                 fit_to_size(w.spec, i, w.book[i, LOTS])
         else:
             width = w.run.shape[0] - RUN_LAW
-            w.run[RUN_LAW:] = calendar[at, CALENDAR_PAYLOAD : CALENDAR_PAYLOAD + width]
+            w.run[RUN_LAW:] = w.calendar[at, CALENDAR_PAYLOAD : CALENDAR_PAYLOAD + width]
             # A fund that stays keeps what it holds; one that is set up or abolished begins or ends with the law.
             if (w.acct[FUND] < 0) != (w.run[FUND_START] < 0.0):
                 w.acct[FUND] = int(w.run[FUND_START])
@@ -51,11 +50,11 @@ def take_terms(w: World, calendar: Floats, t_ms: int) -> None:
 
 
 @kernel
-def note_calendar(w: World, calendar: Floats) -> None:
+def note_calendar(w: World) -> None:
     """Note the row in which the calendar's next entry is due; changes of terms are stamped with a row's open."""
     at = w.acct[CALENDAR_AT]
-    if at >= calendar.shape[0]:
+    if at >= w.calendar.shape[0]:
         w.acct[CALENDAR_DUE] = int(w.run[ROWS])
     else:
-        since = int(calendar[at, CALENDAR_STAMP]) - int(w.run[START])
+        since = int(w.calendar[at, CALENDAR_STAMP]) - int(w.run[START])
         w.acct[CALENDAR_DUE] = max(0, since // int(w.run[INTERVAL]))

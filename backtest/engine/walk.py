@@ -41,8 +41,6 @@ from backtest.engine.layout import (
     STEP,
     TAKE,
     WALLET,
-    Costs,
-    Floats,
     World,
 )
 from backtest.engine.levels import may_act
@@ -112,18 +110,18 @@ def net_surely_covered(w: World, j: int) -> bool:
 
 
 @kernel
-def next_due(w: World, funding: Floats, calendar: Floats, t: int, t_ms: int, d: int) -> int:
+def next_due(w: World, t: int, t_ms: int, d: int) -> int:
     """The next time after `t`, in thirds, at which a settlement, a deleveraging, a message or the end of an order is
     due in the row; else its close."""
     due = 3 * d
-    if w.acct[CALENDAR_AT] < calendar.shape[0]:
-        stamp = 3 * (int(calendar[w.acct[CALENDAR_AT], CALENDAR_STAMP]) - t_ms)
+    if w.acct[CALENDAR_AT] < w.calendar.shape[0]:
+        stamp = 3 * (int(w.calendar[w.acct[CALENDAR_AT], CALENDAR_STAMP]) - t_ms)
         # terms that change inside a row hold from the next one on
-        if calendar[w.acct[CALENDAR_AT], CALENDAR_KIND] == DELEVERAGE and stamp > t:
+        if w.calendar[w.acct[CALENDAR_AT], CALENDAR_KIND] == DELEVERAGE and stamp > t:
             due = min(due, stamp)
     at = w.acct[FUNDING_AT]
-    if at < funding.shape[0]:
-        due = min(due, 3 * (int(funding[at, STAMP]) - t_ms))
+    if at < w.funding.shape[0]:
+        due = min(due, 3 * (int(w.funding[at, STAMP]) - t_ms))
     if w.acct[FLIGHTS] > 0:
         # what has arrived by `t` is in flight no more
         due = min(due, 3 * (int(w.queue[first_of(w.book, w.book.shape[0] - 1), ARRIVES]) - t_ms))
@@ -133,42 +131,46 @@ def next_due(w: World, funding: Floats, calendar: Floats, t: int, t_ms: int, d: 
 
 
 @kernel
-def busy(w: World, funding: Floats, calendar: Floats, j: int, t_end: int) -> bool:
+def busy(w: World, j: int, t_end: int) -> bool:
     """Whether anything happens in the row that closes at `t_end`: something is due, or prices make it."""
     acct = w.acct
     if acct[FLIGHTS] > 0 and w.queue[first_of(w.book, w.spec.shape[0]), ARRIVES] < t_end:
         return True
     at = acct[FUNDING_AT]
-    if acct[PROCESSES] > 0 or (at < funding.shape[0] and funding[at, STAMP] < t_end):
+    if acct[PROCESSES] > 0 or (at < w.funding.shape[0] and w.funding[at, STAMP] < t_end):
         return True
     at = acct[CALENDAR_AT]
-    if at < calendar.shape[0] and calendar[at, CALENDAR_KIND] == DELEVERAGE and calendar[at, CALENDAR_STAMP] < t_end:
+    if (
+        at < w.calendar.shape[0]
+        and w.calendar[at, CALENDAR_KIND] == DELEVERAGE
+        and w.calendar[at, CALENDAR_STAMP] < t_end
+    ):
         return True
     return may_act(w, j, t_end) or not surely_healthy(w, j)
 
 
 @kernel
-def open_row(w: World, costs: Costs, funding: Floats, calendar: Floats, k: int, j: int, lows: bool, t_ms: int) -> bool:
+def open_row(w: World, k: int, j: int, lows: bool, t_ms: int) -> bool:
     """What happens at the open of row `k`; False if a needed settlement is missing."""
     if w.acct[RESTING] > 0:
         expire(w, t_ms)
-    if not settle_funding(w, funding, k, j, lows, 0, t_ms):
+    if not settle_funding(w, k, j, lows, 0, t_ms):
         return False
     if w.acct[RESTING] > 0 or w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
-        jump(w, costs, k, j, lows, t_ms)
+        jump(w, k, j, lows, t_ms)
         follow_all(w, j, lows, 0, t_ms)
-    if w.acct[CALENDAR_AT] < calendar.shape[0]:
-        deleverage(w, calendar, k, j, lows, 0, t_ms)
+    if w.acct[CALENDAR_AT] < w.calendar.shape[0]:
+        deleverage(w, k, j, lows, 0, t_ms)
     if w.acct[RESTING] > 0:
-        retry(w, costs, k, j, lows, t_ms)
-        perform_until(w, costs, k, j, lows, 0.0, 0, t_ms)
+        retry(w, k, j, lows, t_ms)
+        perform_until(w, k, j, lows, 0.0, 0, t_ms)
     if w.acct[FLIGHTS] > 0:
-        process_messages(w, costs, k, j, lows, 0, t_ms)
+        process_messages(w, k, j, lows, 0, t_ms)
     return True
 
 
 @kernel
-def walk_row(w: World, costs: Costs, funding: Floats, calendar: Floats, k: int, j: int, lows: bool, t_ms: int) -> bool:
+def walk_row(w: World, k: int, j: int, lows: bool, t_ms: int) -> bool:
     """Play row `k` from behind its open to its close, instant by instant; False if a needed settlement is missing."""
     d = int(w.run[INTERVAL])
     t = 0
@@ -176,7 +178,7 @@ def walk_row(w: World, costs: Costs, funding: Floats, calendar: Floats, k: int, 
         passed = float(t)
         if w.acct[RESTING] > 0:
             expire(w, t_ms + t // 3)  # what arrived too late has left its time behind
-        due = next_due(w, funding, calendar, t, t_ms, d)
+        due = next_due(w, t, t_ms, d)
         if w.acct[RESTING] > 0:
             x, at, _ = next_act(w, j, lows, passed, t_ms)
             if at >= 0:
@@ -188,21 +190,21 @@ def walk_row(w: World, costs: Costs, funding: Floats, calendar: Floats, k: int, 
         if t < 3 * d:
             if w.acct[RESTING] > 0:
                 expire(w, t_ms + t // 3)
-            if not settle_funding(w, funding, k, j, lows, t, t_ms):
+            if not settle_funding(w, k, j, lows, t, t_ms):
                 return False
             if w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
                 check(w, k, j, lows, t, t, t_ms)
-            if w.acct[CALENDAR_AT] < calendar.shape[0]:
-                deleverage(w, calendar, k, j, lows, t, t_ms)
+            if w.acct[CALENDAR_AT] < w.calendar.shape[0]:
+                deleverage(w, k, j, lows, t, t_ms)
         if w.acct[RESTING] > 0:
-            perform_until(w, costs, k, j, lows, passed, t, t_ms)
+            perform_until(w, k, j, lows, passed, t, t_ms)
         if t < 3 * d and w.acct[FLIGHTS] > 0:
-            process_messages(w, costs, k, j, lows, t, t_ms)
+            process_messages(w, k, j, lows, t, t_ms)
     return True
 
 
 @kernel
-def room_for_row(w: World, funding: Floats, calendar: Floats, guards: Floats, j: int, t_end: int) -> bool:
+def room_for_row(w: World, j: int, t_end: int) -> bool:
     """Whether the journal has room for all that row may bring; a row is never played halfway.
 
     Per symbol at most: a liquidation (fill, row, move), a settlement at the end (fill, shortfall, move), samples and
@@ -211,10 +213,10 @@ def room_for_row(w: World, funding: Floats, calendar: Floats, guards: Floats, j:
     """
     settlements, events = 0, 0
     at = w.acct[FUNDING_AT]
-    while at + settlements < funding.shape[0] and funding[at + settlements, STAMP] < t_end:
+    while at + settlements < w.funding.shape[0] and w.funding[at + settlements, STAMP] < t_end:
         settlements += 1
     at = w.acct[CALENDAR_AT]
-    while at + events < calendar.shape[0] and calendar[at + events, CALENDAR_STAMP] < t_end:
+    while at + events < w.calendar.shape[0] and w.calendar[at + events, CALENDAR_STAMP] < t_end:
         events += 1
     need = (
         8
@@ -223,7 +225,7 @@ def room_for_row(w: World, funding: Floats, calendar: Floats, guards: Floats, j:
         + 2 * settlements
         + 4 * events * w.spec.shape[0]
     )
-    need += rows_for(guards)
+    need += rows_for(w.guards)
     if int(w.run[TAKE]) != TAKE_POOL and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
         need += rows_of_steps(w, j)
     return w.acct[LOGGED] + need <= w.log.shape[0]
