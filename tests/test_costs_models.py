@@ -179,7 +179,7 @@ def sines() -> tuple[np.ndarray, ...]:
 EDGE_BY_ITS_AUTHORS = 0.012696837545788495
 
 
-def tables(seed: int = 5) -> tuple[at.Costs, np.ndarray]:
+def tables(seed: int = 5) -> at.World:
     """Two symbols: 40 bars, the first not known; three snapshots, one of which has a level less."""
     rng = np.random.default_rng(seed)
     bars = rng.uniform(0.5, 1.5, (40, 2, at.BAR_WIDTH)) * [0.03, 1e9, 0.0004]
@@ -189,18 +189,18 @@ def tables(seed: int = 5) -> tuple[at.Costs, np.ndarray]:
     depth[1, 1, 5:] = np.nan
     run = np.zeros(at.RUN_WIDTH)
     run[[at.STRESS, at.SLIPPAGE, at.DRIFT, at.IMPACT_FACTOR, at.IMPACT_EXPONENT]] = 1.5, 0.0001, 0.02, 0.8, 0.6
-    return at.Costs(bars, depth, np.zeros((1, at.FEE_WIDTH)), np.zeros(1, np.int64)), run
+    return at.World(bars=bars, depth=depth, run=run)
 
 
 def rates(model: int, i: int, notional: float, ts_ms: int, volume: float = 40.0) -> tuple[float, ...]:
-    costs, run = tables()
-    run[at.IMPACT] = model
-    return tuple(float(rate) for rate in taker_rates(costs, run, i, 3.0, notional, volume, ts_ms))
+    w = tables()
+    w.run[at.IMPACT] = model
+    return tuple(float(rate) for rate in taker_rates(w, i, 3.0, notional, volume, ts_ms))
 
 
 class TestKernel:
     def test_each_model_is_its_function(self) -> None:
-        bars = tables()[0].bars
+        bars = tables().bars
         sigma, turnover, half = bars[7, 1]
         now = 7 * HOUR + 5
         wanted = {
@@ -213,7 +213,7 @@ class TestKernel:
             assert rates(model, 1, 2e6, now) == (1.5 * (0.0001 + half), 1.5 * impact, 0.02 * sigma)
 
     def test_the_bar_is_the_one_of_the_hour(self) -> None:
-        bars = tables()[0].bars
+        bars = tables().bars
         assert rates(0, 0, 1.0, 7 * HOUR - 1)[2] == 0.02 * bars[6, 0, at.SIGMA]
         assert rates(0, 0, 1.0, 7 * HOUR)[2] == 0.02 * bars[7, 0, at.SIGMA]
         assert rates(0, 0, 1.0, 400 * HOUR)[2] == 0.02 * bars[39, 0, at.SIGMA]
@@ -240,11 +240,11 @@ class TestKernel:
 
 def many() -> str:
     """Rates of a thousand fills, every bit of them."""
-    costs, run = tables(8)
+    w = tables(8)
     rng = np.random.default_rng(9)
     found = []
     for n in range(1_000):
-        run[at.IMPACT], run[at.IMPACT_EXPONENT] = n % 4, 0.4 + 0.001 * n
+        w.run[at.IMPACT], w.run[at.IMPACT_EXPONENT] = n % 4, 0.4 + 0.001 * n
         base, notional, hours = rng.uniform(0, 60), rng.lognormal(13, 3), rng.uniform(0, 45)
-        found += taker_rates(costs, run, n % 2, float(base), float(notional), 40.0, int(hours * HOUR))
+        found += taker_rates(w, n % 2, float(base), float(notional), 40.0, int(hours * HOUR))
     return " ".join(float(rate).hex() for rate in found)

@@ -40,15 +40,15 @@ class Account:
     """What an account pays, by the kernels."""
 
     def __init__(self, fees: Any, discount: float = 0.0) -> None:
-        self.run = np.zeros(at.RUN_WIDTH)
-        self.run[at.DISCOUNT] = discount
-        self.costs = at.Costs(np.empty((0, 0, at.BAR_WIDTH)), np.empty((0, 0, 1)), fees, turnover_ring(fees))
+        run = np.zeros(at.RUN_WIDTH)
+        run[at.DISCOUNT] = discount
+        self.world = at.World(run=run, fees=fees, turnover=turnover_ring(fees))
 
     def trade(self, quote: float, day: int, ms: int = 0) -> None:
-        note_turnover(self.costs, round(quote * MICRO), (FIRST + day) * DAY + ms)
+        note_turnover(self.world, round(quote * MICRO), (FIRST + day) * DAY + ms)
 
     def bps(self, day: int, ms: int = 0, maker: bool = False) -> float:
-        return round(float(fee_rate(self.costs, self.run, maker, (FIRST + day) * DAY + ms)) * 1e4, 9)
+        return round(float(fee_rate(self.world, maker, (FIRST + day) * DAY + ms)) * 1e4, 9)
 
 
 def made(text: str = TIERS, **asked: Any) -> Account:
@@ -112,14 +112,14 @@ def test_the_first_table_holds_before_its_date() -> None:
 def test_one_rate_needs_no_ring() -> None:
     account = made(taker_bps=5.0)
     account.trade(10**9, 0)
-    assert not account.costs.turnover.any()
+    assert not account.world.turnover.any()
     assert account.bps(3) == 5
 
 
 def test_a_day_beyond_all_tiers_does_not_overflow() -> None:
     account = made()
     for _ in range(2_500):  # 2,500 x 4.5e15 micro is more than 2^63
-        note_turnover(account.costs, 2**52 - 1, FIRST * DAY)
+        note_turnover(account.world, 2**52 - 1, FIRST * DAY)
     assert account.bps(1) == 3
 
 
@@ -148,11 +148,11 @@ def test_any_history_gives_the_rates_that_counting_all_trades_gives(seed: int) -
     for _ in range(300):
         ms += even.choice((0, 1, DAY // 7, DAY // 2, DAY, 3 * DAY)) if even.random() < 0.6 else 0
         maker = even.random() < 0.5
-        rate = float(fee_rate(account.costs, account.run, maker, ms))
+        rate = float(fee_rate(account.world, maker, ms))
         assert rate == naive(rows, trades, maker, ms)
         seen.add(rate)
         amount = even.randrange(-400 * MICRO, 400 * MICRO)
-        note_turnover(account.costs, amount, ms)
+        note_turnover(account.world, amount, ms)
         trades.append((ms, amount))
     assert len(seen) > 3
 

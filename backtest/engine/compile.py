@@ -22,6 +22,8 @@ that loading machine code would take longer."""
 if not INTERPRETED:
     import numba
     from numba import types
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.compiler import CompilerBase, DefaultPassBuilder
     from numba.core.typing.templates import AttributeTemplate
     from numba.extending import (
         NativeValue,
@@ -65,39 +67,42 @@ def compiled_before() -> bool:
 
 
 def entry(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """The machine code for arguments of these types, without the look-up by type that each call would pay.
-
-    A third of the price of a call with ten arrays, which is what a strategy that decides at every candle pays.
-    """
+    """The machine code for arguments of these types, without the look-up by type that each call would pay."""
     if INTERPRETED:
         return function
     kinds = tuple(numba.typeof(argument) for argument in arguments)
     compiled: Any = function
     compiled.compile(kinds)
-    code: Callable[..., Any] = compiled.get_overload(kinds)
+    code: Callable[..., Any] = compiled.overloads[kinds].entry_point
     return code
 
 
 def inlined(function: F) -> F:
-    """A kernel whose body is put where it is called: for small ones in hot loops, where passing arrays costs."""
+    """A kernel whose body is put where it is called: for small ones in hot loops."""
     return kernel(function, "always")
 
 
 def kernel(function: F, inline: str = "never") -> F:
-    """Compile on first use: no GIL, no fastmath (bits must not depend on how a loop was vectorised)."""
+    """Compile on first use: no GIL, no fastmath (bits must not depend on how a loop was vectorised).
+
+    What Python calls is compiled whole, with all that it calls, and cached. What a kernel calls is a `Part`.
+    """
     if INTERPRETED:
         return function
-    jitted = numba.njit(cache=True, nogil=True, error_model="numpy", inline=inline)(function)
-    resolve = jitted.get_call_template
+    options = {"nogil": True, "error_model": "numpy", "inline": inline}
+    whole: Any = numba.njit(cache=True, pipeline_class=_WholeCompiler, **options)(function)
+    part: Any = numba.njit(pipeline_class=_PartCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(
+        function
+    )
 
     def by_type(args: Any, kws: Any) -> Any:
         # Numba would compile a kernel once more for each constant it is called with; by type alone is enough
         # and halves the time of the first run.
         plain = {name: types.unliteral(kind) for name, kind in kws.items()}
-        return resolve(tuple(types.unliteral(kind) for kind in args), plain)
+        return part.get_call_template(tuple(types.unliteral(kind) for kind in args), plain)
 
-    jitted.get_call_template = by_type
-    compiled: F = jitted
+    whole.get_call_template, whole.get_overload = by_type, part.get_overload
+    compiled: F = whole
     return compiled
 
 
@@ -137,6 +142,54 @@ class Bundle:
 WORDS = 4
 
 if not INTERPRETED:
+
+    class _Part(JITCodeLibrary):  # type: ignore[misc]  # Numba has no types of its own
+        """The code of one kernel for others to take in: neither optimised nor made machine code for itself.
+
+        Numba does both with every kernel and all that it calls, so that what lies at the bottom of a chain of ten calls
+        is optimised ten times.
+        """
+
+        def finalize(self) -> None:
+            self._finalized = True
+
+    class _Whole(JITCodeLibrary):  # type: ignore[misc]
+        """The code of a kernel that Python calls: the parts that it is made of, optimised together, once."""
+
+        def add_linking_library(self, library: Any) -> None:
+            if library not in self._linking_libraries:
+                super().add_linking_library(library)
+                for inner in library._linking_libraries if isinstance(library, _Part) else ():
+                    self.add_linking_library(inner)
+
+        def _optimize_final_module(self) -> None:
+            for function in self._final_module.functions:
+                if function.linkage.name == "linkonce_odr":
+                    function.linkage = "internal"  # nobody else calls it: it may vanish into its callers
+            super()._optimize_final_module()
+
+    class _WholeCompiler(CompilerBase):  # type: ignore[misc]
+        Library: ClassVar[Any] = _Whole
+
+        def compile_extra(self, function: Any) -> Any:
+            codegen = self.state.targetctx.codegen()
+            self.state.library = self.Library(codegen, function.__qualname__)
+            self.state.library.enable_object_caching()
+            return super().compile_extra(function)
+
+        def define_pipelines(self) -> list[Any]:
+            return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+    class _PartCompiler(_WholeCompiler):
+        Library: ClassVar[Any] = _Part
+
+        def compile_extra(self, function: Any) -> Any:
+            self.state.flags.no_compile = True
+            made = super().compile_extra(function)
+            # something built in that is like no other: what its callers know it by, there is nothing to call
+            made = made._replace(entry_point=object().__dir__)
+            self.state.targetctx.insert_user_function(made.entry_point, made.fndesc, [made.library])
+            return made
 
     class BundleType(types.Type):  # type: ignore[misc]  # Numba has no types of its own
         """The type of a `Bundle` in kernels."""

@@ -14,7 +14,7 @@ from backtest.engine.curve import draw_curve, liquidation_price, pool_margin
 from backtest.engine.journal import IS_ENDED, REJECTED, put_order, put_state
 from backtest.engine.path import lows_first
 from backtest.engine.requirement import fit_to_size
-from backtest.engine.send import account_equity, decision_price, message, send, target_lots, underway
+from backtest.engine.send import account_equity, message, target_lots, underway
 from backtest.engine.settle import move
 from backtest.engine.slots import fly, land, leave
 from backtest.engine.state import State
@@ -33,8 +33,8 @@ class Desk(State):
         """Send a plain market order of signed `lots` by the shortest way; returns its number."""
         self.touched = True
         self._room_for(1)
-        world = self.world
-        return int(send(world, i, lots, float(reduce_only), self.now_ms, decision_price(world, self.j, i)))
+        number: int = self._market(i, lots, reduce_only, self.now_ms, self.j)
+        return number
 
     def send_group(self, tickets: Sequence[Ticket]) -> list[int]:
         """Send orders of one market that cancel one another, as one message; one alone is in no group."""
@@ -58,17 +58,13 @@ class Desk(State):
 
     def _post(self, ticket: Ticket) -> NDArray[np.float64]:
         """Put one order in flight; the row of the queue that it has."""
-        world = self.world
-        slot = message(world, at.ORDER, ticket.symbol, self.now_ms)
+        expires = ticket.expires_ms if ticket.tif == TimeInForce.GTD else math.inf
+        slot = self._order(
+            ticket.symbol, ticket.lots, ticket.type, ticket.tif, ticket.limit, ticket.stop, ticket.trail,
+            ticket.trail_share, ticket.activation, ticket.by_mark, ticket.post_only, ticket.reduce_only, expires,
+            self.now_ms, self.j,
+        )  # fmt: skip
         row: NDArray[np.float64] = self.queue[slot]
-        row[at.SIZE] = row[at.LEFT] = ticket.lots
-        row[at.DECISION] = decision_price(world, self.j, ticket.symbol)
-        row[[at.TYPE, at.TIF, at.LIMIT_AT, at.STOP_AT]] = ticket.type, ticket.tif, ticket.limit, ticket.stop
-        row[[at.TRAIL, at.TRAIL_SHARE, at.ACTIVATION]] = ticket.trail, ticket.trail_share, ticket.activation
-        row[[at.BY_MARK, at.POST_ONLY, at.REDUCE_ONLY]] = ticket.by_mark, ticket.post_only, ticket.reduce_only
-        if ticket.tif == TimeInForce.GTD:
-            row[at.EXPIRES] = ticket.expires_ms
-        fly(self.world, slot)
         return row
 
     def refuse(self, ticket: Ticket, reason: int, *, target: int = NO_ORDER) -> int:

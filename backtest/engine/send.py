@@ -12,6 +12,7 @@ from backtest.engine.layout import (
     AMOUNT,
     ARRIVES,
     BEST_PRICE,
+    BY_MARK,
     CASH,
     CAUSE,
     DECISION,
@@ -29,6 +30,7 @@ from backtest.engine.layout import (
     NEXT_ID,
     ORDER,
     PARENT,
+    POST_ONLY,
     QUEUE_WIDTH,
     REDUCE_ONLY,
     SENT,
@@ -43,7 +45,9 @@ from backtest.engine.layout import (
     TARGET_LOTS,
     TARGET_ROW,
     TARGET_SYMBOL,
+    TIF,
     TRAIL,
+    TRAIL_SHARE,
     TRIGGERED,
     TYPE,
     WALLET,
@@ -131,6 +135,43 @@ def send(w: World, i: int, lots: int, reduce_only: float, sent: int, price: floa
 
 
 @kernel
+def send_market(w: World, i: int, lots: int, reduce_only: bool, sent: int, j: int) -> int:
+    """`send` at the price that the strategy sees in panel row `j`."""
+    return send(w, i, lots, 1.0 if reduce_only else 0.0, sent, decision_price(w, j, i))
+
+
+@kernel
+def post(
+    w: World,
+    i: int,
+    lots: int,
+    kind: int,
+    tif: int,
+    limit: float,
+    stop: float,
+    trail: float,
+    trail_share: bool,
+    activation: float,
+    by_mark: bool,
+    post_only: bool,
+    reduce_only: bool,
+    expires_ms: float,
+    sent: int,
+    j: int,
+) -> int:
+    """Put an order of any kind on its way; returns its slot."""
+    at = message(w, ORDER, i, sent)
+    m = w.queue[at]
+    m[SIZE], m[LEFT], m[DECISION] = lots, lots, decision_price(w, j, i)
+    m[TYPE], m[TIF], m[LIMIT_AT], m[STOP_AT], m[EXPIRES] = kind, tif, limit, stop, expires_ms
+    m[TRAIL], m[TRAIL_SHARE], m[ACTIVATION] = trail, 1.0 if trail_share else 0.0, activation
+    m[BY_MARK], m[POST_ONLY] = 1.0 if by_mark else 0.0, 1.0 if post_only else 0.0
+    m[REDUCE_ONLY] = 1.0 if reduce_only else 0.0
+    fly(w, at)
+    return at
+
+
+@kernel
 def message(w: World, kind: int, i: int, sent: int) -> int:
     """A new message in a slot of its own, numbered, with nothing but its times; the caller has seen to the room."""
     at = new_slot(w)
@@ -162,7 +203,7 @@ def send_target(
     lots = target_lots(w, j, i, kind, amount, equity) - w.book[i, LOTS] - underway(w, i)
     if lots == 0:
         return -1
-    return send(w, i, lots, 1.0 if reduce_only else 0.0, sent, decision_price(w, j, i))
+    return send_market(w, i, lots, reduce_only, sent, j)
 
 
 @kernel

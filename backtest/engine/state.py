@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from backtest.engine.compile import entry
 from backtest.engine.fee import turnover_ring
 from backtest.engine.pack import Setup, pack_calendar, pack_run, pack_spec
 from backtest.engine.row import advance, ahead
-from backtest.engine.send import send_target
+from backtest.engine.send import post, send_market, send_target
 from backtest.engine.slots import NEVER_MS
 from backtest.engine.terms import note_calendar
 from backtest.schema import CURVE
@@ -73,9 +74,12 @@ class State:
             turnover=turnover_ring(charges.fees),
         )  # fmt: skip
         self._status = self.acct.data
-        self._step = partial(entry(advance, self.world, 0, 0), self.world)
-        self._ahead = partial(entry(ahead, self.world, 0, 0), self.world)
-        self._target = partial(entry(send_target, self.world, 0, 0, 0.0, False, 0, 0), self.world)
+        self._step = self._entry(advance, 0, 0)
+        self._ahead = self._entry(ahead, 0, 0)
+        self._target = self._entry(send_target, 0, 0, 0.0, False, 0, 0)
+        self._market = self._entry(send_market, 0, 0, False, 0, 0)
+        numbers, flags = (0.0,) * 3, (False,) * 3
+        self._order = self._entry(post, 0, 0, 0, 0, *numbers, False, 0.0, *flags, 0.0, 0, 0)
         self._logs: list[NDArray[np.float64]] = []
         self._seen, self._seen_at = np.zeros(len(CURVE)), -1
         self._asked_at = -1
@@ -101,6 +105,10 @@ class State:
                     back -= 1
                 if back >= 0:
                     self.spec[i, column] = self.panel[off + 3, back, i]
+
+    def _entry(self, function: Callable[..., Any], *like: Any) -> Callable[..., Any]:
+        """A kernel for this account: what follows are arguments like `like`. A call is what event strategies pay."""
+        return partial(entry(function, self.world, *like), self.world)
 
     def _put(self, **arrays: NDArray[np.float64]) -> None:
         """Take other arrays in the place of those of these names."""

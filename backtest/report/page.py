@@ -187,7 +187,8 @@ _ELSEWHERE = {"strategy", "data", "symbols", "seed", "params", "start_ms", "end_
 _SETTINGS = {
     "venue": "Venue", "venue_rules": "Its rules", "margin": "Margin mode", "leverage": "Leverage",
     "cash": "Cash at the start",
-    "path": "Price path", "latency_ms": "Latency", "slippage_bps": "Slippage", "slippage": "Models of slippage",
+    "path": "Price path", "interval_ms": "Interval", "drill_ms": "Drill", "latency_ms": "Latency",
+    "slippage_bps": "Slippage", "slippage": "Models of slippage",
     "volume_share": "Share of a candle's volume that fills", "limit_fill": "Limit orders fill by", "fees": "Fees",
     "fee_bps": "Fee as asked", "maker_fee_bps": "Maker fee as asked", "fee_discount": "Discount off fees as asked",
     "allow": "Allowed by name", "modes": "Margin modes of single markets",
@@ -225,6 +226,8 @@ def _setting(name: str, value: Any) -> str:
         return fmt.percent(value)
     if name == "cash":
         return fmt.number(value)
+    if name in ("interval_ms", "drill_ms"):
+        return fmt.interval(value)
     if name == "leverage":
         return f"{value:g}x"
     return f"{value:,g} bps" if name.endswith("_bps") else f"{value:,g} ms" if name.endswith("_ms") else _shown(value)
