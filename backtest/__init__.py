@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from backtest.research.calculator import Calculation, margin
     from backtest.research.compare import Comparison, compare
     from backtest.research.demo import demo
+    from backtest.research.latency import LatencyCurve, latency
     from backtest.research.run import run
     from backtest.research.subaccounts import Subaccounts, subaccounts
     from backtest.research.verify import Verification, verify
@@ -28,6 +29,7 @@ __all__ = [
     "BacktestError",
     "Calculation",
     "Comparison",
+    "LatencyCurve",
     "Order",
     "Param",
     "Result",
@@ -38,6 +40,7 @@ __all__ = [
     "Verification",
     "compare",
     "demo",
+    "latency",
     "margin",
     "run",
     "subaccounts",
@@ -48,6 +51,7 @@ _HOME = {
     "BacktestError": "backtest.errors",
     "Calculation": "backtest.research.calculator",
     "Comparison": "backtest.research.compare",
+    "LatencyCurve": "backtest.research.latency",
     "Order": "backtest.strategy.order",
     "Param": "backtest.strategy.param",
     "Result": "backtest.results.result",
@@ -58,6 +62,7 @@ _HOME = {
     "Verification": "backtest.research.verify",
     "compare": "backtest.research.compare",
     "demo": "backtest.research.demo",
+    "latency": "backtest.research.latency",
     "margin": "backtest.research.calculator",
     "run": "backtest.research.run",
     "subaccounts": "backtest.research.subaccounts",

@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MICRO = 1_000_000
 NO_ORDER = -1
 CROSS_POOL = -1
@@ -83,6 +83,18 @@ class Reason(IntEnum):
     """An amendment of an order that is not at the venue."""
     AMEND = 24
     """An amendment that does not fit its order."""
+    OUTAGE = 25
+    """Lost in an outage of the chain, or too late after it."""
+    GAS = 26
+    """The account could not pay for its inclusion; the two numbers are equity and gas."""
+    STALE = 27
+    """The oracle's last price was too old."""
+    GATED = 28
+    """A transfer while the venue's gates were closed."""
+    COLLATERAL = 29
+    """A withdrawal of more than is free; the two numbers are what is free, and amount with gas."""
+    RESERVE = 30
+    """A deposit of more than the reserve holds; the two numbers are the reserve, and amount with gas."""
 
 
 class OrderType(IntEnum):
@@ -142,6 +154,8 @@ class Cause(IntEnum):
     ADL = 3
     """Auto-deleveraging: the other side's failure closed it."""
     GUARD = 4
+    REORG = 5
+    """A fill that the chain has undone."""
 
 
 class Stage(IntEnum):
@@ -178,6 +192,37 @@ class Code(IntEnum):
     BAD_DEBT = 6
     INSURANCE = 7
     """Paid by the insurance fund."""
+    GAS = 8
+    TRANSFER = 9
+    """Between reserve or venue and the money in flight."""
+    BRIDGE = 10
+    """The fee of a transfer's route."""
+
+
+class GasKind(IntEnum):
+    """What gas was paid for."""
+
+    ORDER = 0
+    CANCEL = 1
+    AMENDMENT = 2
+    DEPOSIT = 3
+    WITHDRAWAL = 4
+
+
+class TransferKind(IntEnum):
+    """Which way money goes."""
+
+    DEPOSIT = 0
+    """From the reserve to the venue."""
+    WITHDRAWAL = 1
+
+
+class TransferState(IntEnum):
+    """What has become of a transfer."""
+
+    SENT = 0
+    ARRIVED = 1
+    REJECTED = 2
 
 
 FILL = np.dtype(
@@ -246,6 +291,29 @@ ORDER_EVENT = np.dtype(
     ]
 )  # fmt: skip
 """A change of an order's state, for `on_order`; in the journal only where that hook is written."""
+GAS = np.dtype(
+    [
+        ("seq", "i8"), ("ts_ms", "i8"),
+        ("order_id", "i8"),        # number of the message, a transfer's too
+        ("kind", "i8"),            # GasKind
+        ("amount", "i8"),          # micro, ≥ 0, out of the wallet; a deposit's out of the reserve
+    ]
+)  # fmt: skip
+TRANSFER = np.dtype(
+    [
+        ("seq", "i8"), ("ts_ms", "i8"), ("order_id", "i8"),
+        ("kind", "i8"),            # TransferKind
+        ("state", "i8"),           # TransferState
+        ("route", "i8"),           # number of the chain's route
+        ("amount", "i8"),          # micro, what left; of one rejected what was asked
+        ("fee", "i8"),             # micro of the route, paid on arrival; 0 in other states
+        ("arrives_ms", "i8"),      # when it arrives, if the venue is open then; −1: never
+        ("reason", "i8"), ("have", "i8"), ("need", "i8"),
+    ]
+)  # fmt: skip
+"""A change of a transfer's state: one row when it is sent, one when it arrives; or one, rejected."""
+SIGHT = np.dtype([("ts_ms", "i8"), ("symbol", "i8"), ("market", "f8"), ("venue", "f8")])
+"""A sample of the market's mark at a close and of the mark that the venue went by there."""
 AMBIGUOUS = np.dtype([("ts_ms", "i8"), ("pool", "i8"), ("seq", "i8")])
 MARGIN_CALL = np.dtype(
     [("ts_ms", "i8"), ("pool", "i8"), ("equity", "i8"), ("initial", "i8"), ("seq", "i8"), ("level", "f8")]
@@ -319,3 +387,11 @@ class Record:
     """Their texts, by number."""
     extremes: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, EXTREME))
     """One row per fill; none at all: prices between fills were not looked at."""
+    gas: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, GAS))
+    transfers: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, TRANSFER))
+    reserve: int = 0
+    """Micro outside the venue at the start."""
+    final_reserve: int = 0
+    final_in_flight: int = 0
+    sight: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SIGHT))
+    """By time, then symbol; none at all: the venue always saw the market's mark."""

@@ -21,6 +21,7 @@ CASES: dict[str, cases.Case] = {
     "many": cases.targets_many,
     "resting": cases.resting,
     "orders": cases.many_orders,
+    "chain": cases.layer2,
     "called": cases.on_candle,
     "disk": command.from_disk,
     "start": command.start_up,

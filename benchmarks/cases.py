@@ -87,6 +87,23 @@ def resting(_folder: Path, rounds: int) -> list[Measure]:
     ]
 
 
+def layer2(_folder: Path, rounds: int) -> list[Measure]:
+    """The targets of `many` each 4 h over a chain, beside none; and with an oracle too, beside vectorbt's."""
+    case = "over a chain, 20 symbols"
+    made = market.market(count=SYMBOLS)
+    targets = signals.staggered(made.rows, SYMBOLS, 240)
+    bare, chained, whole = ours.replay(made, targets, at.WEIGHT), *ours.over_chain(made, targets, at.WEIGHT)
+    peer = peers.from_orders(made, signals.dense(targets, made.rows, SYMBOLS))
+    fills = _same(len(bare().fills), len(peer().order_records))
+    assert len(chained().gas) >= len(chained().fills) > 0, "no gas was paid"
+    taken = alternate({"bare": bare, "chained": chained, "whole": whole, "peer": peer}, rounds)
+    size = f"{made.rows * SYMBOLS:,} rows, {fills:,} fills"
+    return [
+        faster(case, "latency, blocks, gas", taken["chained"], "no chain", taken["bare"], 0.8, size),
+        faster(case, "and an oracle", taken["whole"], "vectorbt from_orders", taken["peer"], 5.0, size),
+    ]
+
+
 def many_orders(_folder: Path, _rounds: int) -> list[Measure]:
     """Two million orders sent from Python in one replay, whatever the rounds: the second million beside the first."""
     made = market.market()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,18 @@ from backtest.engine.pack import Charges, Setup, fee_table
 from backtest.engine.replay import Replay, to_micro
 from backtest.feed.catalog import Catalog
 from backtest.schema import Record
-from backtest.venue import profile
+from backtest.venue import chains, profile
+from backtest.venue.chain import Oracle
 from benchmarks.market import LOT, MINUTE_MS, START_MS, Market
 from benchmarks.signals import FAST, SLOW, sparse
 
 CASH = 1_000_000.0
 FEE = 1e-4
+HOUR_MS = 3_600_000
 
 
-def setup(made: Market) -> Setup:
-    """An empty account in that market, at the rules of the generic venue."""
+def setup(made: Market, **more: Any) -> Setup:
+    """An empty account in that market, at the rules of the generic venue; ``more``: other fields of the setup."""
     count = len(made.symbols)
     return Setup(
         symbols=made.symbols,
@@ -41,12 +44,13 @@ def setup(made: Market) -> Setup:
         contract=profile.load("generic").contract(made.symbols),
         cash=to_micro(CASH),
         charges=Charges(fees=fee_table(FEE)),
+        **more,
     )
 
 
-def replay(made: Market, targets: NDArray[np.float64], kind: int) -> Callable[[], Record]:
+def replay(made: Market, targets: NDArray[np.float64], kind: int, **more: Any) -> Callable[[], Record]:
     """A whole replay of targets over candles in memory, from an empty account to its record."""
-    whole = setup(made)
+    whole = setup(made, **more)
 
     def play() -> Record:
         account = Replay(whole, 0, targets, kind)
@@ -55,6 +59,18 @@ def replay(made: Market, targets: NDArray[np.float64], kind: int) -> Callable[[]
         return account.record({})
 
     return play
+
+
+def over_chain(made: Market, targets: NDArray[np.float64], kind: int) -> tuple[Callable[[], Record], ...]:
+    """`replay` over `arbitrum` in a market as busy as usual; and with an oracle that is late and seldom publishes."""
+    prices, rows, symbols = made.panel.shape
+    hours = np.ones((rows * MINUTE_MS // HOUR_MS + 2, 2))
+    usual = hours * (float(np.nanmean((made.panel[1] - made.panel[2]) / made.panel[0])), np.nan)
+    chain = {"chain": chains.load("arbitrum").chain(START_MS), "usual": usual}
+    # The oracle writes its mark into fields of its own, as in a run.
+    wide = replace(made, panel=np.concatenate([made.panel, np.empty((4, rows, symbols))]))
+    oracle = {"oracle": Oracle(delay_ms=3_000, deviation=0.001, heartbeat_ms=HOUR_MS), "oracle_field": prices}
+    return replay(made, targets, kind, **chain), replay(wide, targets, kind, **chain, **oracle)
 
 
 def flips(made: Market, rows: NDArray[np.int64], side: NDArray[np.int64], qty: float) -> Callable[[], Record]:

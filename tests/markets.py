@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
+from tests.chains import TRANSFERS, beside, moves
 from tests.charges import charges, with_order_rules
+from tests.reference.chain import Beside
 from tests.reference.market import Candle, Config, Message, Play, Symbol
 from tests.tickets import Desk, crowd
 from tests.venues import venues
@@ -255,8 +257,17 @@ def failures(draw: st.DrawFn, names: list[str], interval_ms: int, run: tuple[int
 # ---- the script
 
 
+def transfer(at: int, kind: int, size: int, route: int, cash: int, around: Beside) -> Message:
+    """Of up to 1.3 of the reserve, or of half of the account's cash; now and then of nothing."""
+    if kind < TRANSFERS + 3:
+        amount = around.reserve * size // 200
+        return Message(at, "deposit", amount=amount, route=route % len(around.chain.deposits))
+    amount = cash * size // 500
+    return Message(at, "withdraw", amount=amount, route=route % len(around.chain.withdrawals))
+
+
 def message(
-    block: bytes, row: int, symbols: list[Symbol], config: Config, desk: Desk, play_ms: tuple[int, int]
+    block: bytes, row: int, symbols: list[Symbol], config: Config, around: Beside, desk: Desk, play_ms: tuple[int, int]
 ) -> Message:
     """From bytes (row, kind, symbol, size, flags, type, details); sent at the row's close, or the nearest of the
     symbol's life."""
@@ -268,6 +279,8 @@ def message(
     strength = signed(block[3]) / 127 * config.leverage[symbol.name] * 1.3 / len(symbols) ** 0.5
     if TARGET <= kind < 195:
         return Message(at, "target", symbol.name, weight=round(strength, 3), reduce_only=block[4] >= 225)
+    if TRANSFERS <= kind < TRANSFERS + 5 and around != Beside():
+        return transfer(at, kind, block[3], block[4], config.cash_micro, around)
     if 195 <= kind < 205:
         return Message(at, "mode", symbol.name, mode=("isolated", "cross")[block[3] % 2])
     if 205 <= kind < 212:
@@ -290,11 +303,11 @@ def message(
 
 @st.composite
 def scripts(
-    draw: st.DrawFn, symbols: list[Symbol], interval_ms: int, rows: int, config: Config, tense: bool
+    draw: st.DrawFn, symbols: list[Symbol], interval_ms: int, rows: int, config: Config, around: Beside, tense: bool
 ) -> list[Message]:
     """Every symbol is opened when it begins, as a rule; then messages anywhere, in order of time.
 
-    In a third of the plays a crowd of orders joins them at one close or at several.
+    In a third of the plays a crowd of orders joins them at one close or at several; transfers where money can be moved.
     """
     start_ms = min(s.first_ms for s in symbols)
     traded = {at for s in symbols for at in s.candles}
@@ -306,11 +319,13 @@ def scripts(
     opening = [bytes([0, kind, i, size, 0, 0, 0, 0]) for i, (kind, size) in enumerate(drawn)]
     count = draw(st.integers(0, 2 * rows))
     later = blocks(draw(exactly(8 * count)), 8) + crowd(draw(st.integers(0, 2**32 - 1)))
+    if around != Beside():
+        later += moves(draw(st.integers(0, 2**32 - 1)))
     keyed = sorted([(0, b) for b in opening] + [(b[0] * rows // 256, b) for b in later], key=lambda pair: pair[0])
     desk = Desk(interval_ms, config.latency_ms)
     made = []
     for row, block in keyed:
-        said = message(block, row, symbols, config, desk, (start_ms, interval_ms))
+        said = message(block, row, symbols, config, around, desk, (start_ms, interval_ms))
         # A strategy is called where something closed a candle.
         if said.sent_ms - interval_ms in traded:
             desk.sent(said)
@@ -348,7 +363,9 @@ def plays(draw: st.DrawFn) -> Play:
     prices = {s.name: s.candles[s.first_ms].open for s in symbols}
     venue = draw(venues(prices, config.cash_micro, interval_ms, run, tense))
     venue = with_order_rules(venue, draw(st.integers(0, 2**32 - 1)), config.cash_micro, run)
-    return Play(symbols, interval_ms, venue, config, draw(scripts(symbols, interval_ms, rows, config, tense)))
+    around = beside(draw(st.integers(0, 2**32 - 1)), run, interval_ms, config.cash_micro)
+    messages = draw(scripts(symbols, interval_ms, rows, config, around, tense))
+    return Play(symbols, interval_ms, venue, config, messages, around)
 
 
 # ---- on disk

@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 
 from backtest import schema
-from backtest.schema import CROSS_POOL, Cause, OrderType, Reason, Record, Stage, Status
+from backtest.schema import (
+    CROSS_POOL,
+    Cause,
+    GasKind,
+    OrderType,
+    Reason,
+    Record,
+    Stage,
+    Status,
+    TransferKind,
+    TransferState,
+)
+from backtest.venue.chain import Chain, Latency, Outage, Route
 
 DAY = 86_400_000
 START = 1_735_689_600_000  # 2025-01-01T00:00Z
@@ -204,3 +216,80 @@ def shortfall() -> Record:
         liquidations=rows(schema.LIQUIDATION, {"seq": 3, "symbol": -1, "stage": 1, "bad_debt": micro(15), **row}),
         final_wallet=0,
     )
+
+
+CHAIN = Chain(
+    name="hand",
+    finality_ms=DAY // 2,
+    deposits=(Route("canonical", Latency()),),
+    withdrawals=(Route("fast", Latency()),),
+    outages=(Outage(START + 4 * DAY, START + 4 * DAY + 1000, "by hand"),),
+)
+"""The chain of `bridged`."""
+
+
+def bridged() -> Record:
+    """Cash 1,000 and a reserve of 500, five daily candles, lots of 0.001 BTC.
+
+    day 1:    deposit 0 of 200, gas 1:               reserve 299, in flight 200
+    day 1.25: order 1, gas 0.50, buys 1 at 100.10 (0.10 of spread), fee 0.05:           wallet 899.35
+    day 2:    withdrawal 2 of 300, gas 2:            wallet 597.35, in flight 500
+    day 2.25: cancel 3, gas 0.25:                    wallet 597.10
+    day 3:    deposit 0 arrives less a fee of 2:     wallet 795.10, in flight 300; deposit 4 of 9,999 is refused
+    day 3.5:  withdrawal 2 arrives less a fee of 5:  reserve 594, in flight 0
+              order 5, gas 0.50, buys 1 at 110.22 (0.22 of spread), fee 0.06
+    day 3.75: which is undone:                       wallet 794.60
+    day 5:    after the last row: withdrawal 6 of 50, gas 2:  wallet 742.60, in flight 50
+    total:    742.60 + 120 (1 BTC) + 594 + 50 = 1,506.60
+    """
+    deposit, withdrawal = {"kind": TransferKind.DEPOSIT, "route": 0}, {"kind": TransferKind.WITHDRAWAL, "route": 1}
+    refused = {"state": TransferState.REJECTED, "arrives_ms": -1, "reason": Reason.RESERVE}
+
+    def moved(seq: int, order: int, day: float, amount: float, arrives: float, **more: Any) -> dict[str, Any]:
+        return {
+            "seq": seq, "order_id": order, "ts_ms": at(day), "amount": micro(amount), "arrives_ms": at(arrives), **more,
+        }  # fmt: skip
+
+    def at(day: float) -> int:
+        return START + round(day * DAY)
+
+    arrived = {"state": TransferState.ARRIVED}
+    gas = (
+        (1, 0, 1, "deposit", 1), (3, 1, 1.25, "order", 0.5), (5, 2, 2, "withdrawal", 2), (7, 3, 2.25, "cancel", 0.25),
+        (11, 5, 3.5, "order", 0.5), (14, 6, 5, "withdrawal", 2),
+    )  # fmt: skip
+    taken = {"pool": CROSS_POOL, "order_id": 5}
+    return idle(
+        1000,
+        reserve=micro(500), curve=curve_of([1000, 1004.35, 687.10, 904.60, 914.60], gross=[0, 105, 90, 110, 120]),
+        gas=rows(
+            schema.GAS,
+            *({"seq": seq, "order_id": order, "ts_ms": at(day), "kind": GasKind[kind.upper()], "amount": micro(amount)}
+              for seq, order, day, kind, amount in gas),
+        ),
+        transfers=rows(
+            schema.TRANSFER,
+            moved(2, 0, 1, 200, 3, **deposit),
+            moved(6, 2, 2, 300, 3.5, **withdrawal),
+            moved(8, 0, 3, 200, 3, fee=micro(2), **arrived, **deposit),
+            moved(9, 4, 3, 9999, 0, have=micro(299), need=micro(10_000), **deposit) | refused,
+            moved(10, 2, 3.5, 300, 3.5, fee=micro(5), **arrived, **withdrawal),
+            moved(15, 6, 5, 50, 9, **withdrawal),
+        ),
+        fills=rows(
+            schema.FILL,
+            {"seq": 4, "order_id": 1, "ts_ms": at(1.25), "pool": CROSS_POOL, "lots": 1000, "quote": micro(-100.10),
+             "fee": micro(0.05), "spread": micro(0.10)},
+            {"seq": 12, "ts_ms": at(3.5), "lots": 1000, "quote": micro(-110.22), "fee": micro(0.06),
+             "spread": micro(0.22), **taken},
+            {"seq": 13, "ts_ms": at(3.75), "lots": -1000, "quote": micro(110.22), "fee": micro(-0.06),
+             "realized": micro(5.06), "cause": Cause.REORG, **taken},
+        ),
+        orders=rows(
+            schema.ORDER,
+            {"order_id": 1, "lots": 1000, "filled": 1000, "ts_sent_ms": at(1), "ts_arrived_ms": at(1.25)},
+            {"order_id": 5, "lots": 1000, "filled": 1000, "ts_sent_ms": at(3), "ts_arrived_ms": at(3.5)},
+        ),
+        final_wallet=micro(742.60), final_reserve=micro(594), final_in_flight=micro(50),
+        final_lots=np.array([1000]), final_mark=np.array([120.0]),
+    )  # fmt: skip

@@ -328,7 +328,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "the summary is no JSON": (lambda r: (r / "summary.json").write_text("{"), "report: not a report"),
     "the summary is of another version": (
         lambda r: edit(r, schema_version=9),
-        "report: the report has schema version 9, this is 3",
+        "report: the report has schema version 9, this is 4",
     ),
     "the summary lacks its settings": (lambda r: edit(r, config={}), "report: summary.json does not say 'symbols'"),
     "the data have gone": (lambda r: shutil.rmtree(r.parent / "market"), "market: the report's data are no longer"),

@@ -16,7 +16,7 @@ import pytest
 import backtest
 from backtest.cli import main, show
 from backtest.errors import RunError, UserError
-from backtest.results.books import BY_SYMBOL
+from backtest.results.books import FLOWS
 from backtest.results.tables import SCHEMAS
 
 HEAVY = {"polars", "pyarrow", "duckdb", "numpy", "numba", "pydantic", "rich", "plotly", "jinja2"}
@@ -26,6 +26,7 @@ DEFAULTS = {
     "limit_fill": "through", "fee_bps": None,
     "maker_fee_bps": None, "fee_discount": None, "params": {}, "seed": 0, "allow": (),
     "isolate_above": None, "adl": (), "adl_top": 1, "guards": (), "interval": None, "drill": None,
+    "chain": None, "outages": (), "reorg": None, "force_inclusion": False, "oracle": (), "reserve": 0, "gas": True,
 }  # fmt: skip
 
 
@@ -106,9 +107,7 @@ def test_every_command_has_help(call: Any, command: str) -> None:
 
 def test_the_flows_in_the_terminal_add_up() -> None:
     """A row that is left out would make the table not sum to the profit; slippage holds spread, impact and drift."""
-    flows = {"price_moves", "funding", "fees", "spread", "impact", "latency", "penalties", "insurance", "bad_debt"}
-    assert flows == set(BY_SYMBOL)
-    assert flows <= set(show.HEADLINES)
+    assert set(FLOWS) <= set(show.HEADLINES)
     assert "slippage" not in show.HEADLINES
 
 
@@ -127,6 +126,8 @@ def test_every_flag_reaches_the_public_function(call: Any, asked: dict[str, Any]
         " --slippage half-spread=edge --slippage impact=1:0.6 --volume-share 10% --limit-fill touch"
         " --allow missing-funding --isolate-above 0.5 --adl 2024-03-12,*,0.5 --adl move=5%/1h,1 --adl-top 2"
         " --guard stop=5% --guard age=3d --interval 1h --drill 5m --out o"
+        " --chain c.toml --outages history --outages worst:30m --reorg 30s --force-inclusion --oracle median"
+        " --reserve 2e4 --no-gas"
     )
     assert call("run", "my/x.py:Two", "--data", "d", *flags.split()).code == 0
     assert asked.pop("progress")
@@ -141,6 +142,8 @@ def test_every_flag_reaches_the_public_function(call: Any, asked: dict[str, Any]
         "params": {"fast": "10", "name": "a=b"}, "allow": ("missing-funding",), "out": Path("o"),
         "isolate_above": 0.5, "adl": ("2024-03-12,*,0.5", "move=5%/1h,1"), "adl_top": 2,
         "guards": ("stop=5%", "age=3d"), "interval": "1h", "drill": "5m",
+        "chain": "c.toml", "outages": ("history", "worst:30m"), "reorg": "30s", "force_inclusion": True,
+        "oracle": ("median",), "reserve": 20_000.0, "gas": False,
     }  # fmt: skip
 
 
@@ -252,7 +255,8 @@ def test_strategies_are_listed_by_name(call: Any) -> None:
     listed = json.loads(call("strategies", "list", "--json").out)
     teaching = [entry for entry in listed if entry["origin"] == "teaching"]
     assert [entry["name"] for entry in teaching] == [
-        "breakout", "funding_carry", "hedged_pair", "maker_grid", "momentum_rotation", "pairs_trade", "sma_cross",
+        "breakout", "funding_carry", "hedged_pair", "lifeline", "maker_grid", "momentum_rotation", "pairs_trade",
+        "sma_cross",
     ]  # fmt: skip
     assert all(entry["doc"] and not entry["error"] for entry in teaching)
     assert "hedged_pair" in call("strategies", "list").out

@@ -31,12 +31,15 @@ DESIGN = {
     "funding": "ts symbol qty price rate payment",
     "liquidations": "ts pool symbol stage qty price penalty insurance bad_debt equity_before maintenance_before "
     "equity_after maintenance_after ambiguous",
-    "transfers": "ts_sent ts_arrived kind amount fee",
+    "transfers": "ts transfer_id kind state route amount fee arrives reason",
+    "gas": "ts order_id kind amount",
     "margin": "ts pool equity initial maintenance margin_ratio",
     "ledger": "ts debit credit amount_micro code ref",
 }
 """The columns that others build on, table by table. More may follow them."""
-TABLES = {f"{name}.parquet" for name in (*DESIGN, "ambiguous", "guards", "trades", "trades_fifo", "attribution")}
+TABLES = {
+    f"{name}.parquet" for name in (*DESIGN, "ambiguous", "guards", "trades", "trades_fifo", "attribution", "marks")
+}
 RUN = {"report.html", "summary.json"} | TABLES
 HOLD = ("run", "hold.py", "--data", "market", "--out")
 
@@ -61,7 +64,7 @@ def test_a_run_writes_exactly_what_is_promised(place: Path, command: Callable[..
         footer = pq.read_metadata(place / "report" / f"{name}.parquet")
         schema = footer.schema.to_arrow_schema()
         assert schema.names[: len(columns.split())] == columns.split()
-        assert footer.metadata[b"backtest.schema_version"] == b"3"
+        assert footer.metadata[b"backtest.schema_version"] == b"4"
         for column in schema.names:
             # Times are UTC milliseconds, money and sizes doubles; only the ledger counts in whole micro-units.
             if column == "ts" or column.startswith("ts_"):

@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from backtest.engine import layout as at
 from backtest.engine.cost import taker_rates
+from backtest.engine.world import World
 from backtest.venue import slippage, spread
 from tests import small_market, vectors
 from tests.vector_kinds import KNOWN, kind_of
@@ -179,7 +180,7 @@ def sines() -> tuple[np.ndarray, ...]:
 EDGE_BY_ITS_AUTHORS = 0.012696837545788495
 
 
-def tables(seed: int = 5) -> at.World:
+def tables(seed: int = 5) -> World:
     """Two symbols: 40 bars, the first not known; three snapshots, one of which has a level less."""
     rng = np.random.default_rng(seed)
     bars = rng.uniform(0.5, 1.5, (40, 2, at.BAR_WIDTH)) * [0.03, 1e9, 0.0004]
@@ -189,7 +190,7 @@ def tables(seed: int = 5) -> at.World:
     depth[1, 1, 5:] = np.nan
     run = np.zeros(at.RUN_WIDTH)
     run[[at.STRESS, at.SLIPPAGE, at.DRIFT, at.IMPACT_FACTOR, at.IMPACT_EXPONENT]] = 1.5, 0.0001, 0.02, 0.8, 0.6
-    return at.World(bars=bars, depth=depth, run=run)
+    return World(bars=bars, depth=depth, run=run)
 
 
 def rates(model: int, i: int, notional: float, ts_ms: int, volume: float = 40.0) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ import dataclasses
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,26 @@ from backtest.engine import layout as at
 from backtest.engine.pack import Charges
 from backtest.engine.ticket import Ticket
 from backtest.errors import UserError
+from backtest.feed.panel import Chunk
+from backtest.research.chaining import Chaining
 from backtest.research.run import plan, replay
 from backtest.results import books
-from backtest.schema import Cause, Liquidity, OrderType, Reason, Record, Stage, Status, TimeInForce
-from backtest.venue import terms
+from backtest.schema import (
+    Cause,
+    GasKind,
+    Liquidity,
+    OrderType,
+    Reason,
+    Record,
+    Stage,
+    Status,
+    TimeInForce,
+    TransferKind,
+    TransferState,
+)
+from backtest.venue import chain, terms
 from tests.markets import plays, write_dataset
+from tests.reference.chain import Beside, Chain, Latency, Route
 from tests.reference.engine import play as reference
 from tests.reference.margin import Ladder
 from tests.reference.market import Config, FeeTable, Message, Play
@@ -60,6 +76,10 @@ class Scripted(Strategy):
                 replay.cancel_all(self.numbers[message.symbol] if message.symbol else -1)
             elif message.kind == "amend":
                 replay.amend(message.order, message.lots, price(message.limit), price(message.stop))
+            elif message.kind == "deposit":
+                replay.deposit(message.amount if message.amount > 0 else None, message.route)
+            elif message.kind == "withdraw":
+                replay.withdraw(message.amount if message.amount > 0 else None, message.route)
             elif message.kind == "leverage":
                 account.set_leverage(message.symbol, message.value)
             elif message.kind == "add_margin":
@@ -128,6 +148,49 @@ def charges_of(config: Config, symbols: list[str]) -> Charges:
     )
 
 
+class Usual:
+    """What is usual in a play is invented, not measured."""
+
+    def __init__(self, values: Sequence[tuple[float | None, float | None]]) -> None:
+        self.values = np.array([[price(known) for known in hour] for hour in values], np.float64)
+
+    def take(self, chunk: Chunk) -> None:
+        """Nothing is learned from the rows."""
+
+
+def chain_of(play: Chain) -> chain.Chain:
+    """The play's chain in the engine's words."""
+
+    def latency(one: Latency) -> chain.Latency:
+        return chain.Latency(one.median, one.p99, one.quantiles)
+
+    def routes(some: Sequence[Route], kind: str) -> tuple[chain.Route, ...]:
+        return tuple(chain.Route(f"{kind} {n}", latency(one.delay), one.fee, one.rate) for n, one in enumerate(some))
+
+    crowd = dataclasses.asdict(play.congestion)
+    del crowd["usual"]
+    made = chain.Chain(
+        name="invented",
+        network=latency(play.network),
+        queue=latency(play.queue),
+        congestion=chain.Congestion(**crowd),
+        rule=chain.Rule[play.rule.upper()],
+        deposits=routes(play.deposits, "in"),
+        withdrawals=routes(play.withdrawals, "out"),
+        gas=tuple(chain.Gas(**dataclasses.asdict(one)) for one in play.gas),
+        outages=tuple(chain.Outage(one.start, one.end) for one in play.outages),
+    )
+    same = ("block_ms", "most_per_block", "sorts", "ttl_ms", "backlog", "grace_ms", "stale_ms", "forced_ms",
+            "gate_after_ms", "gate_ms", "reorg_ms")  # fmt: skip
+    return dataclasses.replace(made, **{name: getattr(play, name) for name in same})
+
+
+def chaining_of(play: Beside) -> Chaining:
+    """Where nothing is beside the venue the engine goes without a chain."""
+    oracle = chain.Oracle(**dataclasses.asdict(play.oracle)) if play.oracle else chain.Oracle()
+    return Chaining(chain_of(play.chain) if play.chain != Chain() else chain.Chain(), oracle)
+
+
 def contract_of(venue: Venue) -> terms.Contract:
     """The play's venue in the engine's words."""
     dated = {name: tuple(terms_of(each) for each in entries) for name, entries in venue.terms.items()}
@@ -183,7 +246,11 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
         latency_ms=market.config.latency_ms,
         limit_fill="touch" if market.config.touch else "through",
         allow=("missing-funding",),
+        reserve=market.beside.reserve / 1_000_000,
+        seed=market.beside.seed,
+        guards=[f"top-up={guard.level}:{guard.goal}" for guard in market.beside.guards],
     )
+    crowds = market.beside.chain.congestion.slope > 0
     settings = dataclasses.replace(
         planned.config,
         modes=market.config.modes,
@@ -198,6 +265,8 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
         contract=contract_of(market.venue),
         adl=tuple(market.config.adl),
         charges=charges_of(market.config, list(planned.selection.symbols)),
+        chaining=chaining_of(market.beside),
+        usual=Usual(market.beside.chain.congestion.usual) if crowds else None,
     )
     return replay(planned, (market.config.margin,), None, chunk_rows)[0]
 
@@ -262,11 +331,27 @@ def expect_equal(market: Play, expected: Outcome, record: Record) -> None:
     )
     assert rows_of(record.ambiguous, "ts_ms", "pool") == [(ts, pool[p]) for ts, p in expected.ambiguous]
     assert record.counts.get(IDLE, 0) == expected.idle_events
+    assert rows_of(record.gas, "ts_ms", "order_id", "kind", "amount") == [
+        (g.ts, g.number, GasKind[g.kind.upper()], g.amount) for g in expected.gas
+    ]
+    transfers = [
+        (
+            t.ts, t.number, TransferKind[t.kind.upper()], TransferState[t.state.upper()], t.amount, t.fee,
+            Reason[t.reason.upper()], t.have, t.need,
+        )
+        for t in expected.transfers
+    ]  # fmt: skip
+    assert rows_of(
+        record.transfers, "ts_ms", "order_id", "kind", "state", "amount", "fee", "reason", "have", "need"
+    ) == transfers  # fmt: skip
+    assert (record.final_reserve, record.final_in_flight) == (expected.reserve, expected.in_flight)
     assert record.final_fund == (-1 if expected.fund is None else expected.fund)
     assert record.final_wallet == expected.wallet
     assert [int(c) for c in record.final_pool_cash] == [expected.pools.get(s, 0) for s in record.symbols]
     assert [int(n) for n in record.final_lots] == [expected.lots[s] for s in record.symbols]
-    assert books.balance(record).equity_end == expected.final_equity
+    assert expected.final_equity is not None
+    beside = expected.reserve + expected.in_flight
+    assert books.balance(record).equity_end == expected.final_equity + beside
     exact = [micro / 1_000_000 for _, micro in expected.equity]
     np.testing.assert_allclose(record.curve[:, 0], exact, rtol=1e-12, atol=len(record.symbols) * 1e-6)
 

@@ -14,6 +14,7 @@ import pytest
 from backtest.engine import layout as at
 from backtest.engine.fee import fee_rate, note_turnover, turnover_ring
 from backtest.engine.pack import fee_table
+from backtest.engine.world import World
 from backtest.errors import UserError
 from backtest.research.config import config
 from backtest.research.schedule import fee_notes, fee_schedule, in_words
@@ -42,7 +43,7 @@ class Account:
     def __init__(self, fees: Any, discount: float = 0.0) -> None:
         run = np.zeros(at.RUN_WIDTH)
         run[at.DISCOUNT] = discount
-        self.world = at.World(run=run, fees=fees, turnover=turnover_ring(fees))
+        self.world = World(run=run, fees=fees, turnover=turnover_ring(fees))
 
     def trade(self, quote: float, day: int, ms: int = 0) -> None:
         note_turnover(self.world, round(quote * MICRO), (FIRST + day) * DAY + ms)

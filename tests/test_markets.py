@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 
 from tests.markets import plays, write_dataset
+from tests.reference.chain import Beside
 from tests.reference.engine import play
 from tests.reference.market import Candle, Config, Play, Symbol
 from tests.reference.outcome import Outcome
@@ -31,11 +32,15 @@ def test_books_balance(market: Play) -> None:
     outcome = play(market)
     flows = sum(f.quote - f.fee for f in outcome.fills) + sum(f.payment for f in outcome.funding)
     flows += sum(x.bad_debt - x.insurance for x in outcome.liquidations)
-    assert outcome.wallet + sum(outcome.pools.values()) == market.config.cash_micro + flows
+    flows -= sum(g.amount for g in outcome.gas) + sum(t.fee for t in outcome.transfers)
+    there = outcome.wallet + sum(outcome.pools.values()) + outcome.reserve + outcome.in_flight
+    assert there == market.config.cash_micro + market.beside.reserve + flows
+    assert outcome.reserve >= 0
     for name, lots in outcome.lots.items():
         assert lots == sum(f.lots for f in outcome.fills if f.symbol == name)
         assert lots != 0 or outcome.pools[name] == 0
-    if market.config.margin in ("cross", "portfolio") and not market.config.modes:
+    guarded = market.beside.guards
+    if not guarded and market.config.margin in ("cross", "portfolio") and not market.config.modes:
         own = {m.symbol for m in market.messages if m.mode == "isolated"}
         assert own or market.config.isolate_above or outcome.moves == []
     assert play(market) == outcome
@@ -64,8 +69,8 @@ def test_what_a_liquidation_takes_from_the_account_the_fund_or_others_have(marke
 def test_a_pool_of_its_own_loses_no_more_than_was_posted(market: Play) -> None:
     """What the wallet has given to all of them, and not got back, is more than they can lose: it never pays again."""
     config = dataclasses.replace(market.config, margin="isolated", modes={}, isolate_above=None)
-    messages = [m for m in market.messages if m.kind != "mode"]
-    outcome = play(dataclasses.replace(market, config=config, messages=messages))
+    messages = [m for m in market.messages if m.kind not in ("mode", "deposit", "withdraw")]
+    outcome = play(dataclasses.replace(market, config=config, messages=messages, beside=Beside()))
     assert outcome.wallet == config.cash_micro - sum(m.amount for m in outcome.moves)
     assert outcome.wallet >= 0
 
@@ -109,14 +114,28 @@ def test_more_cash_brings_no_liquidation_forward(market: Play) -> None:
         n: [dataclasses.replace(t, limit_micro=None, limit_units=None) for t in d]
         for n, d in market.venue.terms.items()
     }
-    market = dataclasses.replace(
-        market, config=rich, messages=kinds, venue=dataclasses.replace(market.venue, terms=terms)
-    )
+    venue = dataclasses.replace(market.venue, terms=terms)
+    market = dataclasses.replace(market, config=rich, messages=kinds, venue=venue, beside=Beside())
     richer = dataclasses.replace(market, config=dataclasses.replace(rich, cash_micro=rich.cash_micro * 11 // 10))
     one, other = play(market), play(richer)
     first, second = first_liquidation(one), first_liquidation(other)
     if [f for f in one.fills if f.ts <= second] == [f for f in other.fills if f.ts <= second]:
         assert second >= first
+
+
+@few
+@given(plays())
+def test_in_a_halt_nothing_acts_but_what_is_forced_in(market: Play) -> None:
+    outcome, chain = play(market), market.beside.chain
+    arrived = {o.number: o.ts_arrived for o in outcome.orders}
+    for one in chain.outages:
+        inside = [f for f in outcome.fills if one.start < f.ts < one.end and f.cause != "delisting"]
+        assert all(f.cause == "strategy" and f.ts == arrived[f.order] for f in inside)
+        assert inside == [] or chain.forced_ms
+        rows = [x for x in outcome.liquidations if x.stage not in ("deleveraged", "shortfall")]
+        assert not any(one.start < x.ts < one.end + chain.grace_ms for x in rows)
+        arrivals = [t.ts for t in outcome.transfers if (t.kind, t.state) == ("deposit", "arrived")]
+        assert not any(one.start < ts < one.end for ts in arrivals)
 
 
 def first_liquidation(outcome: Outcome) -> int:
@@ -134,7 +153,13 @@ def test_plays_go_where_the_rules_are() -> None:
     @settings(max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(plays())
     def count(market: Play) -> None:
-        rows = play(market).liquidations
+        outcome, chain = play(market), market.beside.chain
+        rows = outcome.liquidations
+        seen.update({f"order {o.reason}" for o in outcome.orders if o.reason in ("outage", "gas", "stale")})
+        seen.update({f"transfer {t.state} {t.reason}" for t in outcome.transfers})
+        seen["reorg"] += any(f.cause == "reorg" for f in outcome.fills)
+        returns = {one.end + more for one in chain.outages for more in (0, chain.stale_ms)}
+        seen["act at a return"] += any(f.ts in returns and f.cause == "strategy" for f in outcome.fills)
         steps = Counter(x.pool for x in rows if x.stage in STEPS)
         candles = {(x.pool, x.ts // market.interval_ms) for x in rows if x.stage in (*STEPS, "adl")}
         seen.update({x.stage for x in rows})
@@ -149,6 +174,8 @@ def test_plays_go_where_the_rules_are() -> None:
     count()
     share = {name: number / seen["plays"] for name, number in seen.items()}
     least = {"liquidated": 0.2, "generic": 0.1, "three steps": 0.01, "several candles": 0.01, "portfolio": 0.005}
+    least |= {"order outage": 0.003, "order gas": 0.003, "order stale": 0.002, "reorg": 0.002, "act at a return": 0.003}
+    least |= {"transfer arrived none": 0.05, "transfer rejected collateral": 0.01, "transfer rejected gated": 0.002}
     least |= dict.fromkeys(("whole", *STEPS), 0.03) | {"deleveraged": 0.003, "backstop": 0.003, "fund pays": 0.001}
     assert {name: share.get(name, 0.0) for name, wanted in least.items() if share.get(name, 0.0) < wanted} == {}
 

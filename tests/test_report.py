@@ -260,7 +260,7 @@ def test_figures_show_the_tables(isolated: Result) -> None:
     costs["Liquidation penalties"] = -m["penalties"]
     assert flows == pytest.approx({"Funding": m["funding"], **costs}, abs=1e-5)
     (fall_of_water,) = figures["sources"]["data"]
-    assert len(fall_of_water["x"]) == 10  # nine sources, and the change of equity
+    assert len(fall_of_water["x"]) == 12  # eleven sources, and the change of equity
     assert sum(fall_of_water["x"][:-1]) == pytest.approx(fall_of_water["x"][-1], abs=1e-6)
 
 

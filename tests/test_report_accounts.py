@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from backtest.results.books import BY_SYMBOL, COSTS
+from backtest.results.books import COSTS, FLOWS
 from backtest.results.result import Result
 from backtest.results.tables import SCHEMAS
 from backtest.schema import SCHEMA_VERSION
@@ -269,19 +269,20 @@ def _metrics(tables: dict[str, pl.DataFrame], equity: np.ndarray) -> dict[str, A
     lost, fills, flows = tables["liquidations"], tables["fills"], tables["attribution"]
     made = fills.filter(pl.col("liquidity") == "maker")
     return {
-        "start_cash": CASH, "final_equity": end, "return": end / CASH - 1, "cagr": 0.1234, "volatility": 0.4,
+        "start_cash": CASH, "final_equity": end, "final_reserve": 0.0, "final_in_flight": 0.0,
+        "return": end / CASH - 1, "cagr": 0.1234, "volatility": 0.4,
         "sharpe": 0.87, "sortino": None, "calmar": None, "max_drawdown": float(tables["equity"]["drawdown"].min() or 0),
         "max_drawdown_days": 12.5, "turnover": 31.4, "hit_rate": 0.5, "profit_factor": None,
         "trades": len(tables["trades"]), "open_trades": 0, "mean_leverage": 1.6, "max_leverage": 3.21,
         "margin_use_peak": 0.7, "maintenance_use_peak": 0.1, "min_distance_to_liquidation": 0.123,
-        **{name: float(flows[name].sum()) for name in BY_SYMBOL}, "adl_loss": float(lost["adl_loss"].sum()),
+        **{name: float(flows[name].sum()) for name in FLOWS}, "adl_loss": float(lost["adl_loss"].sum()),
         "slippage": float(fills["slippage"].sum()), "rebates": -float(made["fee"].sum()),
         "maker_share": float(made["quote"].abs().sum() / fills["quote"].abs().sum()) if len(fills) else None,
         "liquidations": len(lost), "pool_liquidations": lost["process"].n_unique(), "liquidation_steps": len(lost),
         "backstops": 0, "deleveraged": 0,
         "ambiguous_candles": len(tables["ambiguous"]), "margin_calls": 2, "orders": len(tables["orders"]),
         "rejected_orders": len(tables["orders"]) - len(fills), "cancelled_orders": 0, "expired_orders": 0,
-        "refused_amendments": 0, "fills": len(fills),
+        "refused_amendments": 0, "fills": len(fills), "undone_fills": 0,
         "missing_settlements": 0,
     }  # fmt: skip
 
@@ -331,6 +332,6 @@ def test_the_invented_account_is_like_a_real_one(life: Life) -> None:
     result = account(life)
     assert {name: frame.schema for name, frame in result.tables.items()} == SCHEMAS
     m = result.metrics
-    explained = sum((-1 if name in COSTS else 1) * m[name] for name in BY_SYMBOL)
+    explained = sum((-1 if name in COSTS else 1) * m[name] for name in FLOWS)
     assert result.tables["attribution"]["change"].sum() == pytest.approx(explained)
     assert explained == pytest.approx(m["final_equity"] - m["start_cash"], abs=1e-6)

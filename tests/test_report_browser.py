@@ -16,8 +16,15 @@ from typing import Any
 import pytest
 
 import backtest
+from backtest import schema
 from backtest.report import ladder
+from backtest.report.latency import render_latency
 from backtest.report.page import render, render_comparison
+from backtest.results.chain import figures
+from backtest.results.result import Result
+from backtest.results.tables import tables
+from backtest.venue.chain import Outage
+from tests.results_records import CHAIN, DAY, START, bridged, rows
 from tests.test_report_accounts import Life, account
 from tests.test_report_liquidations import crumbling, deleveraged, result_of
 from tests.test_report_orders import MIXED, tripped
@@ -81,6 +88,31 @@ NEAR = {
     "positions": [{"symbol": f"SYMBOL{i:02d}-USD", "qty": 10, "mark": 1_000} for i in range(5)],
 }  # fmt: skip
 TRIPS = [0.37 * (n % 11 - 6) for n in range(400)]
+DELAYS = (0, 50, 200, 1_000, 5_000, 60_000)
+
+
+def slower() -> str:
+    """An account at several delays, lost at the slowest."""
+    made = []
+    for delay in DELAYS:
+        lost = ("BTC-USD", "ETH-USD") if delay == DELAYS[-1] else ()
+        result = account(Life(label=f"{delay}ms", seed=7 + delay % 7, lost=lost))
+        config = result.summary["config"] | {"latency_ms": delay}
+        made.append(Result(result.label, result.summary | {"config": config}, result.tables))
+    return render_latency(made)
+
+
+def on_a_chain() -> Result:
+    """Money between the venue and a reserve, a fill undone, and a halt in the midst of it."""
+    record = bridged()
+    made = result_of(record)
+    halts = (Outage(START + DAY, START + DAY * 5 // 4, "by hand"), *CHAIN.outages)
+    chain = replace(CHAIN, grace_ms=DAY // 4, outages=halts)
+    seen = [{"ts_ms": START + n * DAY, "symbol": 0, "market": 100.0, "venue": 100.0 + n % 2} for n in range(1, 6)]
+    frames = tables(replace(record, sight=rows(schema.SIGHT, *seen)), chain=chain)
+    return Result("cross", made.summary | {"chain": figures(record, chain, frames["fills"])}, frames)
+
+
 PAGES = {
     "run": (7, (1280, 420), lambda: render(account(CROSS))),
     "pools": (7, (420,), lambda: render(account(ISOLATED))),
@@ -100,6 +132,8 @@ PAGES = {
     ),
     "ladder": (2, (1280, 420), lambda: ladder.render(backtest.margin(WIDE).as_dict())),
     "all at once": (2, (420,), lambda: ladder.render(backtest.margin(NEAR).as_dict())),
+    "slower": (3, (1280, 420), slower),
+    "on a chain": (9, (1280, 420), lambda: render(on_a_chain())),
     "idle comparison": (1, (420,), lambda: render_comparison([account(Life(trades=False))] * 2)),
 }
 """How many charts each has, at which widths it is opened, and how it is made."""

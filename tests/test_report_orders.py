@@ -117,6 +117,7 @@ def test_the_profit_by_source_and_by_symbol() -> None:
     assert out.sources == {
         "Price moves": 2510, "Funding": -2.2, "Fees": -92.242875, "Spread": -79, "Impact": -10, "Latency": -13.25,
         "Liquidation penalties": 0, "Paid by the insurance fund": 0, "Bad debt borne by others": 0,
+        "Gas": 0, "Bridge fees": 0,
     }  # fmt: skip
     assert sum(out.sources.values()) == pytest.approx(out.change, abs=1e-9)
     table = tables.symbols(result)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest import schema
-from backtest.results.books import BY_SYMBOL, COSTS, balance
+from backtest.results.books import COSTS, FLOWS, balance
 from backtest.results.metrics import metrics
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
@@ -108,9 +108,9 @@ def test_it_adds_up_to_the_micro(life: tuple[Record, list[int]]) -> None:
     rows_of, numbers = shares(record), metrics(record, books, round_trips(record))
     assert sum(whole(row["change"]) for row in rows_of) == books.equity_end - books.equity_start
     for row in rows_of:
-        signed = sum((-1 if name in COSTS else 1) * whole(row[name]) for name in BY_SYMBOL)
+        signed = sum((-1 if name in COSTS else 1) * whole(row[name]) for name in FLOWS)
         assert signed == whole(row["change"])
-    for name in BY_SYMBOL:
+    for name in FLOWS:
         assert sum(whole(row[name]) for row in rows_of) == books.flows[name] == whole(numbers[name])
     # Price moves are what the same trades would have given at the prices of the decisions, and nothing else.
     assert [whole(row["price_moves"]) for row in rows_of[:3]] == ideal

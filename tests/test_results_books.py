@@ -27,6 +27,10 @@ def test_cross_books() -> None:
         "bad_debt": 0,
         "pool:BTC-USD": 0,
         "pool:ETH-USD": 0,
+        "reserve": 0,
+        "in_flight": 0,
+        "gas": 0,
+        "bridge_fees": 0,
     }
     assert books.flows == dict.fromkeys(FLOWS, 0) | {
         "price_moves": micro(2510),  # 28,407.75 − 26,000 of the short that is left, and the costs that were in prices:
@@ -47,6 +51,8 @@ def test_cross_books() -> None:
         "penalties": 0,
         "insurance": 0,
         "bad_debt": 0,
+        "gas": 0,
+        "bridge_fees": 0,
     }
 
 
@@ -62,6 +68,10 @@ def test_isolated_books_with_penalty_and_bad_debt() -> None:
         "bad_debt": -micro(1025),
         "pool:BTC-USD": 0,
         "pool:ETH-USD": 0,
+        "reserve": 0,
+        "in_flight": 0,
+        "gas": 0,
+        "bridge_fees": 0,
     }
     # −8,000 − 40 − 320 + 1,025 = −7,335 = 2,665 − 10,000
     assert books.flows == dict.fromkeys(FLOWS, 0) | {

@@ -27,7 +27,8 @@ CONTRACT = {
     "funding": "ts symbol qty price rate payment",
     "liquidations": "ts pool symbol stage qty price penalty insurance bad_debt equity_before maintenance_before "
     "equity_after maintenance_after ambiguous",
-    "transfers": "ts_sent ts_arrived kind amount fee",
+    "transfers": "ts transfer_id kind state route amount fee arrives reason",
+    "gas": "ts order_id kind amount",
     "guards": "ts guard symbol pool value order_id",
     "margin": "ts pool equity initial maintenance margin_ratio",
     "ledger": "ts debit credit amount_micro code ref",
@@ -35,7 +36,9 @@ CONTRACT = {
     "trades": "symbol side ts_entry ts_exit qty entry_price exit_price realized fees funding net hold exit_cause",
     "trades_fifo": "symbol side ts_entry ts_exit qty entry_price exit_price realized fees hold exit_reason entry_fill "
     "exit_fill",
-    "attribution": "ts symbol price_moves funding fees spread impact latency penalties insurance bad_debt change",
+    "attribution": "ts symbol price_moves funding fees spread impact latency penalties insurance bad_debt gas "
+    "bridge_fees change",
+    "marks": "ts symbol market venue distance",
 }
 
 

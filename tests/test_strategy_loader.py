@@ -190,7 +190,8 @@ def test_by_entry_point(installed):
 def test_the_teaching_plugins_are_listed_and_load_by_name():
     rows = [row for row in available() if row.origin == "teaching"]
     assert [row.name for row in rows] == [
-        "breakout", "funding_carry", "hedged_pair", "maker_grid", "momentum_rotation", "pairs_trade", "sma_cross",
+        "breakout", "funding_carry", "hedged_pair", "lifeline", "maker_grid", "momentum_rotation", "pairs_trade",
+        "sma_cross",
     ]  # fmt: skip
     assert list(teaching()) == [row.name for row in rows]
     assert all(row.doc and row.parameters and not row.error for row in rows)

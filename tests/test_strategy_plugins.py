@@ -40,8 +40,10 @@ class Market:
 class Account:
     """Remembers what is sent and, asked to, fills targets at a price at once; a position is worth 1 a unit."""
 
-    def __init__(self, equity=1000.0, **qty):
-        self.equity = equity
+    orders = transfers = ()
+
+    def __init__(self, equity=1000.0, wallet=1000.0, reserve=0.0, free=1000.0, **qty):
+        self.equity, self.wallet, self.reserve, self.free_collateral = equity, wallet, reserve, free
         self.qty = qty
         self.sent = []
 
@@ -66,6 +68,12 @@ class Account:
 
     def cancel_all(self):
         self.sent.append("cancel all")
+
+    def top_up(self, amount):
+        self.sent.append(("top up", amount))
+
+    def withdraw(self, amount):
+        self.sent.append(("withdraw", amount))
 
     def fill(self, price):
         for symbol, weight in self.sent:
@@ -239,6 +247,50 @@ def test_maker_grid_by_hand():
     account = Account(equity=0.0)
     strategy.on_candle(market, account)
     assert account.sent == ["cancel all"]
+
+
+def test_lifeline_moves_money_between_its_bounds():
+    asked = {"market": "AAA", "leverage": 4.0, "high": 6.0, "low": 3.0, "least": 50.0}
+    strategy = started("lifeline", **asked)
+    assert strategy.symbols == ("AAA",)
+    market = Market({"AAA": 1.0})
+
+    def hour(**account):
+        account = Account(**account)
+        strategy.on_candle(market, account)
+        return account.sent
+
+    assert hour() == [("AAA", 4.0)]
+    held = {"AAA": 6000.0, "reserve": 5000.0}
+    assert hour(equity=1000.0, **held) == []  # six times: not above
+    assert hour(equity=999.0, **held) == [("top up", 501.0)]  # 6,000 / 4 - 999
+    assert hour(equity=-100.0, **held) == [("top up", 1600.0)]
+    assert hour(equity=999.0, AAA=6000.0, reserve=300.0) == [("top up", 250.0)]  # 50 stay for gas
+    assert hour(equity=999.0, AAA=6000.0, reserve=99.0) == []
+    assert hour(equity=2000.0, **held) == []  # three times: not below
+    # 2,100 - 6,000 / 4 = 600 are not needed; of what is free 50 stay.
+    assert hour(equity=2100.0, wallet=2000.0, free=1800.0, **held) == [("withdraw", 550.0)]
+    assert hour(equity=2100.0, wallet=400.0, free=1800.0, **held) == [("withdraw", 350.0)]
+    assert hour(equity=2100.0, wallet=2000.0, free=120.0, **held) == [("withdraw", 70.0)]
+    assert hour(equity=2100.0, wallet=99.0, free=1800.0, **held) == []
+    assert hour(equity=500.0, wallet=500.0, free=500.0) == [("withdraw", 450.0)]  # liquidated: all goes home
+    strategy.on_start(None, None)
+    assert hour() == [("AAA", 4.0)]  # a new run opens anew
+
+
+def test_lifeline_counts_what_is_on_its_way_to_the_venue():
+    strategy = started("lifeline", market="AAA", leverage=4.0, high=6.0, low=3.0)
+    strategy.opened = True
+    account = Account(equity=900.0, reserve=5000.0, AAA=6000.0)
+    account.transfers = (SimpleNamespace(kind="deposit", amount=100.0), SimpleNamespace(kind="withdrawal", amount=9e9))
+    strategy.on_candle(Market({"AAA": 1.0}), account)
+    assert account.sent == []  # 6,000 on 900 + 100
+    account.equity = 899.0
+    strategy.on_candle(Market({"AAA": 1.0}), account)
+    assert account.sent == [("top up", 501.0)]
+    account.orders = ("one that has not ended",)
+    strategy.on_candle(Market({"AAA": 1.0}), account)
+    assert len(account.sent) == 1
 
 
 def test_breakout_waits_at_the_nearer_edge():

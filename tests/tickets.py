@@ -35,7 +35,7 @@ class Desk:
         self.levels: dict[str, list[float]] = {}
 
     def sent(self, said: Message) -> None:
-        if said.kind in ("cancel", "cancel_all", "amend", "target"):
+        if said.kind in ("cancel", "cancel_all", "amend", "target", "deposit", "withdraw"):
             self.numbers += 1
         for one in said.children if said.kind == "oco" else (said,):
             if one.kind == "order":

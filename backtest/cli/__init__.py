@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from backtest.cli import data, margin, replay, strategies, venues
+from backtest.cli import chains, data, latency, margin, replay, strategies, venues
 from backtest.errors import BacktestError
 
 INTERRUPTED = 130
@@ -51,11 +51,13 @@ for _command in (
     replay.demo,
     replay.run,
     replay.compare,
+    latency.latency,
     replay.verify,
     margin.margin,
     data.data,
     strategies.strategies,
     venues.venues,
+    chains.chains,
 ):
     cli.add_command(_command)
 

@@ -132,7 +132,50 @@ _REPLAY = (
     click.option(
         "--path", default="coherent", show_default=True, help="Price path inside a candle: coherent, worst or best."
     ),
-    click.option("--latency-ms", type=Whole(min=0), default=0, show_default=True, help="From sending to arrival."),
+    click.option(
+        "--latency-ms",
+        type=Whole(min=0),
+        default=0,
+        show_default=True,
+        help="The strategy's own delay, before a message is sent; without a chain it then arrives.",
+    ),
+    click.option(
+        "--chain",
+        metavar="NAME|FILE",
+        help="How long messages and money travel, and what that costs: a name of `backtest venues chains`, a "
+        "FILE.toml, or venue for the venue's own.  [default: instant and free]",
+    ),
+    click.option(
+        "--outages",
+        multiple=True,
+        metavar="WHEN",
+        help="When the chain stands still: 2025-10-10T21:35/8h (or START/END), a FILE.toml, .json or .csv, history for "
+        "what the chain is known for, poisson=2/year:60m:8h (rate, median, 90th percentile), worst:30m for where the "
+        "book would lose most. May be repeated.",
+    ),
+    click.option(
+        "--reorg", metavar="30s", help="Fills so shortly before an outage are undone.  [default: the chain's]"
+    ),
+    click.option(
+        "--force-inclusion", is_flag=True, help="In an outage messages come by the chain's Layer 1, if it can."
+    ),
+    click.option(
+        "--oracle",
+        multiple=True,
+        metavar="KIND=VALUE",
+        help="What the venue's mark is made of: delay=3s, heartbeat=1h, deviation=0.5%, average=30s, median; limit=60s "
+        "refuses orders on an older one; after an outage stale=30s, grace=1h. May be repeated.",
+    ),
+    click.option(
+        "--no-gas", "gas", flag_value=False, default=True, help="Messages cost no gas.  [default: what the chain takes]"
+    ),
+    click.option(
+        "--reserve",
+        type=Number(min=0),
+        default=0,
+        show_default=True,
+        help="Money outside the venue, in quote, beside --cash: what a top-up comes from.",
+    ),
     click.option(
         "--slippage-bps", type=Number(min=0), default=0, show_default=True, help="Cost of a fill beside its price."
     ),
@@ -176,7 +219,9 @@ _REPLAY = (
         callback=_params,
         help="A parameter of the strategy; with --sub-accounts of all that have it, 2.NAME=VALUE of the second alone.",
     ),
-    click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Of the strategy's own chance."),
+    click.option(
+        "--seed", type=Whole(min=0), default=0, show_default=True, help="Of all chance: the strategy's, the way's."
+    ),
     click.option("--allow", multiple=True, metavar="NAME", help="Run in spite of: missing-funding. May be repeated."),
     click.option(
         "--guard", "guards", multiple=True, metavar="KIND=VALUE", help="A guard, like stop=5%. May be repeated."

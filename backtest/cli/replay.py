@@ -65,7 +65,7 @@ def run(
     from backtest.cli import show
     from backtest.cli.progress import Progress
 
-    named = "-".join(map(_stem, strategies))
+    named = "-".join(map(stem, strategies))
     folder = out or Path("reports", f"{named}-{'sub-accounts' if apart else _plain(margin)}")
     settings |= {"margin": margin, "out": folder}
     with redirect_stdout(sys.stderr), Progress() as progress:
@@ -124,7 +124,7 @@ def compare(
     from backtest.cli import show
     from backtest.cli.progress import Progress
 
-    folder = out or Path("reports", f"{_stem(strategy)}-{_plain('-'.join(margin))}")
+    folder = out or Path("reports", f"{stem(strategy)}-{_plain('-'.join(margin))}")
     with redirect_stdout(sys.stderr), Progress() as progress:
         comparison = backtest.compare(strategy, data, margin=margin, out=folder, progress=progress, **settings)
     show.comparison(comparison, as_json)
@@ -166,11 +166,11 @@ def verify(folder: Path, data: Path | None, as_json: bool) -> None:
         )
 
 
-def _stem(strategy: str) -> str:
+def stem(strategy: str) -> str:
     """A short name for a report."""
-    from backtest.research.subaccounts import stem
+    from backtest.research import subaccounts
 
-    return stem(strategy)
+    return subaccounts.stem(strategy)
 
 
 def _plain(name: str) -> str:

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 HEADLINES = (
     "final_equity", "return", "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "max_drawdown_days",
     "turnover", "hit_rate", "profit_factor", "max_leverage", "price_moves", "funding", "fees", "spread", "impact",
-    "latency", "penalties", "insurance", "bad_debt", "adl_loss", "margin_use_peak", "min_distance_to_liquidation",
+    "latency", "penalties", "insurance", "bad_debt", "gas", "bridge_fees", "adl_loss", "margin_use_peak",
+    "min_distance_to_liquidation",
     "pool_liquidations", "liquidation_steps", "backstops", "deleveraged", "ambiguous_candles", "fills",
     "rejected_orders",
 )  # fmt: skip
 """Metrics shown in the terminal, in this order; the report and the summary have all of them."""
-SELDOM = ("insurance", "adl_loss", "backstops", "deleveraged")
+SELDOM = ("insurance", "gas", "bridge_fees", "adl_loss", "backstops", "deleveraged")
 """Left out where they are zero in every account."""
 REPORT = "report.html"
 
@@ -41,13 +42,14 @@ REPORT = "report.html"
 def result(shown: Result, as_json: bool) -> None:
     """One run: what happened in words, the headline metrics, what was assumed, where the report is."""
     if not as_json:
-        _title([shown], words.run_words(outcome(shown), _quote(shown)))
+        out, quote = outcome(shown), _quote(shown)
+        title([shown], [*words.run_words(out, quote), *words.layer2_words(shown, out, quote)])
         table = grid("metric", shown.label)
         for name in _headlines([shown]):
             table.add_row(fmt.metric(name).title, fmt.text(name, shown.metrics[name]))
         write_table(table)
-        _assumed([shown])
-    _end(shown.summary, shown.folder, as_json)
+        assumed([shown])
+    end(shown.summary, shown.folder, as_json)
 
 
 def comparison(shown: Comparison, as_json: bool) -> None:
@@ -55,7 +57,7 @@ def comparison(shown: Comparison, as_json: bool) -> None:
     if not as_json:
         results, outs = shown.results, [outcome(r) for r in shown.results]
         apart = shown.summary["kind"] == SUB_ACCOUNTS
-        _title(results, words.subaccount_words(outs) if apart else words.comparison_words(results, outs))
+        title(results, words.subaccount_words(outs) if apart else words.comparison_words(results, outs))
         pair = len(results) == 2 and not apart
         table = grid("metric", *(r.label for r in results), *["difference"] * pair)
         for name in _headlines(results):
@@ -67,8 +69,8 @@ def comparison(shown: Comparison, as_json: bool) -> None:
             gap = [fmt.difference(name, values[1], values[0])] if pair else []
             table.add_row(fmt.metric(name).title, *cells, *gap)
         write_table(table)
-        _assumed(results)
-    _end(shown.summary, shown.folder, as_json)
+        assumed(results)
+    end(shown.summary, shown.folder, as_json)
 
 
 def _headlines(results: Sequence[Result]) -> list[str]:
@@ -123,7 +125,8 @@ def venue(shown: Profile, as_json: bool, when: date | None = None, symbol: str |
     if shown.about:
         say(escape(shown.about))
     penalty = shown.terms(symbol, when).penalty if symbol else shown.penalty_of(when)
-    click.echo(f"liquidation penalty {fmt.percent(penalty)}, taker fee {shown.fee_bps(when):g} bps")
+    on = f", chain {shown.chain}" if shown.chain else ""
+    click.echo(f"liquidation penalty {fmt.percent(penalty)}, taker fee {shown.fee_bps(when):g} bps{on}")
     rules = (*shown.laws_in_words(when), *shown.fees_in_words(when), *shown.orders_in_words(when))
     for kind, since, said, standing in rules:
         say(escape(f"{kind}{since}: {said}" + (f" [{standing}]" if standing else "")))
@@ -176,14 +179,15 @@ def written(files: Iterable[Path]) -> None:
         click.echo(f"wrote {file}", err=True)
 
 
-def _title(results: Sequence[Result], sentences: Sequence[str]) -> None:
+def title(results: Sequence[Result], sentences: Sequence[str]) -> None:
+    """What happened in words, under what nobody may miss."""
     if any(r.summary["data"].get("synthetic") for r in results):
         say("[bold yellow]SYNTHETIC data: no market moved like this.[/]")
     for sentence in sentences:
         say(escape(sentence))
 
 
-def _assumed(results: Sequence[Result]) -> None:
+def assumed(results: Sequence[Result]) -> None:
     """Notes and counts of what was skipped or filled in; each once, with its account where they differ."""
     seen: dict[str, list[str]] = {}
     for r in results:
@@ -199,7 +203,8 @@ def _quote(shown: Result) -> str:
     return str(shown.summary["data"].get("quote") or "")
 
 
-def _end(summary: dict[str, Any], folder: Path | None, as_json: bool) -> None:
+def end(summary: dict[str, Any], folder: Path | None, as_json: bool) -> None:
+    """The summary if JSON was asked for, and where the report is."""
     if as_json:
         write_json(summary)
     if folder:

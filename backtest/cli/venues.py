@@ -1,4 +1,4 @@
-"""`backtest venues list` and `show`."""
+"""`backtest venues list`, `show` and `chains`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ def list_(as_json: bool) -> None:
     from backtest.venue import profile
 
     show.venues(profile.available(), as_json)
+
+
+@venues.command("chains")
+@flags.JSON
+def chains_(as_json: bool) -> None:
+    """List the chains that a run may put a venue on."""
+    from backtest.cli import show_chains
+    from backtest.venue import chains
+
+    show_chains.listing(chains.available(), as_json)
 
 
 @venues.command("show")

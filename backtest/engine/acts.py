@@ -16,6 +16,7 @@ from backtest.engine.layout import (
     EXPIRES,
     EXPIRES_AT,
     FOLLOWED,
+    FROZEN,
     INTERVAL,
     LIMIT_AT,
     MARK,
@@ -25,14 +26,16 @@ from backtest.engine.layout import (
     STATE,
     SYMBOL,
     TOUCH,
+    TOUCHED,
     TYPE,
     WORKING,
-    World,
 )
 from backtest.engine.levels import beyond, follow, has_limit, level_of, reached, refresh
-from backtest.engine.path import knot
+from backtest.engine.outage import STILL
+from backtest.engine.path import knot, price_at
 from backtest.engine.room import room
 from backtest.engine.slots import NEVER_MS, earlier, first_of, next_of
+from backtest.engine.world import World
 
 NEVER = 1e300
 
@@ -42,7 +45,6 @@ def expire(w: World, now: int) -> None:
     """End the orders at the venue whose time is up, and note the earliest expiry of the rest."""
     if w.acct[EXPIRES_AT] > now:
         return
-    w.acct[EXPIRES_AT] = NEVER_MS
     for i in range(w.spec.shape[0]):
         at = first_of(w.book, i)
         while at >= 0:
@@ -50,8 +52,20 @@ def expire(w: World, now: int) -> None:
                 finish(w, at, now, EXPIRED, TIME_UP, 0, 0)
                 at = first_of(w.book, i)
             else:
-                w.acct[EXPIRES_AT] = min(w.acct[EXPIRES_AT], int(min(w.queue[at, EXPIRES], float(NEVER_MS))))
                 at = next_of(w.queue, at)
+    note_expiry(w)
+
+
+@kernel
+def note_expiry(w: World) -> None:
+    """Note the earliest expiry of the orders at the venue."""
+    earliest = float(NEVER_MS)
+    for i in range(w.spec.shape[0]):
+        at = first_of(w.book, i)
+        while at >= 0:
+            earliest = min(earliest, w.queue[at, EXPIRES])
+            at = next_of(w.queue, at)
+    w.acct[EXPIRES_AT] = int(earliest)
 
 
 @kernel
@@ -81,7 +95,10 @@ def meets(w: World, j: int, i: int, lows: bool, at: int, passed: float, t_ms: in
     armed = m[STATE] == ARMED
     if not armed and not (m[STATE] == WORKING and has_limit(int(m[TYPE]))):
         return NEVER, np.nan
-    off = int(w.run[MARK]) if armed and m[BY_MARK] != 0.0 else 0
+    by_mark = armed and m[BY_MARK] != 0.0
+    off = int(w.run[MARK]) if by_mark else 0
+    if by_mark and w.acct[FROZEN] >= STILL:
+        return NEVER, np.nan  # what stands still meets nothing
     if np.isnan(w.panel[off, j, i]) or (not armed and room(w, j, i, t_ms, True) == 0):
         return NEVER, np.nan
     d, touch = float(w.run[INTERVAL]), w.run[TOUCH] != 0.0
@@ -143,7 +160,7 @@ def perform_until(w: World, k: int, j: int, lows: bool, passed: float, t: int, t
 def follow_all(w: World, j: int, lows: bool, t: int, t_ms: int) -> None:
     """Let all trailing stops follow the knots up to `t`."""
     for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
-        if not reached(w, j, i):
+        if w.acct[TOUCHED] == 0 and not reached(w, j, i):
             continue  # levels of a trailing stop reach from its best price to its own: between them nothing moves it
         at = first_of(w.book, i)
         while at >= 0:
@@ -158,11 +175,70 @@ def follow_knots(w: World, j: int, i: int, lows: bool, at: int, t: int, t_ms: in
     m = w.queue[at]
     d = int(w.run[INTERVAL])
     off = int(w.run[MARK]) if m[BY_MARK] != 0.0 else 0
+    frozen = m[BY_MARK] != 0.0 and w.acct[FROZEN] == STILL
     for s in range(4):
         if s * d <= t and float(4 * t_ms + s) > m[FOLLOWED]:
-            follow(w.queue, at, knot(w.panel, off, j, i, lows, s))
+            follow(w.queue, at, w.still[0, 0, i] if frozen else knot(w.panel, off, j, i, lows, s))
             m[FOLLOWED] = float(4 * t_ms + s)
             w.book[i, STALE] = 1
+
+
+@kernel
+def follow_frozen(w: World, j: int, lows: bool, t: int, t_ms: int) -> None:
+    """Let the trailing stops by mark follow the knots before `t` at the mark that stands still, before it moves on."""
+    for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
+        at = first_of(w.book, i)
+        while at >= 0:
+            m = w.queue[at]
+            if m[STATE] == ARMED and m[TYPE] == TRAILING_STOP and m[BY_MARK] != 0.0:
+                follow_knots(w, j, i, lows, at, t - 1, t_ms)
+            at = next_of(w.queue, at)
+
+
+@kernel
+def skip_knots(w: World, t: int, t_ms: int) -> None:
+    """Let no trailing stop follow the knots before `t`: nobody has seen them."""
+    d = int(w.run[INTERVAL])
+    for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
+        at = first_of(w.book, i)
+        while at >= 0:
+            m = w.queue[at]
+            if m[STATE] == ARMED and m[TYPE] == TRAILING_STOP:
+                m[FOLLOWED] = max(m[FOLLOWED], float(4 * t_ms + (t + d - 1) // d - 1))
+            at = next_of(w.queue, at)
+
+
+@kernel
+def catch_up(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> None:
+    """Let the orders act at `t`, in order of arrival, each once, that the standstill before it has left beyond."""
+    while True:
+        first = -1
+        for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
+            at = first_of(w.book, i)
+            while at >= 0:
+                if left_behind(w, j, i, lows, at, t, t_ms) and earlier(w.queue, at, first):
+                    first = at
+                at = next_of(w.queue, at)
+        if first < 0:
+            return
+        perform(w, k, j, lows, t, t_ms, first, np.nan)
+
+
+@kernel
+def left_behind(w: World, j: int, i: int, lows: bool, at: int, t: int, t_ms: int) -> bool:
+    """Whether the order at `at` is beyond its level at `t` and has not acted there."""
+    m = w.queue[at]
+    armed = m[STATE] == ARMED
+    if not armed and not (m[STATE] == WORKING and has_limit(int(m[TYPE]))):
+        return False
+    by_mark = armed and m[BY_MARK] != 0.0
+    off = int(w.run[MARK]) if by_mark else 0
+    if (by_mark and w.acct[FROZEN] == STILL) or np.isnan(w.panel[off, j, i]) or m[ACTED] == float(3 * t_ms + t):
+        return False
+    price = price_at(w.panel, off, j, i, lows, t, int(w.run[INTERVAL]))
+    if not beyond(w.queue, at, price, level_of(w.queue, at), w.run[TOUCH] != 0.0):
+        return False
+    return armed or room(w, j, i, t_ms, True) > 0
 
 
 @kernel

@@ -9,11 +9,11 @@ from backtest.engine.journal import MARGIN, NO_REASON, TOO_LARGE, TOO_MUCH
 from backtest.engine.layout import (
     COHERENT,
     FLYING,
+    INTERVAL,
     LEFT,
     LIMIT,
     LIMIT_UNITS,
     LOTS,
-    MARK,
     PLAIN,
     POOL,
     PORTFOLIO,
@@ -24,7 +24,6 @@ from backtest.engine.layout import (
     SYMBOL,
     VALUE_X,
     WALLET,
-    World,
 )
 from backtest.engine.margin import (
     cross_pool,
@@ -37,8 +36,11 @@ from backtest.engine.margin import (
     units,
     value_pool,
 )
+from backtest.engine.outage import seen
+from backtest.engine.path import price_at
 from backtest.engine.requirement import fit_to_size, initial_need
 from backtest.engine.slots import pause, work
+from backtest.engine.world import World
 
 
 @kernel
@@ -61,22 +63,25 @@ def cross_room(w: World, j: int, lows: bool, t: int) -> tuple[int, int]:
 
 
 @kernel
-def surely_covered(w: World, off: int, j: int) -> bool:
-    """Whether a cross pool that holds everything covers its initial margin at the open of panel row `j` by more than
-    rounding.
+def surely_covered(w: World, j: int, lows: bool, t: int) -> bool:
+    """Whether a cross pool that holds everything covers its initial margin at `t` of panel row `j` by more than
+    rounding: of a value at two knots and between them, and of a requirement, each less than a micro.
 
     A bound in doubles that spares most orders the exact sums; with orders waiting it is not tried.
     """
     if w.acct[RESERVING] != 0:
         return False
+    panel, off, row = seen(w, j)
+    spec, d = w.spec, int(w.run[INTERVAL])
     spare = float(w.acct[WALLET])
     slack = 4.0
-    for i in range(w.spec.shape[0]):
+    for i in range(spec.shape[0]):
         lots = w.book[i, LOTS]
         if lots != 0:
-            v = w.panel[off, j, i] * (float(lots) * w.spec[i, STEP])
+            price = panel[off, row, i] if t == 0 else price_at(panel, off, row, i, lows, t, d)
+            v = price * (float(lots) * spec[i, STEP])
             n = abs(v)
-            spare += v - initial_need(w.spec, i, n)
+            spare += v - initial_need(spec, i, n)
             slack += 4.0 + 1e-12 * n
     return spare > slack
 
@@ -98,7 +103,7 @@ def admit_cross(
     w.acct[WALLET] += change
     w.book[i, LOTS] += lots
     have, need = 0, 0
-    if not (t == 0 and w.run[PLAIN] != 0.0 and surely_covered(w, int(w.run[MARK]), j)):
+    if w.run[PLAIN] == 0.0 or not surely_covered(w, j, lows, t):
         have, need = cross_room(w, j, lows, t)
         if by_net and initial_needed(w, j, lows, t) <= before:
             have = need

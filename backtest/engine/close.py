@@ -19,15 +19,16 @@ from backtest.engine.layout import (
     LAST_ROW,
     LOTS,
     MARK,
+    MARKET,
     POOL,
     ROWS,
     SAMPLE,
-    World,
 )
 from backtest.engine.margin import cross_pool, first_pool, holds, units
 from backtest.engine.money import money
 from backtest.engine.path import lows_first
 from backtest.engine.settle import close_lots
+from backtest.engine.world import World
 
 MICRO = 1e6
 
@@ -39,7 +40,7 @@ def close_row(w: World, k: int, j: int, t_end: int) -> None:
         settle_ended(w, k, j, t_end)
     if w.run[ISOLATE_ABOVE] > 0.0:
         isolate(w, j, lows_first(w.panel, j), t_end)
-    draw_curve(w, w.curve[k], j, int(w.run[MARK]) + 3)
+    draw_curve(w, w.curve[k], j, int(w.run[MARKET]) + 3)
     # at a sampling instant, or the first close after it where candles do not close on the clock
     everything = t_end % int(w.run[SAMPLE]) < int(w.run[INTERVAL]) or k + 1 == int(w.run[ROWS])
     if everything or w.acct[EVENTS] != 0:
@@ -70,7 +71,7 @@ def call_margin(w: World, k: int, j: int, t_end: int) -> None:
             w.book[p, CALLED] = 0
             continue
         # The same doubles as in `glide`, which must see a call coming.
-        if w.run[APART] != 0.0:
+        if w.run[APART] != 0.0 or w.run[MARK] != w.run[MARKET]:
             equity, initial, _ = pool_margin(w, p, j, int(w.run[MARK]) + 3)
             below = equity < initial
         else:

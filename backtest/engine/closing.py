@@ -23,11 +23,11 @@ from backtest.engine.layout import (
     VALUE_A,
     VALUE_B,
     VALUE_X,
-    World,
 )
 from backtest.engine.margin import cash_of, equity_of, in_pool, maintenance_of, own_of, pool_span, units
 from backtest.engine.money import proportion, proportion_down, share
 from backtest.engine.settle import add_cash, close_lots
+from backtest.engine.world import World
 from backtest.venue.terms import Shortfall, Take
 
 # The words of `venue.terms` as the plain numbers that kernels compare.

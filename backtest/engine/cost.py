@@ -23,8 +23,8 @@ from backtest.engine.layout import (
     STRESS,
     TURNOVER,
     Floats,
-    World,
 )
+from backtest.engine.world import World
 
 
 @kernel

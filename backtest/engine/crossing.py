@@ -13,7 +13,6 @@ from backtest.engine.layout import (
     VALUE_A,
     VALUE_B,
     VALUE_X,
-    World,
 )
 from backtest.engine.margin import (
     by_net,
@@ -28,6 +27,7 @@ from backtest.engine.margin import (
 )
 from backtest.engine.money import between, share
 from backtest.engine.path import next_knot
+from backtest.engine.world import World
 
 
 @kernel

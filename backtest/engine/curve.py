@@ -17,6 +17,7 @@ from backtest.engine.layout import (
     MAINTENANCE,
     MAINTENANCE_LESS,
     MARK,
+    MARKET,
     POOL,
     PORTFOLIO,
     SCAN_INITIAL,
@@ -27,10 +28,10 @@ from backtest.engine.layout import (
     TRADED,
     WALLET,
     Floats,
-    World,
 )
 from backtest.engine.margin import by_net, cash_of, cross_pool, first_pool, holds, in_pool, pool_span
 from backtest.engine.requirement import initial_need, tier_need
+from backtest.engine.world import World
 
 MICRO = 1e6
 HIGHEST = 1000.0
@@ -168,7 +169,7 @@ def traded(w: World, p: int, k: int) -> bool:
 @kernel
 def sample(w: World, k: int, j: int, t_end: int, everything: bool) -> None:
     """Journal every position and every pool that holds one; or only what row `k` traded."""
-    close = int(w.run[MARK]) + 3
+    close, market = int(w.run[MARK]) + 3, int(w.run[MARKET]) + 3
     for p in range(first_pool(w.run, w.spec), cross_pool(w.spec) + 1):
         if not holds(w, p) or not (everything or traded(w, p, k)):
             continue
@@ -178,4 +179,4 @@ def sample(w: World, k: int, j: int, t_end: int, everything: bool) -> None:
         for i in range(first, last):
             if in_pool(w.book, p, i) and (everything or w.book[i, TRADED] == k):
                 level = liquidation_price(w, i, j, close, equity, least)
-                put_position(w, t_end, i, w.book[i, LOTS], w.book[i, COST], w.panel[close, j, i], level)
+                put_position(w, t_end, i, w.book[i, LOTS], w.book[i, COST], w.panel[market, j, i], level)

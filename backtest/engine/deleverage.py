@@ -24,11 +24,11 @@ from backtest.engine.layout import (
     UNITS,
     VALUE_A,
     VALUE_X,
-    World,
 )
 from backtest.engine.margin import cross_pool, equity_of, maintenance_of, mark_equity, mark_value, units, value_pool
 from backtest.engine.money import proportion, share
 from backtest.engine.settle import close_lots, move
+from backtest.engine.world import World
 
 
 @kernel

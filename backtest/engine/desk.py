@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,13 @@ from backtest.engine.path import lows_first
 from backtest.engine.requirement import fit_to_size
 from backtest.engine.send import account_equity, message, target_lots, underway
 from backtest.engine.settle import move
-from backtest.engine.slots import fly, land, leave
+from backtest.engine.slots import land, leave
 from backtest.engine.state import State
 from backtest.engine.ticket import Ticket
-from backtest.schema import CURVE, MICRO, NO_ORDER, TimeInForce
+from backtest.engine.transfer import deposit, refuse_transfer, withdraw
+from backtest.engine.way import depart
+from backtest.schema import CURVE, MICRO, NO_ORDER, Cause, Reason, TimeInForce
+from backtest.venue.chain import Route
 
 
 class Desk(State):
@@ -33,7 +37,7 @@ class Desk(State):
         """Send a plain market order of signed `lots` by the shortest way; returns its number."""
         self.touched = True
         self._room_for(1)
-        number: int = self._market(i, lots, reduce_only, self.now_ms, self.j)
+        number: int = self._market(i, lots, reduce_only, int(Cause.STRATEGY), self.now_ms, self.j)
         return number
 
     def send_group(self, tickets: Sequence[Ticket]) -> list[int]:
@@ -44,28 +48,30 @@ class Desk(State):
         self._room_for(total)
         first = int(self.acct[at.NEXT_ID])
         numbers: list[int] = []
+        slot = -1
         for ticket in tickets:
-            row = self._post(ticket)
+            slot = self._post(ticket, slot)
+            row = self.queue[slot]
             number = int(row[at.ID])
             # the first of a message counts all that travel with it, another parent its own children
             row[at.CHILDREN] = total - 1 if not numbers else len(ticket.children)
             row[at.GROUP] = first if len(tickets) > 1 else NO_ORDER
             for child in ticket.children:
-                row = self._post(child)
+                slot = self._post(child, slot)
+                row = self.queue[slot]
                 row[at.PARENT], row[at.GROUP] = number, number + 1
             numbers.append(number)
         return numbers
 
-    def _post(self, ticket: Ticket) -> NDArray[np.float64]:
-        """Put one order in flight; the row of the queue that it has."""
+    def _post(self, ticket: Ticket, before: int = -1) -> int:
+        """Put one order in flight, with the message in slot `before` if there is one; its own slot."""
         expires = ticket.expires_ms if ticket.tif == TimeInForce.GTD else math.inf
-        slot = self._order(
+        slot: int = self._order(
             ticket.symbol, ticket.lots, ticket.type, ticket.tif, ticket.limit, ticket.stop, ticket.trail,
             ticket.trail_share, ticket.activation, ticket.by_mark, ticket.post_only, ticket.reduce_only, expires,
-            self.now_ms, self.j,
+            self.now_ms, self.j, before,
         )  # fmt: skip
-        row: NDArray[np.float64] = self.queue[slot]
-        return row
+        return slot
 
     def refuse(self, ticket: Ticket, reason: int, *, target: int = NO_ORDER) -> int:
         """Record an order that is refused before it is sent, such as one below a lot; returns its number.
@@ -75,8 +81,8 @@ class Desk(State):
         self.touched = True
         self._room_for(1)
         self._room_to_log(4)
-        row = self._post(ticket)
-        slot = int(self.book[-1, at.LAST_ORDER])
+        slot = self._post(ticket)
+        row = self.queue[slot]
         number, row[at.ARRIVES], row[at.TARGET] = int(row[at.ID]), -1, target
         put_order(self.world, slot, self.now_ms, REJECTED, int(reason), 0, 0)
         put_state(self.world, slot, self.now_ms, IS_ENDED + REJECTED, int(reason))
@@ -116,9 +122,30 @@ class Desk(State):
         self.touched = True
         self._room_for(1)
         slot = message(self.world, kind, i, self.now_ms)
-        fly(self.world, slot)
+        depart(self.world, slot, self.j)
         row: NDArray[np.float64] = self.queue[slot]
         return row
+
+    def deposit(self, amount: int | None, route: int = 0) -> int:
+        """Send `amount` micro from the reserve to the venue by a route of the chain's deposits; returns its number.
+
+        None: what was asked is not an amount; it is recorded as rejected.
+        """
+        return self._transfer(deposit, at.DEPOSIT, amount, at.TRANSFER_STAGE + route)
+
+    def withdraw(self, amount: int | None, route: int = 0) -> int:
+        """Send `amount` micro from the wallet to the reserve by a route of the chain's withdrawals; likewise."""
+        first = at.TRANSFER_STAGE + len(self.setup.chain.deposits or (Route,))
+        return self._transfer(withdraw, at.WITHDRAWAL, amount, first + route)
+
+    def _transfer(self, send: Callable[..., Any], kind: int, amount: int | None, route: int) -> int:
+        self.touched = True
+        self._asked_at, self._seen_at = self.row, -1
+        self._room_for(1)
+        self._room_to_log(4)
+        if amount is None:
+            return int(refuse_transfer(self.world, kind, route, self.now_ms, int(Reason.QUANTITY)))
+        return int(send(self.world, amount, route, self.now_ms, self.j))
 
     def set_leverage(self, i: int, leverage: float) -> None:
         """Change the initial margin asked of symbol `i` from now on; what an isolated pool holds stays."""
@@ -191,6 +218,12 @@ class Desk(State):
         """Rows of the queue of orders that have not ended, in flight or at the venue, by number."""
         rows = self._listed()
         rows = rows[rows[:, at.KIND] == at.ORDER]
+        return rows[np.argsort(rows[:, at.ID], kind="stable")]
+
+    def transit(self) -> NDArray[np.float64]:
+        """Rows of the queue of transfers on their way, by number."""
+        rows = self._listed()
+        rows = rows[rows[:, at.KIND] >= at.DEPOSIT]
         return rows[np.argsort(rows[:, at.ID], kind="stable")]
 
     def _listed(self) -> NDArray[np.float64]:

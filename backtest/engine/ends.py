@@ -26,10 +26,10 @@ from backtest.engine.layout import (
     SYMBOL,
     TRIGGERED,
     TYPE,
-    World,
 )
 from backtest.engine.levels import trail_level
 from backtest.engine.slots import first_of, leave, next_of, pause
+from backtest.engine.world import World
 
 
 @kernel

@@ -36,7 +36,6 @@ from backtest.engine.layout import (
     LEFT,
     LIMIT_AT,
     LOTS,
-    MARK,
     POST_ONLY,
     REDUCE_ONLY,
     STATE,
@@ -45,12 +44,13 @@ from backtest.engine.layout import (
     TIF,
     TRIGGERED,
     TYPE,
-    World,
 )
 from backtest.engine.levels import beyond, follow, has_limit, trail_level
+from backtest.engine.outage import seen
 from backtest.engine.path import price_at
 from backtest.engine.room import room
 from backtest.engine.slots import first_of, next_of, pause, work
+from backtest.engine.world import World
 
 
 @kernel
@@ -95,7 +95,8 @@ def execute(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, le
 def take_up(w: World, at: int, t: int, t_ms: int) -> bool:
     """Note that the order acts; False if it could only reduce what is not there, and has ended."""
     pause(w, at, FLYING)
-    w.queue[at, ACTED] = 3 * t_ms + t
+    # what acts at a row's close acts before the jump to the next open, which is the same instant
+    w.queue[at, ACTED] = 3 * t_ms + t - (0.25 if t == 3 * int(w.run[INTERVAL]) else 0.0)
     if clip(w, at):
         return True
     finish(w, at, t_ms + t // 3, CANCELLED, NOT_REDUCING, 0, 0)
@@ -179,7 +180,8 @@ def trigger_price(w: World, j: int, lows: bool, t: int, at: int, level: float) -
     m = w.queue[at]
     i, d = int(m[SYMBOL]), int(w.run[INTERVAL])
     if m[BY_MARK] != 0.0:
-        return price_at(w.panel, int(w.run[MARK]), j, i, lows, t, d)
+        panel, off, row = seen(w, j)
+        return price_at(panel, off, row, i, lows, t, d)
     return price_at(w.panel, 0, j, i, lows, t, d) if np.isnan(level) else level
 
 

@@ -16,8 +16,8 @@ from backtest.engine.layout import (
     TURNOVER_DAYS,
     Floats,
     Ints,
-    World,
 )
+from backtest.engine.world import World
 
 DAY_MS = 86400000
 MICRO_UNITS = 1e6

@@ -49,6 +49,7 @@ from backtest.engine.layout import (
     PARENT,
     POOL,
     REDUCE_ONLY,
+    REORG,
     SLIPPAGE,
     STALE,
     STATE,
@@ -58,15 +59,16 @@ from backtest.engine.layout import (
     TYPE,
     VOLUME,
     WORKING,
-    World,
 )
 from backtest.engine.levels import has_limit
 from backtest.engine.margin import cross_pool, initial_at, mark_equity, mark_value, units
 from backtest.engine.money import money, proportion, share
 from backtest.engine.path import price_at, value_at
+from backtest.engine.reorg import keep_soft
 from backtest.engine.room import use_room
 from backtest.engine.settle import move, trade
 from backtest.engine.slots import first_of, next_of, pause, work
+from backtest.engine.world import World
 
 MOST_RATE = 1.0
 """No part of the costs is more than the price itself: a candle with hardly any volume asks for any number."""
@@ -127,6 +129,8 @@ def fill(
         w, now, i, int(m[ID]), lots, quote, fee, spread, impact, drift, latency, realized, int(m[CAUSE]),
         AS_MAKER if maker else AS_TAKER, price, m[DECISION], arrival,
     )  # fmt: skip
+    if w.run[REORG] > 0.0:
+        keep_soft(w, now, i, lots, quote, fee, price, int(m[ID]))
     if w.run[TAKER_SHARE] < np.inf or w.run[MAKER_SHARE] < np.inf:
         use_room(w, i, t_ms, maker, abs(lots))
     if tiered:

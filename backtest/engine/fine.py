@@ -13,16 +13,17 @@ from backtest.engine.layout import (
     LOG_FULL,
     OK,
     OPENED,
+    SOUND_AT,
     START,
     STATUS,
     TARGET_AT,
     TARGET_ROW,
-    World,
 )
 from backtest.engine.path import lows_first
 from backtest.engine.send import send_targets
 from backtest.engine.terms import note_calendar
 from backtest.engine.walk import busy, open_row, room_for_row, walk_row
+from backtest.engine.world import World
 
 
 @inlined
@@ -49,6 +50,7 @@ def play_fine(w: World, k: int, first: int, t_ms: int) -> int:
     acct[STATUS] = OK
     for j in range(first, w.panel.shape[1]):
         opens = t_ms + j * d
+        acct[SOUND_AT] = -1  # rows of another panel have the same numbers
         if not room_for_row(w, j, opens + d):
             acct[STATUS] = LOG_FULL
             return j
@@ -61,6 +63,7 @@ def play_fine(w: World, k: int, first: int, t_ms: int) -> int:
             return j
         if not walk_row(w, k, j, lows, opens):
             return j
+    acct[SOUND_AT] = -1
     return int(w.panel.shape[1])
 
 

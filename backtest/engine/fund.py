@@ -17,10 +17,10 @@ from backtest.engine.layout import (
     POOL,
     PROCESSES,
     SINCE,
-    World,
 )
 from backtest.engine.margin import cash_of, cross_pool, holds
 from backtest.engine.settle import add_cash, move
+from backtest.engine.world import World
 
 
 @kernel

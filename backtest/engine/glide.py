@@ -31,6 +31,7 @@ from backtest.engine.layout import (
     MAINTENANCE_LESS,
     MARK,
     MARK_RISE,
+    MARKET,
     POOL,
     PORTFOLIO,
     PROCESSES,
@@ -50,10 +51,13 @@ from backtest.engine.layout import (
     UPTO,
     WALLET,
     WATCHED,
-    World,
 )
 from backtest.engine.levels import refresh, touched
+from backtest.engine.margin import adverse
+from backtest.engine.outage import quiet_before
+from backtest.engine.requirement import initial_need, tier_need
 from backtest.engine.slots import first_of
+from backtest.engine.world import World
 
 MICRO = 1e6
 
@@ -83,6 +87,8 @@ def quiet_until(
     at = acct[TARGET_AT]
     if at < targets.shape[0]:
         end = min(end, int(targets[at, TARGET_ROW]))
+    if w.outages.shape[0] > 0:
+        end = min(end, max(first, (quiet_before(w, start + first * d) - start) // d))
     held, mixed = False, False
     for i in range(spec.shape[0]):
         if book[i, LOTS] != 0:
@@ -130,6 +136,31 @@ def take_watch(w: World) -> int:
 
 
 @kernel
+def stirs(w: World, j: int, count: int, cash: float) -> bool:
+    """Whether in panel row `j` some pool might not be healthy on the mark that an oracle makes, or is to be called
+    there, or has recovered: in the doubles of `call_margin`. What `glide` finds on the market's mark says nothing."""
+    panel, book, spec, off, cross = w.panel, w.book, w.spec, int(w.run[MARK]), w.spec.shape[0]
+    equity, asked, health, slack = cash, 0.0, cash, 4.0
+    for h in range(count):
+        i, u = book[h, HELD], spec[h, UNITS]
+        v, worst = panel[off + 3, j, i] * u, adverse(panel, off, j, i, book[i, LOTS]) * u
+        need = initial_need(spec, i, abs(v))
+        loss = worst - tier_need(spec, i, abs(worst), MAINTENANCE, MAINTENANCE_LESS)
+        room = 4.0 + 1e-12 * abs(worst)
+        if w.run[APART] != 0.0:
+            own = float(book[i, CASH])
+            if not own + loss > room or (own + v < need) != (book[i, CALLED] != 0):
+                return True
+        equity += v
+        asked += need
+        health += loss
+        slack += room
+    if count == 0 or w.run[APART] != 0.0:
+        return False
+    return not health > slack or (equity < asked) != (book[cross, CALLED] != 0)
+
+
+@kernel
 def glide(
     w: World,
     first: int,
@@ -142,7 +173,8 @@ def glide(
     gross), or if a pool crosses its initial margin.
     """
     panel, book, acct, spec, run, curve = w.panel, w.book, w.acct, w.spec, w.run, w.curve
-    off = int(run[MARK])
+    off, market = int(run[MARK]), int(run[MARKET])
+    made = off != market  # by an oracle
     apart, cross, base = run[APART] != 0.0, spec.shape[0], acct[BASE]
     count, cash, cost = take_stock(w)
     watched = take_watch(w)
@@ -152,14 +184,16 @@ def glide(
             i = book[h, WATCHED]
             if touched(panel, spec, 0, j, i, RISE) or touched(panel, spec, off, j, i, MARK_RISE):
                 return k
+        if made and stirs(w, j, count, cash):
+            return k
         value, gross, initial, least, health, slack = 0.0, 0.0, 0.0, 0.0, cash, 4.0
         for h in range(count):
             i, u = book[h, HELD], spec[h, UNITS]
-            opened, closed = panel[off, j, i], panel[off + 3, j, i]
+            opened, closed = panel[market, j, i], panel[market + 3, j, i]
             if u > 0.0:
-                worst = min(opened, panel[off + 2, j, i], closed) * u
+                worst = min(opened, panel[market + 2, j, i], closed) * u
             else:
-                worst = max(opened, panel[off + 1, j, i], closed) * u
+                worst = max(opened, panel[market + 1, j, i], closed) * u
             v = closed * u
             n, worst_n = abs(v), abs(worst)
             largest = max(n, worst_n)
@@ -175,7 +209,7 @@ def glide(
                 own = float(book[i, CASH])
                 if not own + worst - worst_need > 4.0 + 1e-12 * worst_n:
                     return k
-                if (own + v < asked) != (book[i, CALLED] != 0):
+                if (own + v < asked) != (book[i, CALLED] != 0) and not made:
                     return k
             health += worst - worst_need
             slack += 4.0 + 1e-12 * worst_n
@@ -187,7 +221,7 @@ def glide(
             if not health > slack:
                 return k
             # the same doubles as the curve's, which is what a call is decided on
-            if ((cash + value) / MICRO < initial / MICRO) != (book[cross, CALLED] != 0):
+            if ((cash + value) / MICRO < initial / MICRO) != (book[cross, CALLED] != 0) and not made:
                 return k
         row = curve[k]
         row[0], row[1], row[2] = (cash + value) / MICRO, (cash + cost) / MICRO, (value - cost) / MICRO

@@ -25,6 +25,7 @@ from backtest.engine.layout import (
     G_STOP,
     G_TOP_UP,
     G_TRAIL,
+    GAS_DEPOSIT,
     GUARD_GOAL,
     GUARD_KIND,
     GUARD_LEVEL,
@@ -35,17 +36,21 @@ from backtest.engine.layout import (
     INTERVAL,
     KIND,
     KNOWN,
-    LAST_ORDER,
     LOTS,
     POOL,
+    RESERVE,
+    TRANSFER_STAGE,
+    TRANSFERS,
     Floats,
-    World,
 )
 from backtest.engine.margin import cross_pool, first_pool, holds, in_pool, pool_span, units
 from backtest.engine.money import money
-from backtest.engine.send import account_equity, decision_price, message, send, underway
+from backtest.engine.send import account_equity, message, send, underway
 from backtest.engine.settle import move
-from backtest.engine.slots import first_of, fly, next_of
+from backtest.engine.slots import first_of, next_of
+from backtest.engine.transfer import deposit, deposits_underway, transfer_gas
+from backtest.engine.way import depart
+from backtest.engine.world import World
 from backtest.schema import ACCOUNT_POOL, NO_ORDER
 
 MICRO = 1e6
@@ -104,8 +109,12 @@ def watch_pools(w: World, g: int, kind: int, j: int, t_end: int) -> None:
             # Requirements grow at least in proportion to size, so this share of it is enough.
             keep = w.guards[g, GUARD_GOAL] * equity / least if equity > 0.0 else 0.0
             reduce_pool(w, g, p, keep, j, t_end, ratio)
-        elif reached and kind == G_TOP_UP and p != cross_pool(w.spec):
-            top_up(w, g, p, least / w.guards[g, GUARD_GOAL] - equity, j, t_end, ratio)
+        elif reached and kind == G_TOP_UP:
+            missing = least / w.guards[g, GUARD_GOAL] - equity
+            if p != cross_pool(w.spec):
+                top_up(w, g, p, missing, j, t_end, ratio)
+            elif w.run[TRANSFERS] != 0.0:
+                order_deposit(w, g, missing, j, t_end, ratio)
         w.guards[g, called] = 1.0 if reached else 0.0
 
 
@@ -126,6 +135,15 @@ def top_up(w: World, g: int, p: int, missing: float, j: int, t_end: int, ratio: 
     if amount > 0:
         move(w, t_end, p, amount)
         put_guard(w, t_end, g, p, pool_name(w.spec, p), NONE_SENT, ratio)
+
+
+@kernel
+def order_deposit(w: World, g: int, missing: float, j: int, t_end: int, ratio: float) -> None:
+    """Deposit from the reserve what is missing to the cross pool, less what is on its way to it."""
+    amount = min(int(np.ceil(missing)) - deposits_underway(w), w.acct[RESERVE] - transfer_gas(w, GAS_DEPOSIT, t_end, j))
+    if amount > 0:
+        number = deposit(w, amount, TRANSFER_STAGE, t_end, j)
+        put_guard(w, t_end, g, NO_SYMBOL, pool_name(w.spec, cross_pool(w.spec)), number, ratio)
 
 
 # Positions: stop, trailing stop, loss cap, time stop ------------------------------------------------------------------
@@ -178,8 +196,7 @@ def leave(w: World, g: int, i: int, keep: int, j: int, t_end: int, value: float)
     coming = held + underway(w, i)
     lots = min(0, keep - coming) if held > 0 else max(0, -keep - coming)
     if lots != 0:
-        order = send(w, i, lots, 1.0, t_end, decision_price(w, j, i))
-        w.queue[int(w.book[w.book.shape[0] - 1, LAST_ORDER]), CAUSE] = BY_GUARD
+        order = send(w, i, lots, True, BY_GUARD, t_end, j)
         put_guard(w, t_end, g, i, pool_name(w.spec, w.book[i, POOL]), order, value)
 
 
@@ -200,14 +217,14 @@ def watch_account(w: World, g: int, kind: int, j: int, t_end: int) -> None:
         w.acct[HALT_MS], w.acct[HALT_BY] = t_end, g
         put_guard(w, t_end, g, NO_SYMBOL, WHOLE_ACCOUNT, NONE_SENT, value)
     if w.acct[HALT_MS] != 0 and w.acct[HALT_BY] == g:
-        cancel_waiting(w, t_end)
+        cancel_waiting(w, t_end, j)
         for i in range(w.spec.shape[0]):
             if w.book[i, LOTS] != 0:
                 leave(w, g, i, 0, j, t_end, value)
 
 
 @kernel
-def cancel_waiting(w: World, t_end: int) -> None:
+def cancel_waiting(w: World, t_end: int, j: int) -> None:
     """Send a cancel of all orders of the strategy at the venue, unless there are none, or one is on its way already."""
     at = first_of(w.book, w.book.shape[0] - 1)
     while at >= 0:
@@ -220,6 +237,6 @@ def cancel_waiting(w: World, t_end: int) -> None:
             if w.queue[at, CAUSE] != BY_GUARD:
                 at = message(w, CANCEL_ALL, -1, t_end)
                 w.queue[at, CAUSE] = BY_GUARD
-                fly(w, at)
+                depart(w, at, j)
                 return
             at = next_of(w.queue, at)

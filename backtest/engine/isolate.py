@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backtest.engine.compile import kernel
-from backtest.engine.layout import COHERENT, INTERVAL, ISOLATE_ABOVE, LOTS, OWN, POOL, VALUE_X, World
+from backtest.engine.layout import COHERENT, INTERVAL, ISOLATE_ABOVE, LOTS, OWN, POOL, VALUE_X
 from backtest.engine.margin import (
     cross_pool,
     equity_of,
@@ -16,6 +16,7 @@ from backtest.engine.margin import (
 )
 from backtest.engine.money import share
 from backtest.engine.settle import move
+from backtest.engine.world import World
 
 
 @kernel

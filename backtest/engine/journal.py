@@ -17,22 +17,26 @@ from backtest.engine.layout import (
     ARRIVES,
     BY_MARK,
     CAUSE,
+    DEPOSIT,
     DONE_LOTS,
     EV_CALL,
     EV_FILL,
     EV_FUNDING,
     EV_LIQUIDATION,
     EV_ORDER,
+    EV_TRANSFER,
     EVENTS,
     EXPIRES,
     GROUP,
     HOOKS,
     ID,
+    KIND,
     L_AMBIGUOUS,
     L_CALL,
     L_DETAIL,
     L_FILL,
     L_FUNDING,
+    L_GAS,
     L_GUARD,
     L_LIQUIDATION,
     L_MOVE,
@@ -40,6 +44,7 @@ from backtest.engine.layout import (
     L_POOL,
     L_POSITION,
     L_STATE,
+    L_TRANSFER,
     LEFT,
     LIMIT_AT,
     LOGGED,
@@ -55,11 +60,12 @@ from backtest.engine.layout import (
     TIF,
     TRAIL,
     TRAIL_SHARE,
+    TRANSFER_STAGE,
     TRIGGERED,
     TYPE,
     Floats,
-    World,
 )
+from backtest.engine.world import World
 
 # The words of `schema` as the plain numbers that kernels write.
 FILLED, CANCELLED, EXPIRED, REJECTED = map(int, schema.Status)
@@ -89,6 +95,12 @@ FILLED, CANCELLED, EXPIRED, REJECTED = map(int, schema.Status)
     NO_PARENT,
     NOT_OPEN,
     BAD_AMENDMENT,
+    LOST_IN_OUTAGE,
+    GAS_SHORT,
+    STALE_ORACLE,
+    GATED,
+    COLLATERAL,
+    NO_RESERVE,
 ) = map(int, schema.Reason)
 (
     MARKET_ORDER,
@@ -115,7 +127,9 @@ AS_TAKER, AS_MAKER = map(int, schema.Liquidity)
     _,
 ) = map(int, schema.OrderState)
 # an order's end is IS_ENDED + its Status
-ORDERED, BY_LIQUIDATION, BY_DELISTING, BY_ADL, BY_GUARD = map(int, schema.Cause)
+ORDERED, BY_LIQUIDATION, BY_DELISTING, BY_ADL, BY_GUARD, BY_REORG = map(int, schema.Cause)
+PAID_ORDER, PAID_CANCEL, PAID_AMENDMENT, PAID_DEPOSIT, PAID_WITHDRAWAL = map(int, schema.GasKind)
+TR_SENT, TR_ARRIVED, TR_REJECTED = map(int, schema.TransferState)
 WHOLE, SHORTFALL, PARTIAL, ONE_POSITION, BACKSTOPPED, DELEVERAGING, SOCIALISED, TAKEN = map(int, schema.Stage)
 
 
@@ -289,6 +303,27 @@ def put_guard(w: World, ts: int, guard: int, i: int, pool: int, order: int, valu
     row[0], row[1], row[2], row[3], row[4], row[5], row[6] = L_GUARD, ts, guard, i, pool, order, value
 
 
+@kernel
+def put_gas(w: World, ts: int, message: int, kind: int, amount: int) -> None:
+    n = w.acct[LOGGED]
+    w.acct[LOGGED] = n + 1
+    row = w.log[n]
+    row[0], row[1], row[2], row[3], row[4] = L_GAS, ts, message, kind, amount
+
+
+@kernel
+def put_transfer(w: World, at: int, ts: int, state: int, fee: int, reason: int, have: int, need: int) -> None:
+    """A change of state of the transfer at queue row `at`."""
+    m = w.queue[at]
+    n = w.acct[LOGGED]
+    w.acct[LOGGED] = n + 1
+    w.acct[EVENTS] |= EV_TRANSFER
+    row = w.log[n]
+    row[0], row[1], row[2], row[3], row[4] = L_TRANSFER, ts, m[ID], m[KIND] - DEPOSIT, state
+    row[5], row[6], row[7] = m[TARGET] - TRANSFER_STAGE, m[SIZE], fee
+    row[8], row[9], row[10], row[11] = m[ARRIVES] if state != TR_REJECTED else -1.0, reason, have, need
+
+
 DETAIL = np.dtype(
     [(name, "i8") for name in ("order_id", "type", "tif", "by_mark", "post_only", "expires_ms", "triggered_ms")]
     + [(name, "i8") for name in ("parent", "group", "target", "trail_share")]
@@ -309,6 +344,12 @@ FIELDS: dict[int, tuple[np.dtype[Any], tuple[str, ...], tuple[str, ...]]] = {
         ("ts_ms", "pool", "symbol", "stage", "lots", "penalty", "insurance", "bad_debt", "adl_loss")
         + ("equity_before", "maintenance_before", "equity_after", "maintenance_after", "ambiguous"),
         ("price",),
+    ),
+    L_GAS: (schema.GAS, ("ts_ms", "order_id", "kind", "amount"), ()),
+    L_TRANSFER: (
+        schema.TRANSFER,
+        ("ts_ms", "order_id", "kind", "state", "route", "amount", "fee", "arrives_ms", "reason", "have", "need"),
+        (),
     ),
     L_MOVE: (schema.MOVE, ("ts_ms", "symbol", "amount"), ()),
     L_ORDER: (

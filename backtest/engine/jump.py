@@ -14,24 +14,27 @@ from backtest.engine.layout import (
     ARMED,
     BY_MARK,
     CROSSED,
+    FROZEN,
     LAST_MARK,
     LAST_TRADE,
     LOTS,
     MARK,
     RESTING,
     SINCE,
+    SPARED,
     STATE,
     TOUCH,
     VALUE_A,
     VALUE_X,
-    World,
 )
 from backtest.engine.levels import beyond, level_of, reached
 from backtest.engine.liquidation import check_pool, find
 from backtest.engine.margin import cross_pool, equity_of, first_pool, in_pool, maintenance_of, pool_span, units
 from backtest.engine.money import money
+from backtest.engine.outage import STILL
 from backtest.engine.room import room
 from backtest.engine.slots import earlier, first_of, next_of
+from backtest.engine.world import World
 
 
 @kernel
@@ -79,7 +82,10 @@ def way_to(w: World, j: int, i: int, at: int, t_ms: int) -> float:
     """How far on the jump the order's level lies; 2 if it is not beyond it at the open, or cannot act."""
     m = w.queue[at]
     armed = m[STATE] == ARMED
-    off = int(w.run[MARK]) if armed and m[BY_MARK] != 0.0 else 0
+    by_mark = armed and m[BY_MARK] != 0.0
+    off = int(w.run[MARK]) if by_mark else 0
+    if by_mark and w.acct[FROZEN] == STILL:
+        return 2.0
     level, opened = level_of(w.queue, at), w.panel[off, j, i]
     if np.isnan(level) or not beyond(w.queue, at, opened, level, w.run[TOUCH] != 0.0):
         return 2.0
@@ -95,6 +101,8 @@ def way_to(w: World, j: int, i: int, at: int, t_ms: int) -> float:
 def first_pool_over(w: World, j: int, lows: bool, t_ms: int) -> tuple[float, int]:
     """`(s, pool)` of the pool with something to do at the open whose health passes zero first on the jump; −1: none."""
     best_s, best_p = 2.0, -1
+    if w.acct[SPARED] != 0:
+        return best_s, best_p
     for p in range(first_pool(w.run, w.spec), cross_pool(w.spec) + 1):
         find(w, p, j, lows, 0, 0, t_ms)
         if w.book[p, CROSSED] < 0:
@@ -116,4 +124,5 @@ def value_before(w: World, p: int, j: int) -> None:
     first, last = pool_span(w.spec, p)
     for i in range(first, last):
         if in_pool(w.book, p, i):
-            w.book[i, VALUE_A] = money(before(w, int(w.run[MARK]), j, i), units(w.spec, i, w.book[i, LOTS]))
+            price = w.still[0, 0, i] if w.acct[FROZEN] == STILL else before(w, int(w.run[MARK]), j, i)
+            w.book[i, VALUE_A] = money(price, units(w.spec, i, w.book[i, LOTS]))

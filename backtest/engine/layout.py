@@ -1,16 +1,12 @@
 """Column numbers of the packed arrays that kernels work on.
 
-The state of an account is a handful of matrices, and these names are their columns. `World` bundles them.
+The state of an account is a handful of matrices, and these names are their columns. `World` has them together.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import NDArray
-
-from backtest.engine.compile import Bundle
 
 Floats = NDArray[np.float64]
 Floats3 = NDArray[np.float64]
@@ -49,8 +45,10 @@ Ints = NDArray[np.int64]
     USED_MAKER,
     STALE,
     WATCHED,
+    SENT_AT,
+    SENT_COUNT,
     BOOK_WIDTH,
-) = range(31)
+) = range(33)
 # LOTS signed; COST micro, what the open lots cost at average (negative: short); POOL the number of the pool that the
 # symbol belongs to, HOME the one that it goes back to when a rule has isolated it; TRADED last row with a fill; HELD
 # scratch, the held symbols' numbers in the first rows; ENTERED ms at which the position was opened or last flipped; OWN
@@ -61,7 +59,8 @@ Ints = NDArray[np.int64]
 # STEPPED thirds of the last step of all. Of orders: FIRST_ORDER and LAST_ORDER slots of the symbol's list at the venue,
 # of the last row those of the messages in flight, −1: empty; BUYS and SELLS unfilled lots of orders that reserve;
 # USED_TAKER and USED_MAKER lots that orders have filled in row USED_ROW; STALE 1: RISE and FALL of the spec are older
-# than the list; WATCHED scratch, numbers of the symbols with orders in the first rows.
+# than the list; WATCHED scratch, numbers of the symbols with orders in the first rows. Of a symbol's messages, of those
+# of none in the last row: SENT_COUNT how many were sent at SENT_AT, ms.
 
 # acct: int64[ACCT_WIDTH]
 (
@@ -94,8 +93,20 @@ Ints = NDArray[np.int64]
     HALT_BY,
     OPENED,
     DRILLED,
+    RESERVE,
+    IN_FLIGHT,
+    OUTAGE_AT,
+    HALTED_NOW,
+    SPARED,
+    FROZEN,
+    TOUCHED,
+    LOST,
+    SOFT,
+    SOUND,
+    SOUND_AT,
+    SOUND_SINCE,
     ACCT_WIDTH,
-) = range(30)
+) = range(42)
 # FUNDING_AT next settlement; FLIGHTS messages on their way; RESTING orders at the venue, RESERVING those of them that
 # reserve margin; FREE_SLOT first of the list of free slots, −1: none; SLOTS_USED slots that have ever been used;
 # EXPIRES_AT at most the earliest expiry of an order at the venue, ms; LOGGED journal rows; EVENTS bits of Event
@@ -104,7 +115,11 @@ Ints = NDArray[np.int64]
 # IDLE_CANCELS cancels that found nothing to cancel; CALENDAR_AT next of the calendar, CALENDAR_DUE the row in which it
 # is due; PROCESSES pools being liquidated; FUND the insurance fund's balance, −1: none; FUND_USED what it paid in
 # FUND_BLOCK; IDLE_EVENTS deleveraging events that met no candidate; OPENED 1: the open of the
-# row under way has been played; DRILLED rows that were played on finer candles
+# row under way has been played; DRILLED rows that were played on finer candles; RESERVE outside the venue and
+# IN_FLIGHT between, micro; OUTAGE_AT first of the outages that may still be felt; HALTED_NOW, SPARED and FROZEN 1 at
+# the instant that is played (FROZEN: see `outage`); TOUCHED 1: an outage touches the row; LOST cancels that an outage
+# or the lack of gas has undone; SOFT fills in `soft`; SOUND 1: the bound of row SOUND_AT was healthy when the journal
+# had SOUND_SINCE rows
 
 # spec: float64[symbols, SPEC_TIERS + TIER_WIDTH × tiers]; whole numbers are exact in doubles below 2^53.
 # From SPEC_TERMS on it is what the venue asks, and changes with it.
@@ -158,6 +173,7 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
     SLIPPAGE,
     START,
     MARK,
+    MARKET,
     ROWS,
     ALLOW_MISSING,
     SAMPLE,
@@ -183,15 +199,36 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
     DRIFT,
     DISCOUNT,
     FINE,
+    CHAINED,
+    SEED_LOW,
+    SEED_HIGH,
+    BLOCK_MS,
+    MOST_A_BLOCK,
+    SORTS,
+    SLOPE,
+    CONGESTED_ABOVE,
+    MOST_CONGESTED,
+    GAS_POWER,
+    OUTAGE_RULE,
+    TTL,
+    BACKLOG,
+    FORCED,
+    GATE_AFTER,
+    GATE,
+    REORG,
+    ORACLE_LIMIT,
+    TRANSFERS,
     RUN_LAW,
-) = range(33)
-# APART 1: some symbol may have a pool of its own; MARK: panel field of the mark's open; KNOWN: of the mark at the close
+) = range(53)
+# APART 1: some symbol may have a pool of its own; MARK: panel field of the mark's open; MARKET: of the
+# market's own, where MARK is an oracle's; KNOWN: of the mark at the close
 # as far as it was known then; PORTFOLIO 1: the cross pool's requirement goes by the net; PLAIN 1: one pool,
 # requirements that add up and no rate that goes by size, so that bounds in doubles hold for orders; TOUCH 1: a touch
 # fills a limit; VOLUME panel field of the candles' volume, −1: there is none; *_SHARE of it that orders may fill, inf:
 # all; SLIPPAGE fixed, a rate; STRESS times spread and impact; IMPACT the model, with its numbers; DRIFT per √day and σ;
-# DISCOUNT share off fees; FINE ms of the candles that a row may be played on, 0: none; from RUN_LAW on the venue's law,
-# which changes with it
+# DISCOUNT share off fees; FINE ms of the candles that a row may be played on, 0: none; CHAINED 1: messages take the
+# way of a chain (docs/rules-layer2.md), whose numbers follow; TRANSFERS 1: there is a reserve; from RUN_LAW on the
+# venue's law, which changes with it
 (
     TAKE,
     RANKING,
@@ -229,7 +266,8 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
 ) = range(RUN_LAW, RUN_LAW + 33)
 # MOST_ORDERS at the venue of the account, MOST_ORDERS_EACH of a symbol; inf: any number
 NO_IMPACT, BY_POWER, BY_VOLUME, BY_DEPTH = range(4)
-COHERENT, WORST, BEST = range(3)
+COHERENT, WORST, BEST, WORST_KNOT = range(4)
+# WORST_KNOT: as WORST, of an oracle, whose middle knots are not its low and high
 WEIGHT, TARGET_LOTS, NOTIONAL = range(3)
 
 # calendar: float64[entries, CALENDAR_PAYLOAD + …], sorted by stamp, then kind: what changes or happens by the calendar
@@ -239,7 +277,6 @@ NEW_TERMS, NEW_LAW, DELEVERAGE = range(3)
 
 # funding: float64[settlements, 3]
 STAMP, FUNDING_SYMBOL, RATE = range(3)
-
 # targets: float64[targets, 3], sorted by row, then symbol
 TARGET_ROW, TARGET_SYMBOL, AMOUNT = range(3)
 
@@ -279,9 +316,14 @@ TARGET_ROW, TARGET_SYMBOL, AMOUNT = range(3)
     FOLLOWED,
     NEXT_SLOT,
     PREV_SLOT,
+    FATE,
+    COSTS_GAS,
+    RANK,
+    BEHIND,
     QUEUE_WIDTH,
-) = range(34)
-ORDER, CANCEL, CANCEL_ALL, AMENDMENT = range(4)
+) = range(38)
+ORDER, CANCEL, CANCEL_ALL, AMENDMENT, DEPOSIT, WITHDRAWAL = range(6)
+ON_ITS_WAY, IS_LOST, TOO_LATE = range(3)
 FLYING, DORMANT, ARMED, WORKING = range(4)
 # SIZE signed lots as sent (of an amendment the new size, 0: as it was); DECISION price; CAUSE what sent it, of
 # schema.Cause; LIMIT_AT, STOP_AT, TRAIL, ACTIVATION prices, NaN: none; EXPIRES ms, inf: never; PARENT and GROUP
@@ -289,7 +331,9 @@ FLYING, DORMANT, ARMED, WORKING = range(4)
 # amendment is about; LEFT and DONE_LOTS signed lots, unfilled and filled; TRIGGERED ms, −1: not; BEST price that a
 # trailing stop follows, NaN: none yet; DUE 1: to be executed before anything else; ACTED thirds since 1970 of the
 # instant at which it acted last; FOLLOWED the last knot that a trailing stop knows, 4 × the row's open in ms and the
-# knot's number in it
+# knot's number in it; FATE what an outage has made of it; COSTS_GAS micro; RANK order among those that
+# arrive at one instant; BEHIND 1: it travels with the one before it. Of a transfer: SIZE micro, TARGET its route's row
+# of `ways`
 
 # bars: float64[bars, symbols, BAR_WIDTH]: what costs are made from, as known at the bar's start; bar b from START + b ×
 # BAR_MS
@@ -307,7 +351,23 @@ FEE_FROM, FEE_WINDOW, FEE_VOLUME, FEE_MAKER, FEE_TAKER, FEE_WIDTH = range(6)
 # turnover: int64[TURNOVER_DAYS + days]: what orders filled, micro of quote per UTC day, in a ring
 TURNOVER_DAY, TURNOVER_DAYS = range(2)
 # TURNOVER_DAY the last day that is in the ring, days since 1970
+# ways: float64[stages, WAY_TABLE + values]: a latency by its stage; then the routes, deposits first
+NETWORK, QUEUE_STAGE, WAY_BACK, TRANSFER_STAGE = range(4)
+WAY_MEDIAN, WAY_SIGMA, WAY_COUNT, ROUTE_FEE, ROUTE_RATE, WAY_TABLE = range(6)
+# WAY_SIGMA 0: constant; WAY_COUNT values of a table of quantiles, 0: there is none. Rows from TRANSFER_STAGE on are
+# routes, with ROUTE_FEE micro and ROUTE_RATE of the amount
+# outages: float64[outages, OUTAGE_WIDTH], in order; ms
+OUT_START, OUT_END, OUT_SPARED, OUT_FROZEN, OUT_OVER, OUTAGE_WIDTH = range(6)
+# OUT_SPARED and OUT_FROZEN ends of grace and staleness; OUT_OVER when nothing of it is left to be felt
+# gas: float64[dates, GAS_WIDTH]: from ms, then micro by kind
+GAS_FROM, GAS_ORDER, GAS_CANCEL, GAS_DEPOSIT, GAS_WITHDRAWAL, GAS_WIDTH = range(6)
 
+# usual: float64[hours, 2]: range and turnover of a row as they usually are, from START's own hour on; NaN: not known
+# still: float64[4, 1, symbols]: the mark that an outage has frozen, four times, as a row of a panel
+# fresh: float64[3 × rows of the panel, symbols]: thirds of a ms since 1970 of the oracle's last publication at or
+# before knots 0 to 2 of each row; no rows: it is never stale
+# soft: float64[capacity, SOFT_WIDTH]: the latest fills of orders, in a ring, for a reorg
+SOFT_TS, SOFT_SYMBOL, SOFT_LOTS, SOFT_QUOTE, SOFT_FEE, SOFT_PRICE, SOFT_ID, SOFT_WIDTH = range(8)
 # guards: float64[guards, GUARD_STATE + 2 × (symbols + 1)], one row per guard, in the order in which they look
 GUARD_KIND, GUARD_SYMBOL, GUARD_LEVEL, GUARD_GOAL, GUARD_STATE = range(5)
 G_CALL, G_REDUCE, G_TOP_UP, G_STOP, G_TRAIL, G_LOSS, G_AGE, G_ACCOUNT_LOSS, G_DRAWDOWN = range(9)
@@ -330,47 +390,10 @@ G_CALL, G_REDUCE, G_TOP_UP, G_STOP, G_TRAIL, G_LOSS, G_AGE, G_ACCOUNT_LOSS, G_DR
     L_GUARD,
     L_DETAIL,
     L_STATE,
-) = range(12)
+    L_GAS,
+    L_TRANSFER,
+) = range(14)
 LOG_WIDTH = 18
 
-EV_FILL, EV_FUNDING, EV_LIQUIDATION, EV_CALL, EV_ORDER = 1, 2, 4, 8, 16
+EV_FILL, EV_FUNDING, EV_LIQUIDATION, EV_CALL, EV_ORDER, EV_TRANSFER = 1, 2, 4, 8, 16, 32
 OK, LOG_FULL, QUEUE_FULL, MISSING_SETTLEMENT, DRILL = range(5)
-
-
-class World(Bundle):
-    """What kernels work on; shapes above."""
-
-    ARRAYS: ClassVar[dict[str, tuple[str, int]]] = {
-        "panel": ("f8", 3),
-        "book": ("i8", 2),
-        "acct": ("i8", 1),
-        "spec": ("f8", 2),
-        "run": ("f8", 1),
-        "queue": ("f8", 2),
-        "log": ("f8", 2),
-        "curve": ("f8", 2),
-        "funding": ("f8", 2),
-        "targets": ("f8", 2),
-        "calendar": ("f8", 2),
-        "guards": ("f8", 2),
-        "bars": ("f8", 3),
-        "depth": ("f8", 3),
-        "fees": ("f8", 2),
-        "turnover": ("i8", 1),
-    }
-    panel: Floats3
-    book: Ints
-    acct: Ints
-    spec: Floats
-    run: Floats
-    queue: Floats
-    log: Floats
-    curve: Floats
-    funding: Floats
-    targets: Floats
-    calendar: Floats
-    guards: Floats
-    bars: Floats3
-    depth: Floats3
-    fees: Floats
-    turnover: Ints

@@ -29,9 +29,9 @@ from backtest.engine.layout import (
     WORKING,
     Floats,
     Floats3,
-    World,
 )
 from backtest.engine.slots import first_of, next_of
+from backtest.engine.world import World
 
 
 @inlined
@@ -166,4 +166,6 @@ def touched(panel: Floats3, spec: Floats, off: int, j: int, i: int, rise: int) -
         or panel[off, j, i] <= down
         or panel[off + 3, j, i] >= up
         or panel[off + 3, j, i] <= down
+        or panel[off + 2, j, i] >= up  # an oracle's low may be above its high
+        or panel[off + 1, j, i] <= down
     )

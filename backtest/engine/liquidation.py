@@ -28,7 +28,6 @@ from backtest.engine.layout import (
     TAKE,
     VALUE_A,
     VALUE_X,
-    World,
 )
 from backtest.engine.margin import (
     cross_pool,
@@ -43,6 +42,7 @@ from backtest.engine.margin import (
 )
 from backtest.engine.money import share
 from backtest.engine.step import can_step, take_step
+from backtest.engine.world import World
 
 BEGIN, LOOK, LAST = range(3)
 """A pool's next act: its crossing, a look that is due, or the level below which nothing is left to look at."""

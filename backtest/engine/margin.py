@@ -29,11 +29,12 @@ from backtest.engine.layout import (
     WALLET,
     Floats,
     Ints,
-    World,
 )
 from backtest.engine.money import money, share
+from backtest.engine.outage import seen
 from backtest.engine.path import check_value, value_at
 from backtest.engine.requirement import initial, maintenance
+from backtest.engine.world import World
 
 
 @inlined
@@ -149,11 +150,12 @@ def maintenance_of(w: World, p: int, column: int) -> int:
 def value_pool(w: World, p: int, path: int, j: int, lows: bool, t: int, column: int) -> None:
     """Put the values of pool `p` at time `t` of a path into scratch `column`."""
     first, last = pool_span(w.spec, p)
-    off, d = int(w.run[MARK]), int(w.run[INTERVAL])
+    panel, off, row = seen(w, j)
+    d = int(w.run[INTERVAL])
     for i in range(first, last):
         if in_pool(w.book, p, i):
             u = units(w.spec, i, w.book[i, LOTS])
-            w.book[i, column] = check_value(w.panel, path, off, j, i, lows, t, d, u)
+            w.book[i, column] = check_value(panel, path, off, row, i, lows, t, d, u)
 
 
 @kernel
@@ -167,9 +169,10 @@ def mark_health(w: World, p: int, j: int, lows: bool, t: int, column: int) -> in
 def adverse(panel: Floats, off: int, j: int, i: int, lots: int) -> float:
     """The candle's worst price for a position of `lots`, open and close included."""
     opened, closed = panel[off, j, i], panel[off + 3, j, i]
+    one, other = panel[off + 1, j, i], panel[off + 2, j, i]  # an oracle's low may be above its high
     if lots > 0:
-        return min(opened, panel[off + 2, j, i], closed)
-    return max(opened, panel[off + 1, j, i], closed)
+        return min(opened, one, other, closed)
+    return max(opened, one, other, closed)
 
 
 @kernel
@@ -203,7 +206,8 @@ def mark_value(w: World, j: int, i: int, lows: bool, t: int, lots: int) -> int:
     """Value of `lots` on the coherent mark path at `t`."""
     if lots == 0:
         return 0
-    return value_at(w.panel, int(w.run[MARK]), j, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots))
+    panel, off, row = seen(w, j)
+    return value_at(panel, off, row, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots))
 
 
 @inlined

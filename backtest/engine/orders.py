@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.admission import may_work
+from backtest.engine.amend import amend
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.ends import end_order, finish
 from backtest.engine.execute import arm, clip, execute, trigger_price, wake_children
 from backtest.engine.fill import fill
 from backtest.engine.journal import (
-    AMEND,
-    BAD_AMENDMENT,
     BELOW_MINIMUM,
     BY_GUARD,
     BY_STRATEGY,
@@ -19,20 +17,21 @@ from backtest.engine.journal import (
     DELISTED,
     EXPIRED,
     FILLED,
-    GTC,
+    GAS_SHORT,
     HALTED,
-    IS_AMENDED,
     IS_DORMANT,
     IS_ENDED,
+    LOST_IN_OUTAGE,
     MARKET_ORDER,
     NO_REASON,
-    NOT_OPEN,
     NOT_REDUCING,
+    PAID_CANCEL,
+    PAID_ORDER,
     REJECTED,
+    STALE_ORACLE,
     TIME_UP,
     TOO_MANY,
     TRAILING_STOP,
-    WOULD_TAKE,
     WOULD_TRIGGER,
     put_order,
     put_state,
@@ -44,49 +43,51 @@ from backtest.engine.layout import (
     CANCEL,
     CAUSE,
     CHILDREN,
-    DONE_LOTS,
+    COSTS_GAS,
+    DEPOSIT,
     DORMANT,
     EV_ORDER,
     EXPIRES,
+    FATE,
     FLIGHTS,
-    FLYING,
     GROUP,
     HOOKS,
     ID,
     IDLE_CANCELS,
     INTERVAL,
+    IS_LOST,
     KIND,
     LAST_ROW,
     LEFT,
     LIMIT_AT,
+    LOST,
     LOTS,
-    MARK,
     MIN_NOTIONAL,
     MOST_ORDERS,
     MOST_ORDERS_EACH,
+    ORACLE_LIMIT,
     PARENT,
-    POST_ONLY,
     REDUCE_ONLY,
     RESTING,
     SIZE,
-    STALE,
     STATE,
     STOP_AT,
     SYMBOL,
     TAKER_SHARE,
     TARGET,
-    TIF,
+    TOO_LATE,
     TYPE,
-    WORKING,
     Floats,
     Floats3,
-    World,
 )
 from backtest.engine.levels import beyond, has_limit
 from backtest.engine.margin import units
 from backtest.engine.money import money
-from backtest.engine.path import price_at, value_at
-from backtest.engine.slots import barred, find_order, first_of, free_slot, land, next_of, pause, remove, work
+from backtest.engine.outage import seen
+from backtest.engine.path import value_at
+from backtest.engine.slots import barred, find_order, first_of, free_slot, land, next_of, remove
+from backtest.engine.transfer import included, pay_gas, settle_transfer
+from backtest.engine.world import World
 
 
 @kernel
@@ -103,12 +104,14 @@ def process_messages(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) ->
             take(w, k, j, lows, t, t_ms, at)
         elif m[KIND] == 0.0:
             arrive(w, k, j, lows, t, t_ms, at)
+        elif m[KIND] >= DEPOSIT:
+            settle_transfer(w, at, now)
         else:
             land(w, at)
             if m[KIND] == AMENDMENT:
                 amend(w, k, j, lows, t, t_ms, at)
             else:
-                cancel(w, at, now)
+                cancel(w, j, lows, t, at, now)
             free_slot(w, at)
 
 
@@ -117,6 +120,7 @@ def at_once(panel: Floats3, queue: Floats, run: Floats, j: int, at: int) -> bool
     """Whether the order is alone, at the market, and finds a price and all the volume that it wants: it then ends as it
     arrives, and never stands at the venue."""
     alone = queue[at, TYPE] == MARKET_ORDER and queue[at, CHILDREN] == 0.0 and queue[at, GROUP] < 0.0
+    alone = alone and queue[at, FATE] == 0.0
     endless = queue[at, EXPIRES] == np.inf and run[TAKER_SHARE] == np.inf
     return alone and endless and not np.isnan(panel[0, j, int(queue[at, SYMBOL])])
 
@@ -129,8 +133,14 @@ def take(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> No
     remove(w, w.book.shape[0] - 1, at)
     w.acct[FLIGHTS] -= 1
     reason, have, need = NO_REASON, 0, 0
-    if barred(w.acct, w.queue, at):
+    if m[COSTS_GAS] > 0.0:
+        reason, have, need = pay_gas(w, j, lows, t, at, now, PAID_ORDER)
+    if reason != NO_REASON:
+        pass  # nothing else is asked
+    elif barred(w.acct, w.queue, at):
         reason = HALTED
+    elif m[REDUCE_ONLY] == 0.0 and stale(w, j, i, t, now):
+        reason = STALE_ORACLE
     elif m[REDUCE_ONLY] != 0.0:
         reason = NO_REASON if clip(w, at) else NOT_REDUCING
     elif w.spec[i, MIN_NOTIONAL] > 0.0:
@@ -152,10 +162,22 @@ def too_small(w: World, j: int, lows: bool, t: int, at: int) -> tuple[int, int, 
     return (BELOW_MINIMUM, worth, int(least)) if float(worth) < least else (NO_REASON, 0, 0)
 
 
+@inlined
+def stale(w: World, j: int, i: int, t: int, now: int) -> bool:
+    """Whether the oracle's last publication is too old for an order that adds risk."""
+    if w.fresh.shape[0] == 0:
+        return False
+    published = w.fresh[3 * j + t // int(w.run[INTERVAL]), i]
+    return float(3 * now) - published > 3.0 * w.run[ORACLE_LIMIT]
+
+
 @kernel
-def cancel(w: World, message: int, now: int) -> None:
+def cancel(w: World, j: int, lows: bool, t: int, message: int, now: int) -> None:
     """Cancel the order that the message is about, or all; a cancel that finds nothing is counted."""
     m = w.queue[message]
+    if included(w, j, lows, t, message, now, PAID_CANCEL)[0] != NO_REASON:
+        w.acct[LOST] += 1
+        return
     reason = HALTED if m[CAUSE] == BY_GUARD else BY_STRATEGY
     if m[KIND] == CANCEL:
         at = find_order(w, int(m[TARGET]))
@@ -195,10 +217,16 @@ def arrive(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> 
     """Take an order, and those that travel with it, to the venue and judge them one after another."""
     m = w.queue[at]
     i, number, others, now = int(m[SYMBOL]), int(m[ID]), int(m[CHILDREN]), t_ms + t // 3
-    reason, have, need = refused(w, k, i, at, others)
+    fate = int(m[FATE])
+    lost, have, need = included(w, j, lows, t, at, now, PAID_ORDER)
+    reason = lost
+    if lost == NO_REASON:
+        reason, have, need = refused(w, k, i, at, others)
     for _ in range(1 + others):
         following = next_of(w.queue, at)
         land(w, at)
+        if fate == IS_LOST:
+            w.queue[at, ARRIVES] = -1.0
         if w.queue[at, PARENT] >= 0.0:
             w.queue[at, STATE], w.queue[at, LEFT] = DORMANT, 0.0
             if reason == NO_REASON:
@@ -208,7 +236,9 @@ def arrive(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> 
         at = last_with(w, i, n)
         if at < 0:
             continue
-        if reason in (HALTED, DELISTED):
+        if reason == LOST_IN_OUTAGE and fate == TOO_LATE:
+            end_order(w, at, now, EXPIRED, reason, 0, 0)
+        elif reason in (HALTED, DELISTED, LOST_IN_OUTAGE, GAS_SHORT):
             end_order(w, at, now, REJECTED, reason, have, need)
         elif w.queue[at, EXPIRES] <= now:
             finish(w, at, now, EXPIRED, TIME_UP, 0, 0)
@@ -266,6 +296,9 @@ def judge(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> N
         if held == 0 or (held > 0) == (m[LEFT] > 0.0):
             finish(w, at, now, REJECTED, NOT_REDUCING, 0, 0)
             return
+    elif stale(w, j, i, t, now):
+        finish(w, at, now, REJECTED, STALE_ORACLE, 0, 0)
+        return
     elif w.spec[i, MIN_NOTIONAL] > 0.0:
         reason, have, need = too_small(w, j, lows, t, at)
         if reason != NO_REASON:
@@ -292,86 +325,7 @@ def value_of(w: World, j: int, lows: bool, t: int, at: int) -> int:
         return money(m[LIMIT_AT], u)
     if not np.isnan(m[STOP_AT]):
         return money(m[STOP_AT], u)
-    off = int(w.run[MARK]) if np.isnan(w.panel[0, j, i]) else 0
-    return value_at(w.panel, off, j, i, lows, t, int(w.run[INTERVAL]), u)
-
-
-# Amendments -----------------------------------------------------------------------------------------------------------
-
-
-@kernel
-def amend(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, message: int) -> None:
-    """Change an order at the venue, or record why not; it keeps its place."""
-    now = t_ms + t // 3
-    at = find_order(w, int(w.queue[message, TARGET]))
-    reason, have, need = NOT_OPEN, 0, 0
-    if at >= 0:
-        reason = BAD_AMENDMENT
-        if fits(w, message, at):
-            reason, have, need = change(w, j, lows, t, message, at)
-    if reason != NO_REASON:
-        w.queue[message, TYPE], w.queue[message, TIF] = AMEND, GTC
-        put_order(w, message, now, REJECTED, reason, have, need)
-        put_state(w, message, now, IS_ENDED + REJECTED, reason)
-        return
-    m = w.queue[at]
-    i = int(m[SYMBOL])
-    if m[LEFT] == 0.0 and m[STATE] != DORMANT:
-        finish(w, at, now, CANCELLED, BY_STRATEGY, 0, 0)
-        return
-    put_state(w, at, now, IS_AMENDED, NO_REASON)
-    if m[STATE] == WORKING and has_limit(int(m[TYPE])) and crosses_now(w, j, lows, t, at):
-        execute(w, k, j, lows, t, t_ms, at, np.nan, False)
-        wake_children(w, k, j, lows, t, t_ms, i, np.nan)
-
-
-@kernel
-def fits(w: World, message: int, at: int) -> bool:
-    """Whether the order has what the amendment would change."""
-    a, m = w.queue[message], w.queue[at]
-    if not np.isnan(a[LIMIT_AT]) and not has_limit(int(m[TYPE])):
-        return False
-    if not np.isnan(a[STOP_AT]) and (np.isnan(m[STOP_AT]) or m[STATE] == WORKING):
-        return False
-    return a[SIZE] == 0.0 or (m[PARENT] < 0.0 and (a[SIZE] > 0.0) == (m[SIZE] > 0.0))
-
-
-@kernel
-def change(w: World, j: int, lows: bool, t: int, message: int, at: int) -> tuple[int, int, int]:
-    """Give the order its new size and prices, or leave it as it was and say why."""
-    a, m = w.queue[message], w.queue[at]
-    limit, stop, size, left, state = m[LIMIT_AT], m[STOP_AT], m[SIZE], m[LEFT], int(m[STATE])
-    pause(w, at, FLYING)
-    m[LIMIT_AT] = limit if np.isnan(a[LIMIT_AT]) else a[LIMIT_AT]
-    m[STOP_AT] = stop if np.isnan(a[STOP_AT]) else a[STOP_AT]
-    if a[SIZE] != 0.0:
-        m[SIZE] = a[SIZE]
-        m[LEFT] = a[SIZE] - m[DONE_LOTS] if abs(a[SIZE]) > abs(m[DONE_LOTS]) else 0.0
-    reason, have, need = NO_REASON, 0, 0
-    m[STATE] = state if state != WORKING else FLYING
-    if state == ARMED and m[TYPE] != TRAILING_STOP:
-        price = trigger_price(w, j, lows, t, at, np.nan)
-        if beyond(w.queue, at, price, m[STOP_AT], False):
-            reason = WOULD_TRIGGER
-    elif state == WORKING and m[LEFT] != 0.0:
-        if m[POST_ONLY] != 0.0 and crosses_now(w, j, lows, t, at):
-            reason = WOULD_TAKE
-        elif abs(m[LEFT]) > abs(left):
-            reason, have, need = may_work(w, j, lows, t, at)
-        else:
-            work(w, at)
-    if reason != NO_REASON:
-        m[LIMIT_AT], m[STOP_AT], m[SIZE], m[LEFT] = limit, stop, size, left
-        if state == WORKING:
-            work(w, at)
-    w.book[int(m[SYMBOL]), STALE] = 1
-    return reason, have, need
-
-
-@kernel
-def crosses_now(w: World, j: int, lows: bool, t: int, at: int) -> bool:
-    """Whether a limit order would take at `t`; not in a gap."""
-    m = w.queue[at]
-    i = int(m[SYMBOL])
-    price = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]))
-    return price <= m[LIMIT_AT] if m[SIZE] > 0.0 else price >= m[LIMIT_AT]
+    if not np.isnan(w.panel[0, j, i]):
+        return value_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), u)
+    panel, off, row = seen(w, j)
+    return value_at(panel, off, row, i, lows, t, int(w.run[INTERVAL]), u)

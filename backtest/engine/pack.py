@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.engine import layout as at
+from backtest.engine.passage import pack_chain
 from backtest.schema import MICRO, PATHS
+from backtest.venue.chain import Chain, Oracle
 from backtest.venue.terms import BySize, Contract, Law, OrderRules, Portfolio, Terms
 
 HOUR_MS = 3_600_000
@@ -88,6 +90,19 @@ class Setup:
     """Price step per symbol; None, or nothing at all: any price will do."""
     volume_field: int = -1
     """Panel field of the candles' volume, base units; −1: it is not in the panel."""
+    chain: Chain = field(default_factory=Chain)
+    """How messages and money travel, and when it stands still in the run."""
+    oracle: Oracle = field(default_factory=Oracle)
+    oracle_field: int = -1
+    """First of four panel fields that are left for the oracle's mark."""
+    further: int = 0
+    """Further series of marks behind them, four fields each, for its median."""
+    reserve: int = 0
+    """Micro outside the venue at the start."""
+    seed: int = 0
+    """Of what is drawn on the way."""
+    usual: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+    """[hours, 2]: range and turnover of a row as they usually are, from the hour of `start_ms` on; NaN: not known."""
     fine_ms: int = 0
     """Interval of the candles that a row may be played on; 0: there are none."""
     allow_missing_funding: bool = False
@@ -238,7 +253,10 @@ def pack_run(setup: Setup) -> NDArray[np.float64]:
     run[at.TAKER_SHARE], run[at.MAKER_SHARE] = charges.taker_share, charges.maker_share
     run[at.FINE] = setup.fine_ms
     run[at.DISCOUNT], run[at.TOUCH], run[at.VOLUME] = charges.discount, setup.touch, setup.volume_field
-    run[at.START], run[at.MARK], run[at.ROWS] = setup.start_ms, setup.mark_offset, setup.rows
+    run[at.START], run[at.MARKET], run[at.ROWS] = setup.start_ms, setup.mark_offset, setup.rows
+    run[at.MARK] = setup.mark_offset if setup.oracle.plain else setup.oracle_field
+    if setup.path == "worst" and not setup.oracle.plain:
+        run[at.PATH] = at.WORST_KNOT
     run[at.ALLOW_MISSING] = float(setup.allow_missing_funding)
     run[at.SAMPLE] = sample_ms(setup)
     run[at.KNOWN] = setup.known_field
@@ -250,6 +268,9 @@ def pack_run(setup: Setup) -> NDArray[np.float64]:
     run[at.FLOOR] = portfolio.floor
     run[at.ISOLATE_ABOVE], run[at.ADL_TOP] = setup.isolate_above, setup.adl_top
     run[at.PLAIN] = not (setup.apart or sized or by_net)
+    pack_chain(setup.chain, setup.seed, run)
+    run[at.ORACLE_LIMIT] = setup.oracle.limit_ms
+    run[at.TRANSFERS] = setup.reserve > 0
     run[at.RUN_LAW :] = law_at(setup, setup.start_ms)
     return run
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.compile import inlined, kernel
-from backtest.engine.layout import BEST, COHERENT, Floats
+from backtest.engine.layout import BEST, COHERENT, WORST, Floats
 from backtest.engine.money import between, money
 
 SAME = 1.0 - 1e-12
@@ -61,7 +61,11 @@ def check_knot(panel: Floats, path: int, off: int, j: int, i: int, lows: bool, s
     """Mark price at knot `s` of the path that the liquidation check of `--path` follows."""
     if path == COHERENT or s == 0 or s == 3:
         return knot(panel, off, j, i, lows, s)
-    return panel[off + (2 if u > 0 else 1), j, i]
+    if path == WORST:
+        return panel[off + (2 if u > 0 else 1), j, i]
+    one, other = panel[off + 1, j, i], panel[off + 2, j, i]
+    opened, closed = panel[off, j, i], panel[off + 3, j, i]
+    return min(opened, one, other, closed) if u > 0 else max(opened, one, other, closed)
 
 
 @kernel

@@ -75,6 +75,9 @@ class Replay(Desk):
         assert self.drill is not None, "a row is to be played on finer candles that there are none of"
         k = self.row
         panel = np.ascontiguousarray(self.drill(k))
+        fresh = self.world.fresh
+        if self.publisher is not None:
+            panel, fresh = self.publisher.inside(panel, k - int(self.acct[at.BASE]))
         run = self.run.copy()  # the law may have changed since the last time
         run[at.INTERVAL] = self.setup.fine_ms
         kept = self.spec[:, [at.LAST_TRADE, at.LAST_MARK]].copy()
@@ -82,7 +85,7 @@ class Replay(Desk):
         self._keep_last(j)
         fine, opens = 0, self.setup.start_ms + k * self.setup.interval_ms
         while fine < panel.shape[1]:
-            fine = play_fine(self.world.but(panel=panel, run=run), k, fine, opens)
+            fine = play_fine(self.world.but(panel=panel, run=run, fresh=fresh), k, fine, opens)
             if self.acct[at.STATUS] != at.OK:
                 self._help(int(self.acct[at.STATUS]))
         self.spec[:, [at.LAST_TRADE, at.LAST_MARK]] = kept
@@ -105,6 +108,7 @@ class Replay(Desk):
             "cancels that did nothing": idle,
             "deleveraging events without a candidate": int(self.acct[at.IDLE_EVENTS]),
             "candles played on finer ones": int(self.acct[at.DRILLED]),
+            "cancels lost on the chain": int(self.acct[at.LOST]),
         }
         guards = records(at.L_GUARD, log)
         acted = {f"guard {name}": int((guards["guard"] == n).sum()) for n, name in enumerate(self.setup.guard_names)}
@@ -133,6 +137,11 @@ class Replay(Desk):
             counts={**counts, **found, **acted},
             guards=guards,
             guard_names=self.setup.guard_names,
+            gas=records(at.L_GAS, log),
+            transfers=records(at.L_TRANSFER, log),
+            reserve=self.setup.reserve,
+            final_reserve=int(self.acct[at.RESERVE]),
+            final_in_flight=int(self.acct[at.IN_FLIGHT]),
         )
 
     def _idle_messages(self) -> int:

@@ -13,8 +13,8 @@ from backtest.engine.layout import (
     USED_ROW,
     USED_TAKER,
     VOLUME,
-    World,
 )
+from backtest.engine.world import World
 
 NEARLY = 1.0 + 1e-12
 ALL = 1 << 60

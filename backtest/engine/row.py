@@ -41,13 +41,15 @@ from backtest.engine.layout import (
     STATUS,
     TAKE,
     TAKER_SHARE,
-    World,
+    TOUCHED,
 )
 from backtest.engine.levels import may_act
+from backtest.engine.outage import touch_row
 from backtest.engine.path import lows_first
 from backtest.engine.slots import first_of
 from backtest.engine.terms import take_terms
 from backtest.engine.walk import ROWS_PER_ORDER, open_row, room_for_row, surely_healthy, walk_row
+from backtest.engine.world import World
 
 
 @kernel
@@ -62,10 +64,13 @@ def play_row(w: World, k: int) -> bool:
     t_ms = int(run[START]) + k * d
     if acct[CALENDAR_AT] < w.calendar.shape[0]:
         take_terms(w, t_ms)
+    if w.outages.shape[0] > 0:
+        touch_row(w, t_ms, t_ms + d)
     at = acct[FUNDING_AT]
     settles = at < w.funding.shape[0] and w.funding[at, STAMP] < t_ms + d
     arrives = acct[FLIGHTS] > 0 and w.queue[first_of(w.book, w.spec.shape[0]), ARRIVES] < t_ms + d
     plain = not settles and run[TAKE] == TAKE_POOL and acct[CALENDAR_DUE] > k and run[GUARDED] == 0.0
+    plain = plain and acct[TOUCHED] == 0
     # as `room_for_row`, which costs more than what is left of a plain row
     live = acct[FLIGHTS] + acct[RESTING]
     ample = plain and acct[LOGGED] + 8 + 16 * w.book.shape[0] + ROWS_PER_ORDER * live <= w.log.shape[0]
@@ -77,7 +82,7 @@ def play_row(w: World, k: int) -> bool:
         acct[STATUS] = QUEUE_FULL
         return False
     acct[EVENTS] = 0
-    due = arrives or acct[PROCESSES] > 0 or settles or acct[CALENDAR_DUE] <= k
+    due = arrives or acct[PROCESSES] > 0 or settles or acct[CALENDAR_DUE] <= k or acct[TOUCHED] != 0
     if due or (acct[RESTING] > 0 and may_act(w, j, t_ms + d)) or not surely_healthy(w, j):
         lows = lows_first(w.panel, j)
         if acct[RESTING] > 0:

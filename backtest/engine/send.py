@@ -10,7 +10,6 @@ from backtest.engine.layout import (
     ACTED,
     ACTIVATION,
     AMOUNT,
-    ARRIVES,
     BEST_PRICE,
     BY_MARK,
     CASH,
@@ -23,7 +22,6 @@ from backtest.engine.layout import (
     ID,
     KIND,
     KNOWN,
-    LATENCY,
     LEFT,
     LIMIT_AT,
     LOTS,
@@ -54,12 +52,13 @@ from backtest.engine.layout import (
     WEIGHT,
     WORKING,
     Floats,
-    World,
 )
 from backtest.engine.levels import has_limit
 from backtest.engine.margin import units
 from backtest.engine.money import lots_for, money, round_sum, share, whole_lots
-from backtest.engine.slots import barred, first_of, fly, new_slot, next_of
+from backtest.engine.slots import barred, first_of, new_slot, next_of
+from backtest.engine.way import depart, follow_on
+from backtest.engine.world import World
 
 
 @kernel
@@ -125,19 +124,14 @@ def target_lots(w: World, j: int, i: int, kind: int, amount: float, equity: int)
 
 
 @kernel
-def send(w: World, i: int, lots: int, reduce_only: float, sent: int, price: float) -> int:
-    """Put a plain market order on its way; returns its number."""
+def send(w: World, i: int, lots: int, reduce_only: bool, cause: int, sent: int, j: int) -> int:
+    """Put a plain market order on its way at the close of panel row `j`; returns its number."""
     at = message(w, ORDER, i, sent)
     m = w.queue[at]
-    m[SIZE], m[LEFT], m[REDUCE_ONLY], m[DECISION] = lots, lots, reduce_only, price
-    fly(w, at)
+    m[SIZE], m[LEFT], m[REDUCE_ONLY], m[DECISION] = lots, lots, 1.0 if reduce_only else 0.0, decision_price(w, j, i)
+    m[CAUSE] = cause
+    depart(w, at, j)
     return int(m[ID])
-
-
-@kernel
-def send_market(w: World, i: int, lots: int, reduce_only: bool, sent: int, j: int) -> int:
-    """`send` at the price that the strategy sees in panel row `j`."""
-    return send(w, i, lots, 1.0 if reduce_only else 0.0, sent, decision_price(w, j, i))
 
 
 @kernel
@@ -158,8 +152,9 @@ def post(
     expires_ms: float,
     sent: int,
     j: int,
+    before: int,
 ) -> int:
-    """Put an order of any kind on its way; returns its slot."""
+    """Put an order of any kind on its way, with the message at `before` if that is not −1; returns its slot."""
     at = message(w, ORDER, i, sent)
     m = w.queue[at]
     m[SIZE], m[LEFT], m[DECISION] = lots, lots, decision_price(w, j, i)
@@ -167,20 +162,23 @@ def post(
     m[TRAIL], m[TRAIL_SHARE], m[ACTIVATION] = trail, 1.0 if trail_share else 0.0, activation
     m[BY_MARK], m[POST_ONLY] = 1.0 if by_mark else 0.0, 1.0 if post_only else 0.0
     m[REDUCE_ONLY] = 1.0 if reduce_only else 0.0
-    fly(w, at)
+    if before < 0:
+        depart(w, at, j)
+    else:
+        follow_on(w, at, before)
     return at
 
 
 @kernel
 def message(w: World, kind: int, i: int, sent: int) -> int:
-    """A new message in a slot of its own, numbered, with nothing but its times; the caller has seen to the room."""
+    """A new message in a slot of its own, numbered, with nothing but its time; the caller has seen to the room."""
     at = new_slot(w)
     number = w.acct[NEXT_ID]
     w.acct[NEXT_ID] = number + 1
     m = w.queue[at]
     for column in range(QUEUE_WIDTH):
         m[column] = 0.0
-    m[KIND], m[ID], m[SENT], m[ARRIVES], m[SYMBOL] = kind, number, sent, sent + int(w.run[LATENCY]), i
+    m[KIND], m[ID], m[SENT], m[SYMBOL] = kind, number, sent, i
     m[DECISION] = m[LIMIT_AT] = m[STOP_AT] = m[TRAIL] = m[ACTIVATION] = m[BEST_PRICE] = np.nan
     m[EXPIRES] = np.inf
     m[PARENT] = m[GROUP] = m[TARGET] = m[TRIGGERED] = m[ACTED] = m[FOLLOWED] = -1.0
@@ -203,7 +201,7 @@ def send_target(
     lots = target_lots(w, j, i, kind, amount, equity) - w.book[i, LOTS] - underway(w, i)
     if lots == 0:
         return -1
-    return send_market(w, i, lots, reduce_only, sent, j)
+    return send(w, i, lots, reduce_only, ORDERED, sent, j)
 
 
 @kernel
@@ -216,6 +214,6 @@ def send_targets(w: World, k: int, j: int, t_end: int) -> None:
         i = int(w.targets[at, TARGET_SYMBOL])
         lots = target_lots(w, j, i, kind, w.targets[at, AMOUNT], equity) - w.book[i, LOTS] - underway(w, i)
         if lots != 0:
-            send(w, i, lots, 0.0, t_end, decision_price(w, j, i))
+            send(w, i, lots, False, ORDERED, t_end, j)
         at += 1
     w.acct[TARGET_AT] = at

@@ -24,6 +24,7 @@ from backtest.engine.layout import (
     NEXT_SLOT,
     ORDER,
     PREV_SLOT,
+    RANK,
     REDUCE_ONLY,
     RESERVING,
     RESTING,
@@ -36,8 +37,8 @@ from backtest.engine.layout import (
     WORKING,
     Floats,
     Ints,
-    World,
 )
+from backtest.engine.world import World
 from backtest.schema import Cause
 
 NEVER_MS = 1 << 52
@@ -106,12 +107,17 @@ def next_of(queue: Floats, at: int) -> int:
 
 
 @kernel
-def fly(w: World, at: int) -> None:
-    """Put a message among those in flight, behind all that arrive no later."""
-    row = w.book.shape[0] - 1
-    after = int(w.book[row, LAST_ORDER])
-    while after >= 0 and w.queue[after, ARRIVES] > w.queue[at, ARRIVES]:
-        after = int(w.queue[after, PREV_SLOT])
+def fly(w: World, at: int, after: int = -1) -> None:
+    """Put a message among those in flight: behind slot `after`, with which it travels; −1: behind all that arrive no
+    later, of those that arrive with it behind all of no later rank."""
+    row, queue = w.book.shape[0] - 1, w.queue
+    if after < 0:
+        after = int(w.book[row, LAST_ORDER])
+        while after >= 0 and (
+            queue[after, ARRIVES] > queue[at, ARRIVES]
+            or (queue[after, ARRIVES] == queue[at, ARRIVES] and queue[after, RANK] > queue[at, RANK])
+        ):
+            after = int(queue[after, PREV_SLOT])
     insert(w, row, after, at)
     w.acct[FLIGHTS] += 1
 

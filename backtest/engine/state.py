@@ -13,15 +13,20 @@ from numpy.typing import NDArray
 from backtest.engine import layout as at
 from backtest.engine.compile import entry
 from backtest.engine.fee import turnover_ring
+from backtest.engine.oracle import Publisher
 from backtest.engine.pack import Setup, pack_calendar, pack_run, pack_spec
+from backtest.engine.passage import pack_gas, pack_outages, pack_ways
 from backtest.engine.row import advance, ahead
-from backtest.engine.send import post, send_market, send_target
+from backtest.engine.send import post, send, send_target
 from backtest.engine.slots import NEVER_MS
 from backtest.engine.terms import note_calendar
+from backtest.engine.world import World
 from backtest.schema import CURVE
 
 LOG_ROWS = 1 << 14
 QUEUE_ROWS = 64
+SOFT_ROWS = 4_096
+"""Fills that a reorg can undo at most; more within its depth stop the run."""
 LONG_AGO = -(1 << 60)
 
 
@@ -53,6 +58,7 @@ class State:
         self.acct = np.zeros(at.ACCT_WIDTH, np.int64)
         self.acct[at.WALLET] = self.setup.cash
         self.acct[at.FREE_SLOT], self.acct[at.EXPIRES_AT] = -1, NEVER_MS
+        self.acct[at.RESERVE], self.acct[at.SOUND_AT] = self.setup.reserve, -1
         self.spec = pack_spec(self.setup)
         self.run = pack_run(self.setup)
         self.calendar = pack_calendar(self.setup)
@@ -66,20 +72,30 @@ class State:
         self.guards = self.setup.guards.copy()  # they remember
         charges = self.setup.charges
         self.panel = np.empty((8, 0, count))
-        self.world = at.World(
+        self.world = World(
             panel=self.panel, book=self.book, acct=self.acct, spec=self.spec, run=self.run, queue=self.queue,
             log=self.log, curve=self.curve, funding=self.funding, calendar=self.calendar, guards=self.guards,
             targets=np.ascontiguousarray(self.targets, np.float64), bars=np.ascontiguousarray(charges.bars),
             depth=np.ascontiguousarray(charges.depth), fees=np.ascontiguousarray(charges.fees),
-            turnover=turnover_ring(charges.fees),
+            turnover=turnover_ring(charges.fees), ways=pack_ways(self.setup.chain),
+            outages=pack_outages(self.setup), gas=pack_gas(self.setup.chain), still=np.full((4, 1, count), np.nan),
+            usual=np.ascontiguousarray(self.setup.usual),
+            soft=np.full((SOFT_ROWS if self.setup.chain.reorg_ms else 0, at.SOFT_WIDTH), -np.inf),
         )  # fmt: skip
+        o, s = self.setup.oracle, self.setup
+        self.publisher = (
+            None
+            if o.plain
+            else Publisher(o, count, s.interval_ms, s.start_ms, s.mark_offset, s.oracle_field, s.further)
+        )
+        """Of the mark that the venue sees, where it is not the market's."""
         self._status = self.acct.data
         self._step = self._entry(advance, 0, 0)
         self._ahead = self._entry(ahead, 0, 0)
         self._target = self._entry(send_target, 0, 0, 0.0, False, 0, 0)
-        self._market = self._entry(send_market, 0, 0, False, 0, 0)
+        self._market = self._entry(send, 0, 0, False, 0, 0, 0)
         numbers, flags = (0.0,) * 3, (False,) * 3
-        self._order = self._entry(post, 0, 0, 0, 0, *numbers, False, 0.0, *flags, 0.0, 0, 0)
+        self._order = self._entry(post, 0, 0, 0, 0, *numbers, False, 0.0, *flags, 0.0, 0, 0, 0)
         self._logs: list[NDArray[np.float64]] = []
         self._seen, self._seen_at = np.zeros(len(CURVE)), -1
         self._asked_at = -1
@@ -93,12 +109,15 @@ class State:
         """Take a panel whose first row is global row `first_row`."""
         if self.panel.shape[1]:
             self._keep_last(self.j + 1)
+        if self.publisher is not None:
+            self.publisher.see(panel, first_row)
+            self.world.put(fresh=self.publisher.fresh)
         self._put(panel=panel)
         self.acct[at.BASE] = first_row
 
     def _keep_last(self, rows: int) -> None:
         """Remember each symbol's last closes in the first `rows` of the panel: what the next open jumps from."""
-        for column, off in ((at.LAST_TRADE, 0), (at.LAST_MARK, self.setup.mark_offset)):
+        for column, off in ((at.LAST_TRADE, 0), (at.LAST_MARK, int(self.run[at.MARK]))):
             for i in range(self.panel.shape[2]):
                 back = rows - 1
                 while back >= 0 and np.isnan(self.panel[off + 3, back, i]):
@@ -150,7 +169,7 @@ class State:
         """Put the journal's rows aside and begin it anew."""
         n = int(self.acct[at.LOGGED])
         self._logs.append(self.log[:n].copy())
-        self.acct[at.LOGGED] = 0
+        self.acct[at.LOGGED], self.acct[at.SOUND_AT] = 0, -1
         self.flushed += n
 
     def journal(self, first: int) -> NDArray[np.float64]:

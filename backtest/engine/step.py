@@ -48,7 +48,6 @@ from backtest.engine.layout import (
     TIER_WIDTH,
     UPTO,
     VALUE_X,
-    World,
 )
 from backtest.engine.margin import (
     by_net,
@@ -62,6 +61,7 @@ from backtest.engine.margin import (
 from backtest.engine.money import proportion, proportion_down, proportion_up, share
 from backtest.engine.path import value_at
 from backtest.engine.settle import add_cash, close_lots
+from backtest.engine.world import World
 from backtest.venue.terms import Price, Ranking
 
 BY_SYMBOL, BY_SIZE, BY_LOSS, BY_MAINTENANCE = map(int, Ranking)

@@ -21,9 +21,9 @@ from backtest.engine.layout import (
     SIZED,
     SPEC_TERMS,
     START,
-    World,
 )
 from backtest.engine.requirement import fit_to_size
+from backtest.engine.world import World
 
 
 @kernel

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.acts import expire, follow_all, next_act, perform_until, retry
+from backtest.engine.acts import (
+    catch_up,
+    expire,
+    follow_all,
+    follow_frozen,
+    next_act,
+    note_expiry,
+    perform_until,
+    retry,
+    skip_knots,
+)
 from backtest.engine.closing import TAKE_POOL
 from backtest.engine.compile import kernel
 from backtest.engine.deleverage import deleverage
@@ -12,6 +22,7 @@ from backtest.engine.guard import rows_for
 from backtest.engine.jump import jump
 from backtest.engine.layout import (
     ARRIVES,
+    BASE,
     BETA,
     CALENDAR_AT,
     CALENDAR_KIND,
@@ -23,7 +34,9 @@ from backtest.engine.layout import (
     EXPIRES_AT,
     FLIGHTS,
     FLOOR,
+    FROZEN,
     FUNDING_AT,
+    HALTED_NOW,
     IDIO_MAINTENANCE,
     INTERVAL,
     LOGGED,
@@ -31,37 +44,60 @@ from backtest.engine.layout import (
     MAINTENANCE,
     MAINTENANCE_LESS,
     MARK,
+    OUT_END,
+    OUT_SPARED,
     POOL,
     PORTFOLIO,
     PORTION,
     PROCESSES,
+    REORG,
     RESTING,
     SCAN_MAINTENANCE,
+    SOFT,
+    SOUND,
+    SOUND_AT,
+    SOUND_SINCE,
+    SPARED,
     STAMP,
     STEP,
     TAKE,
+    TOUCHED,
     WALLET,
-    World,
 )
 from backtest.engine.levels import may_act
 from backtest.engine.liquidation import check, note_ambiguous
 from backtest.engine.margin import adverse, in_pool
 from backtest.engine.orders import process_messages
+from backtest.engine.outage import next_turn, on_after, see_again, turn
+from backtest.engine.reorg import undo_soft
 from backtest.engine.requirement import tier_need
 from backtest.engine.settle import settle_funding
 from backtest.engine.slots import first_of
+from backtest.engine.world import World
 
-ROWS_PER_ORDER = 14
+ROWS_PER_ORDER = 16
 """Most journal rows that an order writes in one row."""
 
 
 @kernel
 def surely_healthy(w: World, j: int) -> bool:
+    """`bound_healthy`, asked once: what changes cash or lots is in the journal, so until it grows the answer holds."""
+    row = w.acct[BASE] + j
+    if w.acct[SOUND_AT] != row or w.acct[SOUND_SINCE] != w.acct[LOGGED]:
+        w.acct[SOUND] = 1 if bound_healthy(w, j) else 0
+        w.acct[SOUND_AT], w.acct[SOUND_SINCE] = row, w.acct[LOGGED]
+    return w.acct[SOUND] != 0
+
+
+@kernel
+def bound_healthy(w: World, j: int) -> bool:
     """Whether every pool is healthy with each leg at its worst price of row `j`, by more than rounding.
 
     A bound in doubles: at most one micro is rounded off a value and two off a requirement, and the
     sums of doubles err by far less than 1e-12 of the gross value.
     """
+    if w.acct[TOUCHED] != 0:
+        return False  # the mark may stand still, or have stood
     off, cross = int(w.run[MARK]), w.spec.shape[0]
     health, slack, crossed = float(w.acct[WALLET]), 4.0, False
     for i in range(cross):
@@ -125,8 +161,12 @@ def next_due(w: World, t: int, t_ms: int, d: int) -> int:
     if w.acct[FLIGHTS] > 0:
         # what has arrived by `t` is in flight no more
         due = min(due, 3 * (int(w.queue[first_of(w.book, w.book.shape[0] - 1), ARRIVES]) - t_ms))
-    if w.acct[RESTING] > 0 and w.acct[EXPIRES_AT] > t_ms + t // 3:
-        due = min(due, 3 * (w.acct[EXPIRES_AT] - t_ms))
+    if w.acct[RESTING] > 0 and t_ms + t // 3 < w.acct[EXPIRES_AT] < t_ms + due // 3 + 1:
+        note_expiry(w)  # what was noted may be of an order that has ended
+        if w.acct[EXPIRES_AT] > t_ms + t // 3:
+            due = min(due, 3 * (w.acct[EXPIRES_AT] - t_ms))
+    if w.acct[TOUCHED] != 0:
+        due = min(due, next_turn(w, t, t_ms))
     return due
 
 
@@ -134,6 +174,8 @@ def next_due(w: World, t: int, t_ms: int, d: int) -> int:
 def busy(w: World, j: int, t_end: int) -> bool:
     """Whether anything happens in the row that closes at `t_end`: something is due, or prices make it."""
     acct = w.acct
+    if acct[TOUCHED] != 0:
+        return True
     if acct[FLIGHTS] > 0 and w.queue[first_of(w.book, w.spec.shape[0]), ARRIVES] < t_end:
         return True
     at = acct[FUNDING_AT]
@@ -152,10 +194,17 @@ def busy(w: World, j: int, t_end: int) -> bool:
 @kernel
 def open_row(w: World, k: int, j: int, lows: bool, t_ms: int) -> bool:
     """What happens at the open of row `k`; False if a needed settlement is missing."""
+    if w.acct[TOUCHED] != 0:
+        turn(w, j, lows, 0, t_ms)
+        see_again(w)
     if w.acct[RESTING] > 0:
         expire(w, t_ms)
     if not settle_funding(w, k, j, lows, 0, t_ms):
         return False
+    if w.acct[HALTED_NOW] != 0:
+        if w.acct[FLIGHTS] > 0:
+            process_messages(w, k, j, lows, 0, t_ms)
+        return True
     if w.acct[RESTING] > 0 or w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
         jump(w, k, j, lows, t_ms)
         follow_all(w, j, lows, 0, t_ms)
@@ -176,30 +225,55 @@ def walk_row(w: World, k: int, j: int, lows: bool, t_ms: int) -> bool:
     t = 0
     while t < 3 * d:
         passed = float(t)
+        stands, spared = False, False
+        if w.acct[TOUCHED] != 0:
+            if w.run[REORG] > 0.0:
+                undo_soft(w, k, t, t_ms)
+            stands, spared = on_after(w, 3 * t_ms + t, OUT_END), on_after(w, 3 * t_ms + t, OUT_SPARED)
         if w.acct[RESTING] > 0:
             expire(w, t_ms + t // 3)  # what arrived too late has left its time behind
         due = next_due(w, t, t_ms, d)
-        if w.acct[RESTING] > 0:
+        if w.acct[RESTING] > 0 and not stands:
             x, at, _ = next_act(w, j, lows, passed, t_ms)
             if at >= 0:
                 due = min(due, int(np.ceil(x)))
-        if w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
-            note_ambiguous(w, k, j, lows, t, t_ms)
+        if not spared and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
+            if w.acct[TOUCHED] == 0:
+                note_ambiguous(w, k, j, lows, t, t_ms)
             check(w, k, j, lows, t, due, t_ms)
         t = due
-        if t < 3 * d:
-            if w.acct[RESTING] > 0:
-                expire(w, t_ms + t // 3)
-            if not settle_funding(w, k, j, lows, t, t_ms):
-                return False
-            if w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
-                check(w, k, j, lows, t, t, t_ms)
-            if w.acct[CALENDAR_AT] < w.calendar.shape[0]:
-                deleverage(w, k, j, lows, t, t_ms)
+        if not instant(w, k, j, lows, t, t_ms, passed, stands):
+            return False
+    return True
+
+
+@kernel
+def instant(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, passed: float, stood: bool) -> bool:
+    """What is due at `t` of row `k`, the walk having come from `passed`; `stood`: the chain has not moved since."""
+    closing = t == 3 * int(w.run[INTERVAL])
+    returns = False
+    if not closing:
+        if w.acct[TOUCHED] != 0:
+            if w.acct[FROZEN] != 0 and not stood:
+                follow_frozen(w, j, lows, t, t_ms)
+            returns = turn(w, j, lows, t, t_ms)
         if w.acct[RESTING] > 0:
-            perform_until(w, k, j, lows, passed, t, t_ms)
-        if t < 3 * d and w.acct[FLIGHTS] > 0:
-            process_messages(w, k, j, lows, t, t_ms)
+            expire(w, t_ms + t // 3)
+        if not settle_funding(w, k, j, lows, t, t_ms):
+            return False
+        if w.acct[SPARED] == 0 and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
+            check(w, k, j, lows, t, t, t_ms)
+        if w.acct[CALENDAR_AT] < w.calendar.shape[0] and w.acct[HALTED_NOW] == 0:
+            deleverage(w, k, j, lows, t, t_ms)
+    if w.acct[RESTING] > 0 and not stood:
+        perform_until(w, k, j, lows, passed, t, t_ms)
+    see_again(w)
+    if w.acct[RESTING] > 0 and returns:
+        if stood:
+            skip_knots(w, t, t_ms)
+        catch_up(w, k, j, lows, t, t_ms)
+    if not closing and w.acct[FLIGHTS] > 0:
+        process_messages(w, k, j, lows, t, t_ms)
     return True
 
 
@@ -226,6 +300,8 @@ def room_for_row(w: World, j: int, t_end: int) -> bool:
         + 4 * events * w.spec.shape[0]
     )
     need += rows_for(w.guards)
+    if w.acct[TOUCHED] != 0 and w.run[REORG] > 0.0:
+        need += 2 * min(w.acct[SOFT], w.soft.shape[0])
     if int(w.run[TAKE]) != TAKE_POOL and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
         need += rows_of_steps(w, j)
     return w.acct[LOGGED] + need <= w.log.shape[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,15 +13,13 @@ import numpy as np
 
 from backtest.errors import UserError
 from backtest.feed.folder import find, sources
+from backtest.feed.intervals import commonest, interval, mark_interval
 from backtest.feed.manifest import Manifest, read_manifest
-from backtest.feed.selection import Selection, select
+from backtest.feed.select import select
+from backtest.feed.selection import Selection
 from backtest.feed.source import Source
 from backtest.schema import MICRO
 
-_SAMPLE_ROWS = 1_000
-"""Stamps looked at to tell an interval."""
-_EVEN_ROWS = 10
-"""Gaps that must all be equal before a declared interval is doubted."""
 _SMALL_LOT = Decimal("0.1")
 """An assumed lot is worth at most this much quote."""
 
@@ -60,7 +57,7 @@ class Catalog:
     symbols: tuple[str, ...]
     interval_ms: int
     sources: dict[str, dict[str, Source]]
-    """Per kind (candles, mark, funding) and symbol."""
+    """Per kind (candles, mark, funding, and the further marks, mark_NAME) and symbol."""
     markets: dict[str, MarketInfo]
     con: duckdb.DuckDBPyConnection
     """One connection for the dataset; threads take cursors of it."""
@@ -77,8 +74,8 @@ class Catalog:
         con = connect()
         found = sources(con, folder)
         candles = found["candles"]
-        intervals = {s: _interval(con, source, manifest.interval_ms) for s, source in candles.items()}
-        interval_ms = manifest.interval_ms or _commonest([ms for ms in intervals.values() if ms])
+        intervals = {s: interval(con, source, manifest.interval_ms) for s, source in candles.items()}
+        interval_ms = manifest.interval_ms or commonest([ms for ms in intervals.values() if ms])
         if interval_ms is None:
             raise UserError("one candle does not tell its interval", str(place), "put interval into dataset.toml")
         markets = {s: _market(con, s, found, manifest, intervals[s]) for s in candles}
@@ -158,7 +155,7 @@ def _market(
         first_ms=candles.first_ms,
         last_ms=candles.last_ms,
         rows=candles.rows,
-        mark_interval_ms=_mark_interval(con, mark, manifest.mark_intervals_ms.get(symbol), interval_ms),
+        mark_interval_ms=mark_interval(con, mark, manifest.mark_intervals_ms.get(symbol), interval_ms),
         mark_first_ms=mark.first_ms if mark else None,
         mark_last_ms=mark.last_ms if mark else None,
         mark_rows=mark.rows if mark else 0,
@@ -166,49 +163,6 @@ def _market(
         funding_last_ms=funding.last_ms if funding else None,
         funding_rows=funding.rows if funding else 0,
     )
-
-
-def _interval(con: duckdb.DuckDBPyConnection, source: Source, declared_ms: int | None) -> int | None:
-    """The most common gap of the first stamps, None when there is no gap.
-
-    A declared interval stands, full of holes or not, unless candles are finer, or many are evenly coarser. Where
-    rows and span agree with it nothing is read.
-    """
-    if declared_ms and source.last_ms - source.first_ms == (source.rows - 1) * declared_ms:
-        return declared_ms
-    gaps = _gaps(con, source)
-    if declared_ms and min(gaps, default=declared_ms) == declared_ms:
-        return declared_ms
-    if declared_ms and min(gaps) > declared_ms and (len(gaps) < _EVEN_ROWS or len(set(gaps)) > 1):
-        return declared_ms
-    return _commonest(gaps)
-
-
-def _mark_interval(
-    con: duckdb.DuckDBPyConnection, mark: Source | None, declared_ms: int | None, candle_ms: int | None
-) -> int | None:
-    """The declared interval, else that of the candles if two marks are as near, else the most common gap.
-
-    A single mark candle is taken to be as long as the candles.
-    """
-    if mark is None or declared_ms:
-        return declared_ms if mark else None
-    if candle_ms and mark.last_ms - mark.first_ms == (mark.rows - 1) * candle_ms:
-        return candle_ms
-    gaps = _gaps(con, mark)
-    return candle_ms if candle_ms == min(gaps, default=candle_ms) else _commonest(gaps)
-
-
-def _gaps(con: duckdb.DuckDBPyConnection, source: Source) -> list[int]:
-    """Steps forward between the first stamps, ms."""
-    stamps = np.ma.compressed(source.fetch(con, f"{source.scan(())} LIMIT {_SAMPLE_ROWS}")["t"])
-    return [int(gap) for gap in np.diff(stamps) if gap > 0]
-
-
-def _commonest(values: list[int]) -> int | None:
-    """The most common value, the smallest of equals; None when there is none."""
-    counts = Counter(values)
-    return min(counts, key=lambda value: (-counts[value], value)) if counts else None
 
 
 def _assumed_step(con: duckdb.DuckDBPyConnection, candles: Source) -> int:

@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 
 from backtest.feed.catalog import Catalog
+from backtest.feed.intervals import mark_interval
 from backtest.feed.settlements import missing_settlements
-from backtest.feed.source import CANDLE_COLUMNS, Source, reading
+from backtest.feed.source import CANDLE_COLUMNS, FURTHER, Source, reading
 from backtest.feed.times import HOUR_MS, stamp
 from backtest.interval import text as interval_name
 
@@ -98,7 +99,8 @@ def check(data: str | Path | Catalog, symbols: list[str] | None = None) -> Findi
     book = _Book(catalog)
     for symbol in names:
         book.candles(symbol)
-        book.mark(symbol)
+        for kind in (kind for kind in catalog.sources if kind == "mark" or kind.startswith(FURTHER)):
+            book.mark(symbol, kind)
         book.funding(symbol)
     found = sorted((f for f in book.found.values() if f.count), key=lambda f: f.severity != "error")
     rows = sum(catalog.markets[s].rows for s in names)
@@ -130,11 +132,12 @@ class _Book:
         else:
             self.run(source, CANDLE_COLUMNS, rules)
 
-    def mark(self, symbol: str) -> None:
-        source, market = self.catalog.sources["mark"].get(symbol), self.catalog.markets[symbol]
-        if source is None or market.mark_interval_ms is None:
+    def mark(self, symbol: str, kind: str) -> None:
+        source, market = self.catalog.sources[kind].get(symbol), self.catalog.markets[symbol]
+        declared = self.catalog.manifest.mark_intervals_ms.get(symbol) if kind == "mark" else None
+        interval = mark_interval(self.catalog.con, source, declared, market.interval_ms)
+        if source is None or interval is None:
             return
-        interval = market.mark_interval_ms
         self.run(source, CANDLE_COLUMNS, _series("marks", interval, source.first_ms % interval))
         trades = self.catalog.sources["candles"][symbol].scan(("open",))
         joined = (

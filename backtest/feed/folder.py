@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from backtest.errors import UserError, nearest
-from backtest.feed.source import KINDS, Source, describe, describe_plain, read_file
+from backtest.feed.source import FURTHER, KINDS, Source, describe, describe_plain, read_file
 
 _LAYOUT = "a dataset has candles/symbol=NAME/*.parquet, or plain *candles*.parquet files with a symbol column"
 
@@ -22,7 +22,7 @@ class Folder:
     manifest: Path
     """Where `dataset.toml` is, or would be."""
     trees: dict[str, dict[str, list[Path]]]
-    """Files per kind and symbol, one symbol in each."""
+    """Files per kind and symbol, one symbol in each; only here are there further marks."""
     plain: dict[str, list[Path]]
     """Files per kind, many symbols in each."""
 
@@ -33,7 +33,8 @@ def find(path: Path) -> Folder:
         return _single(path)
     if path.is_dir():
         if (path / "candles").is_dir():
-            return Folder(path.resolve().name, path / "dataset.toml", {k: _tree(path / k) for k in KINDS}, {})
+            kinds = (*KINDS, *sorted(d.name for d in path.glob(f"{FURTHER}?*") if d.is_dir()))
+            return Folder(path.resolve().name, path / "dataset.toml", {k: _tree(path / k) for k in kinds}, {})
         return _plain(path, None)
     if path.parent.is_dir() and any(_prefix(file, "candles") is not None for file in path.parent.glob("*.parquet")):
         return _plain(path.parent, path.name)
@@ -45,7 +46,7 @@ def find(path: Path) -> Folder:
 def sources(con: duckdb.DuckDBPyConnection, folder: Folder) -> dict[str, dict[str, Source]]:
     """Every series per kind and symbol, in sorted order; UserError for a file that is not what it should be."""
     found: dict[str, dict[str, Source]] = {}
-    for kind in KINDS:
+    for kind in (*KINDS, *(kind for kind in folder.trees if kind not in KINDS)):
         series: dict[str, Source] = {}
         for symbol, paths in folder.trees.get(kind, {}).items():
             source = describe(con, kind, symbol, [read_file(p, kind, False) for p in paths])

@@ -42,6 +42,14 @@ class Basis:
         value = self.values[a] + (self.values[b] - self.values[a]) * ((t - self.times[a]) / width)
         return np.where(right == 0, 1.0, value)
 
+    def covers(self, t: Times) -> NDArray[np.bool_]:
+        """Whether one of the coarse mark candles covers each of the times ``t`` (ms)."""
+        if len(self.cover_times) == 0:
+            return np.zeros(len(t), bool)
+        at = np.searchsorted(self.cover_times, t, side="right") - 1
+        covered: NDArray[np.bool_] = (at >= 0) & (t < self.cover_times[at] + self.cover_ms)
+        return covered
+
     def held(self, t: Times) -> Floats:
         """The last basis known before each of the times ``t`` (ms); 1 before any.
 
@@ -65,8 +73,7 @@ def derive(trade: Floats, t: Times, interval_ms: int, basis: Basis) -> Floats:
     factors = (basis.at(starts), middle, middle, basis.at(starts + interval_ms))
     mark = trade * np.stack(factors)
     if len(basis.cover_times):
-        at = np.searchsorted(basis.cover_times, t, side="right") - 1
-        covered = (at >= 0) & (t < basis.cover_times[at] + basis.cover_ms)
+        at, covered = np.searchsorted(basis.cover_times, t, side="right") - 1, basis.covers(t)
         low = np.where(covered, basis.cover_low[at], -np.inf)
         high = np.where(covered, basis.cover_high[at], np.inf)
         mark = np.minimum(np.maximum(mark, low), high)

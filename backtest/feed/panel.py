@@ -23,7 +23,7 @@ class Chunk:
     """How many rows before ``row0`` are repeated from earlier, for views of history: min(tail asked, row0)."""
     panel: NDArray[np.float64]
     """[fields, tail + T, N], C-contiguous, quote units. Fields are 4 (mark is trade), 8, or 9 when marks
-    may be derived. A trade field is NaN
+    may be derived; then what `Selection.chunks` was asked for besides. A trade field is NaN
     where the symbol has no candle; a mark field is NaN outside of the symbol's life only."""
     volume: NDArray[np.float64] | None
     """[tail + T, N], base units, NaN where the symbol has no candle; None when not asked for."""

@@ -22,6 +22,16 @@ _BATCH = (4_096, 65_536)
 """Fewest and most rows that one stream reads ahead."""
 
 
+@dataclass(frozen=True)
+class Series:
+    """One further series of marks of one symbol."""
+
+    source: Source
+    interval_ms: int
+    basis: Basis | None
+    """What it is derived from where it is coarser than the run's candles; None: it is not."""
+
+
 @dataclass
 class Lane:
     """One symbol's part of the reading: where its rows are, and what its marks are made from."""
@@ -36,6 +46,8 @@ class Lane:
     mark_interval_ms: int
     basis: Basis | None
     """None when a mark that is not given is the trade itself."""
+    further: tuple[Series | None, ...] = ()
+    """Its further marks, where they are read; None: it has none of that name."""
     derived: int = 0
     frozen: int = 0
     idle: int = 0
@@ -64,10 +76,18 @@ class Reader:
     """Makes the chunks of one pass over the data, in order."""
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, grid: Grid, lanes: list[Lane], fields: int, packed: bool = False
+        self,
+        con: duckdb.DuckDBPyConnection,
+        grid: Grid,
+        lanes: list[Lane],
+        fields: int,
+        packed: bool = False,
+        spare: int = 0,
     ) -> None:
-        """``fields`` of prices; ``packed``: the volume is one field more."""
+        """``fields`` of prices; ``packed``: the volume is one field more; ``spare`` more are left for others to fill;
+        then come four of each of the lanes' further marks."""
         self.con, self.grid, self.lanes, self.fields, self.packed = con, grid, lanes, fields, packed
+        self.further = fields + packed + spare
         self.last: Chunk | None = None
 
     def chunks(self, rows: int, tail: int, volume: bool) -> Iterator[Chunk]:
@@ -88,7 +108,7 @@ class Reader:
         stop = min(start + rows, self.grid.rows)
         back = min(tail, start)
         shape = (back + stop - start, len(self.lanes))
-        panel = np.empty((self.fields + self.packed, *shape))
+        panel = np.empty((self.further + 4 * len(self.lanes[0].further), *shape))
         amounts = panel[self.fields] if self.packed else np.empty(shape) if volume else None
         if back:
             assert self.last is not None
@@ -98,8 +118,17 @@ class Reader:
                 amounts[:back] = self.last.volume[-back:]
         batch = min(max(rows, _BATCH[0]), _BATCH[1])
         prices = panel[: self.fields, back:]
+        series = panel[self.further :, back:]
         jobs = [
-            pool.submit(self._fill, lane, prices[..., i], None if amounts is None else amounts[back:, i], start, batch)
+            pool.submit(
+                self._fill,
+                lane,
+                prices[..., i],
+                None if amounts is None else amounts[back:, i],
+                series[..., i],
+                start,
+                batch,
+            )
             for i, lane in enumerate(self.lanes)
         ]
         for job in jobs:
@@ -108,9 +137,15 @@ class Reader:
         return self.last
 
     def _fill(
-        self, lane: Lane, out: NDArray[np.float64], volume: NDArray[np.float64] | None, start: int, batch: int
+        self,
+        lane: Lane,
+        out: NDArray[np.float64],
+        volume: NDArray[np.float64] | None,
+        series: NDArray[np.float64],
+        start: int,
+        batch: int,
     ) -> None:
-        """Lay one symbol's rows from ``start`` on into ``out`` [fields, T] and ``volume`` [T]."""
+        """Lay one symbol's rows from ``start`` on into ``out`` and ``series`` [fields, T], and ``volume`` [T]."""
         count = out.shape[1]
         lo, hi = max(start, lane.first_row), min(start + count, lane.last_row + 1)
         pieces: list[Piece] = []
@@ -136,6 +171,11 @@ class Reader:
             life = slice(lo - start, hi - start)
             marks = self._marks(lane, out[:MARK_OPEN, life], lo, batch)
             out[MARK_OPEN:, life] = marks[: self.fields - MARK_OPEN]
+        series[:] = np.nan
+        for n, one in enumerate(lane.further if lo < hi else ()):
+            if one is not None:
+                place = slice(lo - start, hi - start)
+                self._lay_series(lane, one, out[:MARK_OPEN, place], series[4 * n : 4 * n + 4, place], lo, batch)
         if hi == lane.last_row + 1:
             lane.streams.clear()
 
@@ -163,6 +203,20 @@ class Reader:
         stand_still(marks[4:], lane.last_known)
         lane.last_close, lane.last_known = float(mark[3, -1]), float(known[-1])
         return marks
+
+    def _lay_series(
+        self, lane: Lane, series: Series, trade: NDArray[np.float64], out: NDArray[np.float64], lo: int, batch: int
+    ) -> None:
+        """One further series of the rows from ``lo`` on: its own candles, or what they cover derived from trades."""
+        count = trade.shape[1]
+        if series.basis is None:
+            stream = self._stream(lane, series.source, CANDLE_COLUMNS, series.interval_ms, batch)
+            for piece in stream.take(self.grid.at(lo + count)):
+                out[:, self._rows(piece, lo)] = piece.columns
+            return
+        t = self.grid.start_ms + np.arange(lo, lo + count) * self.grid.interval_ms
+        known = series.basis.covers(t) & ~np.isnan(trade[0])
+        out[:, known] = derive(trade[:, known], t[known], self.grid.interval_ms, series.basis)
 
     def _rows(self, piece: Piece, start: int) -> slice | NDArray[np.int64]:
         """Where a piece's rows lie, counted from row ``start``: a slice when nothing is left out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,15 +13,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.errors import UserError, nearest
+from backtest.errors import UserError
+from backtest.feed.intervals import mark_interval
 from backtest.feed.join import candles_of, joined
-from backtest.feed.life import life
 from backtest.feed.marks import Basis
 from backtest.feed.panel import CLOSE, MARK_KNOWN, MARK_OPEN, Chunk
-from backtest.feed.reader import Grid, Lane, Reader
-from backtest.feed.settlements import settlements
-from backtest.feed.source import CANDLE_COLUMNS, KINDS, Source
-from backtest.feed.times import stamp
+from backtest.feed.reader import Grid, Lane, Reader, Series
+from backtest.feed.source import CANDLE_COLUMNS, FURTHER, KINDS, Source
 from backtest.interval import text as interval_name
 
 if TYPE_CHECKING:  # the catalog makes selections; a selection only reads what the catalog holds
@@ -80,19 +78,35 @@ class Selection:
         """Panel field of the candles' volume in chunks that have it packed."""
         return max(MARK_OPEN + self.mark_offset, self.known_field + 1)
 
-    def chunks(self, rows_per_chunk: int, tail: int = 0, volume: bool = False, packed: bool = False) -> Iterator[Chunk]:
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Kinds of the further marks that the dataset has of some of the symbols."""
+        found = self.catalog.sources.items()
+        return tuple(k for k, of in found if k.startswith(FURTHER) and any(s in of for s in self.symbols))
+
+    def chunks(
+        self,
+        rows_per_chunk: int,
+        tail: int = 0,
+        volume: bool = False,
+        packed: bool = False,
+        spare: int = 0,
+        further: bool = False,
+    ) -> Iterator[Chunk]:
         """The rows in order, the next chunk read in the background. The numbers do not depend on the sizes.
 
         ``packed``: the candles' volume is one field more of the panel, for the engine, and their number without any is
-        counted. Raises UserError at the first row that cannot be used (unsorted, repeated, off the grid, bad price).
+        counted. ``spare``: so many fields more behind it hold nothing, for the engine to fill. ``further``: four more
+        behind these for each of `further`, NaN where it is not known. Raises UserError at the first row that cannot be
+        used (unsorted, repeated, off the grid, bad price).
         """
         assert rows_per_chunk >= 1
         assert tail >= 0
         if volume or packed:
             for symbol in self.symbols:
                 self.catalog.sources["candles"][symbol].require("volume")
-        lanes = self.lanes()
-        reader = Reader(self.catalog.con, self._grid, lanes, self.volume_field, packed)
+        lanes = self.lanes(further)
+        reader = Reader(self.catalog.con, self._grid, lanes, self.volume_field, packed, spare)
         for chunk in reader.chunks(rows_per_chunk, tail, volume):
             self._count(lanes)
             yield chunk
@@ -124,10 +138,10 @@ class Selection:
         closed = len(t) - int(t[-1] + every_ms > span[1])
         return frame.head(closed).with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
 
-    def fingerprint(self, drill_ms: int = 0) -> str:
+    def fingerprint(self, drill_ms: int = 0, further: bool = False) -> str:
         """SHA-256 of what is read: size and footer of each file, period, steps, intervals. It does not know the path.
 
-        ``drill_ms``: of the fine candles, where the run drills.
+        ``drill_ms``: of the fine candles, where the run drills. ``further``: the further marks are read, too.
         """
         manifest = self.catalog.manifest
         essentials = {
@@ -139,7 +153,7 @@ class Selection:
             "symbols": {s: [int(m), manifest.ticks.get(s)] for s, m in zip(self.symbols, self.step_micro, strict=True)},
         } | ({"drill_ms": drill_ms} if drill_ms else {})
         digest = hashlib.sha256(json.dumps(essentials, sort_keys=True).encode())
-        for kind in KINDS:
+        for kind in (*KINDS, *(self.further if further else ())):
             for symbol in self.symbols:
                 source = self.catalog.sources[kind].get(symbol)
                 for file in source.files if source else ():
@@ -156,8 +170,8 @@ class Selection:
         """What derived marks are made from; read once, at the first pass over the chunks."""
         return {symbol: self._basis(symbol) if self.mark_offset else None for symbol in self.symbols}
 
-    def lanes(self) -> list[Lane]:
-        """Each symbol's part of a reading, unread."""
+    def lanes(self, further: bool = False) -> list[Lane]:
+        """Each symbol's part of a reading, unread; with its further marks, if they are asked for."""
         lanes = []
         for i, symbol in enumerate(self.symbols):
             lanes.append(
@@ -169,6 +183,7 @@ class Selection:
                     mark=self.catalog.sources["mark"][symbol] if self.marks[symbol].startswith("given") else None,
                     mark_interval_ms=self._mark_ms(symbol),
                     basis=self._bases[symbol],
+                    further=tuple(self._series(symbol, kind) for kind in (self.further if further else ())),
                 )
             )
         return lanes
@@ -195,14 +210,27 @@ class Selection:
         unbroken = mark.last_ms - mark.first_ms == (mark.rows - 1) * mark_ms
         if kind == "given" and unbroken and mark.first_ms <= first_ms and last_ms <= mark.last_ms:
             return None
+        return self._basis_of(symbol, mark, mark_ms, kind == "derived")
+
+    def _series(self, symbol: str, kind: str) -> Series | None:
+        """One of the symbol's further marks: as it is where it is as fine as the candles, else derived from it."""
+        source = self.catalog.sources[kind].get(symbol)
+        if source is None:
+            return None
+        candle_ms = self.catalog.markets[symbol].interval_ms
+        ms = mark_interval(self.catalog.con, source, None, candle_ms) or self.interval_ms
+        return Series(source, ms, self._basis_of(symbol, source, ms, True) if self.interval_ms % ms else None)
+
+    def _basis_of(self, symbol: str, mark: Source, mark_ms: int, coarse: bool) -> Basis:
+        """The basis of one series of marks; ``coarse``: of one that is coarser than the candles, with its candles."""
         span = (self.start_ms - mark_ms, self._grid.at(self.rows) + mark_ms + 1)
         times, low, high = np.empty(0, np.int64), np.empty(0), np.empty(0)
-        if kind == "derived":
+        if coarse:
             times, (low, high) = self._read(mark, ("low", "high"), (mark_ms, mark_ms), mark.first_ms, span)
-        return Basis(*self._basis_points(symbol, kind, mark, span), times, low, high, mark_ms)
+        return Basis(*self._basis_points(symbol, mark, mark_ms, coarse, span), times, low, high, mark_ms)
 
     def _basis_points(
-        self, symbol: str, kind: str, mark: Source, span: tuple[int, int]
+        self, symbol: str, mark: Source, mark_ms: int, coarse: bool, span: tuple[int, int]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Times and values of mark open / trade open, from one mark interval before the grid to one after it."""
         # Where marks are as fine as the candles only points beside a hole are ever asked for: a point inside
@@ -213,11 +241,11 @@ class Selection:
             f"OR lead(t) OVER w IS DISTINCT FROM t + {run}"
         )
         trades = self._opens(self.catalog.sources["candles"][symbol], self.catalog.interval_ms, span)
-        marks = self._opens(mark, self._mark_ms(symbol), span)
+        marks = self._opens(mark, mark_ms, span)
         points = mark.fetch(
             self.catalog.con,
             f"SELECT t, m.open / c.open AS b FROM ({trades}) c JOIN ({marks}) m USING (t) "
-            f"WHERE c.open > 0 AND m.open > 0 {beside_hole if kind == 'given' else ''} ORDER BY t",
+            f"WHERE c.open > 0 AND m.open > 0 {'' if coarse else beside_hole} ORDER BY t",
         )
         return points["t"], points["b"]
 
@@ -249,120 +277,3 @@ class Selection:
             return np.empty(0, np.int64), [np.empty(0) for _ in names]
         columns = [np.concatenate([p.columns[j] for p in pieces]) for j in range(len(names))]
         return np.concatenate([p.t for p in pieces]), columns
-
-
-def select(
-    catalog: Catalog,
-    symbols: Sequence[str] | None,
-    start_ms: int | None,
-    end_ms: int | None,
-    interval_ms: int | None = None,
-) -> Selection:
-    """The selection, with everything that is known before a row of prices is read."""
-    names = _names(catalog, symbols)
-    interval = catalog.interval_ms if interval_ms is None else interval_ms
-    _joinable(catalog, names, interval)
-    spans = {symbol: life(catalog, symbol, start_ms, end_ms, interval) for symbol in names}
-    empty = [symbol for symbol, life in spans.items() if life is None]
-    lives = {symbol: life for symbol, life in spans.items() if life is not None}
-    if not lives or (symbols is not None and empty):
-        raise _no_data(catalog, names if not lives else empty, start_ms, end_ms)
-    chosen = tuple(lives)
-    first, last, rows = (np.array([life[j] for life in lives.values()], np.int64) for j in range(3))
-    start, end = int(first.min()), int(last.max())
-    _one_grid(catalog, chosen)
-    first_row, last_row = (first - start) // interval, (last - start) // interval
-    gaps = int((last_row - first_row + 1 - rows).sum())
-    marks = {s: _mark_kind(catalog, s, interval, start, end + interval) for s in chosen}
-    markets = [catalog.markets[symbol] for symbol in chosen]
-    # A joined candle may begin before the symbol does, and end after it; there is no funding then.
-    born = np.maximum(first, [m.first_ms for m in markets])
-    died = np.minimum(last + interval, [m.last_ms + catalog.interval_ms for m in markets])
-    sources = [catalog.sources["funding"].get(s) for s in chosen]
-    funding, missing = settlements(catalog.con, sources, born, died, catalog.manifest.funding_interval_ms)
-    no_funding = tuple(s for s in chosen if s not in catalog.sources["funding"])
-    counts = {
-        "gap rows": gaps,
-        "derived mark rows": 0,
-        "mark rows standing still": 0,
-        "candles joined with a finer one missing": 0,
-        "candles without volume": 0,
-        "symbols with marks taken from trades": sum(kind == "trades" for kind in marks.values()),
-        "symbols with an assumed step": sum(m.step_assumed for m in markets),
-        "missing settlements": missing,
-        "symbols without funding": len(no_funding),
-        "symbols without candles in the period": len(empty),
-    }
-    only_trades = gaps == 0 and all(kind == "trades" for kind in marks.values())
-    steps = np.array([m.step_micro for m in markets], np.int64)
-    # A finer candle may be missing where a joined one is not: marks on it stand still, and need a field.
-    offset = 0 if only_trades and interval == catalog.interval_ms else CLOSE + 1
-    return Selection(
-        catalog, chosen, interval, start, (end - start) // interval + 1, first_row, last_row, steps,
-        offset, marks, funding, no_funding, counts, (start_ms, end_ms),
-    )  # fmt: skip
-
-
-def _names(catalog: Catalog, symbols: Sequence[str] | None) -> tuple[str, ...]:
-    if symbols is None:
-        return catalog.symbols
-    for symbol in symbols:
-        if symbol not in catalog.sources["candles"]:
-            raise UserError(f"no symbol {symbol!r}", str(catalog.path), nearest(symbol, catalog.symbols))
-    if not symbols:
-        raise UserError("no symbol was named", str(catalog.path), nearest("", catalog.symbols))
-    return tuple(sorted(set(symbols)))
-
-
-def _no_data(catalog: Catalog, symbols: Sequence[str], start_ms: int | None, end_ms: int | None) -> UserError:
-    markets = [catalog.markets[symbol] for symbol in symbols]
-    asked = (
-        f"{'the start' if start_ms is None else stamp(start_ms)} to {'the end' if end_ms is None else stamp(end_ms)}"
-    )
-    held = f"{stamp(min(m.first_ms for m in markets))} to {stamp(max(m.last_ms for m in markets))}"
-    who = ", ".join(symbols[:3]) + (", …" if len(symbols) > 3 else "")
-    return UserError(f"{who}: no candles from {asked}", str(catalog.path), f"the data go from {held}")
-
-
-def _joinable(catalog: Catalog, symbols: tuple[str, ...], interval_ms: int) -> None:
-    """UserError unless the data's candles can be joined to candles of the interval, which open on the clock."""
-    have_ms = catalog.interval_ms
-    have, wanted = interval_name(have_ms), interval_name(interval_ms)
-    if interval_ms % have_ms:
-        thing = f"{wanted} is no multiple of the data's {have} candles"
-        raise UserError(thing, str(catalog.path), f"choose {have}, or a whole multiple of it")
-    for symbol in symbols if interval_ms != have_ms else ():
-        market = catalog.markets[symbol]
-        if market.first_ms % have_ms:
-            where = catalog.sources["candles"][symbol].where(market.first_ms)
-            thing = f"{have} candles that do not open at whole multiples of {have} cannot be joined to {wanted}"
-            raise UserError(thing, where, "correct the stamps, or replay the candles as they are")
-
-
-def _one_grid(catalog: Catalog, symbols: tuple[str, ...]) -> None:
-    """UserError unless all candles have one interval and open at the same instants."""
-    interval = catalog.interval_ms
-    for symbol in symbols:
-        market = catalog.markets[symbol]
-        if market.interval_ms not in (None, interval):
-            thing = (
-                f"{symbol} has {interval_name(market.interval_ms or 0)} candles, the dataset {interval_name(interval)}"
-            )
-            raise UserError(
-                thing, str(catalog.path), "leave it out with --symbols, or correct interval in dataset.toml"
-            )
-    phases = [catalog.markets[symbol].first_ms % interval for symbol in symbols]
-    usual = max(phases, key=phases.count)
-    for symbol, phase in zip(symbols, phases, strict=True):
-        if phase != usual:
-            where = catalog.sources["candles"][symbol].where(catalog.markets[symbol].first_ms)
-            raise UserError(f"off the grid of {interval_name(interval)} candles", where, "correct its stamps")
-
-
-def _mark_kind(catalog: Catalog, symbol: str, interval_ms: int, start_ms: int, end_ms: int) -> str:
-    """``given``: as fine as the run's candles, or finer; ``derived``: coarser; ``trades``: none in the period."""
-    mark = catalog.sources["mark"].get(symbol)
-    mark_ms = catalog.markets[symbol].mark_interval_ms
-    if mark is None or mark_ms is None or mark.last_ms + mark_ms < start_ms or mark.first_ms > end_ms + mark_ms:
-        return "trades"
-    return "derived" if interval_ms % mark_ms else "given"

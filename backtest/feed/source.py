@@ -20,6 +20,8 @@ CANDLE_COLUMNS = ("open", "high", "low", "close")
 COLUMNS = {"candles": CANDLE_COLUMNS, "mark": CANDLE_COLUMNS, "funding": ("rate",)}
 """What a file of each kind must have beside `ts`. Volume is asked for only where it is used."""
 KINDS = ("candles", "mark", "funding")
+FURTHER = "mark_"
+"""A kind that begins with it is a further series of marks, which an oracle may take a median of."""
 
 SECONDS_END, MILLISECONDS_END = 10**11, 10**14
 """Stamps below the first would be before March 1973 as milliseconds, and are seconds; the others are finer."""
@@ -134,7 +136,7 @@ def read_file(path: Path, kind: str, symbol_column: bool) -> File:
         raise UserError(f"not a whole Parquet file ({_first_line(error)})", str(path), _NOT_PARQUET) from None
     file = File(path, size, footer, metadata.num_rows, types, None)
     _require(file, "ts", "a timestamp, or a whole number of milliseconds", _is_time)
-    for column in COLUMNS[kind]:
+    for column in CANDLE_COLUMNS if kind.startswith(FURTHER) else COLUMNS[kind]:
         _require(file, column, "a number", _is_number)
     if symbol_column:
         _require(file, "symbol", "text", _is_text)

@@ -26,6 +26,7 @@ from backtest.report.figure import (
     money_axis,
     over_time,
     plain,
+    shaded,
     thinned,
     width,
 )
@@ -85,6 +86,16 @@ class Run:
         return self.result.tables["equity"]
 
     @property
+    def worth(self) -> Values:
+        """The total at each close: equity at the venue, money in flight and reserve."""
+        return floats(self.equity, "equity") + floats(self.equity, "in_flight") + floats(self.equity, "reserve")
+
+    @property
+    def outside(self) -> bool:
+        """Whether there was ever money outside the venue."""
+        return bool(((self.equity["reserve"] != 0) | (self.equity["in_flight"] != 0)).any())
+
+    @property
     def ts(self) -> Times:
         """The closes, in milliseconds."""
         return stamps(self.equity)
@@ -105,12 +116,12 @@ def total(result: Result, out: Outcome) -> Run:
 
 
 def equity_chart(accounts: Sequence[Run], quote: str) -> Chart:
-    """Equity at each close with the liquidations on it, and the drawdown below."""
+    """Equity at each close, money outside the venue with it, with the liquidations on it, and the drawdown below."""
     data: list[Figure] = []
     several = len(accounts) > 1
     each = 1
     for run in accounts:
-        line = envelope(run.ts, floats(run.equity, "equity"))
+        line = envelope(run.ts, run.worth)
         fall = envelope(run.ts, -np.abs(floats(run.equity, "drawdown")))
         each = max(each, line.each)
         name = run.result.label if several else "Equity"
@@ -121,18 +132,19 @@ def equity_chart(accounts: Sequence[Run], quote: str) -> Chart:
             | ({} if several else {"fill": "tozeroy", "fillcolor": "var(--wash)"})
         )
         for kind in KINDS:
-            data += _marked(run, kind, _at(run, "equity", kind), several)
-    layout = _over(accounts) | {
-        "yaxis": money_axis([floats(run.equity, "equity") for run in accounts], domain=[0.36, 1.0]),
+            data += _marked(run, kind, _at(run, kind), several)
+    layout = over(accounts) | {
+        "yaxis": money_axis([run.worth for run in accounts], domain=[0.36, 1.0]),
         "yaxis2": axis(domain=[0.0, 0.27], tickformat=".2~%", rangemode="tozero", anchor="x", nticks=4),
     }
     if all((run.equity["drawdown"] == 0).all() for run in accounts):
         layout["yaxis2"]["range"] = [-0.01, 0.0]
     layout["xaxis"]["anchor"] = "y2"
     layout["annotations"] = [caption("Drawdown", 0.27)]
-    layout["showlegend"] = several or len(data) > 2
+    layout["showlegend"] = several or len(data) > 2 or "shapes" in layout
     title = f"Equity and drawdown{f' ({quote})' if quote else ''}"
-    note = f"{thinned(each, 'candles')} {_unmarked(accounts)}".strip()
+    beside = "Reserve and money in flight are in it." if any(run.outside for run in accounts) else ""
+    note = " ".join(filter(None, (beside, thinned(each, "candles"), _unmarked(accounts))))
     return Chart("equity", title, note, {"data": data, "layout": layout}, 440)
 
 
@@ -152,10 +164,17 @@ def margin_chart(accounts: Sequence[Run]) -> Chart:
             )
             each, peak = max(each, line.each), max(peak, float(np.fmax.reduce(line.values, initial=0.0)))
         data += _marked(run, LIQUIDATED, np.ones(len(run.outcome.losses)), several)
-    layout = _over(accounts) | {"yaxis": axis(range=[0, min(peak, 1.5) * 1.12], tickformat=".2~f")}
-    layout["shapes"] = [
-        {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 1, "y1": 1, "line": {"color": LIMIT, "width": 1.5}}
-    ]
+    layout = over(accounts) | {"yaxis": axis(range=[0, min(peak, 1.5) * 1.12], tickformat=".2~f")}
+    limit = {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": 1,
+        "y1": 1,
+        "line": {"color": LIMIT, "width": 1.5},
+    }
+    layout["shapes"] = [*layout.get("shapes", ()), limit]
     layout["annotations"] = [caption("1 = liquidation", 1.0, LIMIT) | {"yanchor": "top"}]
     note = "Maintenance margin over equity of the pool."
     if any(_pooled(run) for run in accounts):
@@ -236,7 +255,7 @@ def positions_chart(run: Run, quote: str) -> Chart:
         clock, others = together(rest, 0.0)
         line = envelope(clock, np.sum(others, axis=0))
         data.append(curve(f"{len(rest)} others, net", line, FAINT, ",.2f", shape="hv"))
-    layout = _over([run]) | {"yaxis": money_axis([line.values for line in curves.values()], zeroline=True)}
+    layout = over([run]) | {"yaxis": money_axis([line.values for line in curves.values()], zeroline=True)}
     layout["showlegend"] = True  # a curve that is alone has its symbol there too
     note = "Long above zero, short below. At regular samples and at each candle with a fill. "
     return Chart("positions", title, (note + thinned(each, "samples")).strip(), {"data": data, "layout": layout}, 320)
@@ -254,7 +273,7 @@ def leverage_chart(accounts: Sequence[Run]) -> Chart:
         each = line.each
     if not any_held:
         return Chart("leverage", "Leverage", "", None, 0, "No position was held, so there was no leverage.")
-    layout = _over(accounts) | {"yaxis": axis(rangemode="tozero", ticksuffix="x", tickformat=".3~f")}
+    layout = over(accounts) | {"yaxis": axis(rangemode="tozero", ticksuffix="x", tickformat=".3~f")}
     layout["showlegend"] = len(accounts) > 1
     note = f"Gross notional over equity. {thinned(each, 'candles')}".strip()
     return Chart("leverage", "Leverage", note, {"data": data, "layout": layout}, 260)
@@ -273,12 +292,14 @@ def flows_chart(run: Run, quote: str) -> Chart:
         ("Latency", PALETTE[6], stamps(fills), -floats(fills, "latency")),
         ("Liquidation penalties", PALETTE[2], stamps(lost), -floats(lost, "penalty")),
         ("Paid by the insurance fund", PALETTE[4], stamps(lost), floats(lost, "penalty") - floats(lost, "insurance")),
+        ("Gas", PALETTE[7], stamps(tables["gas"]), -floats(tables["gas"], "amount")),
+        ("Bridge fees", FAINT, stamps(tables["transfers"]), -floats(tables["transfers"], "fee")),
     ]
     drawn = [(n, c, running(ts, a, out.start_ms, out.end_ms)) for n, c, ts, a in parts if np.any(a != 0)]
     if not drawn:
         return Chart("flows", title, "", None, 0, "No funding was settled on a position, and trading cost nothing.")
     data = [curve(name, line, colour, ",.2f", shape="hv") for name, colour, line in drawn]
-    layout = _over([run]) | {"yaxis": money_axis([line.values for *_, line in drawn], zeroline=True)}
+    layout = over([run]) | {"yaxis": money_axis([line.values for *_, line in drawn], zeroline=True)}
     layout["showlegend"] = True
     note = "Received above zero, paid below."
     note += "" if any(name == "Funding" for name, *_ in drawn) else " No funding was settled on a position."
@@ -337,17 +358,27 @@ def _marked(run: Run, kind: Kind, heights: Values, several: bool) -> list[Figure
     return trace(kind, run.outcome, heights, kind.title, kind.colour)
 
 
-def _at(run: Run, column: str, kind: Kind) -> Values:
-    """The column at the first close at or after each event."""
+def _at(run: Run, kind: Kind) -> Values:
+    """The total at the first close at or after each event."""
     if not (events := kind.events(run.outcome)):
         return np.zeros(0)
     where = np.searchsorted(run.ts, [ts_ms for ts_ms, _ in events])
-    return floats(run.equity, column)[np.minimum(where, len(run.equity) - 1)]
+    return run.worth[np.minimum(where, len(run.equity) - 1)]
 
 
-def _over(accounts: Sequence[Run]) -> Figure:
+def over(accounts: Sequence[Run]) -> Figure:
+    """The layout of a chart over the time of all accounts; where the chain stood still it is shaded."""
     outs = [run.outcome for run in accounts]
-    return over_time(min(out.start_ms for out in outs), max(out.end_ms for out in outs))
+    layout = over_time(min(out.start_ms for out in outs), max(out.end_ms for out in outs))
+    bands = shaded(halts(accounts[0].result))
+    return layout | ({"shapes": bands} if bands else {})
+
+
+def halts(result: Result) -> list[tuple[int, int, int]]:
+    """Of each outage its start, its end, and the end of its grace, ms; they are the same for all accounts of a page."""
+    chain = result.summary.get("chain") or {}
+    grace_ms = int(chain.get("grace_ms", 0))
+    return [(o["start_ms"], o["end_ms"], o["end_ms"] + grace_ms) for o in chain.get("outages", ())]
 
 
 def _unmarked(accounts: Sequence[Run]) -> str:

@@ -18,6 +18,9 @@ PALETTE = tuple(f"var(--series-{i})" for i in range(1, 9))
 INK, FAINT, MUTED, PAPER = "var(--ink)", "var(--faint)", "var(--muted)", "var(--paper)"
 GAIN, LOSS, LIMIT = "var(--gain)", "var(--loss)", "var(--limit)"
 
+BANDS = 200
+"""Halts that a chart shades."""
+
 _GRID = {"gridcolor": "var(--grid)", "zerolinecolor": FAINT, "zeroline": False}
 _MONEY = {"exponentformat": "B", "separatethousands": True}
 """10k, 2.5M, 1B; small amounts as they are."""
@@ -51,6 +54,28 @@ def over_time(start_ms: int, end_ms: int) -> Figure:
         "hovermode": "x unified",
         "meta": {"linked": True},
     }
+
+
+def shaded(halts: Sequence[tuple[int, int, int]]) -> list[Figure]:
+    """Bands through all panels of a chart over time: each a start, an end, and the end of what came after it, ms.
+
+    Each kind has one entry in the legend, where the chart has one.
+    """
+    bands = []
+    for n, (start, end, over) in enumerate(halts[:BANDS]):
+        bands.append(_band(start, end, "Chain halted", "var(--halt)", "var(--halt-edge)", n == 0))
+        if over > end:
+            first = not any(later > back for _, back, later in halts[:n])
+            bands.append(_band(end, over, "Grace after it", "var(--grace)", "rgba(0,0,0,0)", first))
+    return bands
+
+
+def _band(start: int, end: int, name: str, colour: str, edge: str, named: bool) -> Figure:
+    # The edge is a pixel wide at any zoom: half an hour in a year would not be seen without it.
+    return {
+        "type": "rect", "x0": start, "x1": end, "yref": "paper", "y0": 0, "y1": 1, "layer": "below",
+        "fillcolor": colour, "line": {"color": edge, "width": 1}, "name": name, "showlegend": named,
+    }  # fmt: skip
 
 
 def axis(**more: Any) -> Figure:

@@ -31,6 +31,8 @@ class Metric:
 METRICS: dict[str, Metric] = {
     "start_cash": Metric("Cash at the start", "money"),
     "final_equity": Metric("Equity at the end", "money", "high"),
+    "final_reserve": Metric("Of it in the reserve", "money", "", "Outside the venue"),
+    "final_in_flight": Metric("Of it in flight", "money", "", "Between the venue and the reserve"),
     "return": Metric("Return", "percent", "high", "Change of equity over cash at the start"),
     "cagr": Metric("Return per year (CAGR)", "percent", "high", "Compounded, years of 365 days"),
     "volatility": Metric("Volatility per year", "percent", "", "Of daily returns, years of 365 days"),
@@ -60,6 +62,8 @@ METRICS: dict[str, Metric] = {
     "penalties": Metric("Liquidation penalties", "money", "", "Paid to the insurance fund"),
     "insurance": Metric("Paid by the insurance fund", "money", "", "Of losses beyond what the pool held"),
     "bad_debt": Metric("Bad debt borne by others", "money", "low", "Losses beyond what the pool held"),
+    "gas": Metric("Gas", "money", "", "Paid to the chain for messages and transfers"),
+    "bridge_fees": Metric("Bridge fees", "money", "", "Paid for transfers"),
     "adl_loss": Metric(
         "Cost to the other side of deleveraging", "money", "low", "Positions closed at their bankruptcy price"
     ),
@@ -85,6 +89,7 @@ METRICS: dict[str, Metric] = {
     "expired_orders": Metric("Orders expired", "count"),
     "refused_amendments": Metric("Amendments refused", "count", "", "Their orders stayed as they were"),
     "fills": Metric("Fills", "count"),
+    "undone_fills": Metric("Fills undone by the chain", "count", "low", "In a reorg"),
     "missing_settlements": Metric(
         "Settlements that the data lack", "count", "", "With a position open; nothing was paid"
     ),
@@ -183,6 +188,13 @@ def duration(ms: float | None) -> str:
             break
         rest %= size
     return sign + " ".join(parts)
+
+
+def delay(ms: int) -> str:
+    """A delay to the millisecond, in the largest unit that it is a whole number of: ``200 ms``, ``5 s``, ``90 s``."""
+    units = (("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1))
+    unit, size = next((unit, size) for unit, size in units if ms % size == 0 and (ms or size == 1))
+    return f"{ms // size:,} {unit}"
 
 
 def interval(ms: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from backtest.report.series import DUST, stamps
-from backtest.results.books import BY_SYMBOL, COSTS
+from backtest.results.books import COSTS, FLOWS
 from backtest.schema import Cause, Stage
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 SOURCES = (
     "Price moves", "Funding", "Fees", "Spread", "Impact", "Latency", "Liquidation penalties",
-    "Paid by the insurance fund", "Bad debt borne by others",
+    "Paid by the insurance fund", "Bad debt borne by others", "Gas", "Bridge fees",
 )  # fmt: skip
-"""What adds up to the change of equity, in the order in which it is shown; the flows `BY_SYMBOL` of the books."""
+"""What adds up to the change of equity, in the order in which it is shown: `FLOWS` of the books."""
 PRICE_MOVES = (
     "Price moves: what the same trades would have given at the prices of the decisions, without a cost; "
     "latency: what the way from the decision to the fill cost."
@@ -96,7 +96,7 @@ def outcome(result: Result) -> Outcome:
     tables, metrics = result.tables, result.metrics
     clock = stamps(tables["equity"])
     rows = _with_held(tables["liquidations"], tables["fills"])
-    flows = (-metrics[name] if name in COSTS else metrics[name] for name in BY_SYMBOL)
+    flows = (-metrics[name] if name in COSTS else metrics[name] for name in FLOWS)
     taken = rows.filter(pl.col("stage") == DELEVERAGED)
     return Outcome(
         label=result.label,
@@ -177,10 +177,10 @@ def by_symbol(result: Result) -> pl.DataFrame:
     """
     tables = result.tables
     fills = tables["fills"].group_by("symbol").agg(pl.len().cast(pl.Int64).alias("fills"))
-    costs = [(0.0 - pl.col(name)).alias(name) for name in BY_SYMBOL if name in COSTS]
+    costs = [(0.0 - pl.col(name)).alias(name) for name in FLOWS if name in COSTS]
     joined = (
         tables["attribution"].join(fills, on="symbol", how="left").with_columns(pl.col("fills").fill_null(0), *costs)
     )
     # A shortfall of the whole pool has no symbol, and stands last.
-    some = joined.filter((pl.col("fills") > 0) | (pl.sum_horizontal(pl.col(*BY_SYMBOL).abs()) > 0))
-    return some.select("symbol", "fills", *BY_SYMBOL, "change").sort("symbol", nulls_last=True)
+    some = joined.filter((pl.col("fills") > 0) | (pl.sum_horizontal(pl.col(*FLOWS).abs()) > 0))
+    return some.select("symbol", "fills", *FLOWS, "change").sort("symbol", nulls_last=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from backtest.report import charts, excursions, liquidations, orders, tables
+from backtest.report import charts, excursions, layer2, liquidations, orders, tables
 from backtest.report import format as fmt
 from backtest.report.outcome import SOURCES, Outcome, outcome
 from backtest.report.tables import Cell, Table, amount
@@ -27,7 +27,7 @@ NOUN = "account"
 def render(result: Result) -> str:
     """The report of one run as a complete HTML document (about 5 MB, nearly all of it Plotly)."""
     out = outcome(result)
-    quote = _quote(result)
+    quote = quote_of(result)
     (run,) = charts.runs([result], [out])
     sections = {
         "equity": charts.equity_chart([run], quote),
@@ -38,23 +38,25 @@ def render(result: Result) -> str:
         "sources": charts.sources_chart(run, quote),
         "excursions": excursions.excursions_chart(result, quote),
     }
+    chained = layer2.section(run, quote)
     listed = (
         tables.symbols, tables.guards, tables.ambiguous, tables.trades,
         orders.liquidity, orders.by_kind, orders.by_reason, orders.unfilled,
     )  # fmt: skip
-    return _page(
+    return document(
         "run.html.j2",
         result,
         [result],
-        charts=sections,
-        words=run_words(out, quote),
+        charts=sections | (chained.charts if chained else {}),
+        words=[*run_words(out, quote), *(chained.words if chained else ())],
+        chained=chained,
         cards=_cards(result, out, quote),
         liquidations=liquidations.listing(out),
         deleveraged=bool(out.deleveraged),
         health=liquidations.NOTE if out.losses or out.deleveraged else "",
         tables={table.name: table for table in (make(result) for make in listed)},
         metrics=[(title, text) for _, title, text in fmt.table(result.metrics)],
-        settings=_settings(result),
+        settings=settings_of(result),
     )
 
 
@@ -67,7 +69,7 @@ def render_comparison(results: list[Result], combined: Result | None = None) -> 
     assert results, "a comparison needs at least one result"
     outs = [outcome(result) for result in results]
     lead = combined or results[0]
-    quote = _quote(lead)
+    quote = quote_of(lead)
     accounts = charts.runs(results, outs)
     whole = [] if combined is None else [charts.total(combined, outcome(combined))]
     sections = {
@@ -80,7 +82,7 @@ def render_comparison(results: list[Result], combined: Result | None = None) -> 
         words = comparison_words(results, outs)
     else:
         words = [course("All sub-accounts together", whole[0].outcome, quote), *subaccount_words(outs)]
-    return _page(
+    return document(
         "comparison.html.j2",
         lead,
         results,
@@ -89,24 +91,25 @@ def render_comparison(results: list[Result], combined: Result | None = None) -> 
         cards=[_account_card(account, quote) for account in (*whole, *accounts)],
         tables={
             "metrics": tables.metrics(results, combined),
-            "sources": _sources_table([*(one.outcome for one in whole), *outs]),
+            "sources": sources_table([*(one.outcome for one in whole), *outs]),
             "settings": _differing(results),
         },
         noun=NOUN if combined is None else "sub-account",
         guards=[(result.label, tables.guards(result)) for result in results],
         orders=[(result.label, orders.by_kind(result), orders.by_reason(result)) for result in results],
+        chained=[(run.result.label, part) for run in accounts if (part := layer2.section(run, quote))],
         deleveraged=any(out.deleveraged for out in outs),
         liquidations=[(out.label, liquidations.listing(out)) for out in outs],
         health=liquidations.NOTE if any(out.losses or out.deleveraged for out in outs) else "",
         ambiguous=[(result.label, tables.ambiguous(result)) for result in results],
-        settings=[fact for fact in _settings(results[0]) if all(fact in _settings(r) for r in results)],
+        settings=[fact for fact in settings_of(results[0]) if all(fact in settings_of(r) for r in results)],
         # Sub-accounts select what their strategies want: another selection has another fingerprint.
         mixed=combined is None and len({_data(r).get("fingerprint") for r in results}) > 1,
     )
 
 
-def _page(template: str, lead: Result, results: Sequence[Result], **context: Any) -> str:
-    """A page on ``results``; name, period and data are those of ``lead``."""
+def document(template: str, lead: Result, results: Sequence[Result], **context: Any) -> str:
+    """A page about ``results``; name, period and data are those of ``lead``."""
     about, _, rest = str(lead.summary["strategy"].get("doc") or "").strip().partition("\n\n")
     figures = {name: chart.figure for name, chart in context["charts"].items() if chart.figure is not None}
     return (
@@ -119,9 +122,9 @@ def _page(template: str, lead: Result, results: Sequence[Result], **context: Any
             synthetic=any(_data(result).get("synthetic") for result in results),
             data=_data_facts(lead),
             marks=sorted(_data(lead).get("marks", {}).items()),
-            quote=_quote(lead),
+            quote=quote_of(lead),
             assumed=_assumed(results, f"All {context.get('noun', NOUN)}s"),
-            reproduction=[(result.label, _reproduction(result)) for result in results],
+            reproduction=_reproductions(results, f"All {context.get('noun', NOUN)}s"),
             plotly=get_plotlyjs(),
             figures=script_json(figures),
             period=f"{_period(lead)} (UTC)",
@@ -159,7 +162,8 @@ def _data(result: Result) -> dict[str, Any]:
     return dict(result.summary.get("data", {}))
 
 
-def _quote(result: Result) -> str:
+def quote_of(result: Result) -> str:
+    """The currency of the amounts; empty where the data do not say."""
     return str(_data(result).get("quote") or "")
 
 
@@ -182,7 +186,10 @@ def _data_facts(result: Result) -> Facts:
     return [(title, value) for title, value in facts if value]
 
 
-_ELSEWHERE = {"strategy", "data", "symbols", "seed", "params", "start_ms", "end_ms", "venue_sha256", "depth_sha256"}
+_ELSEWHERE = {
+    "strategy", "data", "symbols", "seed", "params", "start_ms", "end_ms", "venue_sha256", "depth_sha256",
+    "chain_sha256", "outages_played",
+}  # fmt: skip
 """What the configuration says and another part of the page shows as it came out."""
 _SETTINGS = {
     "venue": "Venue", "venue_rules": "Its rules", "margin": "Margin mode", "leverage": "Leverage",
@@ -194,16 +201,23 @@ _SETTINGS = {
     "allow": "Allowed by name", "modes": "Margin modes of single markets",
     "isolate_above": "Share of the requirement above which a position is isolated",
     "adl": "Deleveraging events", "adl_top": "Positions that an instant's events take, at most",
+    "chain": "Chain", "chain_rules": "The chain's rules", "chain_source": "Where they come from", "gas": "Gas is paid",
+    "outages": "Outages as asked", "reorg_ms": "Fills undone that are so shortly before an outage",
+    "force_inclusion": "Messages come by Layer 1 in an outage", "reserve": "Reserve at the start",
+    "oracle": "Oracle as asked",
 }  # fmt: skip
 _UNLESS_SET = {
     "slippage": "slippage", "volume_share": "volume_share", "fee_bps": "fee_bps",
     "maker_fee_bps": "maker_fee_bps", "fee_discount": "fee_discount",
     "modes": "modes", "isolate_above": "isolate_above", "adl": "adl", "adl_top": "adl",
+    "chain": "chain", "chain_rules": "chain", "chain_source": "chain", "gas": "chain", "outages": "outages",
+    "reorg_ms": "reorg_ms", "force_inclusion": "force_inclusion", "reserve": "reserve", "oracle": "oracle",
 }  # fmt: skip
 """Settings that are left out unless the one named is set."""
 
 
-def _settings(result: Result) -> Facts:
+def settings_of(result: Result) -> Facts:
+    """The settings in force, in words."""
     config: Mapping[str, Any] = result.summary.get("config", {})
     strategy = result.summary.get("strategy", {})
     idle = {name for name, by in _UNLESS_SET.items() if not config.get(by)}
@@ -224,7 +238,7 @@ def _setting(name: str, value: Any) -> str:
         return _shown(value)
     if name == "isolate_above":
         return fmt.percent(value)
-    if name == "cash":
+    if name in ("cash", "reserve"):
         return fmt.number(value)
     if name in ("interval_ms", "drill_ms"):
         return fmt.interval(value)
@@ -249,7 +263,7 @@ def _shown(value: Any) -> str:
 
 def _differing(results: Sequence[Result]) -> Table:
     """Settings that are not the same in all runs, side by side."""
-    columns = [dict([*_settings(r), ("Symbols", ", ".join(map(str, _data(r).get("symbols", []))))]) for r in results]
+    columns = [dict([*settings_of(r), ("Symbols", ", ".join(map(str, _data(r).get("symbols", []))))]) for r in results]
     names = [n for n in dict.fromkeys(n for c in columns for n in c) if len({c.get(n) for c in columns}) > 1]
     head = (Cell("Setting"), *(Cell(result.label) for result in results))
     rows = tuple((Cell(n), *(Cell(c.get(n, "none")) for c in columns)) for n in names)
@@ -297,7 +311,8 @@ def _account_card(account: charts.Run, quote: str) -> dict[str, str]:
     }
 
 
-def _sources_table(outs: Sequence[Outcome]) -> Table:
+def sources_table(outs: Sequence[Outcome]) -> Table:
+    """Where the profit of each came from, side by side."""
     head = (Cell("Source"), *(Cell(out.label, True) for out in outs))
     rows = [(Cell(name), *(amount(out.sources[name]) for out in outs)) for name in SOURCES]
     rows.append((Cell("Change of equity"), *(amount(out.change) for out in outs)))
@@ -326,6 +341,16 @@ def _counted(name: str) -> str:
     """A guard keeps the name by which it was asked for, like ``guard account-loss=20%``."""
     words = name if name.startswith("guard ") else name.replace("_", " ").replace("-", " ")
     return words[:1].upper() + words[1:]
+
+
+def _reproductions(results: Sequence[Result], everybody: str) -> list[tuple[str, Facts]]:
+    """What is the same in all runs once, then what each has of its own."""
+    each = [(result.label, _reproduction(result)) for result in results]
+    if len(each) == 1:
+        return each
+    shared = [fact for fact in each[0][1] if all(fact in facts for _, facts in each)]
+    own = [(label, [fact for fact in facts if fact not in shared]) for label, facts in each]
+    return [(everybody, shared), *((label, facts) for label, facts in own if facts)]
 
 
 def _reproduction(result: Result) -> Facts:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
-from backtest.report.format import listing, number, percent, plural, spoken
+from backtest.report.format import delay, duration, interval, listing, number, percent, plural, spoken
 from backtest.report.outcome import Loss, Outcome, held
 from backtest.report.series import stamps
 
@@ -19,6 +21,10 @@ CENT = 0.005
 NEARLY = 0.01
 """Where less than this share of every position is left, nearly all of it is gone."""
 UNSURE = "the path of prices inside decides whether a pool survives"
+NAMELESS = "instant"
+"""The chain of a run without one: outages may be asked for without a chain."""
+HOUR_MS = 3_600_000
+"""A liquidation so soon after a halt is told with it."""
 NAMED = 3
 """Liquidations named one by one in a sentence; the table has all of them."""
 
@@ -52,6 +58,138 @@ def subaccount_words(outs: Sequence[Outcome]) -> list[str]:
         fates = [_fate(out, out.label) for out in outs]
     gains = [_gain(out) for out in sorted(outs, key=lambda out: -out.change)]
     return [f"{_capital('; '.join(words))}." for words in (fates, gains)] + _warnings(outs, several=True)
+
+
+def latency_words(outs: Sequence[Outcome], delays: Sequence[int], candle_ms: int, quote: str) -> list[str]:
+    """What being slower cost, where the profit is gone, and how far the curve can be believed; the fastest first."""
+    if not any(out.fills for out in outs):
+        return ["The account never held a position, whatever the delay."]
+    named = [delay(ms) for ms in delays]
+    words = [_slower(outs, named, f" {quote}" if quote else "")]
+    gone = [n for n in range(1, len(outs)) if outs[n - 1].change > 0 >= outs[n].change]
+    if gone and outs[0].change > 0:
+        words.append(f"The profit is gone between {named[gone[0] - 1]} and {named[gone[0]]}.")
+    rises = [(later.change - sooner.change, n) for n, (sooner, later) in enumerate(pairwise(outs))]
+    most, n = max(rises)
+    if most >= CENT:
+        words.append(f"Slower is not always worse: {named[n + 1]} ended {number(most)} higher than {named[n]}.")
+    words.append(_liquidated(outs, named))
+    unsure = max(out.ambiguous for out in outs)
+    if unsure:
+        candles = plural(unsure, "candle is", "candles are")
+        words.append(f"At one of the delays {candles} ambiguous: {UNSURE}.")
+    if min(ms for ms in delays if ms) < candle_ms:
+        words.append(
+            f"What prices did in less than a candle ({interval(candle_ms)}) is the path that is assumed inside it: "
+            "finer candles know more."
+        )
+    return words
+
+
+def _slower(outs: Sequence[Outcome], named: Sequence[str], unit: str) -> str:
+    """The fastest against the slowest."""
+    fast, slow = outs[0].change, outs[-1].change
+    made = f"At {named[0]} the account {_made(fast, unit)}, at {named[-1]} it {_made(slow, unit)}"
+    if abs(fast - slow) < CENT:
+        return f"{made}: being slower cost nothing."
+    return f"{made}: being slower {'cost' if fast > slow else 'gained'} {number(abs(fast - slow))}."
+
+
+def _made(change: float, unit: str) -> str:
+    return f"{'made' if change >= 0 else 'lost'} {number(abs(change))}{unit}"
+
+
+def _liquidated(outs: Sequence[Outcome], named: Sequence[str]) -> str:
+    """At which delays it was liquidated."""
+    lost = [name for name, out in zip(named, outs, strict=True) if out.losses]
+    if not lost:
+        return "It was not liquidated at any of the delays."
+    if len(lost) == len(outs):
+        return "It was liquidated at each of the delays."
+    return f"It was liquidated at {listing(lost)}, and at no other delay."
+
+
+def layer2_words(result: Result, out: Outcome, quote: str) -> list[str]:
+    """What the chain did: its halts and what they did to the account, messages lost, rescues that came too late."""
+    chain, unit = result.summary.get("chain") or {}, f" {quote}" if quote else ""
+    outages = chain.get("outages", [])
+    words = [_stood_still(chain, outages)] if chain else []
+    if outages:
+        words += _in_halts(result, out, outages)
+    ends = chain.get("orders", {})
+    said = [f"{plural(ends[name], 'order')} {deed}" for name, deed in _DEEDS.items() if ends.get(name)]
+    if said:
+        words.append(f"{_capital(listing(said))}.")
+    words += [said for said in (_rescues(result, out), _off(result)) if said]
+    risk = chain.get("finality", {})
+    if risk.get("most_at_risk_ms") is not None:
+        most = f"{number(risk['most_at_risk'])}{unit}"
+        words.append(f"At most {most} of fills could still be reverted, first at {spoken(risk['most_at_risk_ms'])}.")
+    return words
+
+
+_DEEDS = {
+    "lost": "got lost in an outage", "late": "came too late after one", "unpaid": "could not pay the gas",
+    "stale": "met a stale oracle",
+}  # fmt: skip
+
+
+def _stood_still(chain: Mapping[str, Any], outages: Sequence[Mapping[str, Any]]) -> str:
+    who = "The chain" if chain["name"] == NAMELESS else f"The chain ({chain['name']})"
+    if not outages:
+        return f"{who} ran all the time."
+    long = duration(sum(halt["end_ms"] - halt["start_ms"] for halt in outages))
+    if len(outages) == 1:
+        return f"{who} stood still for {long} from {spoken(outages[0]['start_ms'])}."
+    first = spoken(outages[0]["start_ms"])
+    return f"{who} stood still {len(outages):,} times, for {long} in all, first at {first}."
+
+
+def _in_halts(result: Result, out: Outcome, outages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The halt in which the account lost most, and the first liquidation that followed one within an hour."""
+    closes = result.tables["equity"]
+    clock, equity = stamps(closes), [out.start, *(closes["equity"] + closes["in_flight"] + closes["reserve"])]
+    falls = []
+    for halt in outages:
+        before = int(np.searchsorted(clock, halt["start_ms"], side="right"))
+        after = min(int(np.searchsorted(clock, halt["end_ms"])) + 1, len(clock))
+        falls.append((equity[after] - equity[before], equity[before], equity[after], halt))
+    change, before_it, after_it, halt = min(falls, key=lambda fall: fall[0])
+    words = []
+    if change <= -CENT:
+        which = "Over it" if len(outages) == 1 else f"Over the halt at {spoken(halt['start_ms'])}"
+        words.append(f"{which} the account's equity went from {number(before_it)} to {number(after_it)}.")
+    for halt in outages:
+        late = [loss.ts_ms - halt["end_ms"] for loss in out.losses if 0 <= loss.ts_ms - halt["end_ms"] <= HOUR_MS]
+        if late:
+            when = "the moment" if late[0] == 0 else f"{duration(late[0])} after"
+            words.append(f"It was liquidated {when} the chain ran again at {spoken(halt['end_ms'])}.")
+            break
+    return words
+
+
+def _off(result: Result) -> str:
+    """Where the venue's mark was farthest from the market's."""
+    marks = result.tables["marks"].filter(pl.col("distance") != 0)
+    if not len(marks):
+        return ""
+    row = int(marks["distance"].abs().arg_max() or 0)
+    far, symbol = float(marks["distance"][row]), marks["symbol"][row]
+    side = "above" if far > 0 else "below"
+    when = spoken(stamps(marks)[row])
+    return f"The venue's mark of {symbol} was up to {percent(abs(far))} {side} the market's, at {when}."
+
+
+def _rescues(result: Result, out: Outcome) -> str:
+    """The first deposit that was still on its way when a pool was liquidated."""
+    moved = result.tables["transfers"].filter(pl.col("kind") == "deposit")
+    sent, there = (moved.filter(pl.col("state") == state) for state in ("sent", "arrived"))
+    arrived = dict(zip(there["transfer_id"].to_list(), stamps(there).tolist(), strict=True))
+    for loss in out.losses:
+        for transfer, ts_ms, amount in zip(sent["transfer_id"], stamps(sent), sent["amount"], strict=True):
+            if ts_ms <= loss.ts_ms < arrived.get(transfer, loss.ts_ms + 1):
+                return f"{number(amount)} was still on its way when it was liquidated at {spoken(loss.ts_ms)}."
+    return ""
 
 
 def _gain(out: Outcome) -> str:

@@ -43,7 +43,7 @@ def combine(results: Sequence[Result], records: Sequence[Record], union: Selecti
         "min_distance_to_liquidation": min((d for d in distances if d is not None), default=None),
     }
     frames = {name: _joined(name, results) for name in results[0].tables}
-    frames["equity"] = tables.tables(_quiet(record), books, trades)["equity"]
+    frames["equity"] = tables.equity(record)
     return Result(LABEL, _summary(results, union, numbers, digest.digest(frames)), frames)
 
 
@@ -58,15 +58,20 @@ def _total(results: Sequence[Result], name: str) -> float | int:
 
 
 def _added(records: Sequence[Record], union: Selection) -> Record:
-    """A record with the sum of the curves and the fills of all, and nothing else that happened."""
+    """A record with the sum of the curves, the fills, gas and transfers of all, and nothing else that happened."""
     return replace(
         _quiet(records[0]),
         symbols=union.symbols,
         step_micro=union.step_micro,
         start_ms=union.start_ms,
         cash=sum(r.cash for r in records),
+        reserve=sum(r.reserve for r in records),
+        final_reserve=sum(r.final_reserve for r in records),
+        final_in_flight=sum(r.final_in_flight for r in records),
         curve=np.sum([_laid(r, union) for r in records], axis=0),
         fills=np.concatenate([r.fills for r in records]),
+        gas=np.concatenate([r.gas for r in records]),
+        transfers=np.concatenate([r.transfers for r in records]),
         counts={},
     )
 
@@ -97,7 +102,7 @@ def _books(results: Sequence[Result], records: Sequence[Record]) -> Books:
         balances={},
         flows=flows,
         by_symbol={},
-        equity_start=sum(r.cash for r in records),
+        equity_start=sum(r.cash + r.reserve for r in records),
         equity_end=sum(round(r.metrics["final_equity"] * MICRO) for r in results),
     )
 
@@ -130,6 +135,7 @@ def _summary(
     met = sorted({name for r in results for name in r.summary["counts"]} - set(union.counts))
     counts = {name: n for name, n in union.counts.items() if n}
     counts |= {name: sum(r.summary["counts"].get(name, 0) for r in results) for name in met}
+    reserve = sum(round(r.summary["config"]["reserve"] * MICRO) for r in results) / MICRO
     names = ", ".join(r.label for r in results)
     doc = f"Sub-accounts of {names}: each with its own wallet, pools and positions."
     cash = sum(round(r.summary["config"]["cash"] * MICRO) for r in results) / MICRO
@@ -139,16 +145,19 @@ def _summary(
         "to_ms": union.start_ms + union.rows * union.interval_ms,
         "rows": union.rows,
         "marks": dict(union.marks),
-        "fingerprint": union.fingerprint(first["data"]["drill_ms"] or 0),
+        "fingerprint": union.fingerprint(
+            first["data"]["drill_ms"] or 0, further="median" in first["config"].get("oracle", ())
+        ),
     }
     changed = {
         "label": LABEL,
         "strategy": {"name": names, "doc": doc, "params": {}, "source": None, "every_ms": None},
-        "config": {**first["config"], "strategy": names, "cash": cash, "params": {}},
+        "config": {**first["config"], "strategy": names, "cash": cash, "reserve": reserve, "params": {}},
         "data": {**first["data"], **data},
         "metrics": numbers,
         "counts": counts,
         "digest": tables_digest,
         "notes": [],
     }
-    return {name: plain(value) for name, value in {**first, **changed}.items()}
+    # What the chain did is told of each account.
+    return {name: plain(value) for name, value in {**first, **changed}.items() if name != "chain"}

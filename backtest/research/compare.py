@@ -9,7 +9,7 @@ from typing import Any
 
 from backtest.report.page import render_comparison
 from backtest.research.config import margin_modes
-from backtest.research.run import Progress, plan, replay, result
+from backtest.research.run import Progress, plan, played, result
 from backtest.results import files
 from backtest.results.result import Result
 
@@ -41,8 +41,8 @@ def compare(
     """Stream the data once into one account per margin mode. Other arguments as of `run`."""
     modes, own = margin_modes(margin)
     target = files.claim(Path(out)) if out is not None else None
-    planned = plan(strategy, data, **{"modes": own, **settings})
-    results = [result(planned, record) for record in replay(planned, modes, progress, chunk_rows)]
+    planned, records = played(plan(strategy, data, **{"modes": own, **settings}), modes, progress, chunk_rows)
+    results = [result(planned, record) for record in records]
     summary = {"kind": "comparison", "runs": {r.label: r.summary for r in results}}
     if target is None:
         return Comparison(results, summary)

@@ -70,6 +70,20 @@ class Config:
     """Deleveraging events, as `research.deleveraging` reads them."""
     adl_top: int = 1
     """Positions that the events of one instant take, at most."""
+    chain: str | None = None
+    """A name, a file, or `venue` for the one that the venue's profile names; None: instant and free."""
+    outages: tuple[str, ...] = ()
+    """As `research.outages` reads them."""
+    reorg_ms: int | None = None
+    """Fills so shortly before an outage are undone; None: as the chain has it."""
+    force_inclusion: bool = False
+    """Whether messages may come by the chain's Layer 1."""
+    reserve: float = 0.0
+    """Outside the venue."""
+    oracle: tuple[str, ...] = ()
+    """As `research.chaining` reads them."""
+    gas: bool = True
+    """Whether the chain's gas is paid."""
     guards: tuple[str, ...] = ()
     """Beside those of the strategy."""
     params: dict[str, Any] = field(default_factory=dict)
@@ -92,6 +106,14 @@ def moment(value: Moment, name: str) -> int | None:
         raise UserError(f"{value!r} is not a time", name, "write 2024-03-12 or 2024-03-12T10:30 (UTC)") from None
     aware = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
     return (aware - EPOCH) // dt.timedelta(milliseconds=1)
+
+
+def period(start: Moment, end: Moment) -> tuple[int | None, int | None]:
+    """Both as ms since 1970; UserError where it ends before it begins."""
+    start_ms, end_ms = moment(start, "start"), moment(end, "end")
+    if start_ms is not None and end_ms is not None and start_ms >= end_ms:
+        raise UserError("the period ends before it begins", "--from and --to", "the period is [from, to)")
+    return start_ms, end_ms
 
 
 def span(value: int | str | None, name: str) -> int | None:
@@ -151,8 +173,9 @@ def config(
     isolate_above: float | None = None,
     adl: Sequence[str] = (),
     adl_top: int = 1,
+    **of_chain: Any,
 ) -> Config:
-    """The checked settings; UserError for what is unknown or out of range."""
+    """The checked settings, with those `of_chain`; UserError for what is unknown or out of range."""
     if isinstance(symbols, str):
         raise UserError("symbols is one text", "", "give a list of names")
     if isinstance(guards, str):
@@ -160,9 +183,7 @@ def config(
     models = (slippage,) if isinstance(slippage, str) else tuple(slippage)
     parse_slippage(models)
     parse_shares(volume_share)
-    start_ms, end_ms = moment(start, "start"), moment(end, "end")
-    if start_ms is not None and end_ms is not None and start_ms >= end_ms:
-        raise UserError("the period ends before it begins", "--from and --to", "the period is [from, to)")
+    start_ms, end_ms = period(start, end)
     return Config(
         strategy=strategy,
         data=str(data),
@@ -191,7 +212,30 @@ def config(
         adl_top=whole(adl_top, "adl_top", MOST_POSITIONS),
         guards=tuple(parse(text).text for text in guards),
         params=dict(params or {}),
+        **checked(**of_chain),
     )
+
+
+def checked(
+    *,
+    chain: str | Path | None = None,
+    outages: Sequence[str] | str = (),
+    reorg: int | str | None = None,
+    force_inclusion: bool = False,
+    reserve: float = 0.0,
+    oracle: Sequence[str] | str = (),
+    gas: bool = True,
+) -> dict[str, Any]:
+    """The checked settings of a chain, as `Config` has them; their texts are read where the data are known."""
+    return {
+        "chain": None if chain is None else str(chain),
+        "outages": (outages,) if isinstance(outages, str) else tuple(outages),
+        "reorg_ms": span(reorg, "--reorg"),
+        "force_inclusion": bool(force_inclusion),
+        "reserve": number(reserve, "reserve", 0, MOST_CASH),
+        "oracle": (oracle,) if isinstance(oracle, str) else tuple(oracle),
+        "gas": bool(gas),
+    }
 
 
 def margin_modes(asked: Sequence[str] | str) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backtest.engine.pack import Charges
-from backtest.report.format import listing, plural
+from backtest.report.format import delay, duration, listing, moment, number, plural
+from backtest.research.chaining import Chaining
 from backtest.research.charges import in_words, uncharged
 from backtest.research.config import Config
+from backtest.research.congestion import LEAST, Usual
+from backtest.research.outages import Halts
 from backtest.research.schedule import fee_notes
 from backtest.schema import CROSS_POOL, Cause, Record, Stage
+from backtest.venue.chain import Outage
 from backtest.venue.profile import Profile
 
 FREE = Charges()
 """Without slippage by models and without a share of volume."""
+INSTANT = Chaining()
+TOLD = 3
+"""Outages that a note names."""
 
 
-def notes(profile: Profile, asked: Config, record: Record, charges: Charges = FREE) -> list[str]:
+def notes(
+    profile: Profile,
+    asked: Config,
+    record: Record,
+    charges: Charges = FREE,
+    chaining: Chaining = INSTANT,
+    usual: Usual | None = None,
+) -> list[str]:
     """What a reader should know before trusting the numbers; empty when nothing was out of the ordinary."""
     return [
         *fee_notes(profile, asked, record),
         *_venue(profile, asked, record, charges),
+        *_chain(chaining, asked, record),
+        *_congestion(usual),
+        *_outages(chaining.halts),
         *_pools(profile, asked, record),
         *_deleveraging(asked, record),
         *_data(asked, record),
@@ -36,6 +55,72 @@ def _venue(profile: Profile, asked: Config, record: Record, charges: Charges) ->
         )
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
     return said + profile.assumptions(record.symbols, record.start_ms, end_ms, fees=asked.fee_bps is None)
+
+
+def _chain(chaining: Chaining, asked: Config, record: Record) -> list[str]:
+    """What is taken on trust of the chain, and where the venue's mark was another than the market's."""
+    chain, oracle, profile = chaining.chain, chaining.oracle, chaining.profile
+    end_ms = record.start_ms + len(record.curve) * record.interval_ms
+    said = profile.assumptions(record.start_ms, end_ms, chaining.halts.known is not None) if profile else []
+    if profile and profile.gas and not asked.gas:
+        said.append("Messages cost no gas, other than on the chain.")
+    if asked.force_inclusion:
+        said.append(f"In an outage messages came by Layer 1, after {delay(chain.forced_ms)}.")
+    made = ["the median of all marks and trades"] * oracle.median
+    made += [f"averaged over {delay(oracle.average_ms)}"] * bool(oracle.average_ms)
+    made += [f"{delay(oracle.delay_ms)} late"] * bool(oracle.delay_ms)
+    made += [f"published every {delay(oracle.heartbeat_ms)}"] * bool(oracle.heartbeat_ms)
+    made += [f"published when it is off by {100 * oracle.deviation:g} %"] * bool(oracle.deviation)
+    if made:
+        said.append(f"The venue's mark was not the market's, but {listing(made)}.")
+    if oracle.limit_ms:
+        said.append(f"Orders that made a position larger were refused on a mark older than {delay(oracle.limit_ms)}.")
+    return said
+
+
+def _congestion(usual: Usual | None) -> list[str]:
+    if usual is None or not usual.unknown:
+        return []
+    hours = plural(usual.unknown, "hour")
+    return [f"In {hours} congestion was not measured: of the week before them less than {LEAST} hours are known."]
+
+
+def _outages(halts: Halts) -> list[str]:
+    """When the chain stood still, and how that came about."""
+    said = []
+    if halts.played:
+        times = "once" if len(halts.played) == 1 else f"{len(halts.played):,} times"
+        whole = (
+            f", {duration(sum(o.end_ms - o.start_ms for o in halts.played))} in all" if len(halts.played) > 1 else ""
+        )
+        said.append(f"The chain stood still {times}{whole}: {_windows(halts.played)}.")
+    elif halts.asked:
+        said.append("The chain did not stand still in the run.")
+    if halts.known is not None:
+        said.append(f"Known outages of the chain that can be played: {halts.known}, in the run {halts.met}.")
+    if halts.drawn is not None:
+        said.append(f"{plural(halts.drawn, 'outage')} of these came by chance (--seed).")
+    if halts.outside:
+        one, many = "outage is outside of the run and was", "outages are outside of the run and were"
+        said.append(f"{plural(len(halts.outside), one, many)} not played: {_windows(halts.outside)}.")
+    if halts.worst:
+        when, how = moment(halts.worst.outage.start_ms), delay(halts.worst_ms)
+        lost = f"what was held would have lost {number(halts.worst.loss)}, more than in any other window"
+        said.append(f"A halt of {how} was put at {when} UTC, where a first replay without it showed that {lost}.")
+    elif halts.worst_ms:
+        said.append(
+            f"No halt of {delay(halts.worst_ms)} was placed: in a first replay what was held lost in no window."
+        )
+    return said
+
+
+def _windows(outages: Sequence[Outage]) -> str:
+    """``2025-10-10 21:35 UTC for 8 h (cause)``, the first few."""
+    named = [
+        f"{moment(o.start_ms)} UTC for {duration(o.end_ms - o.start_ms)}{f' ({o.cause})' if o.cause else ''}"
+        for o in outages[:TOLD]
+    ]
+    return listing(named) if len(outages) <= TOLD else f"{', '.join(named)} and {len(outages) - TOLD:,} more"
 
 
 def _pools(profile: Profile, asked: Config, record: Record) -> list[str]:

@@ -10,15 +10,19 @@ import numpy as np
 
 from backtest.engine import layout as at
 from backtest.engine.journal import records
+from backtest.engine.pack import Setup, sample_ms
 from backtest.engine.replay import Replay
 from backtest.errors import RunError
 from backtest.feed.panel import Chunk
+from backtest.research.congestion import Usual
 from backtest.research.decisions import Decisions
 from backtest.results.excursions import Observer
+from backtest.results.sight import Sight
 from backtest.schema import Record
 from backtest.strategy import base
 from backtest.strategy.account import Account
-from backtest.strategy.events import HOOKS, since, written
+from backtest.strategy.events import HOOKS, written
+from backtest.strategy.hearing import Hearing
 from backtest.strategy.market import EPOCH, Market
 
 NEAREST, FARTHEST = 1 << 5, 1 << 12
@@ -33,6 +37,15 @@ def hook_bits(strategy: base.Strategy) -> int:
     return sum(bit for hook, (_, bit) in HOOKS.items() if hook in written)
 
 
+def sight_of(setup: Setup) -> Sight | None:
+    """What watches the venue's mark; None where that is always the market's."""
+    if setup.oracle.plain and not setup.chain.outages:
+        return None
+    stale_ms = setup.chain.stale_ms
+    frozen = [(halt.start_ms, halt.end_ms + stale_ms) for halt in setup.chain.outages]
+    return Sight(len(setup.symbols), setup.start_ms, setup.interval_ms, sample_ms(setup), frozen)
+
+
 class Player:
     """Plays chunks for one account: the kernels up to each decision, then the strategy."""
 
@@ -40,12 +53,17 @@ class Player:
         self.strategy, self.replay, self._decisions = strategy, replay, decisions
         self._written = base.hooks(strategy)
         setup = replay.setup
-        self.market = Market(setup.symbols, setup.funding, decisions.feature_names, strategy.lookback)
+        names = decisions.feature_names
+        self.market = Market(setup.symbols, setup.funding, names, strategy.lookback, setup.chain.outages)
         self.market.clock(setup.start_ms, 0)
         self.account = Account(replay)
-        self._heard = self._looked = 0
+        self._hearing = Hearing(replay, self._written)
+        self._looked = 0
         self._observer = Observer(np.asarray(setup.step_micro, np.int64), setup.start_ms, setup.interval_ms)
+        self._sight = sight_of(setup)
         self._bits = hook_bits(strategy)
+        self.usual: Usual | None = None
+        """What congestion is measured against, filled in before each chunk is played."""
 
     @property
     def compiled(self) -> bool:
@@ -69,6 +87,8 @@ class Player:
 
     def play(self, chunk: Chunk) -> None:
         """Play the rows of a chunk."""
+        if self.usual is not None:
+            self.usual.take(chunk)
         self.replay.load(chunk.panel, chunk.row0 - chunk.tail)
         end = chunk.row0 + chunk.rows
         try:
@@ -87,11 +107,21 @@ class Player:
             ) from error
         self._observer.take(chunk, records(at.L_FILL, self.replay.journal(self._looked)), self.replay.fine)
         self._looked = written(self.replay)
+        self._see(chunk)
         self.replay.fine.clear()
 
     def record(self, counts: dict[str, int]) -> Record:
         """Everything that happened; call it when the last chunk has been played."""
-        return replace(self.replay.record(counts), extremes=self._observer.extremes())
+        lost = {"events that came back after the end": self._hearing.lost()} if self._bits else {}
+        record = replace(self.replay.record({**counts, **lost}), extremes=self._observer.extremes())
+        return record if self._sight is None else replace(record, sight=self._sight.rows())
+
+    def _see(self, chunk: Chunk) -> None:
+        """Keep what the venue's mark was in the rows of the chunk, where it may not have been the market's."""
+        if self._sight is not None:
+            panel, setup = self.replay.panel[:, chunk.tail :], self.replay.setup
+            market, venue = setup.mark_offset, int(self.replay.run[at.MARK])
+            self._sight.take(chunk.row0, panel[:4], panel[market : market + 4], panel[venue : venue + 4])
 
     def _play_each(self, chunk: Chunk, end: int) -> None:
         """Decide at every candle: the strategy sees the panel itself."""
@@ -100,7 +130,7 @@ class Player:
         mark = chunk.panel[self.replay.setup.known_field]
         features = {name: values[first:end] for name, values in self._decisions.features.items()}
         self.market.load(chunk.panel, chunk.volume, mark, features)
-        replay, market, bits = self.replay, self.market, self._bits
+        replay, market, bits, hearing = self.replay, self.market, self._bits, self._hearing
         advance, on_candle, account = replay.advance_one, self.strategy.on_candle, self.account
         interval = replay.setup.interval_ms
         market.clock(replay.setup.start_ms + (first + 1) * interval, interval)
@@ -118,6 +148,7 @@ class Player:
                 quiet = replay.ahead(min(replay.row + reach, end)) - first
                 if bits:
                     self._hear()
+                    quiet = min(quiet, hearing.row - first)
             if some[row]:
                 try:
                     on_candle(market, account)
@@ -136,7 +167,7 @@ class Player:
             goal, ready = min(due + 1, end), False
             while replay.row < goal:
                 # What was refused before it was sent is heard of after the next row, not with the next event.
-                replay.advance(replay.row + 1 if self._unheard else goal)
+                replay.advance(replay.row + 1 if self._unread else min(goal, self._hearing.row + 1))
                 ready = self._stand(coarse)
                 self._hear()
             # A chunk may end between decisions; what happened in its last row is heard all the same.
@@ -150,17 +181,15 @@ class Player:
         return self.market.move(row, self.replay.now_ms)
 
     def _hear(self) -> None:
-        """Call the hooks for what the journal has since the last time."""
-        if self._unheard:
-            news = list(since(self.replay, self._heard, self._written))
-            self._heard = written(self.replay)
-            for hook, value in news:
+        """Call the hooks for what has come back since the last time."""
+        if self._bits and self._hearing.due:
+            for hook, value in self._hearing.news():
                 self._call(hook, value, self.market, self.account)
 
     @property
-    def _unheard(self) -> bool:
-        """Whether a hook may have something to hear."""
-        return self._bits > 0 and written(self.replay) > self._heard
+    def _unread(self) -> bool:
+        """Whether the journal may have something for a hook."""
+        return self._bits > 0 and self._hearing.unread
 
     def _call(self, hook: str, *arguments: Any) -> None:
         try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 from backtest.engine.compile import compiled_before
 from backtest.engine.pack import Charges, Setup
@@ -17,14 +19,17 @@ from backtest.feed.catalog import Catalog
 from backtest.feed.drill import Drill
 from backtest.feed.selection import Selection
 from backtest.report.page import render
-from backtest.research import deleveraging, schedule
+from backtest.research import deleveraging, outages, schedule
+from backtest.research.chaining import Chaining, chain_of
 from backtest.research.charges import charges, depth_sha256
 from backtest.research.config import Config, config, margin_modes
+from backtest.research.congestion import Usual
 from backtest.research.decisions import Decisions, prepare
 from backtest.research.notes import notes
 from backtest.research.player import Player, hook_bits
 from backtest.research.volatility import widened
 from backtest.results import books, digest, files, metrics, summary, tables, trades
+from backtest.results.chain import figures
 from backtest.results.result import Result
 from backtest.schema import Record
 from backtest.strategy import base, loader
@@ -33,6 +38,7 @@ from backtest.venue import profile as venues
 from backtest.venue.terms import Contract
 
 P = TypeVar("P", bound=Player)
+NO_USUAL = np.empty((0, 2))
 Progress = Callable[[int, int, int], None]
 """Called with rows done, rows in all, and the simulated time in ms; first with 0 rows done, before any is played."""
 CALLED_ROWS = 16_384
@@ -56,6 +62,14 @@ class Plan:
     guards: tuple[Guard, ...] = ()
     drill: Drill | None = None
     """The fine candles that coarse ones are played on where something may happen; shared by the accounts, too."""
+    chaining: Chaining = field(default_factory=Chaining)
+    usual: Usual | None = None
+    """What congestion is measured against; None: the chain knows none."""
+
+    @property
+    def packed(self) -> bool:
+        """Whether the candles' volume has to be in the panel."""
+        return self.charges.wants_volume or self.usual is not None
 
     def setup(self, margin: str) -> Setup:
         """The engine's view of one account."""
@@ -78,7 +92,7 @@ class Plan:
             margin=margin,
             modes=c.modes,
             isolate_above=c.isolate_above or 0.0,
-            adl=self.adl,
+            adl=outages.postponed(self.adl, self.chaining.chain.outages),
             adl_top=c.adl_top,
             leverage=c.leverage,
             path=c.path,
@@ -86,9 +100,16 @@ class Plan:
             charges=self.charges,
             touch=c.limit_fill == "touch",
             ticks=tuple(s.catalog.market(symbol).tick for symbol in s.symbols),
-            volume_field=s.volume_field if self.charges.wants_volume else -1,
+            volume_field=s.volume_field if self.packed else -1,
+            chain=self.chaining.chain,
+            oracle=self.chaining.oracle,
+            oracle_field=s.volume_field + self.packed,
+            further=len(s.further) if self.chaining.oracle.median else 0,
+            reserve=to_micro(c.reserve),
+            seed=c.seed,
+            usual=self.usual.values if self.usual else NO_USUAL,
             allow_missing_funding="missing-funding" in c.allow,
-            guards=pack(self.guards, s.symbols, to_micro(c.cash), modes),
+            guards=pack(self.guards, s.symbols, to_micro(c.cash), modes, to_micro(c.reserve), self.chaining.chain),
             guard_names=tuple(guard.text for guard in self.guards),
             place=c.data,
         )
@@ -120,8 +141,14 @@ def plan(strategy: Any, data: Any, union: Selection | None = None, **settings: A
     events = _events(asked.adl, selection, union)
     if union is not None:
         guards = tuple(g for g in guards if g.symbol not in union.symbols or g.symbol in selection.symbols)
-    drill = Drill(selection, asked.drill_ms, charged.wants_volume) if asked.drill_ms else None
-    return Plan(asked, loaded, selection, profile, contract, events, prepare(loaded, selection), charged, guards, drill)
+    chaining = chain_of(asked, profile, selection)
+    usual = Usual(selection) if chaining.crowds else None
+    packed = charged.wants_volume or usual is not None
+    drill = Drill(selection, asked.drill_ms, packed) if asked.drill_ms else None
+    return Plan(
+        asked, loaded, selection, profile, contract, events, prepare(loaded, selection), charged, guards, drill,
+        chaining, usual,
+    )  # fmt: skip
 
 
 def _known_symbols(asked: Config, selection: Selection) -> None:
@@ -152,6 +179,18 @@ def wanted(strategy: base.Strategy, asked: Sequence[str] | None, catalog: Catalo
     return strategy.symbols
 
 
+def played(
+    planned: Plan, modes: Sequence[str], progress: Progress | None = None, chunk_rows: int | None = None
+) -> tuple[Plan, list[Record]]:
+    """The plan with every halt in its place, and the record of one account per margin mode."""
+
+    def play(plans: Sequence[Plan]) -> list[Record]:
+        return replay(plans[0], modes, progress, chunk_rows)
+
+    whole = placed([planned], planned.selection, play)
+    return whole[0], play(whole)
+
+
 def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk_rows: int | None) -> list[Record]:
     """Stream the data once through one account per margin mode."""
     players = [seated(planned, mode, Player) for mode in modes]
@@ -165,7 +204,22 @@ def seated(planned: Plan, margin: str, kind: type[P]) -> P:
     drill = planned.drill.window if planned.drill else None
     hooks = hook_bits(strategy)
     account = Replay(planned.setup(margin), hooks, decisions.targets, decisions.target_kind, drill=drill)
-    return kind(strategy, account, decisions)
+    player = kind(strategy, account, decisions)
+    player.usual = planned.usual
+    return player
+
+
+def placed(plans: Sequence[Plan], over: Selection, play: Callable[[Sequence[Plan]], list[Record]]) -> list[Plan]:
+    """The plans with the halt of `--outages worst:` put where the books of all together would have lost most.
+
+    ``play`` replays the plans over the rows of ``over``: the first replay, without that halt. It is one halt for all:
+    accounts are compared on one history of the chain.
+    """
+    length_ms = plans[0].chaining.halts.worst_ms
+    if not length_ms:
+        return list(plans)
+    found = outages.worst(over, play(plans), length_ms)
+    return [replace(planned, chaining=planned.chaining.placed(found)) for planned in plans]
 
 
 def stream(s: Selection, players: Sequence[Player], progress: Progress | None, chunk_rows: int | None) -> None:
@@ -177,8 +231,13 @@ def stream(s: Selection, players: Sequence[Player], progress: Progress | None, c
     tell = progress or _silent
     for player in players:
         player.start()
-    packed = any(player.replay.setup.charges.wants_volume for player in players)
-    for chunk in s.chunks(chunk_rows or usual, tail=tail, volume=bool(each), packed=packed):
+    packed = any(player.replay.setup.volume_field >= 0 for player in players)
+    oracle = players[0].replay.setup.oracle  # the same for all
+    spare = 0 if oracle.plain else 4
+    chunks = s.chunks(
+        chunk_rows or usual, tail=tail, volume=bool(each), packed=packed, spare=spare, further=oracle.median
+    )
+    for chunk in chunks:
         if chunk.row0 == 0:
             tell(0, s.rows, s.start_ms)  # not before the first rows have been read and found sound
         for player in players:
@@ -209,14 +268,15 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
     """The tables, metrics and summary of one account; the books must balance, or it fails. ``label``: else the mode."""
     balanced = books.balance(record)
     trips = trades.round_trips(record)
-    frames = tables.tables(record, balanced, trips)
+    chaining = planned.chaining
+    frames = tables.tables(record, balanced, trips, chaining.chain)
     with ThreadPoolExecutor(1, "digest") as beside:
         # Hashing releases the interpreter and takes as long as all the metrics.
         hashed = beside.submit(digest.digest, frames)
         numbers = metrics.metrics(record, balanced, trips)
     s, c = planned.selection, planned.config
     description = type(planned.strategy).describe()
-    counts = {name: number for name, number in record.counts.items() if number}
+    counts = {name: number for name, number in (record.counts | chaining.halts.counts).items() if number}
     about = summary.build(
         label=label or record.margin,
         strategy={
@@ -234,6 +294,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
             "venue_rules": planned.profile.in_words(s.symbols),
             "venue_sha256": planned.profile.sha256(),
             "depth_sha256": depth_sha256(c),
+            **chaining.as_dict(s.start_ms),
         },
         data={
             "name": s.catalog.name,
@@ -248,13 +309,14 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
             "synthetic": s.catalog.synthetic,
             "provenance": s.catalog.provenance,
             "marks": dict(s.marks),
-            "fingerprint": s.fingerprint(c.drill_ms or 0),
+            "fingerprint": s.fingerprint(c.drill_ms or 0, further=planned.chaining.oracle.median),
         },
         seed=c.seed,
         metrics=numbers,
         counts=counts,
         digest=hashed.result(),
-        notes=notes(planned.profile, c, record, planned.charges),
+        notes=notes(planned.profile, c, record, planned.charges, chaining, planned.usual),
+        chain=figures(record, chaining.chain, frames["fills"]) if chaining.alive else None,
     )
     return Result(label or record.margin, about, frames)
 
@@ -274,8 +336,8 @@ def run(
     ``strategy``: a file, ``module:Class``, a name, a class or an instance. ``data``: a folder or an open Catalog.
     ``settings``: see `research.config.config`: symbols, start, end, interval, drill, venue, leverage, cash, path,
     latency_ms, slippage_bps, slippage, volume_share, limit_fill, fee_bps, maker_fee_bps, fee_discount, params, seed,
-    allow, guards. ``out``: folder of the report; None writes nothing. Raises UserError for bad settings or data,
-    RunError when the strategy fails.
+    allow, guards, chain, outages, reorg, force_inclusion, reserve, oracle, gas. ``out``: folder of the report; None
+    writes nothing. Raises UserError for bad settings or data, RunError when the strategy fails.
     """
     modes, own = margin_modes(margin)
     if len(modes) > 1:
@@ -283,9 +345,8 @@ def run(
             f"margin modes {', '.join(modes)}", "--margin", "a run has one; `backtest compare` plays several"
         )
     target = files.claim(Path(out)) if out is not None else None
-    planned = plan(strategy, data, **{"modes": own, **settings})
-    record = replay(planned, modes, progress, chunk_rows)[0]
-    made = result(planned, record)
+    planned, records = played(plan(strategy, data, **{"modes": own, **settings}), modes, progress, chunk_rows)
+    made = result(planned, records[0])
     if target is None:
         return made
     return Result(made.label, made.summary, made.tables, files.write(target, made, render(made)))

@@ -26,7 +26,7 @@ from backtest.research.combined import combine
 from backtest.research.compare import Comparison
 from backtest.research.config import LEAST_CASH, MOST_CASH, margin_modes, moment, number, span
 from backtest.research.player import Player
-from backtest.research.run import Progress, plan, result, seated, stream, wanted
+from backtest.research.run import Plan, Progress, placed, plan, result, seated, stream, wanted
 from backtest.results import files
 from backtest.results.result import Result
 from backtest.results.summary import SUB_ACCOUNTS
@@ -69,6 +69,7 @@ def subaccounts(
     *,
     margin: str = "cross",
     cash: float = 100_000.0,
+    reserve: float = 0.0,
     split: Sequence[float] | str | None = None,
     loss_cap: Sequence[str] | str | None = None,
     params: Mapping[str, Any] | None = None,
@@ -79,11 +80,12 @@ def subaccounts(
 ) -> Subaccounts:
     """Replay each strategy in a sub-account of its own; the data are streamed once.
 
-    ``cash`` is the whole, quote units; ``split`` says per cent of it for each (``"60,40"``), by default equal, in whole
-    micro-units, what is left over to the first. ``loss_cap``: ``"20%"`` of the deposit, or ``"5000"`` of quote, for
-    all or for each with commas (``none``: no cap): a sub-account that has lost so much closes everything and trades no
-    more. ``params``: ``fast`` goes to every strategy that has it, ``2.fast`` to the second alone. Other arguments as of
-    `run`; where a setting names a market it concerns the sub-accounts that have it. UserError for what is wrong.
+    ``cash`` is the whole, quote units, and so is ``reserve``; ``split`` says per cent of them for each (``"60,40"``),
+    by default equal, in whole micro-units, what is left over to the first. ``loss_cap``: ``"20%"`` of the deposit, or
+    ``"5000"`` of quote, for all or for each with commas (``none``: no cap): a sub-account that has lost so much closes
+    everything and trades no more. ``params``: ``fast`` goes to every strategy that has it, ``2.fast`` to the second
+    alone. Other arguments as of `run`; where a setting names a market it concerns the sub-accounts that have it.
+    UserError for what is wrong.
     """
     modes, own = margin_modes(margin)
     if len(modes) > 1:
@@ -98,10 +100,22 @@ def subaccounts(
             label,
             strategy,
             modes[0],
-            {"modes": own, **_guarded(settings, cap), "cash": share / MICRO, "params": given_to},
+            {
+                "modes": own,
+                **_guarded(settings, cap),
+                "cash": share / MICRO,
+                "reserve": kept / MICRO,
+                "params": given_to,
+            },
         )
-        for label, strategy, given_to, share, cap in zip(
-            labels(strategies), strategies, given, shares(cash, split, len(strategies)), caps, strict=True
+        for label, strategy, given_to, share, kept, cap in zip(
+            labels(strategies),
+            strategies,
+            given,
+            shares(cash, split, len(strategies)),
+            shares(reserve, split, len(strategies), "reserve", 0.0),
+            caps,
+            strict=True,
         )
     ]
     results, records, union = play(accounts, data, progress, chunk_rows)
@@ -124,23 +138,27 @@ def play(
     """Plan the sub-accounts and stream the union of their markets once through all; their results and records."""
     catalog = data if isinstance(data, Catalog) else Catalog.open(Path(data))
     union = _union(accounts, catalog)
-    plans = [plan(one.strategy, catalog, union, **one.settings) for one in accounts]
-    players = []
-    for one, planned in zip(accounts, plans, strict=True):
-        player = seated(planned, one.margin, Tenant)
-        player.window = Window.of(planned.selection, union, planned.charges.wants_volume)
-        players.append(player)
-    stream(union, players, progress, chunk_rows)
+
+    def replayed(plans: Sequence[Plan]) -> list[Record]:
+        players = []
+        for one, planned in zip(accounts, plans, strict=True):
+            player = seated(planned, one.margin, Tenant)
+            player.window = Window.of(planned.selection, union, planned.packed)
+            players.append(player)
+        stream(union, players, progress, chunk_rows)
+        grown = {name: union.counts[name] for name in GROWN}
+        return [player.record({**p.selection.counts, **grown}) for p, player in zip(plans, players, strict=True)]
+
+    plans = placed([plan(one.strategy, catalog, union, **one.settings) for one in accounts], union, replayed)
+    records = replayed(plans)
     markets = list(union.symbols)
-    results, records = [], []
-    for one, planned, player in zip(accounts, plans, players, strict=True):
+    results = []
+    for one, planned, record in zip(accounts, plans, records, strict=True):
         own = planned.selection
         own.marks.update({symbol: union.marks[symbol] for symbol in own.symbols})
-        record = player.record({**own.counts, **{name: union.counts[name] for name in GROWN}})
         made = result(planned, record, one.label)
         made.summary["sub_account"] = {"markets_of_all": markets}
         results.append(made)
-        records.append(record)
     return results, records, union
 
 
@@ -225,9 +243,11 @@ def stem(strategy: str) -> str:
     return re.sub(r"[^\w.-]", "-", last).strip(".") or "run"
 
 
-def shares(cash: float, split: Sequence[float] | str | None, count: int) -> list[int]:
-    """The deposit of each, micro: they sum to ``cash``, what rounding down leaves over goes to the first."""
-    whole = to_micro(number(cash, "cash", LEAST_CASH, MOST_CASH))
+def shares(
+    amount: float, split: Sequence[float] | str | None, count: int, name: str = "cash", least: float = LEAST_CASH
+) -> list[int]:
+    """What each gets of an amount, micro: they sum to it, what rounding down leaves over goes to the first."""
+    whole = to_micro(number(amount, name, least, MOST_CASH))
     remedy = f"give {count} percentages above 0 that make 100, like {','.join(_example(count))}"
     texts = split.split(",") if isinstance(split, str) else None if split is None else [str(part) for part in split]
     try:
@@ -238,8 +258,8 @@ def shares(cash: float, split: Sequence[float] | str | None, count: int) -> list
         raise UserError(f"split {', '.join(texts or [])} for {count} strategies", "--split", remedy)
     given = [int(whole * part / 100) for part in parts]
     given[0] += whole - sum(given)
-    if min(given) < to_micro(LEAST_CASH):
-        raise UserError(f"cash {cash:g} is too little for {count} sub-accounts", "--cash", "give more")
+    if min(given) < to_micro(least):
+        raise UserError(f"{name} {amount:g} is too little for {count} sub-accounts", f"--{name}", "give more")
     return given
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from backtest.errors import UserError
-from backtest.research.run import plan, replay, result
+from backtest.research import latency
+from backtest.research.run import plan, played, result
 from backtest.research.subaccounts import Asked, play
 from backtest.results import files
 from backtest.results.result import Result
@@ -16,7 +17,7 @@ from backtest.results.result import Result
 ASKED = (
     "symbols", "venue", "leverage", "cash", "path", "latency_ms", "slippage_bps", "slippage", "volume_share",
     "limit_fill", "fee_bps", "maker_fee_bps", "fee_discount", "params", "seed", "allow", "modes", "isolate_above",
-    "adl", "adl_top", "guards",
+    "adl", "adl_top", "chain", "outages", "force_inclusion", "reserve", "oracle", "gas", "guards",
 )  # fmt: skip
 
 
@@ -42,7 +43,8 @@ def verify(folder: str | Path, data: str | Path | None = None) -> Verification:
     place = asked[0][1]
     if data is None and not place.exists():
         raise UserError("the report's data are no longer there", str(place), "say where they lie with --data")
-    again = _sub_accounts if "sub_account" in before[0].summary else _modes
+    about = before[0].summary
+    again = _sub_accounts if "sub_account" in about else _delays if "delays_ms" in about else _modes
     after = again(before, asked, Path(data) if data is not None else place)
     changed = dict.fromkeys(name for pair in zip(before, after, strict=True) for name in _differences(*pair))
     if "data" in changed and data is None:
@@ -58,8 +60,16 @@ Report = tuple[str, Path, dict[str, Any]]
 def _modes(before: Sequence[Result], asked: Sequence[Report], data: Path) -> list[Result]:
     """One strategy in the margin modes of the report."""
     strategy, _, settings = asked[0]
-    planned = plan(strategy, data, **settings)
-    return [result(planned, record) for record in replay(planned, [r.label for r in before], None, None)]
+    planned, records = played(plan(strategy, data, **settings), [r.label for r in before])
+    return [result(planned, record) for record in records]
+
+
+def _delays(before: Sequence[Result], asked: Sequence[Report], data: Path) -> list[Result]:
+    """One strategy at each delay of the report."""
+    strategy, _, settings = asked[0]
+    # A report's runs are read in the order of their names, which is not that of the delays.
+    delays = [settings["latency_ms"] for _, _, settings in asked]
+    return latency.play(plan(strategy, data, **settings), before[0].summary["config"]["margin"], delays)
 
 
 def _sub_accounts(before: Sequence[Result], asked: Sequence[Report], data: Path) -> list[Result]:
@@ -76,7 +86,7 @@ def _asked(report: Result, folder: Path) -> Report:
     try:
         config = report.summary["config"]
         settings: dict[str, Any] = {name: config[name] for name in ASKED}
-        settings |= {name: config[f"{name}_ms"] for name in ("start", "end", "interval", "drill")}
+        settings |= {name: config[f"{name}_ms"] for name in ("start", "end", "interval", "drill", "reorg")}
         return config["strategy"], Path(config["data"]), settings
     except (KeyError, TypeError) as error:
         raise UserError(f"summary.json does not say {error}", str(folder), "run it again") from None
@@ -93,6 +103,10 @@ def _differences(before: Result, after: Result) -> tuple[str, ...]:
         changed.append("venue")
     if before.summary["config"].get("depth_sha256") != after.summary["config"]["depth_sha256"]:
         changed.append("depth table")
+    if before.summary["config"].get("chain_sha256") != after.summary["config"]["chain_sha256"]:
+        changed.append("chain")
+    if before.summary["config"].get("outages_played") != after.summary["config"]["outages_played"]:
+        changed.append("outages")
     versions = before.summary["versions"]
     changed += [name for name, version in after.summary["versions"].items() if versions.get(name) != version]
     return tuple(changed)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from backtest.feed.panel import CLOSE, HIGH, LOW, OPEN, Chunk
 from backtest.results.columns import Ints
 from backtest.results.path import BEFORE, Floats, knots, price_at, reach
-from backtest.schema import EXTREME, FILL
+from backtest.schema import EXTREME, FILL, Cause
 
 NO_FINE: Mapping[int, Floats] = {}
 
@@ -113,6 +113,8 @@ class Observer:
         allowed = 1.0 + 1e-9 * value
         at_close = (time == 0) & (np.abs(value - closed * units) <= allowed)
         at_close &= ~(np.abs(value - panel[OPEN, row, symbol] * units) <= allowed)
+        # A fill that undoes another has that one's price, which tells nothing of its own instant.
+        at_close &= mine["cause"] != Cause.REORG
         total, first = np.cumsum(mine["lots"]), np.diff(symbol, prepend=-1) != 0
         held = self._lots[symbol] + total - (total - mine["lots"])[first][np.cumsum(first) - 1]
         begins = symbols + np.arange(len(mine))

@@ -7,8 +7,8 @@ import numpy as np
 from backtest.results.columns import Ints
 from backtest.schema import NO_ORDER, Cause, OrderType, Record
 
-MARKET, LIMIT, STOP, TAKE_PROFIT, TRAILING_STOP, LIQUIDATION, ADL, GUARD, DELISTING = range(9)
-WORDS = ("market", "limit", "stop", "take_profit", "trailing_stop", "liquidation", "adl", "guard", "delisting")
+MARKET, LIMIT, STOP, TAKE_PROFIT, TRAILING_STOP, LIQUIDATION, ADL, GUARD, DELISTING, REORG = range(10)
+WORDS = ("market", "limit", "stop", "take_profit", "trailing_stop", "liquidation", "adl", "guard", "delisting", "reorg")
 UNKNOWN = -1
 """Of an order that is not in the record."""
 
@@ -27,6 +27,7 @@ _BY_CAUSE = {
     Cause.DELISTING: DELISTING,
     Cause.ADL: ADL,
     Cause.GUARD: GUARD,
+    Cause.REORG: REORG,
 }
 
 

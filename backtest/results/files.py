@@ -14,11 +14,13 @@ import polars as pl
 from backtest.errors import UserError
 from backtest.results.digest import digest
 from backtest.results.result import Result
-from backtest.results.summary import COMPARISON, RUN, SUB_ACCOUNTS, plain
+from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, plain
 from backtest.results.tables import SCHEMAS
 from backtest.schema import SCHEMA_VERSION
 
 REPORT, SUMMARY = "report.html", "summary.json"
+BESIDE = ("curve",)
+"""Tables that a report may have beside its runs' own."""
 CODEC: Final = "lz4"
 """A year of minutes in 50 ms; zstd would save a fifth of the space for twice the time."""
 
@@ -29,13 +31,15 @@ def write(
     html: str,
     extras: Mapping[str, Any] | None = None,
     kind: str = COMPARISON,
+    beside: Mapping[str, pl.DataFrame] | None = None,
 ) -> Path:
     """Write a report to ``folder`` and return its absolute path.
 
     One Result: `report.html`, `summary.json` and a Parquet file per table. A sequence is a comparison, or what ``kind``
     says: `report.html`, a `summary.json` with the runs' summaries by label, and a folder per label with that run's
     tables and summary.
-    ``extras`` are further entries of the top `summary.json`. The same input gives the same bytes.
+    ``extras`` are further entries of the top `summary.json`, ``beside`` tables of the whole, by names of `BESIDE`. The
+    same input gives the same bytes.
 
     Everything is first written beside the target and then renamed, so there is never half a report. An earlier report
     there is replaced; anything else there is a UserError, see :func:`claim`.
@@ -46,6 +50,8 @@ def write(
         shutil.rmtree(partial, ignore_errors=True)  # left by a killed run that had our process number
         partial.mkdir(parents=True)
         _fill(partial, results, html, extras or {}, kind)
+        for name, table in (beside or {}).items():
+            _write_table(partial, name, table)
         if target.exists():
             target.rename(old)
         partial.rename(target)
@@ -76,7 +82,7 @@ def claim(folder: str | Path) -> Path:
     summary = _recognised(target)
     if summary is None:
         raise UserError("holds something that is not a report, and is left alone", str(target), remedy)
-    ours = {REPORT, SUMMARY, *(f"{name}.parquet" for name in SCHEMAS), *summary.get("runs", ())}
+    ours = {REPORT, SUMMARY, *(f"{name}.parquet" for name in (*SCHEMAS, *BESIDE)), *summary.get("runs", ())}
     foreign = sorted(entry.name for entry in target.iterdir() if entry.name not in ours)
     if foreign:
         raise UserError(f"holds {foreign[0]}, which is not part of the report there", str(target), remedy)
@@ -121,7 +127,7 @@ def _recognised(folder: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(summary, dict) or not isinstance(summary.get("schema_version"), int):
         return None
-    several = summary.get("kind") in (COMPARISON, SUB_ACCOUNTS) and isinstance(summary.get("runs"), dict)
+    several = summary.get("kind") in (COMPARISON, SUB_ACCOUNTS, LATENCY) and isinstance(summary.get("runs"), dict)
     known = summary.get("kind") == RUN or several
     return summary if known else None
 
@@ -147,12 +153,16 @@ def _fill(folder: Path, results: Result | Sequence[Result], html: str, extras: M
 
 def _write_run(folder: Path, result: Result, extras: Mapping[str, Any]) -> None:
     for name, table in result.tables.items():
-        metadata = {"backtest.schema_version": str(SCHEMA_VERSION), "backtest.table": name}
-        # A row group of 100,000 candles lets a reader skip by time.
-        path = folder / f"{name}.parquet"
-        table.write_parquet(path, compression=CODEC, row_group_size=100_000, metadata=metadata)
+        _write_table(folder, name, table)
     head = {"kind": RUN, "schema_version": SCHEMA_VERSION, "label": result.label}
     _write_json(folder / SUMMARY, head | result.summary, extras)
+
+
+def _write_table(folder: Path, name: str, table: pl.DataFrame) -> None:
+    metadata = {"backtest.schema_version": str(SCHEMA_VERSION), "backtest.table": name}
+    # A row group of 100,000 candles lets a reader skip by time.
+    path = folder / f"{name}.parquet"
+    table.write_parquet(path, compression=CODEC, row_group_size=100_000, metadata=metadata)
 
 
 def _write_json(path: Path, summary: Mapping[str, Any], extras: Mapping[str, Any]) -> None:

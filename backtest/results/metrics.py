@@ -1,9 +1,11 @@
 """The numbers that a run is judged by. A year has 365 days; a day is a UTC day; undefined is None.
 
-With E₀ the deposit, E(t) equity at the closes, E₁ the last, Y the years (365 days) from the first candle's open to
-the last one's close, and rᵢ = E(mᵢ) / E(mᵢ₋₁) − 1 between UTC midnights m (a deposit at a midnight is the first; a
-piece of a day at either end has no rᵢ), over n whole days:
+With E(t) the account's total at the closes (equity at the venue, reserve and money in flight: without the last two it
+is the equity), E₀ that of the start (the deposit and the reserve), E₁ that of the end, V(t) equity at the venue alone,
+Y the years (365 days) from the first candle's open to the last one's close, and rᵢ = E(mᵢ) / E(mᵢ₋₁) − 1 between UTC
+midnights m (a deposit at a midnight is the first; a piece of a day at either end has no rᵢ), over n whole days:
 
+- `start_cash` = E₀, `final_equity` = E₁; `final_reserve`, `final_in_flight` are parts of E₁
 - `return` = E₁ / E₀ − 1
 - `cagr` = (E₁ / E₀)^(1/Y) − 1; −1 when nothing is left; None under two days
 - `volatility` = √365 · s, s the sample deviation (n − 1) of r
@@ -13,25 +15,27 @@ piece of a day at either end has no rᵢ), over n whole days:
 - `calmar` = cagr / |max_drawdown| (Young 1991, "Calmar Ratio: A Smoother Tool"; over the whole run, not 36 months)
 - `max_drawdown` = min over closes of E(t) / max(E₀, E up to t) − 1, ≤ 0
 - `max_drawdown_days`: longest time from a peak to the close that regains it, or to the end
-- `turnover` = Σ |cash of a fill| / mean E(t) / Y, all fills: times per year
+- `turnover` = Σ |cash of a fill| / mean E(t) / Y, all fills that stand: times per year
 - `hit_rate`: share of the trades with net > 0; `profit_factor` = Σ net gains / |Σ net losses|
-- `mean_leverage`, `max_leverage`: gross notional / E(t) over closes
-- `margin_use_peak`, `maintenance_use_peak`: the most of initial, maintenance margin / E(t), whole account
+- `mean_leverage`, `max_leverage`: gross notional / V(t) over closes
+- `margin_use_peak`, `maintenance_use_peak`: the most of initial, maintenance margin / V(t), all pools
 - `min_distance_to_liquidation`: the least (equity − maintenance) / gross notional of a pool: how far prices could go
   against all of it. Over all closes where the account is one cross pool, else over the samples of every pool; 0 where
   one was liquidated in steps, 0 or less where one went at once
 - `price_moves` (at the prices of the decisions, without a cost), `funding` (received), `fees` (less rebates), `spread`,
   `impact`, `latency` (signed: what the way from decision to fill cost, drift included), `penalties`, `insurance`
-  (received from the insurance fund), `bad_debt` (borne by others): flows of the books, which add up to the change of
-  equity. Beside them: `slippage` = spread + impact + drift, what fills paid beyond the path's price; `rebates`:
-  negative fees, which are in `fees`; `adl_loss`: what closing this account's positions at the bankruptcy price cost
-  the other side
-- `maker_share` = Σ |cash| of the fills of orders as maker / Σ |cash| of all fills of orders
+  (received from the insurance fund), `bad_debt` (borne by others), `gas`, `bridge_fees` (of transfers): flows of the
+  books, which add up to E₁ − E₀. Beside them: `slippage` = spread + impact + drift, what fills paid beyond the path's
+  price; `rebates`: negative fees, which are in `fees`; `adl_loss`: what closing this account's positions at the
+  bankruptcy price cost the other side
+- `maker_share` = Σ |cash| of the fills of orders as maker / Σ |cash| of all fills of orders, those that stand
 - `pool_liquidations`: liquidations of a pool, see `results.processes`, in `liquidation_steps` steps; `liquidations`:
   positions that they closed or made smaller; `backstops` of them ended at the backstop; `deleveraged`: good positions
   closed or made smaller by auto-deleveraging
 - `ambiguous_candles`, `margin_calls`, `orders`, `rejected_orders`, `cancelled_orders`, `expired_orders`,
-  `refused_amendments` (no orders of their own), `fills`, `trades`, `open_trades`, `missing_settlements`: counts
+  `refused_amendments` (no orders of their own), `fills`, `undone_fills`, `trades`, `open_trades`,
+  `missing_settlements`: counts. A fill that the chain has undone does not stand, nor does the one that undoes it; both
+  are `fills`, and the former is one of `undone_fills`
 
 Ratios to equity leave out closes where equity is not positive and something is held: they have no meaning there.
 """
@@ -45,10 +49,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.results.books import BY_SYMBOL, Books
+from backtest.results.books import FLOWS, Books
 from backtest.results.processes import NONE, processes, steps
+from backtest.results.reorgs import standing
+from backtest.results.reserve import total
 from backtest.results.trades import Trades
-from backtest.schema import CROSS_POOL, CURVE, MICRO, NO_ORDER, Liquidity, OrderType, Record, Stage, Status
+from backtest.schema import CROSS_POOL, CURVE, MICRO, NO_ORDER, Cause, Liquidity, OrderType, Record, Stage, Status
 
 Floats = NDArray[np.float64]
 DAY_MS = 86_400_000
@@ -62,28 +68,32 @@ def metrics(record: Record, books: Books, trades: Trades) -> dict[str, Any]:
     """Plain numbers by name, money in quote units; None where a formula has no value. See the formulas above."""
     curve = dict(zip(CURVE, record.curve.T, strict=True))
     days = len(record.curve) * record.interval_ms / DAY_MS
-    drawdown, longest = _drawdown(record)
+    start, worth = books.equity_start / MICRO, total(record)
+    traded = record.fills[standing(record.fills)]
+    drawdown, longest = _drawdown(start, worth, record.interval_ms)
     cagr = _cagr(books.equity_start, books.equity_end, days)
     leverage = _over_equity(curve["gross_notional"], curve["equity"])
     return {
-        "start_cash": books.equity_start / MICRO,
+        "start_cash": start,
         "final_equity": books.equity_end / MICRO,
+        "final_reserve": record.final_reserve / MICRO,
+        "final_in_flight": record.final_in_flight / MICRO,
         "return": _ratio(books.equity_end - books.equity_start, books.equity_start),
         "cagr": cagr,
-        **_daily(_midnights(record)),
+        **_daily(_midnights(record, start, worth)),
         "calmar": _ratio(cagr, -drawdown),
         "max_drawdown": drawdown,
         "max_drawdown_days": longest,
-        "turnover": _turnover(record, days / YEAR_DAYS),
+        "turnover": _turnover(traded, worth, days / YEAR_DAYS),
         **_per_trade(trades),
         "mean_leverage": float(leverage.mean()) if len(leverage) else None,
         "max_leverage": _most(leverage),
         "margin_use_peak": _most(_over_equity(curve["initial_margin"], curve["equity"])),
         "maintenance_use_peak": _most(_over_equity(curve["maintenance_margin"], curve["equity"])),
         "min_distance_to_liquidation": _distance(record, curve),
-        **{name: books.flows[name] / MICRO for name in BY_SYMBOL},
+        **{name: books.flows[name] / MICRO for name in FLOWS},
         "adl_loss": int(record.liquidations["adl_loss"].sum()) / MICRO,
-        **_costs(record.fills),
+        **_costs(traded),
         **_liquidated(record),
         **_counts(record),
     }
@@ -123,12 +133,12 @@ def _cagr(start: int, end: int, days: float) -> float | None:
         return None
 
 
-def _midnights(record: Record) -> Floats:
-    """Equity at each UTC midnight of the run: at the last close at or before it, the deposit at the start."""
+def _midnights(record: Record, start: float, worth: Floats) -> Floats:
+    """The total at each UTC midnight of the run: at the last close at or before it, ``start`` at the start."""
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
     first = -(-record.start_ms // DAY_MS) * DAY_MS
     closed = (np.arange(first, end_ms + 1, DAY_MS, dtype=np.int64) - record.start_ms) // record.interval_ms
-    known: Floats = np.concatenate([[record.cash / MICRO], record.curve[:, 0]])
+    known: Floats = np.concatenate([[start], worth])
     return known[closed]
 
 
@@ -147,9 +157,10 @@ def _daily(equity: Floats) -> dict[str, float | None]:
     }
 
 
-def _drawdown(record: Record) -> tuple[float, float]:
-    """Deepest drawdown (≤ 0), and the longest time under water in days. The deposit is the first peak."""
-    equity = np.concatenate([[record.cash / MICRO], record.curve[:, 0]])
+def _drawdown(start: float, worth: Floats, interval_ms: int) -> tuple[float, float]:
+    """Deepest drawdown (≤ 0), and the longest time under water in days. What there was at the start is the first
+    peak."""
+    equity = np.concatenate([[start], worth])
     peak = np.maximum.accumulate(equity)
     if equity[0] <= 0:
         return 0.0, 0.0
@@ -157,12 +168,12 @@ def _drawdown(record: Record) -> tuple[float, float]:
     # Neighbouring peaks are one candle apart with no water between; after the last peak there is water to the end.
     between = np.diff(dry)
     longest = max(int(between[between > 1].max(initial=0)), len(equity) - 1 - int(dry[-1]))
-    return float((equity / peak).min()) - 1.0, longest * record.interval_ms / DAY_MS
+    return float((equity / peak).min()) - 1.0, longest * interval_ms / DAY_MS
 
 
-def _turnover(record: Record, years: float) -> float | None:
-    mean = float(record.curve[:, 0].mean()) if len(record.curve) else 0.0
-    traded = int(np.abs(record.fills["quote"]).sum()) / MICRO
+def _turnover(fills: NDArray[np.void], worth: Floats, years: float) -> float | None:
+    mean = float(worth.mean()) if len(worth) else 0.0
+    traded = int(np.abs(fills["quote"]).sum()) / MICRO
     return _ratio(traded, mean * years)
 
 
@@ -247,5 +258,6 @@ def _counts(record: Record) -> dict[str, int]:
         "expired_orders": int((ends == Status.EXPIRED).sum()),
         "refused_amendments": int(amendments.sum()),
         "fills": len(record.fills),
+        "undone_fills": int((record.fills["cause"] == Cause.REORG).sum()),
         "missing_settlements": int((record.funding["missing"] != 0).sum()),
     }

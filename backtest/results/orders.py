@@ -19,7 +19,7 @@ SCHEMA = pl.Schema(
      "trail_unit": S, "activation": F, "parent_id": I, "group_id": I, "target_id": I}
 )  # fmt: skip
 UNCONDITIONAL = (OrderType.MARKET, OrderType.LIMIT, OrderType.AMEND)
-NUMBERED = (Reason.MARGIN, Reason.LIMIT, Reason.LIMIT_SIZE, Reason.MIN_NOTIONAL, Reason.OPEN_ORDERS)
+NUMBERED = (Reason.MARGIN, Reason.LIMIT, Reason.LIMIT_SIZE, Reason.MIN_NOTIONAL, Reason.OPEN_ORDERS, Reason.GAS)
 """Reasons that come with two numbers."""
 
 
@@ -82,8 +82,11 @@ def _text(reason: int, have: int, need: int, own_pool: bool) -> str:
     if reason == Reason.MARGIN:
         return _shortfall(have, need, own_pool)
     if reason == Reason.MIN_NOTIONAL:
-        left, right = _both(have, need)
+        left, right = both(have, need)
         return f"min_notional: worth {left}, the venue takes {right} or more"
+    if reason == Reason.GAS:
+        left, right = both(have, need)
+        return f"gas: equity {left} would not pay {right}"
     if reason == Reason.OPEN_ORDERS:
         return f"open_orders: {have:,} at the venue, which allows {need:,}"
     return _excess(have, need, reason)
@@ -101,7 +104,7 @@ def _in_own_pool(record: Record) -> NDArray[np.bool_]:
     return own
 
 
-def _both(have: int, need: int) -> tuple[str, str]:
+def both(have: int, need: int) -> tuple[str, str]:
     """Two amounts in two decimals, unless they would then read the same."""
     for digits in (2, 6):
         left, right = (f"{Decimal(micro).scaleb(-6):,.{digits}f}" for micro in (have, need))
@@ -111,7 +114,7 @@ def _both(have: int, need: int) -> tuple[str, str]:
 
 
 def _shortfall(have: int, need: int, own_pool: bool) -> str:
-    left, right = _both(have, need)
+    left, right = both(have, need)
     if own_pool:
         # The wallet against what it would have to post, or the pool against its initial margin.
         return f"margin: {left} available, {right} needed"
@@ -119,6 +122,6 @@ def _shortfall(have: int, need: int, own_pool: bool) -> str:
 
 
 def _excess(size: int, limit: int, reason: int) -> str:
-    left, right = _both(size, limit) if reason == Reason.LIMIT else (f"{size / MICRO:,.10g}", f"{limit / MICRO:,.10g}")
+    left, right = both(size, limit) if reason == Reason.LIMIT else (f"{size / MICRO:,.10g}", f"{limit / MICRO:,.10g}")
     kind = "notional" if reason == Reason.LIMIT else "size"
     return f"limit: a position of {kind} {left} would be above the venue's {right}"

@@ -23,10 +23,20 @@ BEFORE = -1
 
 def knots(candles: Floats) -> Floats:
     """[rows, 4, symbols]: prices at the knots of ``candles`` [fields, rows, symbols]; NaN where there is none."""
+    return knots_of(candles, lows_first(candles))
+
+
+def lows_first(candles: Floats) -> NDArray[np.bool_]:
+    """[rows]: whether all series of a row have their lows before their highs, by its trades."""
     ratio = candles[CLOSE] / candles[OPEN]
-    lows_first = np.prod(np.where(np.isnan(ratio), 1.0, ratio), axis=1) >= SAME
-    first = np.where(lows_first[:, None], candles[LOW], candles[HIGH])
-    second = np.where(lows_first[:, None], candles[HIGH], candles[LOW])
+    lows: NDArray[np.bool_] = np.prod(np.where(np.isnan(ratio), 1.0, ratio), axis=1) >= SAME
+    return lows
+
+
+def knots_of(candles: Floats, lows: NDArray[np.bool_]) -> Floats:
+    """[rows, 4, symbols]: the knots of any series, given which extreme comes first in each row."""
+    first = np.where(lows[:, None], candles[LOW], candles[HIGH])
+    second = np.where(lows[:, None], candles[HIGH], candles[LOW])
     return np.stack([candles[OPEN], first, second, candles[CLOSE]], axis=1)
 
 

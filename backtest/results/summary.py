@@ -12,7 +12,7 @@ import numpy as np
 
 from backtest.schema import SCHEMA_VERSION
 
-RUN, COMPARISON, SUB_ACCOUNTS = "run", "comparison", "sub-accounts"
+RUN, COMPARISON, SUB_ACCOUNTS, LATENCY = "run", "comparison", "sub-accounts", "latency"
 DISTRIBUTION = "perp-backtest"
 LIBRARIES = ("numpy", "numba", "polars", "duckdb", "pyarrow")
 
@@ -28,12 +28,14 @@ def build(
     counts: Mapping[str, int],
     digest: str,
     notes: Sequence[str],
+    chain: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The summary of one run, in plain values.
 
     ``strategy``: name, params, source (SHA-256), doc. ``config``: the settings that were in force. ``data``: name,
     symbols, interval, from, to, rows, synthetic, provenance, marks, fingerprint. ``counts``: what was skipped, assumed
-    or filled in. ``notes``: sentences about what was assumed. The caller leaves out paths of the machine and clock
+    or filled in. ``notes``: sentences about what was assumed. ``chain``: what the chain did, see
+    `results.chain`; without one there is no such entry. The caller leaves out paths of the machine and clock
     times, so that the same run has the same summary everywhere.
     """
     summary = {
@@ -49,6 +51,7 @@ def build(
         "counts": counts,
         "digest": digest,
         "notes": notes,
+        **({} if chain is None else {"chain": chain}),
     }
     return {name: plain(value) for name, value in summary.items()}
 

@@ -2,7 +2,7 @@
 
 Prices and money are in quote units, quantities in base units (signed: long or bought positive), all float64; times
 are UTC milliseconds; only the ledger keeps whole micro. What there is none of is null. Every column is determined by
-the Record alone.
+the Record alone, but for the names of routes, which are the chain's.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.results import attribution, fifo
+from backtest.results import attribution, fifo, transfers
 from backtest.results import orders as placed
 from backtest.results import trades as trips
 from backtest.results.books import Books, balance
 from backtest.results.columns import TIME, lower, money, number, numbers, pools, quantity, sides, times, words
 from backtest.results.processes import processes
+from backtest.results.reserve import outside, total
 from backtest.schema import CURVE, MICRO, Cause, Liquidity, Record, Stage
+from backtest.venue.chain import Chain
 
 F, S, B, I = pl.Float64(), pl.String(), pl.Boolean(), pl.Int64()  # noqa: E741
 SCHEMAS: dict[str, pl.Schema] = {
@@ -44,7 +46,8 @@ SCHEMAS: dict[str, pl.Schema] = {
          "bad_debt": F, "equity_before": F, "maintenance_before": F, "equity_after": F, "maintenance_after": F,
          "ambiguous": B, "adl_loss": F, "process": I}
     ),
-    "transfers": pl.Schema({"ts_sent": TIME, "ts_arrived": TIME, "kind": S, "amount": F, "fee": F}),
+    "transfers": transfers.SCHEMA,
+    "gas": transfers.GAS_SCHEMA,
     "margin": pl.Schema({"ts": TIME, "pool": S, "equity": F, "initial": F, "maintenance": F, "margin_ratio": F}),
     "ledger": pl.Schema({"ts": TIME, "debit": S, "credit": S, "amount_micro": I, "code": S, "ref": S}),
     "ambiguous": pl.Schema({"ts": TIME, "pool": S}),
@@ -52,31 +55,37 @@ SCHEMAS: dict[str, pl.Schema] = {
     "trades": trips.SCHEMA,
     "trades_fifo": fifo.SCHEMA,
     "attribution": attribution.SCHEMA,
+    "marks": pl.Schema({"ts": TIME, "symbol": S, "market": F, "venue": F, "distance": F}),
 }  # fmt: skip
 
 
-def tables(record: Record, books: Books | None = None, trades: trips.Trades | None = None) -> dict[str, pl.DataFrame]:
-    """The tables of ``record``, by name, with the columns of `SCHEMAS`; ``books`` and ``trades`` when already at hand.
+def tables(
+    record: Record, books: Books | None = None, trades: trips.Trades | None = None, chain: Chain | None = None
+) -> dict[str, pl.DataFrame]:
+    """The tables of ``record``, by name, with the columns of `SCHEMAS`; ``books`` and ``trades`` when already at hand,
+    ``chain`` to name the routes of transfers.
 
-    `equity`: one row per candle, stamped by its close. `unrealized` is equity minus wallet; `reserve` and `in_flight`
-    (money outside the venue) are 0; `free_collateral = equity − initial_margin`; `drawdown = equity / highest equity so
-    far − 1`, the deposit counting as the first peak. `margin_ratio` is defined once, see :func:`margin_ratio`.
+    `equity`: one row per candle, stamped by its close. `equity` is what there is at the venue, `unrealized` that minus
+    wallet; `reserve` and `in_flight` are outside of it; `free_collateral = equity − initial_margin`; `drawdown` of the
+    three together, `total / highest total so far − 1`, what there was at the start counting as the first peak.
+    `margin_ratio` is defined once, see :func:`margin_ratio`.
     `positions`, `margin`: at the samples of the Record; `notional` is signed. `fills.quote` is the cash paid (−) or
     received (+) without the fee; `fee` is negative where it is a rebate; `slippage = spread + impact + drift`, what
     they added to the cost; `latency` what the way from the decision to the fill cost, signed, drift included.
     `liquidations.insurance` is what the insurance fund received, less what it paid; `adl_loss` what closing at the
     bankruptcy price cost the other side; `process` the liquidation that the row is a step of, see `results.processes`,
-    null where the pool was not being liquidated.
+    null where the pool was not being liquidated. `marks`: samples of the Record; `distance = venue / market − 1`.
     """
     books = books or balance(record)
     frames = {
-        "equity": _equity(record),
+        "equity": equity(record),
         "positions": _positions(record),
         "orders": placed.orders(record),
         "fills": _fills(record),
         "funding": _funding(record),
         "liquidations": _liquidations(record),
-        "transfers": SCHEMAS["transfers"].to_frame(),
+        "transfers": transfers.transfers(record, chain),
+        "gas": transfers.gas(record),
         "margin": _margin(record),
         "ledger": books.ledger,
         "ambiguous": pl.DataFrame(
@@ -86,6 +95,7 @@ def tables(record: Record, books: Books | None = None, trades: trips.Trades | No
         "trades": (trades or trips.round_trips(record)).table,
         "trades_fifo": fifo.matched(record),
         "attribution": attribution.attribution(record, books),
+        "marks": _marks(record),
     }
     for name, frame in frames.items():
         assert frame.schema == SCHEMAS[name], f"table {name}: {frame.schema}, should be {SCHEMAS[name]}"
@@ -102,19 +112,21 @@ def margin_ratio(maintenance: NDArray[np.float64], equity: NDArray[np.float64]) 
     return np.where(maintenance == 0, 0.0, ratio)
 
 
-def _equity(record: Record) -> pl.DataFrame:
+def equity(record: Record) -> pl.DataFrame:
+    """The table `equity`, from the curve, transfers and gas of ``record``."""
     curve = {name: np.ascontiguousarray(record.curve[:, i]) for i, name in enumerate(CURVE)}
     rows = len(record.curve)
-    equity = curve["equity"]
-    peak = np.maximum(np.maximum.accumulate(equity), record.cash / MICRO)
+    at_venue, worth = curve["equity"], total(record)
+    reserve, in_flight = outside(record)
+    peak = np.maximum(np.maximum.accumulate(worth), (record.cash + record.reserve) / MICRO)
     columns = {
         **{name: number(values) for name, values in curve.items()},
         "ts": times(record.start_ms + np.arange(1, rows + 1, dtype=np.int64) * record.interval_ms),
-        "reserve": np.zeros(rows),
-        "in_flight": np.zeros(rows),
-        "margin_ratio": number(margin_ratio(curve["maintenance_margin"], equity)),
-        "free_collateral": equity - curve["initial_margin"],
-        "drawdown": equity / peak - 1.0,
+        "reserve": money(reserve),
+        "in_flight": money(in_flight),
+        "margin_ratio": number(margin_ratio(curve["maintenance_margin"], at_venue)),
+        "free_collateral": at_venue - curve["initial_margin"],
+        "drawdown": worth / peak - 1.0,
     }
     return pl.DataFrame({name: columns[name] for name in SCHEMAS["equity"]})
 
@@ -211,6 +223,19 @@ def _guards(record: Record) -> pl.DataFrame:
             "pool": pools(rows["pool"], record.symbols),
             "value": number(rows["value"]),
             "order_id": numbers(rows["order_id"]),
+        }
+    )
+
+
+def _marks(record: Record) -> pl.DataFrame:
+    rows = record.sight
+    return pl.DataFrame(
+        {
+            "ts": times(rows["ts_ms"]),
+            "symbol": words(rows["symbol"], record.symbols),
+            "market": number(rows["market"]),
+            "venue": number(rows["venue"]),
+            "distance": number(rows["venue"] / rows["market"] - 1.0),
         }
     )
 

@@ -37,7 +37,9 @@ class Trades:
     and `exit_price` averages over all that was bought and sold, slippage in, fees out; `realized` without fees; `fees`
     paid, less rebates; `funding` received while held; `penalty` ≥ 0 of its liquidation, all steps of it; `insurance`
     ≥ 0 paid by the insurance fund; `net = realized − fees + funding − penalty + insurance`; `hold` in hours;
-    `exit_cause` of the last fill (strategy, liquidation, delisting, adl, guard), `exit_reason` see `results.exits`. A
+    `exit_cause` of the last fill (strategy, liquidation, delisting, adl, guard, reorg), `exit_reason` see
+    `results.exits`. A fill that undoes another is a fill like others: an entry undone is a trip without a profit, an
+    exit undone begins another trip at its price, so that the money of all trips stays that of all fills. A
     loss beyond the pool's money is in `realized` in full: what others bore of it is the account's `bad_debt`, not the
     trip's.
 

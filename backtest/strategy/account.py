@@ -14,10 +14,11 @@ from backtest.engine.replay import to_micro
 from backtest.engine.send import decision_price
 from backtest.engine.ticket import Ticket
 from backtest.errors import UserError, nearest
-from backtest.schema import OrderType, Reason
+from backtest.schema import OrderType, Reason, TransferKind
 from backtest.strategy.grid import rises
 from backtest.strategy.holdings import Holdings
 from backtest.strategy.order import MOST, NUMBERS, Order, Prices, Terms, When
+from backtest.strategy.transit import route_number
 
 LEAST_LEVERAGE = 0.01
 """Below it initial margin would be more than a hundred times the notional."""
@@ -195,6 +196,24 @@ class Account(Holdings):
         self._finite(amount, "amount", f"account.add_margin({symbol!r})")
         return self._replay.add_margin(self._at(symbol), to_micro(amount))
 
+    def top_up(self, amount: float, route: str | None = None) -> int:
+        """Send quote units from the reserve to the venue, by a route of the chain, else its first; returns the number.
+
+        It leaves the reserve at once and arrives after the route's delay, less its fee. One that cannot be (no amount
+        above 0, more than the reserve) is in the table of transfers, rejected with its reason.
+        """
+        way, micro = self._transfer(TransferKind.DEPOSIT, amount, route, "account.top_up")
+        return self._replay.deposit(micro, way)
+
+    def withdraw(self, amount: float, route: str | None = None) -> int:
+        """Send quote units from the wallet to the reserve, by a route of the chain, else its first; returns the number.
+
+        It leaves the wallet at once and arrives after the route's delay, less its fee. One that cannot be (no amount
+        above 0, more than is free, gates that are closed) is in the table of transfers, rejected with its reason.
+        """
+        way, micro = self._transfer(TransferKind.WITHDRAWAL, amount, route, "account.withdraw")
+        return self._replay.withdraw(micro, way)
+
     # ---------------------------------------------------------------------------------------------------------------
 
     def _trade(
@@ -247,6 +266,14 @@ class Account(Holdings):
         if any(price is not None and not 0 < found < math.inf for price, found in asked):
             return self._replay.refuse(ticket, Reason.PRICE, target=int(m[at.ID]))
         return self._replay.amend(int(m[at.ID]), ticket.lots, ticket.limit, ticket.stop)
+
+    def _transfer(self, kind: TransferKind, amount: float, route: str | None, place: str) -> tuple[int, int | None]:
+        """The number of a transfer's route, and its amount in micro; None: it is not one above 0."""
+        number = route_number(self._replay.setup.chain, kind, route, place)
+        if self._replay.row == 0:
+            raise UserError("a transfer before the first candle", place, "send it from on_candle")
+        micro = to_micro(amount) if self._countable(amount, place) else 0
+        return number, micro if micro > 0 else None
 
     def _countable(self, amount: float, place: str) -> bool:
         """Whether an amount is finite. UserError for what is no number, or is beyond all bounds."""

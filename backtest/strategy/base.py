@@ -119,7 +119,7 @@ class Strategy:
         """After a liquidation."""
 
     def on_transfer(self, transfer: Any, market: Any, account: Any) -> None:
-        """After a transfer between the account and the reserve has arrived."""
+        """After a transfer between the reserve and the venue was sent, has arrived, or was refused."""
 
     def on_stop(self, market: Any, account: Any) -> None:
         """After the last candle."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from backtest.engine import layout as at
 from backtest.engine.journal import records
 from backtest.engine.replay import Replay
-from backtest.schema import CROSS_POOL, MICRO, Cause, Liquidity, OrderState, Reason, Stage
+from backtest.schema import CROSS_POOL, MICRO, Cause, Liquidity, OrderState, Reason, Stage, TransferKind, TransferState
+from backtest.strategy.transit import route_name
 
 
 class Fill(NamedTuple):
@@ -25,7 +28,7 @@ class Fill(NamedTuple):
     order_id: int
     """−1: not an order of the strategy."""
     cause: str
-    """strategy, liquidation, delisting, adl or guard."""
+    """strategy, liquidation, delisting, adl, guard or reorg (what the chain has undone)."""
     liquidity: str
     """maker or taker."""
 
@@ -86,6 +89,24 @@ class Liquidation(NamedTuple):
     failure."""
 
 
+class Transfer(NamedTuple):
+    """Money between the reserve and the venue was sent, has arrived, or was refused."""
+
+    ts_ms: int
+    transfer_id: int
+    kind: str
+    """deposit (to the venue) or withdrawal (from it)."""
+    state: str
+    """sent, arrived or rejected."""
+    route: str
+    amount: float
+    """What left; of one rejected what was asked, 0.0 where that was no amount."""
+    fee: float
+    """Of the route, paid from the amount on arrival; 0.0 in other states."""
+    reason: str | None
+    """Why it was rejected: quantity, reserve, collateral or gated; None: it was not."""
+
+
 REASONS: tuple[str | None, ...] = tuple(
     None if reason == Reason.NONE else "limit" if reason == Reason.LIMIT_SIZE else reason.name.lower()
     for reason in Reason
@@ -97,12 +118,13 @@ HOOKS = {
     "on_funding": (at.L_FUNDING, at.EV_FUNDING),
     "on_liquidation": (at.L_LIQUIDATION, at.EV_LIQUIDATION),
     "on_margin_call": (at.L_CALL, at.EV_CALL),
+    "on_transfer": (at.L_TRANSFER, at.EV_TRANSFER),
 }
 """Hook: journal kind, and the bit that stops the kernels after the row."""
 
 
-def since(replay: Replay, number: int, written: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    """`(hook, value)` of all that a written hook hears in the journal from row `number` of the run on, in order."""
+def since(replay: Replay, number: int, written: frozenset[str]) -> Iterator[tuple[str, np.void]]:
+    """`(hook, record)` of all that a written hook hears in the journal from row `number` of the run on, in order."""
     # Orders sent in vain may fill the journal at the close itself: part of it may have been put aside unheard.
     log = replay.journal(number)
     for n, kind in enumerate(log[:, 0].tolist()):
@@ -111,7 +133,7 @@ def since(replay: Replay, number: int, written: frozenset[str]) -> Iterator[tupl
                 row = records(int(kind), log[n : n + 1])[0]
                 # A close that cost more than the pool had is in the same table, and liquidated nothing.
                 if hook != "on_liquidation" or row["stage"] != Stage.SHORTFALL:
-                    yield hook, _value(replay, hook, row)
+                    yield hook, row
 
 
 def written(replay: Replay) -> int:
@@ -119,11 +141,14 @@ def written(replay: Replay) -> int:
     return replay.flushed + int(replay.acct[at.LOGGED])
 
 
-def _value(replay: Replay, hook: str, r: Any) -> Any:
+def value(replay: Replay, hook: str, r: Any) -> Any:
+    """What a hook is given of a record."""
     setup = replay.setup
     if hook == "on_margin_call":
         equity, initial = int(r["equity"]) / MICRO, int(r["initial"]) / MICRO
         return MarginCall(int(r["ts_ms"]), _pool(replay, r), equity, initial, float(r["level"]))
+    if hook == "on_transfer":
+        return _transfer(replay, r)
     i = int(r["symbol"])  # −1: an amendment of an order that never was
     ts, symbol, step = int(r["ts_ms"]), setup.symbols[i] if i >= 0 else "", int(setup.step_micro[i])
     if hook == "on_order":
@@ -139,6 +164,13 @@ def _value(replay: Replay, hook: str, r: Any) -> Any:
     fee, realized = int(r["fee"]) / MICRO, int(r["realized"]) / MICRO
     cause, liquidity = Cause(r["cause"]).name.lower(), Liquidity(r["liquidity"]).name.lower()
     return Fill(ts, symbol, qty, price, fee, realized, int(r["order_id"]), cause, liquidity)
+
+
+def _transfer(replay: Replay, r: Any) -> Transfer:
+    kind, state = TransferKind(r["kind"]), TransferState(r["state"]).name.lower()
+    route = route_name(replay.setup.chain, int(r["route"]))
+    amount, fee, reason = int(r["amount"]) / MICRO, int(r["fee"]) / MICRO, REASONS[int(r["reason"])]
+    return Transfer(int(r["ts_ms"]), int(r["order_id"]), kind.name.lower(), state, route, amount, fee, reason)
 
 
 def _pool(replay: Replay, r: Any) -> str:

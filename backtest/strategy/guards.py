@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from backtest import interval
 from backtest.engine import layout as at
 from backtest.errors import UserError, nearest
-from backtest.schema import MICRO
+from backtest.schema import MICRO, TransferKind
+from backtest.strategy.transit import route_number
+from backtest.venue.chain import Chain
 
+INSTANT = Chain()
 RATIO, RATIOS, SHARE, QUOTE, LOSS, TIME = "ratio", "ratios", "share", "quote", "loss", "time"
 WANTED = {
     RATIO: "give a margin ratio above 0 and at most 1, like 0.5",
@@ -93,28 +96,44 @@ def chosen(of_class: object, where: str, asked: Iterable[str]) -> tuple[Guard, .
     return found
 
 
-def pack(guards: Sequence[Guard], symbols: Sequence[str], cash: int, modes: set[str]) -> NDArray[np.float64]:
-    """The guards as `engine.layout` has them; ``cash``: the deposit, micro; ``modes``: the symbols' margin modes.
+def pack(
+    guards: Sequence[Guard],
+    symbols: Sequence[str],
+    cash: int,
+    modes: set[str],
+    reserve: int = 0,
+    chain: Chain = INSTANT,
+) -> NDArray[np.float64]:
+    """The guards as `engine.layout` has them; ``cash`` and ``reserve``: money at the venue and outside it, micro;
+    ``modes``: the symbols' margin modes; ``chain``: what takes money over.
 
-    UserError for a symbol that is not in the run, a top-up where every position is in the cross pool, and a reduction
-    where none is.
+    UserError for a symbol that is not in the run, a top-up without a reserve, or without a route, where every position
+    is in the cross pool, and a reduction where none is.
     """
     table = np.zeros((len(guards), at.GUARD_STATE + 2 * (len(symbols) + 1)))
     for row, guard in zip(table, guards, strict=True):
         if guard.symbol is not None and guard.symbol not in symbols:
             remedy = nearest(guard.symbol, symbols)
             raise UserError(f"symbol {guard.symbol!r} is not in the run", f"guard {guard.text}", remedy)
-        if guard.kind == "top-up" and "isolated" not in modes:
-            thing = "in cross margin a top-up is money from outside the venue, which this version cannot transfer"
-            raise UserError(thing, f"guard {guard.text}", "run it with --margin isolated, or use reduce instead")
-        if guard.kind == "reduce" and modes == {"isolated"}:
-            thing = "in isolated margin a reduction gives back the same share of its margin, and the ratio stays"
-            raise UserError(thing, f"guard {guard.text}", "use stop or top-up instead")
+        _check_modes(guard, modes, reserve, chain)
         row[at.GUARD_KIND] = KINDS[guard.kind][0]
         row[at.GUARD_SYMBOL] = -1 if guard.symbol is None else symbols.index(guard.symbol)
         row[at.GUARD_LEVEL] = guard.level * (cash / MICRO) if guard.of_deposit else guard.level
         row[at.GUARD_GOAL] = cash if guard.kind in ("account-loss", "drawdown") else guard.target
     return table
+
+
+def _check_modes(guard: Guard, modes: set[str], reserve: int, chain: Chain) -> None:
+    """UserError for a guard that could do nothing in any of the modes."""
+    place = f"guard {guard.text}"
+    if guard.kind == "top-up" and modes != {"isolated"} and reserve > 0:
+        route_number(chain, TransferKind.DEPOSIT, None, place)
+    elif guard.kind == "top-up" and "isolated" not in modes:
+        thing = "in cross margin a top-up is money from outside the venue, and there is no reserve"
+        raise UserError(thing, place, "give it one with --reserve, or use reduce instead")
+    if guard.kind == "reduce" and modes == {"isolated"}:
+        thing = "in isolated margin a reduction gives back the same share of its margin, and the ratio stays"
+        raise UserError(thing, place, "use stop or top-up instead")
 
 
 def _value(form: str, text: str) -> tuple[float, float] | None:

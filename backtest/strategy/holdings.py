@@ -9,10 +9,11 @@ from backtest.engine import layout as at
 from backtest.engine.replay import Replay
 from backtest.errors import UserError
 from backtest.feed.times import stamp
-from backtest.schema import MICRO, OrderType, TimeInForce
+from backtest.schema import MICRO, OrderType, TimeInForce, TransferKind
 from backtest.strategy.grid import Grid
-from backtest.strategy.market import unknown
+from backtest.strategy.market import runs, unknown
 from backtest.strategy.order import TRIGGERS
+from backtest.strategy.transit import Transit, route_name
 
 TYPES = tuple(word.name.lower() for word in OrderType)
 TIFS = tuple(word.name.lower() for word in TimeInForce)
@@ -71,9 +72,6 @@ class OpenOrder(NamedTuple):
 class Holdings:
     """One account at the close of a candle. Money in quote units, quantities in base units."""
 
-    reserve = 0.0
-    """Money outside of the venue. Transfers are not part of this version: always 0."""
-
     def __init__(self, replay: Replay) -> None:
         setup = replay.setup
         self._replay = replay
@@ -94,6 +92,26 @@ class Holdings:
     def wallet(self) -> float:
         """Cash at the venue, what isolated pools hold included; equity less unrealised profit."""
         return self._now(1)
+
+    @property
+    def reserve(self) -> float:
+        """Money outside the venue, not part of equity."""
+        return int(self._replay.acct[at.RESERVE]) / MICRO
+
+    @property
+    def in_flight(self) -> float:
+        """Money on its way between reserve and venue, part of neither."""
+        return int(self._replay.acct[at.IN_FLIGHT]) / MICRO
+
+    @property
+    def transfers(self) -> tuple[Transit, ...]:
+        """Transfers on their way, in the order sent."""
+        return tuple(self._transit(m) for m in self._replay.transit().tolist())
+
+    @property
+    def sequencer_up(self) -> bool:
+        """Whether the chain runs: False between the beginning and the end of an outage."""
+        return runs(self._replay.setup.chain.outages, self._replay.now_ms)
 
     @property
     def initial_margin(self) -> float:
@@ -153,6 +171,11 @@ class Holdings:
             TIFS[int(m[at.TIF])], TRIGGERS[int(m[at.BY_MARK])], -1 if math.isinf(m[at.EXPIRES]) else int(m[at.EXPIRES]),
             bool(m[at.REDUCE_ONLY]), bool(m[at.POST_ONLY]), int(m[at.SENT]), int(m[at.PARENT]), int(m[at.GROUP]),
         )  # fmt: skip
+
+    def _transit(self, m: list[float]) -> Transit:
+        kind = TransferKind.DEPOSIT if m[at.KIND] == at.DEPOSIT else TransferKind.WITHDRAWAL
+        route = route_name(self._replay.setup.chain, int(m[at.TARGET]) - at.TRANSFER_STAGE)
+        return Transit(int(m[at.ID]), kind.name.lower(), route, int(m[at.SIZE]) / MICRO, int(m[at.SENT]))
 
     def _at(self, symbol: str) -> int:
         try:

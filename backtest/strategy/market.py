@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.errors import UserError, nearest
+from backtest.venue.chain import Outage
 
 FIELDS = ("open", "high", "low", "close")
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -64,16 +66,15 @@ class Market:
     ``funding_rate`` is the last settled rate. Names that were not selected raise UserError.
     """
 
-    sequencer_up = True
-    """Whether the chain takes orders. There is no Layer 2 in this version: it always does."""
-
     def __init__(
         self,
         symbols: tuple[str, ...],
         funding: NDArray[np.float64],
         feature_names: tuple[str, ...],
         lookback: int,
+        outages: Sequence[Outage] = (),
     ) -> None:
+        self._outages = outages
         self._all = symbols
         self._index = {name: i for i, name in enumerate(symbols)}
         self.cell = [0]
@@ -139,6 +140,11 @@ class Market:
         return self._first_ms + self.cell[0] * self._interval_ms
 
     @property
+    def sequencer_up(self) -> bool:
+        """Whether the chain runs: False between the beginning and the end of an outage."""
+        return runs(self._outages, self.now_ms)
+
+    @property
     def symbols(self) -> tuple[str, ...]:
         """The markets that closed a candle now and whose features are all known, in sorted order."""
         row = self.cell[0]
@@ -176,6 +182,12 @@ class Market:
             raise UserError(f"no field {field!r}", "market.history", nearest(field, (*FIELDS, "volume")))
         view.flags.writeable = False
         return view
+
+
+def runs(outages: Sequence[Outage], now_ms: int) -> bool:
+    """Whether a chain with these outages, in order, runs at a time: what begins at it, or ends, has not stopped it."""
+    begun = bisect_left(outages, now_ms, key=lambda outage: outage.start_ms)
+    return begun == 0 or outages[begun - 1].end_ms <= now_ms
 
 
 def unknown(symbol: str, index: dict[str, Any]) -> UserError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -12,14 +12,19 @@ from backtest.venue.origin import Node, Place, where
 from backtest.venue.rule import RULES
 
 
-def complaint(error: ValidationError, root: Node, kind: type[BaseModel]) -> UserError:
-    """The first thing wrong. A misspelt key goes before what it leaves missing."""
+def complaint(
+    error: ValidationError, root: Node, kind: type[BaseModel], written: Callable[[Place], Place] | None = None
+) -> UserError:
+    """The first thing wrong. A misspelt key goes before what it leaves missing.
+
+    ``written`` gives the place in the file of a place in the checked tables; None: as a venue's are.
+    """
     first: Any = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
     context = first.get("ctx") or {}
     at = (*first["loc"], *context.get("at", ()))
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         at = (*at, "rule")
-    shown = _without_rules(at)
+    shown = (written or _without_rules)(at)
     key = ".".join(str(part + 1 if isinstance(part, int) else part) for part in shown)
     reason = _reason(first["type"], first["msg"], context, at, kind)
     return UserError(f"{key}: {reason}" if key else reason, where(root, shown), "correct the file")

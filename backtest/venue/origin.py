@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -86,23 +87,27 @@ def where(node: Node, path: Place) -> str:
     return node.file.at(node.path)
 
 
-def opened(name_or_path: str | Path, beside: Path | None = None, place: str = "venue") -> tuple[File, Path]:
+def opened(
+    name_or_path: str | Path, beside: Path | None = None, place: str = "", shelf: Shelf | None = None
+) -> tuple[File, Path]:
     """The text of a venue by name, or of a TOML file by path, which may be relative to the folder ``beside``.
 
     Raises `UserError` for an unknown name and for a file that cannot be read; ``place`` is where it was asked for.
+    Another ``shelf`` than the venues' has other names.
     """
+    shelf = shelf or VENUES
     text = str(name_or_path)
     if isinstance(name_or_path, str) and not text.endswith(".toml") and not {"/", "\\"} & set(text):
-        known = sorted(file.stem for file in PRESETS.glob("*.toml"))
-        if text not in known:
-            raise UserError(f"unknown venue {text!r}", place, f"{nearest(text, known)} (or give a FILE.toml)")
-        path = PRESETS / f"{text}.toml"
+        if text not in shelf.names():
+            near = f"{nearest(text, shelf.names())} (or give a FILE.toml)"
+            raise UserError(f"unknown {shelf.noun} {text!r}", place or shelf.noun, near)
+        path = shelf.folder / f"{text}.toml"
     else:
         path = (beside or Path()) / name_or_path
         if not path.is_file():
             asked = str(path) if beside is None else f"{place}: {path}"
-            names = ", ".join(sorted(file.stem for file in PRESETS.glob("*.toml")))
-            raise UserError("no such venue file", asked, f"pass a TOML file, or a name: {names}")
+            remedy = f"pass a TOML file, or a name: {', '.join(shelf.names())}"
+            raise UserError(f"no such {shelf.noun} file", asked, remedy)
     try:
         return File(str(path), path.read_text(encoding="utf-8")), path
     except UnicodeDecodeError as error:
@@ -111,8 +116,9 @@ def opened(name_or_path: str | Path, beside: Path | None = None, place: str = "v
         raise UserError(f"cannot be read: {error.strerror}", str(path), "check its permissions") from error
 
 
-def whole(file: File, path: Path | None, seen: tuple[Path, ...] = ()) -> Node:
-    """The file with all that it extends laid below it."""
+def whole(file: File, path: Path | None, shelf: Shelf | None = None, seen: tuple[Path, ...] = ()) -> Node:
+    """The file with all that it extends laid below it, as files of its ``shelf`` (the venues', unless told) are."""
+    shelf = shelf or VENUES
     try:
         # Decimals stay decimals: 0.05 as a double is not a twentieth, and the difference would reach a deduction.
         root = grown(tomllib.loads(file.text, parse_float=Decimal), file)
@@ -126,12 +132,12 @@ def whole(file: File, path: Path | None, seen: tuple[Path, ...] = ()) -> Node:
     if not isinstance(base.value, str):
         raise UserError("extends is not a name or a file", place, 'write extends = "NAME"')
     seen = (*seen, path.resolve()) if path else seen
-    below, next_path = opened(base.value, path.parent if path else Path(), place)
+    below, next_path = opened(base.value, path.parent if path else Path(), place, shelf)
     if next_path.resolve() in seen:
         raise UserError(f"extends comes back to {base.value!r}", place, "let one of the files stand alone")
-    inherited = whole(below, next_path, seen)
+    inherited = whole(below, next_path, shelf, seen)
     kept = {key: node for key, node in inherited.value.items() if key not in OWN}
-    return laid(Node(kept, inherited.file, inherited.path), own)
+    return shelf.lay(Node(kept, inherited.file, inherited.path), own)
 
 
 def laid(old: Node, new: Node) -> Node:
@@ -194,3 +200,19 @@ def _assumed(table: Node, change: Node) -> Node:
     named = [node.value for node in before.value] if before else []
     added = [key for key in change.value if key not in ABOUT and key not in named]
     return grown([*named, *added], change.file, change.path)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where files of a kind come with the package, and how one of them is laid over another."""
+
+    noun: str
+    folder: Path
+    lay: Callable[[Node, Node], Node]
+
+    def names(self) -> list[str]:
+        """Of the files that come with the package."""
+        return sorted(file.stem for file in self.folder.glob("*.toml"))
+
+
+VENUES = Shelf("venue", PRESETS, laid)

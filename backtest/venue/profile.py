@@ -297,7 +297,7 @@ def _trust(table: Sourced) -> str:
 
 def names() -> list[str]:
     """Names of the venues that come with the package."""
-    return sorted(file.stem for file in origin.PRESETS.glob("*.toml"))
+    return origin.VENUES.names()
 
 
 def available() -> list[Profile]:

@@ -112,6 +112,8 @@ class Sheet(Part):
     quote: Text
     modes: Annotated[tuple[Mode, ...], Field(strict=False)] = ("cross", "isolated")
     """Margin modes that the venue has; a run may use others."""
+    chain: Text | None = None
+    """What it runs on: a name of `venue.chains`, or a FILE.toml; None: servers of its own, or not told."""
     sources: dict[str, str] = Field(default_factory=dict)
     """What the tables' sources stand for."""
     defaults: Defaults = Defaults()

@@ -9,7 +9,6 @@ from tests.reference.books import Books
 from tests.reference.ends import Ends
 from tests.reference.liquidation import pool_now
 from tests.reference.margin import Asked
-from tests.reference.market import Config
 from tests.reference.numbers import part, share
 from tests.reference.outcome import CROSS, Outcome
 from tests.reference.path import Row
@@ -18,9 +17,10 @@ from tests.reference.standing import Standing
 
 class Deleveraging:
     def __init__(
-        self, config: Config, account: Account, asked: Asked, ends: Ends, books: Books, outcome: Outcome
-    ) -> None:
-        self.events, self.top = config.adl, config.adl_top
+        self, events: list[tuple[int, str, float]], top: int, account: Account, asked: Asked, ends: Ends, books: Books,
+        outcome: Outcome,
+    ) -> None:  # fmt: skip
+        self.events, self.top = events, top
         self.account, self.asked, self.ends, self.books, self.outcome = account, asked, ends, books, outcome
 
     def at(self, row: Row, ts_ms: int) -> None:

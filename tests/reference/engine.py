@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from tests.reference.account import Account
@@ -11,16 +12,21 @@ from tests.reference.deleverage import Deleveraging
 from tests.reference.desk import Desk
 from tests.reference.ends import Ends
 from tests.reference.fund import Fund
+from tests.reference.guard import Guards
 from tests.reference.liquidation import is_ambiguous, pool_now
 from tests.reference.margin import Asked
-from tests.reference.market import Play
+from tests.reference.market import Play, Symbol
 from tests.reference.marks import known_closes, mark_rows
 from tests.reference.numbers import money, share
+from tests.reference.oracle import seen
 from tests.reference.orders import Orders
+from tests.reference.outage import Outages
 from tests.reference.outcome import CROSS, Fill, Outcome, Payment
 from tests.reference.path import Row, lows_first
 from tests.reference.process import Liquidator
+from tests.reference.reorg import Reorg
 from tests.reference.script import Script
+from tests.reference.transfer import Transfers
 from tests.reference.way import Closes, Jump, Way
 
 
@@ -41,7 +47,9 @@ class Replay:
         known = {name: known_closes(s, self.interval_ms) for name, s in self.symbols.items()}
         self.start_ms = min(s.first_ms for s in self.symbols.values())
         self.last_row_ms = max(s.last_ms for s in self.symbols.values())
-        config = self.config
+        config, beside = self.config, market.beside
+        self.seen = {name: seen(beside.oracle, name, self.life(s)) for name, s in self.symbols.items() if beside.oracle}
+        self.outages = Outages(beside.chain)
         self.account, self.outcome = Account(list(self.symbols.values()), config), Outcome()
         self.asked = Asked(self.venue, config.leverage, config.margin)
         self.asked.from_row(self.start_ms)
@@ -50,13 +58,27 @@ class Replay:
         self.ends = Ends(self.account, self.outcome)
         self.desk = Desk(config, self.account, self.asked, self.books, self.ends, self.outcome, self.start_ms)
         self.orders = Orders(
-            config.latency_ms, self.account, self.asked, self.symbols, self.desk, self.ends, self.outcome
+            beside, config.latency_ms, self.start_ms, self.seen, self.account, self.asked, self.symbols, self.desk,
+            self.ends, self.outcome,
+        )  # fmt: skip
+        self.transfers = Transfers(
+            beside, config.latency_ms, self.account, self.asked, self.outages, self.orders.ways, self.orders.gases,
+            self.outcome,
+        )  # fmt: skip
+        self.reorg = Reorg(beside.chain.reorg_ms, self.account, self.books, self.ends, self.outcome)
+        self.guards = Guards(
+            beside.guards, self.account, self.asked, self.books, self.transfers, known, self.orders.number
         )
         self.liquidator = Liquidator(self.account, self.asked, self.ends, self.books, self.fund, self.outcome)
-        self.deleveraging = Deleveraging(config, self.account, self.asked, self.ends, self.books, self.outcome)
+        self.adl = [(self.outages.moved(ts), symbol, closed) for ts, symbol, closed in config.adl]
+        self.deleveraging = Deleveraging(
+            self.adl, config.adl_top, self.account, self.asked, self.ends, self.books, self.outcome
+        )
         self.jump = Jump(self.account, self.asked, self.desk, self.liquidator, config.touch)
         self.closes = Closes({}, {})
-        self.script = Script(market.messages, known, self.symbols, self.account, self.asked, self.orders, self.books)
+        self.script = Script(
+            market.messages, known, self.symbols, self.account, self.asked, self.orders, self.books, self.transfers
+        )
 
     def run(self) -> Outcome:
         self.script.check(self.interval_ms)
@@ -67,83 +89,138 @@ class Replay:
             pass
         else:
             self.orders.expire(self.last_row_ms + self.interval_ms)
-            self.outcome.final_equity = self.outcome.equity[-1][1]
+            # What the last close's withdrawals have taken is not in its equity row.
+            self.outcome.final_equity = self.equity_at_close(self.row(self.last_row_ms))
         self.outcome.orders.sort(key=lambda order: order.number)
         self.outcome.wallet = self.account.wallet
+        self.outcome.reserve, self.outcome.in_flight = self.transfers.reserve, self.transfers.in_flight
         self.outcome.pools = dict(self.account.pools)
         self.outcome.lots = dict(self.account.lots)
         self.outcome.fund = self.fund.balance
         return self.outcome
 
-    def row(self, open_ms: int) -> Row:
+    def life(self, symbol: Symbol) -> list[Row]:
+        """The rows of a symbol's life with the market's marks."""
+        return [self.market_row(at) for at in range(symbol.first_ms, symbol.last_ms + 1, self.interval_ms)]
+
+    def market_row(self, open_ms: int) -> Row:
         trades = {name: s.candles[open_ms] for name, s in self.symbols.items() if open_ms in s.candles}
         marks = {name: rows[open_ms] for name, rows in self.marks.items() if open_ms in rows}
         return Row(open_ms, self.interval_ms, trades, marks, lows_first(trades), self.config.path)
 
+    def row(self, open_ms: int) -> Row:
+        """With the marks of the oracle, where there is one."""
+        row = self.market_row(open_ms)
+        return replace(row, marks={**row.marks, **{n: self.seen[n].rows[open_ms] for n in row.marks if n in self.seen}})
+
     def play_row(self, row: Row) -> None:
         self.asked.from_row(row.open_ms)
         self.fund.under(self.asked.law)
-        self.play_way(row, self.play_open(row))
+        last = self.play_way(row, self.play_open(row))
         self.closes.trades.update({name: candle.close for name, candle in row.trades.items()})
         self.closes.marks.update({name: candle.close for name, candle in row.marks.items()})
         if row.open_ms < self.last_row_ms:
             self.settle_delisted(row)
         if self.config.isolate_above is not None:
-            self.isolate_by_share(row, self.config.isolate_above)
+            self.isolate_by_share(last, self.config.isolate_above)
         self.outcome.equity.append((row.close_ms, self.equity_at_close(row)))
-        self.script.send(row)
+        self.orders.ways.at_close(row)
+        self.guards.look(row, last)
+        self.script.send(last)
 
     def play_open(self, row: Row) -> Way:
         """What happens at the open, before anything moves."""
+        time, view = 3 * row.open_ms, self.outages.view(row, 0)
         self.ends.expire(row.open_ms)
-        self.settle_funding(row, row.open_ms)
-        self.jump.play(row, self.closes)
-        way = Way(row, self.account, self.desk, self.config.touch)
-        self.deleveraging.at(row, row.open_ms)
+        self.settle_funding(view, row.open_ms)
+        halted = self.outages.halted(time)
+        if not halted:
+            self.jump.play(view, self.before(view), self.outages.spared(time))
+        way = Way(view, self.account, self.desk, self.config.touch)
+        if not halted:
+            way.follow(0)
+            self.deleveraging.at(view, row.open_ms)
+            self.execute_waiting(view)
+            way.act_until(0)
+        self.arrive(view, row.open_ms)
+        return way
+
+    def before(self, row: Row) -> Closes:
+        """What the series jump from; a mark that is frozen already does not jump."""
+        if not self.outages.frozen(3 * row.open_ms):
+            return self.closes
+        return Closes(self.closes.trades, {name: candle.open for name, candle in row.marks.items()})
+
+    def execute_waiting(self, row: Row) -> None:
+        """Market orders that wait, at the open of a row with a candle."""
         for order in list(self.account.orders):
             waits = order.state == "working" and order.limit is None and order.executed_row != row.open_ms
             if waits and order.symbol in row.trades:
                 self.desk.execute(row, order, self.desk.spot(row, order.symbol, 0))
-        way.act_until(0)
-        self.orders.deliver(row, row.open_ms)
-        return way
 
-    def play_way(self, row: Row, way: Way) -> None:
+    def play_way(self, row: Row, way: Way) -> Row:
         """From instant to instant: what is due at the next one, by the calendar or because an order acts there.
 
         What messages bring about may be due at their own instant: it comes again, after a walk that goes nowhere.
+        Gives the row as the venue saw it last.
         """
         at = 0
         while at < row.end:
-            act = way.first()
+            time = 3 * row.open_ms + at
+            halted, spared = self.outages.halted_from(time), self.outages.spared_from(time)
+            act = None if halted else way.first()
             stamp = min((ts for ts in self.due(row) if row.thirds(ts) > at), default=row.close_ms)
             until = min(row.thirds(stamp), act.instant if act else row.end)
-            self.note_ambiguous(row, at)
-            self.liquidator.walk(row, at, until)
+            if not self.outages.touches(row):
+                self.note_ambiguous(way.row, at)
+            if not spared:
+                self.liquidator.walk(way.row, at, until)
             at = until
             if at < row.end:
                 self.play_instant(row, at, stamp if at == row.thirds(stamp) else None, way)
-            else:
+            elif not halted:
                 way.act_until(at)
+        return way.row
 
     def play_instant(self, row: Row, at: int, stamp: int | None, way: Way) -> None:
         """`stamp`: its time, if the calendar has something due; an act of an order may lie between milliseconds."""
+        time, view = 3 * row.open_ms + at, self.outages.view(row, at)
+        way.row = view
         if stamp is not None:
             self.ends.expire(stamp)
-            self.settle_funding(row, stamp)
-        self.liquidator.walk(row, at, at)
+            self.settle_funding(view, stamp)
+        if not self.outages.spared(time):
+            self.liquidator.walk(view, at, at)
+        if not self.outages.halted(time):
+            self.act_at(view, at, stamp, way)
+        way.path = view
+        if stamp is not None:
+            self.arrive(view, stamp)
+
+    def act_at(self, row: Row, at: int, stamp: int | None, way: Way) -> None:
+        """Deleveraging, and orders that act by themselves."""
         if stamp is not None:
             self.deleveraging.at(row, stamp)
-        way.act_until(at)
-        if stamp is not None:
-            self.orders.deliver(row, stamp)
+        if self.outages.halted_from(3 * row.open_ms + at - 1):
+            way.skip(at)
+        else:
+            way.act_until(at)
+        if stamp is not None and self.outages.returns(stamp):
+            way.come_back(at)
+
+    def arrive(self, row: Row, ts_ms: int) -> None:
+        """What has been on its way; and what an outage undoes when it begins."""
+        self.transfers.arrive(ts_ms)
+        self.orders.deliver(row, ts_ms)
+        if any(outage.start == ts_ms for outage in self.outages.all):
+            self.reorg.at(row, ts_ms)
 
     def due(self, row: Row) -> list[int]:
-        """Instants strictly inside the row: arrivals, deleveraging events, settlements of any living symbol, and times
-        at which an order at the venue expires."""
+        """Instants strictly inside the row: arrivals, deleveraging events, settlements of any living symbol, times at
+        which an order at the venue expires, and what outages begin and end."""
         stamps = {ts for name in row.marks for ts, _ in self.symbols[name].funding}
-        stamps |= set(self.orders.arrivals())
-        stamps |= {ts for ts, _, _ in self.config.adl}
+        stamps |= set(self.orders.arrivals()) | set(self.transfers.arrivals()) | self.outages.instants()
+        stamps |= {ts for ts, _, _ in self.adl}
         stamps |= {order.expires_ms for order in self.account.orders if order.expires_ms is not None}
         return sorted(ts for ts in stamps if row.open_ms < ts < row.close_ms)
 
@@ -218,5 +295,5 @@ class Replay:
 
     def equity_at_close(self, row: Row) -> int:
         held = self.account.held()
-        values = [money(row.marks[name].close, self.account.units(name)) for name in held]
+        values = [money(self.marks[name][row.open_ms].close, self.account.units(name)) for name in held]
         return self.account.wallet + sum(self.account.pools.values()) + sum(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.reference.chain import Beside
 from tests.reference.engine import play
 from tests.reference.market import Candle, Config, Message, Play, Symbol
 from tests.reference.outcome import Outcome
@@ -54,6 +55,7 @@ def run(
     law: Law | list[Law] | None = None,
     portfolio: Portfolio | None = None,
     rules: OrderRules | None = None,
+    beside: Beside | None = None,
     **config: object,
 ) -> Outcome:
     """`terms` are those of some symbols; the others have `tiers` and a penalty of 1 %."""
@@ -61,6 +63,5 @@ def run(
     account = Config(micro(cash), leverage=dict.fromkeys(names, leverage), **config)  # type: ignore[arg-type]
     asked = {name: [Terms(tiers, penalty=0.01)] for name in names} | (terms or {})
     laws = law if isinstance(law, list) else [law or Law()]
-    return play(
-        Play(symbols, MINUTE, Venue(asked, laws, portfolio or Portfolio(), [rules or OrderRules()]), account, messages)
-    )
+    venue = Venue(asked, laws, portfolio or Portfolio(), [rules or OrderRules()])
+    return play(Play(symbols, MINUTE, venue, account, messages, beside or Beside()))

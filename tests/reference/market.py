@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tests.reference.chain import Beside
 from tests.reference.terms import Venue
 
 
@@ -17,6 +18,14 @@ class Candle:
     close: float
     volume: float = 1.0
     """Base units."""
+
+
+@dataclass(frozen=True)
+class Published(Candle):
+    """What an oracle has said in a row, knot by knot; its high and low are those of the four."""
+
+    first: float = 0.0
+    second: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Message:
     nothing to trade.
     Settings act at once and take no number. ``leverage``: `value`. ``add_margin``: `amount` micro, from the wallet to
     the symbol's own pool. ``mode``: `mode` is cross or isolated.
+    ``deposit`` and ``withdraw``: `amount` micro by the `route`; they take a number, whatever becomes of them.
     """
 
     sent_ms: int
@@ -79,6 +89,7 @@ class Message:
     expires_ms: int | None = None
     post_only: bool = False
     children: tuple[Message, ...] = ()
+    route: int = 0
 
 
 @dataclass(frozen=True)
@@ -166,3 +177,4 @@ class Play:
     venue: Venue
     config: Config
     messages: list[Message] = field(default_factory=list)
+    beside: Beside = field(default_factory=Beside)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tests.reference.message import Passage
+
 CONDITIONAL = ("stop_market", "stop_limit", "take_profit_market", "take_profit_limit", "trailing_stop")
 
 
@@ -38,6 +40,8 @@ class Order:
     filled: int = 0
     state: str = "flying"
     """flying, dormant, armed, working, busy (while it is being executed) or ended"""
+    passage: Passage | None = None
+    """Of a message's first order, of all orders of a group."""
     ts_arrived: int = -1
     triggered: int = -1
     best: float | None = None

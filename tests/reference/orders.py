@@ -1,4 +1,4 @@
-"""Messages on their way, and their arrival: rules of orders, sections 2 and 10."""
+"""Messages on their way, and their arrival: rules of orders, sections 2 and 10; Layer 2, sections 2 and 5."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from dataclasses import dataclass, replace
 from tests.reference import trigger
 from tests.reference.account import Account
 from tests.reference.admission import Margin, Verdict
+from tests.reference.chain import Beside
 from tests.reference.desk import Desk
 from tests.reference.ends import Ends
+from tests.reference.gas import KINDS, Gases
 from tests.reference.margin import Asked
 from tests.reference.market import Message, Symbol
+from tests.reference.message import Passage, Ways
 from tests.reference.numbers import money
+from tests.reference.oracle import Seen
 from tests.reference.order import Order
 from tests.reference.outcome import CancelEnd, OrderEnd, Outcome
 from tests.reference.path import Row
@@ -23,12 +27,16 @@ class Wish:
 
     number: int
     said: Message
+    passage: Passage
 
 
 class Orders:
     def __init__(
         self,
+        beside: Beside,
         latency_ms: int,
+        start_ms: int,
+        seen: dict[str, Seen],
         account: Account,
         asked: Asked,
         symbols: dict[str, Symbol],
@@ -36,8 +44,11 @@ class Orders:
         ends: Ends,
         outcome: Outcome,
     ) -> None:
-        self.latency_ms, self.account, self.asked, self.symbols = latency_ms, account, asked, symbols
+        self.chain, self.account, self.asked, self.symbols = beside.chain, account, asked, symbols
         self.desk, self.ends, self.outcome = desk, ends, outcome
+        self.stale_after, self.seen = beside.oracle.limit_ms if beside.oracle else 0, seen
+        self.ways = Ways(beside, latency_ms, account.names, self.underway, start_ms)
+        self.gases = Gases(beside.chain, account, outcome)
         self.wishes: list[Wish] = []
         """On their way; orders on theirs are `ends.flying`."""
         self.known: dict[int, Order] = {}
@@ -50,10 +61,23 @@ class Orders:
         self.sent += 1
         return self.sent - 1
 
-    def send_wish(self, said: Message) -> None:
-        self.wishes.append(Wish(self.number(), said))
+    def passage(self, said: Message, symbol: str) -> Passage:
+        gas = self.gases.price(KINDS[said.kind], said.sent_ms, self.ways.congested)
+        return self.ways.send(said.sent_ms, symbol, gas)
 
-    def send_order(self, said: Message, decision: float, parent: Order | None = None) -> Order:
+    def send_wish(self, said: Message) -> None:
+        """A cancel is of no symbol, nor is an amendment of an order that has ended."""
+        about = self.known.get(said.order)
+        symbol = about.symbol if said.kind == "amend" and about and not about.ended else said.symbol
+        self.wishes.append(Wish(self.number(), said, self.passage(said, symbol)))
+
+    def send_order(self, said: Message, decision: float) -> Order:
+        order = self.made(said, decision)
+        order.passage = self.passage(said, order.symbol)
+        self.ends.flying.append(order)
+        return order
+
+    def made(self, said: Message, decision: float, parent: Order | None = None) -> Order:
         """Children take the numbers behind their parent, travel with it and cancel each other."""
         order = Order(
             self.number(), said.sent_ms, said.symbol, said.lots, said.type, said.limit, said.stop, said.by_mark,
@@ -63,17 +87,18 @@ class Orders:
         self.known[order.number] = order
         if parent is None:
             order.left = said.lots
-            self.ends.flying.append(order)
-        order.children = [self.send_order(replace(c, sent_ms=said.sent_ms), decision, order) for c in said.children]
+        order.children = [self.made(replace(c, sent_ms=said.sent_ms), decision, order) for c in said.children]
         for child in order.children:
             child.group = order.children
         return order
 
     def send_group(self, said: list[tuple[Message, float]]) -> None:
-        """Orders of which one cancels the others."""
-        group = [self.send_order(message, decision) for message, decision in said]
+        """Orders of which one cancels the others; they travel as one message."""
+        group = [self.made(message, decision) for message, decision in said]
+        passage = self.passage(said[0][0], group[0].symbol)
         for order in group:
-            order.group = group
+            order.group, order.passage = group, passage
+            self.ends.flying.append(order)
 
     # ---- what is open
 
@@ -92,35 +117,83 @@ class Orders:
 
     # ---- arriving
 
+    def flying(self) -> list[tuple[Order | Wish, Passage]]:
+        """Messages on their way; of a group its first order."""
+        orders = [o for o in self.ends.flying if not o.group or o is o.group[0]]
+        messages: list[Order | Wish] = [*orders, *self.wishes]
+        return [(message, message.passage) for message in messages if message.passage]
+
+    def underway(self) -> list[Passage]:
+        return [passage for _, passage in self.flying()]
+
     def arrivals(self) -> list[int]:
-        sent = [order.ts_sent for order in self.ends.flying] + [wish.said.sent_ms for wish in self.wishes]
-        return [ts + self.latency_ms for ts in sent]
+        return [passage.arrives for passage in self.underway()]
 
     def deliver(self, row: Row, ts_ms: int) -> None:
-        """Messages that arrive at this instant, in order of number."""
-        while True:
-            orders = [o for o in self.ends.flying if o.ts_sent + self.latency_ms == ts_ms]
-            wishes = [w for w in self.wishes if w.said.sent_ms + self.latency_ms == ts_ms]
-            due: list[Order | Wish] = [*orders, *wishes]
-            if not due:
-                return
-            message = min(due, key=lambda message: message.number)
+        """Messages that arrive at this instant, in order of number, or as the chain sorts them."""
+        while due := [entry for entry in self.flying() if entry[1].arrives == ts_ms]:
+            message, passage = min(due, key=lambda entry: (self.rank(entry[0]), entry[0].number))
             if isinstance(message, Wish):
                 self.wishes.remove(message)
-                self.grant(row, message, ts_ms)
+                self.hear(row, message, passage, ts_ms)
             else:
-                self.arrive(row, message.group or [message], ts_ms)
+                heads = message.group or [message]
+                for head in heads:
+                    self.ends.flying.remove(head)
+                self.arrive(row, heads, passage, ts_ms)
 
-    def arrive(self, row: Row, heads: list[Order], ts_ms: int) -> None:
+    def rank(self, message: Order | Wish) -> int:
+        if not self.chain.sorts:
+            return 0
+        if isinstance(message, Order):
+            return 0 if message.post_only else 2
+        return 1 if message.said.kind in ("cancel", "cancel_all") else 2
+
+    def unpaid(self, row: Row, number: int, kind: str, gas: int, ts_ms: int) -> Verdict | None:
+        """Take the gas, or say that the cross pool cannot pay it."""
+        if gas == 0:
+            return None
+        have = Margin(self.account, self.asked, row, row.thirds(ts_ms)).cross_equity()
+        if have < gas:
+            return Verdict(False, have, gas, reason="gas")
+        self.gases.pay(ts_ms, number, kind, gas)
+        return None
+
+    def hear(self, row: Row, wish: Wish, passage: Passage, ts_ms: int) -> None:
+        """A cancel or an amendment, if it has not been lost on the way."""
+        if passage.fate == "lost":
+            self.idle(wish, -1, ts_ms, "rejected", Verdict(False, reason="outage"))
+        elif passage.fate == "late":
+            self.idle(wish, ts_ms, ts_ms, "expired", Verdict(False, reason="outage"))
+        elif poor := self.unpaid(row, wish.number, KINDS[wish.said.kind], passage.gas, ts_ms):
+            self.idle(wish, ts_ms, ts_ms, "rejected", poor)
+        else:
+            self.grant(row, wish, ts_ms)
+
+    def idle(self, wish: Wish, arrived: int, ts_ms: int, status: str, verdict: Verdict) -> None:
+        """An amendment that does nothing is recorded, a cancel is counted."""
+        if wish.said.kind == "amend":
+            self.end_amendment(wish, arrived, ts_ms, status, verdict)
+        else:
+            self.outcome.lost += 1
+
+    def arrive(self, row: Row, heads: list[Order], passage: Passage, ts_ms: int) -> None:
         """One message: an order with its children, or a group. All of it is at the venue before the first is judged."""
         at = row.thirds(ts_ms)
         whole = [one for head in heads for one in (head, *head.children)]
+        if passage.fate == "lost":
+            self.end_all(whole, ts_ms, "rejected", Verdict(False, reason="outage"))
+            return
         for one in whole:
             one.ts_arrived = ts_ms
-            if one in heads:
-                self.ends.flying.remove(one)
+        if passage.fate == "late":
+            self.end_all(whole, ts_ms, "expired", Verdict(False, reason="outage"))
+            return
+        if poor := self.unpaid(row, heads[0].number, "order", passage.gas, ts_ms):
+            self.end_all(whole, ts_ms, "rejected", poor)
+            return
         if row.open_ms > self.symbols[heads[0].symbol].last_ms:
-            self.reject_all(whole, ts_ms, Verdict(False, reason="delisted"))
+            self.end_all(whole, ts_ms, "rejected", Verdict(False, reason="delisted"))
             return
         for head in heads:
             if head.expires_ms is not None and head.expires_ms <= ts_ms:
@@ -128,7 +201,7 @@ class Orders:
         whole = [one for one in whole if not one.ended]
         crowded = self.too_many(whole)
         if crowded is not None:
-            self.reject_all(whole, ts_ms, crowded)
+            self.end_all(whole, ts_ms, "rejected", crowded)
             return
         self.account.orders += whole
         for one in whole:
@@ -137,10 +210,10 @@ class Orders:
             if not head.ended:
                 self.judge(row, head, at)
 
-    def reject_all(self, orders: list[Order], ts_ms: int, verdict: Verdict) -> None:
+    def end_all(self, orders: list[Order], ts_ms: int, status: str, verdict: Verdict) -> None:
         """Children first, so that each has the reason of the whole message."""
         for order in reversed(orders):
-            self.ends.end(order, ts_ms, "rejected", verdict.reason, verdict)
+            self.ends.end(order, ts_ms, status, verdict.reason, verdict)
 
     def judge(self, row: Row, order: Order, at: int) -> None:
         """An order that has just arrived: refuse it, arm it, or execute it."""
@@ -155,6 +228,8 @@ class Orders:
 
     def refusal(self, row: Row, order: Order, at: int) -> Verdict | None:
         """The first reason that applies."""
+        if self.is_stale(order, 3 * row.open_ms + at):
+            return Verdict(False, reason="stale")
         if order.reduce_only:
             if self.account.against(order) == 0:
                 return Verdict(False, reason="reduce_only")
@@ -164,6 +239,12 @@ class Orders:
         if order.conditional and not trails and self.holds(row, order, at):
             return Verdict(False, reason="would_trigger")
         return None
+
+    def is_stale(self, order: Order, time: int) -> bool:
+        """Whether the oracle's last price is too old, at a time in thirds since 1970; who wants out may."""
+        if order.reduce_only or self.stale_after == 0:
+            return False
+        return self.seen[order.symbol].age(time) > 3 * self.stale_after
 
     def holds(self, row: Row, order: Order, at: int) -> bool:
         return trigger.holds(order, trigger.price_at(order, row, at))

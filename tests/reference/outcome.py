@@ -20,7 +20,7 @@ class Fill:
     fee: int
     realized: int
     cause: str
-    """strategy, liquidation, delisting or adl"""
+    """strategy, liquidation, delisting, adl or reorg"""
     liquidity: str = "taker"
     spread: int = 0
     impact: int = 0
@@ -109,6 +109,33 @@ class OrderEnd:
 
 
 @dataclass(frozen=True)
+class GasPaid:
+    """For a message's inclusion; `kind` is order, cancel, amendment, deposit or withdrawal."""
+
+    ts: int
+    number: int
+    kind: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class TransferRow:
+    """A change of a transfer's state: sent, arrived or rejected."""
+
+    ts: int
+    number: int
+    kind: str
+    """deposit or withdrawal"""
+    state: str
+    route: int
+    amount: int
+    fee: int = 0
+    reason: str = "none"
+    have: int = 0
+    need: int = 0
+
+
+@dataclass(frozen=True)
 class CancelEnd:
     number: int
     order: int
@@ -127,6 +154,10 @@ class Outcome:
     orders: list[OrderEnd] = field(default_factory=list)
     """In order of number."""
     cancels: list[CancelEnd] = field(default_factory=list)
+    gas: list[GasPaid] = field(default_factory=list)
+    transfers: list[TransferRow] = field(default_factory=list)
+    lost: int = 0
+    """Cancels and amendments that did nothing because of an outage or of gas."""
     ambiguous: list[tuple[int, str]] = field(default_factory=list)
     """(row's open, pool)"""
     equity: list[tuple[int, int]] = field(default_factory=list)
@@ -139,6 +170,8 @@ class Outcome:
     error: tuple[str, int] | None = None
     """(symbol, stamp) of the missing settlement that stopped the run; the lists hold what happened before."""
     wallet: int = 0
+    reserve: int = 0
+    in_flight: int = 0
     pools: dict[str, int] = field(default_factory=dict)
     """Cash of each symbol's isolated pool; all zero in cross."""
     lots: dict[str, int] = field(default_factory=dict)

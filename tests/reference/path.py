@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from tests.reference.market import Candle
+from tests.reference.market import Candle, Published
 from tests.reference.numbers import between, money, sign
 
 Knots = list[tuple[int, float]]
@@ -45,6 +45,8 @@ class Row:
     def coherent(self, candle: Candle) -> Knots:
         step = self.interval_ms
         first, second = (candle.low, candle.high) if self.lows_first else (candle.high, candle.low)
+        if isinstance(candle, Published):
+            first, second = candle.first, candle.second
         return [(0, candle.open), (step, first), (2 * step, second), (3 * step, candle.close)]
 
     def checked(self, candle: Candle, side: int) -> Knots:

@@ -13,6 +13,7 @@ from tests.reference.market import Message, Symbol
 from tests.reference.numbers import money, share, sign
 from tests.reference.orders import Orders
 from tests.reference.path import Row
+from tests.reference.transfer import Transfers
 
 
 class Script:
@@ -25,9 +26,11 @@ class Script:
         asked: Asked,
         orders: Orders,
         books: Books,
+        transfers: Transfers,
     ) -> None:
         self.messages, self.known, self.symbols = messages, known, symbols
         self.account, self.asked, self.orders, self.books = account, asked, orders, books
+        self.transfers = transfers
 
     def check(self, interval_ms: int) -> None:
         """A strategy is called at closes of rows in which something traded, and knows symbols that have begun."""
@@ -55,6 +58,10 @@ class Script:
             self.add_margin(row, message.symbol, message.amount)
         elif message.kind == "mode":
             self.set_mode(message.symbol, message.mode)
+        elif message.kind == "deposit":
+            self.transfers.deposit(row, self.orders.number(), message.amount, message.route)
+        elif message.kind == "withdraw":
+            self.transfers.withdraw(row, self.orders.number(), message.amount, message.route)
         elif message.kind == "oco":
             self.orders.send_group(
                 [(replace(one, sent_ms=row.close_ms), self.decision(row, one)) for one in message.children]

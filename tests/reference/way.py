@@ -41,13 +41,14 @@ class Jump:
     def __init__(self, account: Account, asked: Asked, desk: Desk, liquidator: Liquidator, touch: bool) -> None:
         self.account, self.asked, self.desk, self.liquidator, self.touch = account, asked, desk, liquidator, touch
 
-    def play(self, row: Row, before: Closes) -> None:
+    def play(self, row: Row, before: Closes, spared: bool) -> None:
+        """Without pools where they are spared."""
         acted: set[Order] = set()
         while True:
             due: list[tuple[float, int, tuple[int, int], str | Order]] = [
                 (self.pool_share(pool, row, before), 0, (self.account.order_of(pool), 0), pool)
                 for pool in self.account.open_pools()
-                if self.liquidator.next_act(pool, row, 0, 0)
+                if not spared and self.liquidator.next_act(pool, row, 0, 0)
             ]
             for order in self.account.orders:
                 share = None if order in acted else self.order_share(order, row, before)
@@ -110,17 +111,19 @@ class Due:
 
 
 class Way:
-    """The orders' way along one row's path. `x` is how far it has come, `segment` the knot that was passed last."""
+    """The orders' way along one row's path. `x` is how far it has come, `segment` the knot that was passed last.
+
+    `row` is what the venue sees now, `path` what it has seen on the way here.
+    """
 
     def __init__(self, row: Row, account: Account, desk: Desk, touch: bool) -> None:
-        self.row, self.account, self.desk, self.touch = row, account, desk, touch
+        self.row, self.path, self.account, self.desk, self.touch = row, row, account, desk, touch
         self.x, self.segment = 0.0, 0
-        self.follow(0)
 
     def follow(self, knot: int) -> None:
         """Trailing stops see the price at the knot."""
         for order in self.account.orders:
-            prices = trigger.knots(order, self.row)
+            prices = trigger.knots(order, self.path)
             if order.state == "armed" and prices is not None:
                 trigger.follow(order, prices[knot])
 
@@ -130,7 +133,7 @@ class Way:
         return min(due, key=lambda act: (act.x, act.order.place), default=None)
 
     def next_of(self, order: Order) -> Due | None:
-        prices = trigger.knots(order, self.row)
+        prices = trigger.knots(order, self.path)
         if prices is None or not can_act(order, self.row, self.desk):
             return None
         best = order.best
@@ -159,6 +162,24 @@ class Way:
         self.pass_knots(whole if rest else max(0, whole - 1))
         if rest == 0:
             self.follow(whole)
+
+    def skip(self, at: int) -> None:
+        """Nothing has acted up to `at`, and knots until then are lost on trailing stops."""
+        whole, rest = divmod(at, self.row.interval_ms)
+        self.x, self.segment = float(at), whole if rest else max(0, whole - 1)
+
+    def come_back(self, at: int) -> None:
+        """What lies beyond after a halt, or once the mark is seen again, acts: in order of arrival, each once."""
+        self.path = self.row
+        for order in sorted(self.account.orders, key=lambda order: order.place):
+            price = trigger.price_at(order, self.row, at)
+            level = trigger.level_of(order, order.best)
+            if order.ended or price is None or not can_act(order, self.row, self.desk):
+                continue
+            if trigger.beyond(order, level, price, self.touch):
+                self.act(Due(float(at), order, self.segment, None), at)
+        if at % self.row.interval_ms == 0:
+            self.follow(at // self.row.interval_ms)
 
     def pass_knots(self, segment: int) -> None:
         while self.segment < segment:

@@ -1,0 +1,45 @@
+"""`backtest chains list` and `show`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from backtest.cli import flags
+
+
+@click.group()
+def chains() -> None:
+    """What orders and money travel on: latency, outages, gas, bridges."""
+
+
+@chains.command("list")
+@flags.JSON
+def list_(as_json: bool) -> None:
+    """List the chains that come with the package."""
+    from backtest.cli import show_chains
+    from backtest.venue import chains as known
+
+    show_chains.listing(known.available(), as_json)
+
+
+@chains.command("show")
+@click.argument("chain")
+@click.option(
+    "--date",
+    "when",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DAY",
+    help="Only what held on this day (UTC), like 2024-10-24; else every version by date.",
+)
+@flags.JSON
+def show_(chain: str, when: datetime | None, as_json: bool) -> None:
+    """Show all figures of a chain, where they come from, how sure they are, and its outages.
+
+    CHAIN is a name, or a FILE.toml.
+    """
+    from backtest.cli import show_chains
+    from backtest.venue import chains as known
+
+    show_chains.chain(known.load(chain), as_json, when and when.date())

@@ -1,0 +1,61 @@
+"""What kernels work on: the arrays of an account, given together (`engine.layout` has their columns)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from backtest.engine.compile import Bundle
+from backtest.engine.layout import Floats, Floats3, Ints
+
+
+class World(Bundle):
+    """One account's arrays; shapes in `layout`."""
+
+    ARRAYS: ClassVar[dict[str, tuple[str, int]]] = {
+        "panel": ("f8", 3),
+        "book": ("i8", 2),
+        "acct": ("i8", 1),
+        "spec": ("f8", 2),
+        "run": ("f8", 1),
+        "queue": ("f8", 2),
+        "log": ("f8", 2),
+        "curve": ("f8", 2),
+        "funding": ("f8", 2),
+        "targets": ("f8", 2),
+        "calendar": ("f8", 2),
+        "guards": ("f8", 2),
+        "bars": ("f8", 3),
+        "depth": ("f8", 3),
+        "fees": ("f8", 2),
+        "turnover": ("i8", 1),
+        "ways": ("f8", 2),
+        "outages": ("f8", 2),
+        "gas": ("f8", 2),
+        "usual": ("f8", 2),
+        "still": ("f8", 3),
+        "fresh": ("f8", 2),
+        "soft": ("f8", 2),
+    }
+    panel: Floats3
+    book: Ints
+    acct: Ints
+    spec: Floats
+    run: Floats
+    queue: Floats
+    log: Floats
+    curve: Floats
+    funding: Floats
+    targets: Floats
+    calendar: Floats
+    guards: Floats
+    bars: Floats3
+    depth: Floats3
+    fees: Floats
+    turnover: Ints
+    ways: Floats
+    outages: Floats
+    gas: Floats
+    usual: Floats
+    still: Floats3
+    fresh: Floats
+    soft: Floats
