@@ -15,10 +15,12 @@ import pytest
 
 import backtest
 from backtest.engine import layout as at
+from backtest.engine.compile import entry
 from backtest.engine.passage import pack_chain, pack_ways
 from backtest.engine.way import draw
 from backtest.engine.world import World
 from backtest.schema import Cause, Reason, Record, Stage, Status, TransferState
+from backtest.venue import chains
 from backtest.venue.chain import Chain, Congestion, Gas, Latency, Outage, Route, Rule
 from tests.chained import played
 from tests.scenario import INTERVALS, START, Market, Script, Step, both, buy, sell, write
@@ -349,12 +351,18 @@ def test_a_reorg_undoes_the_last_fills_before_a_halt(tmp_path: Path) -> None:
 # ---- statistics of draws
 
 
-@pytest.mark.parametrize(("median", "p99"), [(250.0, 900.0), (2_000.0, 30_000.0)])
-def test_drawn_latencies_have_their_median_and_p99(median: float, p99: float) -> None:
-    chain = Chain(name="drawn", queue=Latency(median, p99))
+STAGES = {"network": at.NETWORK, "queue": at.QUEUE_STAGE, "back": at.WAY_BACK}
+
+
+@pytest.mark.parametrize("name", chains.names())
+def test_drawn_latencies_have_their_median_and_p99(name: str) -> None:
+    chain = chains.load(name).chain(START)
     run = np.zeros(at.RUN_WIDTH)
     pack_chain(chain, 12_345_678_901, run)
     w = World(run=run, ways=pack_ways(chain))
-    drawn = [float(draw(w, at.QUEUE_STAGE, at.QUEUE_STAGE, START + k * 60_000, k % 7, k % 3)) for k in range(100_000)]
-    assert np.median(drawn) == pytest.approx(median, rel=0.02)
-    assert np.quantile(drawn, 0.99) == pytest.approx(p99, rel=0.02)
+    one = entry(draw, w, 0, 0, 0, 0, 0)
+    for stage, row in STAGES.items():
+        latency = getattr(chain, stage)
+        drawn = [one(w, row, row, START + k * 60_000, k % 7, k % 3) for k in range(100_000)]
+        assert np.median(drawn) == pytest.approx(latency.median_ms, rel=0.02), stage
+        assert np.quantile(drawn, 0.99) == pytest.approx(latency.p99_ms, rel=0.02), stage
