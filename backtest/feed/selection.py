@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -92,7 +92,7 @@ class Selection:
         packed: bool = False,
         spare: int = 0,
         further: bool = False,
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """The rows in order, the next chunk read in the background. The numbers do not depend on the sizes.
 
         ``packed``: the candles' volume is one field more of the panel, for the engine, and their number without any is

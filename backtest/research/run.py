@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -237,13 +238,15 @@ def stream(s: Selection, players: Sequence[Player], progress: Progress | None, c
     chunks = s.chunks(
         chunk_rows or usual, tail=tail, volume=bool(each), packed=packed, spare=spare, further=oracle.median
     )
-    for chunk in chunks:
-        if chunk.row0 == 0:
-            tell(0, s.rows, s.start_ms)  # not before the first rows have been read and found sound
-        for player in players:
-            player.play(chunk)
-        done = chunk.row0 + chunk.rows
-        tell(done, s.rows, s.start_ms + done * s.interval_ms)
+    # Closed here whatever happens: left to the garbage collector its threads would be ended by one of another reader's.
+    with closing(chunks):
+        for chunk in chunks:
+            if chunk.row0 == 0:
+                tell(0, s.rows, s.start_ms)  # not before the first rows have been read and found sound
+            for player in players:
+                player.play(chunk)
+            done = chunk.row0 + chunk.rows
+            tell(done, s.rows, s.start_ms + done * s.interval_ms)
     for player in players:
         player.stop()
 
