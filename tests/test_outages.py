@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import backtest
@@ -240,7 +240,7 @@ def test_no_window_is_the_worst_where_nothing_was_lost(tmp_path: Path) -> None:
         worst(s, [record(s)], 4 * MIN)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_the_worst_window_is_that_of_a_plain_search(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
