@@ -245,7 +245,7 @@ def test_no_window_is_the_worst_where_nothing_was_lost(tmp_path: Path) -> None:
 def test_the_worst_window_is_that_of_a_plain_search(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    rows = data.draw(st.integers(4, 30))
+    rows = data.draw(st.integers(5, 30))  # one at least is left of B
     prices = {name: data.draw(st.lists(st.integers(50, 150), min_size=rows, max_size=rows)) for name in ("A", "B")}
     # B is listed late, or ends early
     born, died = data.draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
