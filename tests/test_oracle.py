@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.engine.oracle import Publisher
 from backtest.engine.path import lows_first
+from backtest.engine.publisher import Publisher
 from backtest.venue.chain import Oracle
 
 MINUTE = 60_000
@@ -42,6 +42,7 @@ def published(oracle: Oracle, panel: np.ndarray, chunk: int = 1000, series: int 
     for first in range(0, panel.shape[1], chunk):
         piece = np.ascontiguousarray(panel[:, first : first + chunk])
         publisher.see(piece, first)
+        assert publisher.known(first + piece.shape[1] - 1) == first + piece.shape[1]
         pieces.append(piece)
         fresh.append(publisher.fresh)
     whole = np.concatenate(pieces, axis=1)
@@ -396,3 +397,14 @@ def test_the_size_of_chunks_changes_nothing(chunk: int) -> None:
     assert whole.tobytes() == parts.tobytes()
     assert one.all_fresh.tobytes() == many.all_fresh.tobytes()
     assert one.apart.tobytes() == many.apart.tobytes()
+
+
+def test_two_cores_do_not_get_into_each_other_s_way() -> None:
+    """As many candles at once as are worth two threads, beside the same few at a time, which one plays."""
+    panel = panel_of(walks(7, 10_000, 8), series=1)
+    panel[FURTHER:] = panel[:4] * 1.002
+    few, one = published(Oracle(median=True), panel, 500, series=1)
+    for _ in range(5):
+        many, two = published(Oracle(median=True), panel, 10_000, series=1)
+        assert few.tobytes() == many.tobytes()
+        assert one.apart.tobytes() == two.apart.tobytes()

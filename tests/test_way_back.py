@@ -6,6 +6,7 @@ open of row 1, and without a way back is heard at minute 2. Times that are writt
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 import backtest
+from backtest.engine import publisher
 from backtest.schema import Record
 from backtest.venue.chain import Chain, Latency
 from tests.chained import BRIDGED, played
@@ -106,6 +108,29 @@ def play_busy(folder: Path, chain: Chain, every: str | None = None, **settings: 
         steps = {k + 1 - k % 2: step for k, step in steps.items()}
     ears = Ears(steps, every)
     return ears, played(folder, ears, *markets, chain=chain, reserve=1_000.0, **settings)
+
+
+@pytest.mark.parametrize("every", [None, "2m"])
+def test_who_waits_for_the_oracle_misses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every) -> None:
+    # Its mark is made beside the replay, here slowly, a row at a time: who comes to one that is not there yet waits.
+    settings = {"oracle": ("delay=20s", "deviation=0.5%")}
+    at_once, whole = play_busy(tmp_path / "once", back(70_000), every, **settings)
+    publish = publisher.publish
+
+    def slowly(*arguments: Any) -> None:
+        time.sleep(0.005)
+        publish(*arguments)
+
+    monkeypatch.setattr(publisher, "publish", slowly)
+    monkeypatch.setattr(publisher, "WORTH", 0)
+    monkeypatch.setattr(publisher, "BLOCK", 1)
+    by_row, parts = play_busy(tmp_path / "row", back(70_000), every, **settings)
+    assert at_once.heard
+    assert by_row.heard == at_once.heard
+    assert parts.curve.tobytes() == whole.curve.tobytes()
+    _, market = play_busy(tmp_path / "market", back(70_000), every)
+    assert len(whole.liquidations)
+    assert market.curve.tobytes() != whole.curve.tobytes()
 
 
 @pytest.mark.parametrize("every", [None, "2m"])

@@ -8,19 +8,13 @@ also a third of a candle in thirds of a ms: a span of `m` ms is `3m / d` knots, 
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backtest.engine.compile import INTERPRETED, Bundle, inlined, kernel
+from backtest.engine.compile import Bundle, inlined, kernel
 from backtest.engine.layout import Floats, Floats3, Ints
 from backtest.engine.path import knot, lows_first
-from backtest.venue.chain import Oracle
-
-LANES, WORTH = 2, 1 << 16
-"""Parts of the symbols that are worked on at a time, where there are so many candles."""
 
 # rule: float64[RULE_WIDTH]
 (
@@ -39,12 +33,14 @@ LANES, WORTH = 2, 1 << 16
     AVERAGE_KNOTS,
     AVERAGE_REST,
     DELAY_SHARE,
+    LOWEST,
     RULE_WIDTH,
-) = range(16)
+) = range(17)
 # FROM, INTO, FURTHER: panel fields of the open of the market's mark, of the oracle's, of the first of SERIES further
 # series; AVERAGE, DELAY, HEARTBEAT and START in thirds of a ms; LOGS 1: the times of publications are wanted;
 # AVERAGE_KNOTS the average's span in knots, AVERAGE_REST what it has beside whole ones; DELAY_SHARE of the
-# way from the knot at which the line that the delay ends on begins, 0: that knot itself
+# way from the knot at which the line that the delay ends on begins, 0: that knot itself; LOWEST the panel's column
+# of the first symbol of `state`
 
 # state: float64[symbols, STATE_WIDTH]
 (
@@ -72,6 +68,8 @@ ROWS_BACK, KNOT = range(2)
 OF_AVERAGE, OF_DELAY = range(2)
 # sums: float64[rows, symbols, 12]: SOURCE, SUM and SUM_REST at each knot of the latest rows, row k in k % rows; means:
 # float64[rows, symbols, 4]: the averages, likewise
+# knots: float64[4]: a row's, at work; ends: int64[2, 5]: of the average and the delay, the ring's rows that the knots
+# of the row at work look back to, and its own
 
 
 class Tape(Bundle):
@@ -86,6 +84,8 @@ class Tape(Bundle):
         "sums": ("f8", 3),
         "means": ("f8", 3),
         "sources": ("f8", 1),
+        "knots": ("f8", 1),
+        "ends": ("i8", 2),
     }
     panel: Floats3
     fresh: Floats
@@ -95,58 +95,81 @@ class Tape(Bundle):
     sums: Floats3
     means: Floats3
     sources: Floats
+    knots: Floats
+    ends: Ints
 
 
 @kernel
-def publish(o: Tape, first: int, end: int, base: int, lane: int, lanes: int) -> None:
-    """Write the oracle's knots of panel rows `[first, end)`, row 0 being row `base` of the run: those of part `lane`
-    of `lanes` of the symbols. No symbol asks for another's."""
+def publish(o: Tape, first: int, end: int, base: int) -> None:
+    """Write the oracle's knots of panel rows `[first, end)`, row 0 being row `base` of the run."""
     panel, state = o.panel, o.state
-    market, symbols = int(o.rule[FROM]), panel.shape[2]
+    market, lowest = int(o.rule[FROM]), int(o.rule[LOWEST])
     for j in range(first, end):
         lows, k = lows_first(panel, j), base + j
-        for i in range(lane * symbols // lanes, (lane + 1) * symbols // lanes):
-            if np.isnan(panel[market, j, i]):
-                silence(o, j, i)
+        turn(o, k)
+        for i in range(state.shape[0]):
+            c = lowest + i
+            if np.isnan(panel[market, j, c]):
+                silence(o, j, c)
                 continue
             if np.isnan(state[i, BEGAN]):
                 state[i, BEGAN] = float(3 * k)
-            published = publish_row(o, j, k, i, lows)
-            apart = abs(published / panel[market + 3, j, i] - 1.0)
+            take(o, j, c, lows)
+            passed = float(3 * k) - state[i, BEGAN]
+            if o.sums.shape[0] > 0:
+                average(o, i, passed)
+            if o.means.shape[0] > 0:
+                delay(o, i, passed)
+            published = publish_row(o, j, 3 * k, i, lows)
+            apart = abs(published / panel[market + 3, j, c] - 1.0)
             state[i, CLOSES] += 1.0
             state[i, APART] += apart
             state[i, MOST_APART] = max(state[i, MOST_APART], apart)
 
 
+@kernel
+def turn(o: Tape, k: int) -> None:
+    """Say where in the rings row `k` of the run lies and the rows are that its knots look back to."""
+    for way, rows in ((OF_AVERAGE, o.sums.shape[0]), (OF_DELAY, o.means.shape[0])):
+        if rows > 0:
+            for s in range(4):
+                o.ends[way, s] = (k - o.lags[way, s, ROWS_BACK]) % rows
+            o.ends[way, 4] = k % rows
+
+
 @inlined
-def publish_row(o: Tape, j: int, k: int, i: int, lows: bool) -> float:
-    """Write the oracle's four knots of panel row `j`, row `k` of the run, for symbol `i`; returns the last of them."""
-    panel, state, rule = o.panel, o.state, o.rule
-    market, into, d = int(rule[FROM]), int(rule[INTO]), rule[INTERVAL]
-    beat, most = rule[HEARTBEAT], rule[DEVIATION]
-    averages, delays = o.sums.shape[0] > 0, o.means.shape[0] > 0
-    sum_row, mean_row = k % o.sums.shape[0] if averages else 0, k % o.means.shape[0] if delays else 0
+def take(o: Tape, j: int, c: int, lows: bool) -> None:
+    """Put the sources of panel column `c` at the four knots of row `j` into `knots`."""
+    for s in range(4):
+        if o.rule[MEDIAN] != 0.0:
+            o.knots[s] = middle(o, j, c, lows, s)
+        else:
+            o.knots[s] = knot(o.panel, int(o.rule[FROM]), j, c, lows, s)
+
+
+@inlined
+def publish_row(o: Tape, j: int, n: int, i: int, lows: bool) -> float:
+    """Write the oracle's four knots of panel row `j`, from knot number `n` on; returns the last of them."""
+    state, rule, c = o.state, o.rule, int(o.rule[LOWEST]) + i
+    d, beat, most = rule[INTERVAL], rule[HEARTBEAT], rule[DEVIATION]
+    derived, always = o.sums.shape[0] > 0 or o.means.shape[0] > 0, beat == 0.0 and most == 0.0
     published, stamp, scale = state[i, PUBLISHED], state[i, PUBLISHED_AT], state[i, SCALE]
     for s in range(4):
-        n = float(3 * k + s)
-        price = middle(o, j, i, lows, s) if rule[MEDIAN] != 0.0 else knot(panel, market, j, i, lows, s)
-        if averages:
-            price = average(o, price, i, sum_row, s, n - state[i, BEGAN])
-        if delays:
-            price = delayed(o, price, i, mean_row, s, n - state[i, BEGAN])
-        if averages or delays:
-            # to eight significant digits, as derived marks are: the order of float operations is not seen
-            if not 1e7 <= price * scale < 1e8:
-                scale = math.pow(10.0, 7.0 - math.floor(math.log10(price)))
-            price = np.floor(price * scale * (1.0 + 1e-12) + 0.5) / scale
-        late = beat > 0.0 and (n - stamp) * d >= beat
-        off = most > 0.0 and abs(price - published) >= most * published
-        if late or off or np.isnan(published) or (beat == 0.0 and most == 0.0):
-            published, stamp = price, n
-            state[i, PUBLICATIONS] += 1.0
-        panel[into + place(s, lows), j, i] = published
+        price = o.knots[s]
+        late = always or np.isnan(published) or (beat > 0.0 and (float(n + s) - stamp) * d >= beat)
+        # rounding to eight digits moves a price by half of 1e-7 of it at most: what is nearer than that needs none
+        if late or (most > 0.0 and abs(price - published) >= most * published - 1e-7 * price):
+            if derived:
+                # as derived marks are: the order of float operations is not seen
+                if not 1e7 <= price * scale < 1e8:
+                    scale = math.pow(10.0, 7.0 - math.floor(math.log10(price)))
+                price = np.floor(price * scale * (1.0 + 1e-12) + 0.5) / scale
+            if late or abs(price - published) >= most * published:
+                published, stamp = price, float(n + s)
+                state[i, PUBLICATIONS] += 1.0
+        o.panel[int(rule[INTO]) + place(s, lows), j, c] = published
         if s < 3 and o.fresh.shape[0] > 0:
-            o.fresh[3 * j + s, i] = rule[START] + stamp * d
+            o.fresh[3 * j + s, c] = rule[START] + stamp * d
     state[i, PUBLISHED], state[i, PUBLISHED_AT], state[i, SCALE] = published, stamp, scale
     return published
 
@@ -191,54 +214,57 @@ def middle(o: Tape, j: int, i: int, lows: bool, s: int) -> float:
     return (o.sources[half - 1] + o.sources[half]) / 2.0
 
 
-@kernel
-def average(o: Tape, price: float, i: int, row: int, s: int, passed: float) -> float:
-    """The mean of the path of sources up to knot `s` of ring row `row`, `passed` knots after the first; `price` there.
+@inlined
+def average(o: Tape, i: int, passed: float) -> None:
+    """Turn the sources in `knots`, the first of them `passed` knots after the very first, into the means of the path
+    of sources up to each.
 
     The area since the first knot is summed with what each addition rounds off (Knuth's two-sum), so that the difference
     of two sums is as good as its terms, however long the history.
     """
-    state, sums = o.state, o.sums
-    if s > 0:
-        step = (state[i, SOURCE] + price) / 2.0
-        total = state[i, SUM] + step
-        shown = total - state[i, SUM]
-        state[i, SUM_REST] += (state[i, SUM] - (total - shown)) + (step - shown)
-        state[i, SUM] = total
-    state[i, SOURCE] = price
-    sums[row, i, 3 * s], sums[row, i, 3 * s + 1], sums[row, i, 3 * s + 2] = price, state[i, SUM], state[i, SUM_REST]
-    if passed == 0.0:
-        return price
-    if passed * o.rule[INTERVAL] <= o.rule[AVERAGE]:
-        return (state[i, SUM] + state[i, SUM_REST]) / passed
-    at, a = row - o.lags[OF_AVERAGE, s, ROWS_BACK], 3 * o.lags[OF_AVERAGE, s, KNOT]
-    if at < 0:
-        at += sums.shape[0]
-    share, area = o.rule[AVERAGE_REST], 0.0
-    if share > 0.0:
-        b = a + 3
-        area = share * (sums[at, i, b] + (sums[at, i, a] - sums[at, i, b]) * share / 2.0)
-        a = b
-    area += (state[i, SUM] - sums[at, i, a + 1]) + (state[i, SUM_REST] - sums[at, i, a + 2])
-    return area / o.rule[AVERAGE_KNOTS]
+    state, sums, row = o.state, o.sums, o.ends[OF_AVERAGE, 4]
+    share = o.rule[AVERAGE_REST]
+    for s in range(4):
+        price = o.knots[s]
+        if s > 0:
+            step = (state[i, SOURCE] + price) / 2.0
+            total = state[i, SUM] + step
+            shown = total - state[i, SUM]
+            state[i, SUM_REST] += (state[i, SUM] - (total - shown)) + (step - shown)
+            state[i, SUM] = total
+        state[i, SOURCE] = price
+        sums[row, i, 3 * s], sums[row, i, 3 * s + 1], sums[row, i, 3 * s + 2] = price, state[i, SUM], state[i, SUM_REST]
+        since = passed + float(s)
+        if since == 0.0:
+            continue
+        if since * o.rule[INTERVAL] <= o.rule[AVERAGE]:
+            o.knots[s] = (state[i, SUM] + state[i, SUM_REST]) / since
+            continue
+        at, a, area = o.ends[OF_AVERAGE, s], 3 * o.lags[OF_AVERAGE, s, KNOT], 0.0
+        if share > 0.0:
+            b = a + 3
+            area = share * (sums[at, i, b] + (sums[at, i, a] - sums[at, i, b]) * share / 2.0)
+            a = b
+        area += (state[i, SUM] - sums[at, i, a + 1]) + (state[i, SUM_REST] - sums[at, i, a + 2])
+        o.knots[s] = area / o.rule[AVERAGE_KNOTS]
 
 
-@kernel
-def delayed(o: Tape, price: float, i: int, row: int, s: int, passed: float) -> float:
-    """The path of averages a delay before knot `s` of ring row `row`, `passed` knots after the first; `price` there."""
-    means = o.means
-    means[row, i, s] = price
+@inlined
+def delay(o: Tape, i: int, passed: float) -> None:
+    """Turn what is in `knots`, the first of them `passed` knots after the very first, into its path a delay before."""
+    means, row, share = o.means, o.ends[OF_DELAY, 4], o.rule[DELAY_SHARE]
+    for s in range(4):
+        means[row, i, s] = o.knots[s]
     if passed == 0.0:
-        o.state[i, FIRST] = price
-    if passed * o.rule[INTERVAL] <= o.rule[DELAY]:
-        return o.state[i, FIRST]
-    at, a = row - o.lags[OF_DELAY, s, ROWS_BACK], o.lags[OF_DELAY, s, KNOT]
-    if at < 0:
-        at += means.shape[0]
-    share = o.rule[DELAY_SHARE]
-    if share == 0.0:
-        return means[at, i, a]
-    return means[at, i, a] + (means[at, i, a + 1] - means[at, i, a]) * share
+        o.state[i, FIRST] = o.knots[0]
+    for s in range(4):
+        at, a = o.ends[OF_DELAY, s], o.lags[OF_DELAY, s, KNOT]
+        if (passed + float(s)) * o.rule[INTERVAL] <= o.rule[DELAY]:
+            o.knots[s] = o.state[i, FIRST]
+        elif share == 0.0:
+            o.knots[s] = means[at, i, a]
+        else:
+            o.knots[s] = means[at, i, a] + (means[at, i, a + 1] - means[at, i, a]) * share
 
 
 @kernel
@@ -258,112 +284,3 @@ def spread_out(o: Tape, j: int, fine: Floats3, fresh: Floats) -> None:
                 fine[into + place(s, fine_lows), m, i] = a
                 if s < 3 and fresh.shape[0] > 0:
                     fresh[3 * m + s, i] = o.fresh[3 * j + time // rows, i]
-
-
-class Publisher:
-    """Makes the oracle's mark of each panel, in order; what it needs of the past it keeps.
-
-    The four fields from `field` on are its own, whatever they hold: the market's are left as they are. Panels may begin
-    with rows that have been seen.
-    """
-
-    def __init__(
-        self,
-        oracle: Oracle,
-        symbols: int,
-        interval_ms: int,
-        start_ms: int,
-        mark_offset: int,
-        field: int,
-        further: int = 0,
-    ) -> None:
-        """`further`: how many further series of marks there are, four fields each, behind the oracle's own."""
-        rule = np.zeros(RULE_WIDTH)
-        rule[FROM], rule[INTO], rule[FURTHER], rule[SERIES] = mark_offset, field, field + 4, further
-        rule[MEDIAN], rule[DEVIATION] = oracle.median, oracle.deviation
-        rule[AVERAGE], rule[DELAY], rule[HEARTBEAT], rule[START] = (
-            3 * ms for ms in (oracle.average_ms, oracle.delay_ms, oracle.heartbeat_ms, start_ms)
-        )
-        rule[INTERVAL], rule[AVERAGE_KNOTS] = interval_ms, 3 * oracle.average_ms / interval_ms
-        rule[AVERAGE_REST] = 3 * oracle.average_ms % interval_ms / interval_ms
-        rule[DELAY_SHARE] = -3 * oracle.delay_ms % interval_ms / interval_ms
-        # one that always publishes is never stale
-        rule[LOGS] = oracle.limit_ms > 0 and (oracle.heartbeat_ms > 0 or oracle.deviation > 0)
-        state = np.zeros((symbols, STATE_WIDTH))
-        state[:, [BEGAN, PUBLISHED, PUBLISHED_AT]] = np.nan
-        lags = np.stack([_lag(3 * ms, interval_ms) for ms in (oracle.average_ms, oracle.delay_ms)])
-        most = lags[:, :, ROWS_BACK].max(axis=1) + 1
-        self._tape = Tape(
-            rule=rule,
-            state=state,
-            lags=lags,
-            sums=np.full((most[OF_AVERAGE] if oracle.average_ms else 0, symbols, 12), np.nan),
-            means=np.full((most[OF_DELAY] if oracle.delay_ms else 0, symbols, 4), np.nan),
-            sources=np.empty(2 + further),
-            fresh=np.empty((0, symbols)),
-            panel=np.empty((field, 0, symbols)),
-        )
-        self._field, self._next = field, 0
-
-    def see(self, panel: NDArray[np.float64], first_row: int) -> None:
-        """Write the oracle's fields of a panel whose first row is row `first_row` of the run."""
-        tape, field = self._tape, self._field
-        rows, back = panel.shape[1], self._next - first_row
-        assert 0 <= back <= tape.panel.shape[1], "panels come in order"
-        again, first = min(back, rows), tape.panel.shape[1] - back
-        logs = tape.rule[LOGS] != 0.0
-        fresh = np.empty((3 * rows if logs else 0, panel.shape[2]))
-        if again:
-            panel[field : field + 4, :again] = tape.panel[field : field + 4, first : first + again].copy()
-            fresh[: 3 * again] = tape.fresh[3 * first : 3 * (first + again)]
-        tape.put(panel=panel, fresh=fresh)
-        if again < rows:
-            self._publish(again, rows, first_row)
-            self._next = first_row + rows
-
-    def _publish(self, first: int, end: int, base: int) -> None:
-        symbols = len(self._tape.state)
-        if INTERPRETED or symbols < LANES or (end - first) * symbols < WORTH:
-            publish(self._tape, first, end, base, 0, 1)
-            return
-        with ThreadPoolExecutor(LANES, "oracle") as lanes:
-            list(lanes.map(lambda lane: publish(self._tape, first, end, base, lane, LANES), range(LANES)))
-
-    def inside(self, fine: NDArray[np.float64], j: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """`(panel, fresh)` of row `j` of the panel seen last, played on the candles of `fine`, which lacks the oracle's
-        fields: its path there is that of the row."""
-        tape, (_, rows, symbols) = self._tape, fine.shape
-        whole = np.concatenate([fine[: self._field], np.empty((4, rows, symbols))])
-        fresh = np.empty((3 * rows if len(tape.fresh) else 0, symbols))
-        spread_out(tape, j, whole, fresh)
-        return whole, fresh
-
-    @property
-    def fresh(self) -> NDArray[np.float64]:
-        """[3 × rows of the panel, symbols]: of knots 0 to 2 of each row the last publication at or before, in thirds of
-        a ms since 1970; no rows where nobody asks for it."""
-        return self._tape.fresh
-
-    @property
-    def apart(self) -> NDArray[np.float64]:
-        """[symbols, 4]: closes seen, mean and maximum over them of `|oracle / market − 1|`, publications."""
-        state = self._tape.state
-        with np.errstate(invalid="ignore"):
-            mean = state[:, APART] / state[:, CLOSES]
-        return np.column_stack([state[:, CLOSES], mean, state[:, MOST_APART], state[:, PUBLICATIONS]])
-
-
-def _lag(span: int, d: int) -> NDArray[np.int64]:
-    """`lags` of a span in thirds of a ms.
-
-    Where its far end is an instant at which the price jumps, a close looks before the jump and every other knot behind.
-    """
-    whole, rest = divmod(span, d)
-    table = np.empty((4, 2), np.int64)
-    for s in range(4):
-        far = s - whole - (1 if rest else 0)
-        row, at = divmod(far, 3)
-        if at == 0 and s == 3 and rest == 0:
-            row, at = row - 1, 3
-        table[s] = -row, at
-    return table

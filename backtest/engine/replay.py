@@ -23,6 +23,8 @@ class Replay(Desk):
     def advance_one(self) -> None:
         """Play the next row: `advance(row + 1)` by the shortest way."""
         k = self.row
+        if k >= self._known:
+            self._goal(k + 1)
         after = self._step(k, k + 1)
         if after > k:
             self.row = after
@@ -37,19 +39,18 @@ class Replay(Desk):
         long as nothing is `touched`; `advance` plays again whatever lies after `row`.
         """
         self.touched = False
-        return self._ahead(self.row, end)
+        return self._ahead(self.row, self._goal(end)) if self.row < end else end
 
     def advance(self, end: int) -> bool:
         """Play rows up to `end` (exclusive); True when it is reached, False when it stopped after a row with an
         event of `hooks`. Raises UserError for a settlement that is missing."""
         while self.row < end:
-            self.row = self._step(self.row, end)
+            self.row = self._step(self.row, self._goal(end))
             status = self._status[at.STATUS]
-            if status == at.OK:
-                return self.row >= end
-            self._help(status)
+            if status != at.OK:
+                self._help(status)
             # a row that was played on finer candles has been played whole, and its events are heard after it
-            if status == at.DRILL and int(self.acct[at.EVENTS]) & self.hooks:
+            if status in (at.OK, at.DRILL) and self._status[at.EVENTS] & self.hooks:
                 return self.row >= end
         return True
 

@@ -128,7 +128,7 @@ def advance(w: World, first: int, end: int) -> int:
     It is less than `end` when something needs Python: `acct[STATUS]` says what (journal or queue full, a
     settlement missing, finer candles), or `OK` after a row with an event that the strategy has a hook for.
     """
-    w.acct[STATUS] = OK
+    w.acct[STATUS], w.acct[EVENTS] = OK, 0
     hooks = int(w.run[HOOKS])
     k = first
     while k < end:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from backtest.engine import layout as at
 from backtest.engine.compile import entry
 from backtest.engine.fee import turnover_ring
-from backtest.engine.oracle import Publisher
 from backtest.engine.pack import Setup, pack_calendar, pack_run, pack_spec
 from backtest.engine.passage import pack_gas, pack_outages, pack_ways
+from backtest.engine.publisher import Publisher
 from backtest.engine.row import advance, ahead
 from backtest.engine.send import post, send, send_target
 from backtest.engine.slots import NEVER_MS
@@ -89,6 +89,8 @@ class State:
             else Publisher(o, count, s.interval_ms, s.start_ms, s.mark_offset, s.oracle_field, s.further)
         )
         """Of the mark that the venue sees, where it is not the market's."""
+        self._known = int(self.run[at.ROWS])
+        """Rows before this one have all that they are played on."""
         self._status = self.acct.data
         self._step = self._entry(advance, 0, 0)
         self._ahead = self._entry(ahead, 0, 0)
@@ -112,6 +114,7 @@ class State:
         if self.publisher is not None:
             self.publisher.see(panel, first_row)
             self.world.put(fresh=self.publisher.fresh)
+            self._known = first_row
         self._put(panel=panel)
         self.acct[at.BASE] = first_row
 
@@ -124,6 +127,12 @@ class State:
                     back -= 1
                 if back >= 0:
                     self.spec[i, column] = self.panel[off + 3, back, i]
+
+    def _goal(self, end: int) -> int:
+        """`end`, or the row up to which the venue's mark is known where that comes first; that of the next row is."""
+        if self.publisher is not None and self.row >= self._known:
+            self._known = self.publisher.known(self.row)
+        return min(end, self._known)
 
     def _entry(self, function: Callable[..., Any], *like: Any) -> Callable[..., Any]:
         """A kernel for this account: what follows are arguments like `like`. A call is what event strategies pay."""

@@ -1,0 +1,202 @@
+"""Who makes the venue's mark of each panel as it comes, by the kernels of `oracle`, on two cores where it pays."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest.engine.compile import INTERPRETED
+from backtest.engine.layout import Floats
+from backtest.engine.oracle import (
+    APART,
+    AVERAGE,
+    AVERAGE_KNOTS,
+    AVERAGE_REST,
+    BEGAN,
+    CLOSES,
+    DELAY,
+    DELAY_SHARE,
+    DEVIATION,
+    FROM,
+    FURTHER,
+    HEARTBEAT,
+    INTERVAL,
+    INTO,
+    LOGS,
+    LOWEST,
+    MEDIAN,
+    MOST_APART,
+    OF_AVERAGE,
+    OF_DELAY,
+    PUBLICATIONS,
+    PUBLISHED,
+    PUBLISHED_AT,
+    ROWS_BACK,
+    RULE_WIDTH,
+    SERIES,
+    START,
+    STATE_WIDTH,
+    Tape,
+    publish,
+    spread_out,
+)
+from backtest.venue.chain import Oracle
+
+LANES, WORTH = 2, 1 << 16
+"""Parts of the symbols that are worked on at a time, where there are so many candles."""
+BLOCK = 1 << 17
+"""Candles after which those who wait may go on."""
+
+
+class Publisher:
+    """Makes the oracle's mark of each panel, in order; what it needs of the past it keeps.
+
+    The four fields from `field` on are its own, whatever they hold: the market's are left as they are. Panels may begin
+    with rows that have been seen.
+    """
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        symbols: int,
+        interval_ms: int,
+        start_ms: int,
+        mark_offset: int,
+        field: int,
+        further: int = 0,
+    ) -> None:
+        """`further`: how many further series of marks there are, four fields each, behind the oracle's own."""
+        rule = np.zeros(RULE_WIDTH)
+        rule[FROM], rule[INTO], rule[FURTHER], rule[SERIES] = mark_offset, field, field + 4, further
+        rule[MEDIAN], rule[DEVIATION] = oracle.median, oracle.deviation
+        rule[AVERAGE], rule[DELAY], rule[HEARTBEAT], rule[START] = (
+            3 * ms for ms in (oracle.average_ms, oracle.delay_ms, oracle.heartbeat_ms, start_ms)
+        )
+        rule[INTERVAL], rule[AVERAGE_KNOTS] = interval_ms, 3 * oracle.average_ms / interval_ms
+        rule[AVERAGE_REST] = 3 * oracle.average_ms % interval_ms / interval_ms
+        rule[DELAY_SHARE] = -3 * oracle.delay_ms % interval_ms / interval_ms
+        # one that always publishes is never stale
+        rule[LOGS] = oracle.limit_ms > 0 and (oracle.heartbeat_ms > 0 or oracle.deviation > 0)
+        lags = np.stack([_lag(3 * ms, interval_ms) for ms in (oracle.average_ms, oracle.delay_ms)])
+        most = lags[:, :, ROWS_BACK].max(axis=1) + 1
+        depths = (most[OF_AVERAGE] if oracle.average_ms else 0, most[OF_DELAY] if oracle.delay_ms else 0)
+        parts = 1 if INTERPRETED else min(LANES, symbols)
+        self._tapes = [
+            _tape(rule, lags, depths, part * symbols // parts, (part + 1) * symbols // parts) for part in range(parts)
+        ]
+        """One for each part of the symbols: they share nothing that is written but the panel and the publications."""
+        self._panel = np.empty((field, 0, symbols))
+        self._fresh = np.empty((0, symbols))
+        self._field, self._next = field, 0
+        self._known = 0
+        self._blocks: deque[tuple[int, list[Future[None]]]] = deque()
+        """What is under way: the row that each block ends before, and the work of its parts."""
+
+    def see(self, panel: NDArray[np.float64], first_row: int) -> None:
+        """Begin to write the oracle's fields of a panel whose first row is row `first_row` of the run; `known` waits.
+
+        Until the last row is known the panel must be left where it is.
+        """
+        self.known(self._next - 1)
+        seen, field = self._panel, self._field
+        rows, back = panel.shape[1], self._next - first_row
+        assert 0 <= back <= seen.shape[1], "panels come in order"
+        again, first = min(back, rows), seen.shape[1] - back
+        logs = self._tapes[0].rule[LOGS] != 0.0
+        fresh = np.empty((3 * rows if logs else 0, panel.shape[2]))
+        if again:
+            panel[field : field + 4, :again] = seen[field : field + 4, first : first + again].copy()
+            fresh[: 3 * again] = self._fresh[3 * first : 3 * (first + again)]
+        self._panel, self._fresh = panel, fresh
+        for tape in self._tapes:
+            tape.put(panel=panel, fresh=fresh)
+        if again < rows:
+            self._publish(again, rows, first_row)
+            self._next = first_row + rows
+
+    def _publish(self, first: int, end: int, base: int) -> None:
+        """Begin with rows `[first, end)` of the panel; few are done at once."""
+        symbols = self._panel.shape[2]
+        if INTERPRETED or (end - first) * symbols < WORTH:
+            for tape in self._tapes:
+                publish(tape, first, end, base)
+            self._known = base + end
+            return
+        lanes = [ThreadPoolExecutor(1, "oracle") for _ in self._tapes]
+        step = max(1, BLOCK // symbols)
+        for row in range(first, end, step):
+            until = min(row + step, end)
+            work = [lane.submit(publish, tape, row, until, base) for lane, tape in zip(lanes, self._tapes, strict=True)]
+            self._blocks.append((base + until, work))
+        for lane in lanes:
+            lane.shutdown(wait=False)  # it ends with its last block
+
+    def known(self, row: int) -> int:
+        """Wait until the oracle of row `row` of the run is written; returns the row up to which it is."""
+        while self._known <= row:
+            until, work = self._blocks.popleft()
+            for part in work:
+                part.result()
+            self._known = until
+        return self._known
+
+    def inside(self, fine: NDArray[np.float64], j: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """`(panel, fresh)` of row `j` of the panel seen last, played on the candles of `fine`, which lacks the oracle's
+        fields: its path there is that of the row."""
+        _, rows, symbols = fine.shape
+        whole = np.concatenate([fine[: self._field], np.empty((4, rows, symbols))])
+        fresh = np.empty((3 * rows if len(self._fresh) else 0, symbols))
+        spread_out(self._tapes[0], j, whole, fresh)
+        return whole, fresh
+
+    @property
+    def fresh(self) -> NDArray[np.float64]:
+        """[3 × rows of the panel, symbols]: of knots 0 to 2 of each row the last publication at or before, in thirds of
+        a ms since 1970; no rows where nobody asks for it."""
+        return self._fresh
+
+    @property
+    def apart(self) -> NDArray[np.float64]:
+        """[symbols, 4]: closes seen, mean and maximum over them of `|oracle / market − 1|`, publications."""
+        self.known(self._next - 1)
+        state = np.concatenate([tape.state for tape in self._tapes])
+        with np.errstate(invalid="ignore"):
+            mean = state[:, APART] / state[:, CLOSES]
+        return np.column_stack([state[:, CLOSES], mean, state[:, MOST_APART], state[:, PUBLICATIONS]])
+
+
+def _tape(rule: Floats, lags: NDArray[np.int64], depths: tuple[int, int], lowest: int, end: int) -> Tape:
+    """What is needed for columns `[lowest, end)` of the panels; `depths`: rows of the rings of `lags`."""
+    state = np.zeros((end - lowest, STATE_WIDTH))
+    state[:, [BEGAN, PUBLISHED, PUBLISHED_AT]] = np.nan
+    own = rule.copy()
+    own[LOWEST] = lowest
+    return Tape(
+        rule=own,
+        state=state,
+        lags=lags,
+        sums=np.full((depths[OF_AVERAGE], len(state), 12), np.nan),
+        means=np.full((depths[OF_DELAY], len(state), 4), np.nan),
+        sources=np.empty(2 + int(rule[SERIES])),
+        knots=np.empty(4),
+        ends=np.zeros((2, 5), np.int64),
+    )
+
+
+def _lag(span: int, d: int) -> NDArray[np.int64]:
+    """`lags` of a span in thirds of a ms.
+
+    Where its far end is an instant at which the price jumps, a close looks before the jump and every other knot behind.
+    """
+    whole, rest = divmod(span, d)
+    table = np.empty((4, 2), np.int64)
+    for s in range(4):
+        far = s - whole - (1 if rest else 0)
+        row, at = divmod(far, 3)
+        if at == 0 and s == 3 and rest == 0:
+            row, at = row - 1, 3
+        table[s] = -row, at
+    return table
