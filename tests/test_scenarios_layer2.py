@@ -7,6 +7,7 @@ seconds after row 0's open.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,22 @@ def test_C7_one_more_order_moves_no_other(tmp_path: Path) -> None:
     assert [int(o["ts_arrived_ms"]) for o in other.orders] != [int(o["ts_arrived_ms"]) for o in few.orders]
     isolated = played(tmp_path / "isolated", script(steps), *markets, chain=RANDOM, seed=5, margin="isolated")
     assert [int(o["ts_arrived_ms"]) for o in isolated.orders] == [int(o["ts_arrived_ms"]) for o in few.orders]
+
+
+def test_C7_what_is_refused_before_it_is_sent_moves_no_other(tmp_path: Path) -> None:
+    # Whoever had a draw, or the one place in a block, would move the one behind it.
+    def refused(_: Any, account: Any) -> None:
+        account.buy("BTC", float("nan"))
+        account.buy("BTC", 1, limit=-5.0)
+
+    market = Market("BTC", [100.0] * 8)
+    chain = replace(RANDOM, most_per_block=1)
+    plain = played(tmp_path / "plain", script({2: buy("BTC", 1)}), market, chain=chain, seed=5)
+    behind = played(tmp_path / "behind", script({2: both(refused, buy("BTC", 1))}), market, chain=chain, seed=5)
+    assert [(int(o["status"]), int(o["ts_arrived_ms"]), int(o["ts_done_ms"] - START)) for o in behind.orders] == [
+        *[(Status.REJECTED, -1, 180_000)] * 2,
+        (Status.FILLED, int(plain.orders[0]["ts_arrived_ms"]), int(plain.orders[0]["ts_done_ms"]) - START),
+    ]
 
 
 @pytest.mark.parametrize(("late", "end"), [(19_000, "cancelled"), (21_000, "filled")])

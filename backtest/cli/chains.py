@@ -26,13 +26,7 @@ def list_(as_json: bool) -> None:
 
 @chains.command("show")
 @click.argument("chain")
-@click.option(
-    "--date",
-    "when",
-    type=click.DateTime(["%Y-%m-%d"]),
-    metavar="DAY",
-    help="Only what held on this day (UTC), like 2024-10-24; else every version by date.",
-)
+@flags.DATE
 @flags.JSON
 def show_(chain: str, when: datetime | None, as_json: bool) -> None:
     """Show all figures of a chain, where they come from, how sure they are, and its outages.

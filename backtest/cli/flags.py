@@ -83,6 +83,13 @@ def _params(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) 
 
 FOLDER = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
+DATE = click.option(
+    "--date",
+    "when",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DAY",
+    help="Only what held on this day (UTC), like 2024-10-24; else every version by date.",
+)
 
 _REPLAY = (
     click.option(

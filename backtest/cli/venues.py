@@ -36,13 +36,7 @@ def chains_(as_json: bool) -> None:
 
 @venues.command("show")
 @click.argument("venue")
-@click.option(
-    "--date",
-    "when",
-    type=click.DateTime(["%Y-%m-%d"]),
-    metavar="DAY",
-    help="Only what held on this day (UTC), like 2024-10-24; else every version by date.",
-)
+@flags.DATE
 @click.option("--symbol", metavar="NAME", help="Only this market, by the name that a data set gives it, like BTC-USD.")
 @flags.JSON
 def show_(venue: str, when: datetime | None, symbol: str | None, as_json: bool) -> None:

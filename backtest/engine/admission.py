@@ -28,6 +28,7 @@ from backtest.engine.layout import (
 from backtest.engine.margin import (
     cross_pool,
     exposure,
+    in_pool,
     initial_needed,
     maintenance_of,
     mark_equity,
@@ -63,27 +64,24 @@ def cross_room(w: World, j: int, lows: bool, t: int) -> tuple[int, int]:
 
 
 @kernel
-def surely_covered(w: World, j: int, lows: bool, t: int) -> bool:
-    """Whether a cross pool that holds everything covers its initial margin at `t` of panel row `j` by more than
-    rounding: of a value at two knots and between them, and of a requirement, each less than a micro.
+def surely_above(w: World, j: int, lows: bool, t: int, amount: float, free: bool) -> bool:
+    """Whether the cross pool's equity at `t` of panel row `j`, or what its initial margin leaves `free` of it, is above
+    `amount` by more than rounding: of a value at two knots and between them, and of a requirement, each less than a
+    micro.
 
-    A bound in doubles that spares most orders the exact sums; with orders waiting it is not tried.
+    A bound in doubles that spares most messages the exact sums.
     """
-    if w.acct[RESERVING] != 0:
-        return False
     panel, off, row = seen(w, j)
-    spec, d = w.spec, int(w.run[INTERVAL])
-    spare = float(w.acct[WALLET])
-    slack = 4.0
-    for i in range(spec.shape[0]):
-        lots = w.book[i, LOTS]
-        if lots != 0:
+    spec, d, cross = w.spec, int(w.run[INTERVAL]), cross_pool(w.spec)
+    worth, slack = float(w.acct[WALLET]), 4.0
+    for i in range(cross):
+        if in_pool(w.book, cross, i):
             price = panel[off, row, i] if t == 0 else price_at(panel, off, row, i, lows, t, d)
-            v = price * (float(lots) * spec[i, STEP])
+            v = price * (float(w.book[i, LOTS]) * spec[i, STEP])
             n = abs(v)
-            spare += v - initial_need(spec, i, n)
+            worth += v - initial_need(spec, i, n) if free else v
             slack += 4.0 + 1e-12 * n
-    return spare > slack
+    return worth - slack > amount
 
 
 @kernel
@@ -103,7 +101,8 @@ def admit_cross(
     w.acct[WALLET] += change
     w.book[i, LOTS] += lots
     have, need = 0, 0
-    if w.run[PLAIN] == 0.0 or not surely_covered(w, j, lows, t):
+    alone = w.run[PLAIN] != 0.0 and w.acct[RESERVING] == 0  # nothing is kept for other pools or for orders
+    if not alone or not surely_above(w, j, lows, t, 0.0, True):
         have, need = cross_room(w, j, lows, t)
         if by_net and initial_needed(w, j, lows, t) <= before:
             have = need

@@ -13,9 +13,10 @@ from backtest.engine import layout as at
 from backtest.engine.admission import cross_room
 from backtest.engine.curve import draw_curve, liquidation_price, pool_margin
 from backtest.engine.journal import IS_ENDED, REJECTED, put_order, put_state
+from backtest.engine.passage import routes
 from backtest.engine.path import lows_first
 from backtest.engine.requirement import fit_to_size
-from backtest.engine.send import account_equity, message, target_lots, underway
+from backtest.engine.send import ALONE, UNSENT, account_equity, message, target_lots, underway
 from backtest.engine.settle import move
 from backtest.engine.slots import land, leave
 from backtest.engine.state import State
@@ -23,7 +24,6 @@ from backtest.engine.ticket import Ticket
 from backtest.engine.transfer import deposit, refuse_transfer, withdraw
 from backtest.engine.way import depart
 from backtest.schema import CURVE, MICRO, NO_ORDER, Cause, Reason, TimeInForce
-from backtest.venue.chain import Route
 
 
 class Desk(State):
@@ -48,7 +48,7 @@ class Desk(State):
         self._room_for(total)
         first = int(self.acct[at.NEXT_ID])
         numbers: list[int] = []
-        slot = -1
+        slot = ALONE
         for ticket in tickets:
             slot = self._post(ticket, slot)
             row = self.queue[slot]
@@ -63,8 +63,8 @@ class Desk(State):
             numbers.append(number)
         return numbers
 
-    def _post(self, ticket: Ticket, before: int = -1) -> int:
-        """Put one order in flight, with the message in slot `before` if there is one; its own slot."""
+    def _post(self, ticket: Ticket, before: int) -> int:
+        """Put one order in flight, as `send.post` says of `before`; its own slot."""
         expires = ticket.expires_ms if ticket.tif == TimeInForce.GTD else math.inf
         slot: int = self._order(
             ticket.symbol, ticket.lots, ticket.type, ticket.tif, ticket.limit, ticket.stop, ticket.trail,
@@ -81,9 +81,9 @@ class Desk(State):
         self.touched = True
         self._room_for(1)
         self._room_to_log(4)
-        slot = self._post(ticket)
+        slot = self._post(ticket, UNSENT)
         row = self.queue[slot]
-        number, row[at.ARRIVES], row[at.TARGET] = int(row[at.ID]), -1, target
+        number, row[at.TARGET] = int(row[at.ID]), target
         put_order(self.world, slot, self.now_ms, REJECTED, int(reason), 0, 0)
         put_state(self.world, slot, self.now_ms, IS_ENDED + REJECTED, int(reason))
         land(self.world, slot)
@@ -135,8 +135,8 @@ class Desk(State):
 
     def withdraw(self, amount: int | None, route: int = 0) -> int:
         """Send `amount` micro from the wallet to the reserve by a route of the chain's withdrawals; likewise."""
-        first = at.TRANSFER_STAGE + len(self.setup.chain.deposits or (Route,))
-        return self._transfer(withdraw, at.WITHDRAWAL, amount, first + route)
+        deposits, _ = routes(self.setup.chain)
+        return self._transfer(withdraw, at.WITHDRAWAL, amount, at.TRANSFER_STAGE + len(deposits) + route)
 
     def _transfer(self, send: Callable[..., Any], kind: int, amount: int | None, route: int) -> int:
         self.touched = True

@@ -39,6 +39,12 @@ def seen(w: World, j: int) -> tuple[Floats3, int, int]:
     return panel, off, row
 
 
+@inlined
+def passed_at(w: World, n: int) -> float:
+    """When outage `n` is over for positions, ms: its grace and its staleness follow its end, and may be nothing."""
+    return max(w.outages[n, OUT_SPARED], w.outages[n, OUT_FROZEN])
+
+
 @kernel
 def touch_row(w: World, t_ms: int, t_end: int) -> None:
     """Note whether an outage, its grace or its staleness touches the row `[t_ms, t_end]`."""
@@ -48,7 +54,7 @@ def touch_row(w: World, t_ms: int, t_end: int) -> None:
     for n in range(w.acct[OUTAGE_AT], w.outages.shape[0]):
         if w.outages[n, OUT_START] > float(t_end):
             break
-        if max(w.outages[n, OUT_END], w.outages[n, OUT_SPARED], w.outages[n, OUT_FROZEN]) >= float(t_ms):
+        if passed_at(w, n) >= float(t_ms):
             w.acct[TOUCHED] = 1
     if w.acct[TOUCHED] == 0:
         w.acct[HALTED_NOW], w.acct[SPARED], w.acct[FROZEN] = 0, 0, 0
@@ -58,31 +64,32 @@ def touch_row(w: World, t_ms: int, t_end: int) -> None:
 def quiet_before(w: World, t_ms: int) -> int:
     """The start, ms, of the first outage that is not over at `t_ms`; a time long ago while one is on."""
     for n in range(w.acct[OUTAGE_AT], w.outages.shape[0]):
-        if max(w.outages[n, OUT_END], w.outages[n, OUT_SPARED], w.outages[n, OUT_FROZEN]) >= float(t_ms):
+        if passed_at(w, n) >= float(t_ms):
             return int(w.outages[n, OUT_START])
     return FAR
 
 
 @kernel
+def lasts(w: World, began: int, t_abs: int, until: int) -> bool:
+    """Whether an outage that had begun at `began` lasts, up to its column `until`, beyond `t_abs`; both in thirds."""
+    for n in range(w.acct[OUTAGE_AT], w.outages.shape[0]):
+        if 3.0 * w.outages[n, OUT_START] > float(began):
+            break
+        if 3.0 * w.outages[n, until] > float(t_abs):
+            return True
+    return False
+
+
+@inlined
 def within(w: World, t_abs: int, until: int) -> bool:
-    """Whether an outage began before `t_abs`, thirds, and its column `until` lies behind it."""
-    for n in range(w.acct[OUTAGE_AT], w.outages.shape[0]):
-        if 3.0 * w.outages[n, OUT_START] >= float(t_abs):
-            break
-        if 3.0 * w.outages[n, until] > float(t_abs):
-            return True
-    return False
+    """Whether `t_abs` lies inside an outage, up to its column `until`; its ends do not."""
+    return lasts(w, t_abs - 1, t_abs, until)
 
 
-@kernel
+@inlined
 def on_after(w: World, t_abs: int, until: int) -> bool:
-    """Whether right after `t_abs` it is between an outage's start and its column `until`."""
-    for n in range(w.acct[OUTAGE_AT], w.outages.shape[0]):
-        if 3.0 * w.outages[n, OUT_START] > float(t_abs):
-            break
-        if 3.0 * w.outages[n, until] > float(t_abs):
-            return True
-    return False
+    """Whether what is right behind `t_abs` lies inside an outage, up to its column `until`."""
+    return lasts(w, t_abs, t_abs, until)
 
 
 @kernel

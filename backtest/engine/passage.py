@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backtest.engine import layout as at
 from backtest.venue.chain import Chain, Latency, Outage, Route
-
-if TYPE_CHECKING:
-    from backtest.engine.pack import Setup
 
 Z99 = 2.3263478740408408
 """The standard normal quantile of 0.99."""
@@ -55,10 +51,9 @@ def pack_ways(chain: Chain) -> NDArray[np.float64]:
     return ways
 
 
-def pack_outages(setup: Setup) -> NDArray[np.float64]:
-    """`outages` of `layout`: those of the run, the first of which begins no sooner than it."""
-    chain = setup.chain
-    found = [_outage(chain, outage, setup.start_ms) for outage in chain.outages if outage.end_ms > setup.start_ms]
+def pack_outages(chain: Chain, from_ms: int) -> NDArray[np.float64]:
+    """`outages` of `layout`: those of a run from that time on, the first of which begins no sooner than it."""
+    found = [_outage(chain, outage, from_ms) for outage in chain.outages if outage.end_ms > from_ms]
     return np.array(found, np.float64).reshape(-1, at.OUTAGE_WIDTH)
 
 

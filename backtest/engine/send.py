@@ -10,6 +10,7 @@ from backtest.engine.layout import (
     ACTED,
     ACTIVATION,
     AMOUNT,
+    ARRIVES,
     BEST_PRICE,
     BY_MARK,
     CASH,
@@ -56,9 +57,12 @@ from backtest.engine.layout import (
 from backtest.engine.levels import has_limit
 from backtest.engine.margin import units
 from backtest.engine.money import lots_for, money, round_sum, share, whole_lots
-from backtest.engine.slots import barred, first_of, new_slot, next_of
+from backtest.engine.slots import barred, first_of, fly, new_slot, next_of
 from backtest.engine.way import depart, follow_on
 from backtest.engine.world import World
+
+ALONE, UNSENT = -1, -2
+"""Of an order that travels with no other; of one that is refused before it is sent, and takes nobody's place."""
 
 
 @kernel
@@ -154,7 +158,7 @@ def post(
     j: int,
     before: int,
 ) -> int:
-    """Put an order of any kind on its way, with the message at `before` if that is not −1; returns its slot."""
+    """Put an order of any kind on its way with the message at `before`, or ALONE, or UNSENT; returns its slot."""
     at = message(w, ORDER, i, sent)
     m = w.queue[at]
     m[SIZE], m[LEFT], m[DECISION] = lots, lots, decision_price(w, j, i)
@@ -162,7 +166,10 @@ def post(
     m[TRAIL], m[TRAIL_SHARE], m[ACTIVATION] = trail, 1.0 if trail_share else 0.0, activation
     m[BY_MARK], m[POST_ONLY] = 1.0 if by_mark else 0.0, 1.0 if post_only else 0.0
     m[REDUCE_ONLY] = 1.0 if reduce_only else 0.0
-    if before < 0:
+    if before == UNSENT:
+        m[ARRIVES] = -1.0
+        fly(w, at)
+    elif before == ALONE:
         depart(w, at, j)
     else:
         follow_on(w, at, before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backtest.engine.admission import cross_room
+from backtest.engine.admission import cross_room, surely_above
 from backtest.engine.compile import kernel
 from backtest.engine.journal import (
     COLLATERAL,
@@ -32,14 +32,12 @@ from backtest.engine.layout import (
     INTERVAL,
     KIND,
     LATENCY,
-    LOTS,
     ON_ITS_WAY,
     RANK,
     RESERVE,
     ROUTE_FEE,
     ROUTE_RATE,
     SIZE,
-    STEP,
     TARGET,
     TRANSFER_STAGE,
     WALLET,
@@ -47,8 +45,8 @@ from backtest.engine.layout import (
 )
 from backtest.engine.margin import cross_pool, in_pool, mark_equity
 from backtest.engine.money import share
-from backtest.engine.outage import seen, transfers_from
-from backtest.engine.path import lows_first, price_at
+from backtest.engine.outage import transfers_from
+from backtest.engine.path import lows_first
 from backtest.engine.send import message
 from backtest.engine.slots import first_of, fly, free_slot, land, next_of
 from backtest.engine.way import congestion, count_sent, draw, gas_of, whole_ms
@@ -87,21 +85,34 @@ def delay_of(w: World, route: int, sent: int) -> int:
 
 
 @kernel
+def reject(w: World, at: int, sent: int, reason: int, have: int, need: int) -> None:
+    """Record that the transfer at `at` does not set out, and give its slot back."""
+    put_transfer(w, at, sent, TR_REJECTED, 0, reason, have, need)
+    free_slot(w, at)
+
+
+@kernel
+def set_out(w: World, at: int, sent: int, arrives: int, kind: int, gas: int) -> None:
+    """Put the transfer at `at`, which has been taken from where it was, in flight; its `gas` has been paid."""
+    w.acct[IN_FLIGHT] += int(w.queue[at, SIZE])
+    if gas > 0:
+        put_gas(w, sent, int(w.queue[at, ID]), kind, gas)
+    w.queue[at, ARRIVES] = arrives
+    put_transfer(w, at, sent, TR_SENT, 0, NO_REASON, 0, 0)
+    fly(w, at)
+
+
+@kernel
 def deposit(w: World, amount: int, route: int, sent: int, j: int) -> int:
     """Send `amount` > 0 from the reserve at the close of panel row `j`; returns its number. It may be refused."""
     at = transfer(w, DEPOSIT, amount, route, sent)
     number, gas = int(w.queue[at, ID]), transfer_gas(w, GAS_DEPOSIT, sent, j)
     if amount + gas > w.acct[RESERVE]:
-        put_transfer(w, at, sent, TR_REJECTED, 0, NO_RESERVE, w.acct[RESERVE], amount + gas)
-        free_slot(w, at)
+        reject(w, at, sent, NO_RESERVE, w.acct[RESERVE], amount + gas)
         return number
     w.acct[RESERVE] -= amount + gas
-    w.acct[IN_FLIGHT] += amount
-    if gas > 0:
-        put_gas(w, sent, number, PAID_DEPOSIT, gas)
-    w.queue[at, ARRIVES] = transfers_from(w, sent + int(w.run[LATENCY]) + delay_of(w, route, sent))
-    put_transfer(w, at, sent, TR_SENT, 0, NO_REASON, 0, 0)
-    fly(w, at)
+    arrives = transfers_from(w, sent + int(w.run[LATENCY]) + delay_of(w, route, sent))
+    set_out(w, at, sent, arrives, PAID_DEPOSIT, gas)
     return number
 
 
@@ -125,16 +136,10 @@ def withdraw(w: World, amount: int, route: int, sent: int, j: int) -> int:
     gated = transfers_from(w, sent) > sent
     if gated or amount + gas > free:
         reason, have, need = (GATED, 0, 0) if gated else (COLLATERAL, free, amount + gas)
-        put_transfer(w, at, sent, TR_REJECTED, 0, reason, have, need)
-        free_slot(w, at)
+        reject(w, at, sent, reason, have, need)
         return number
     w.acct[WALLET] -= amount + gas
-    w.acct[IN_FLIGHT] += amount
-    if gas > 0:
-        put_gas(w, sent, number, PAID_WITHDRAWAL, gas)
-    w.queue[at, ARRIVES] = sent + delay_of(w, route, sent)
-    put_transfer(w, at, sent, TR_SENT, 0, NO_REASON, 0, 0)
-    fly(w, at)
+    set_out(w, at, sent, sent + delay_of(w, route, sent), PAID_WITHDRAWAL, gas)
     return number
 
 
@@ -143,8 +148,7 @@ def refuse_transfer(w: World, kind: int, route: int, sent: int, reason: int) -> 
     """Record a transfer of what is no amount; returns its number."""
     at = transfer(w, kind, 0, route, sent)
     number = int(w.queue[at, ID])
-    put_transfer(w, at, sent, TR_REJECTED, 0, reason, 0, 0)
-    free_slot(w, at)
+    reject(w, at, sent, reason, 0, 0)
     return number
 
 
@@ -165,25 +169,10 @@ def settle_transfer(w: World, at: int, now: int) -> None:
 
 
 @kernel
-def surely_worth(w: World, j: int, lows: bool, t: int, amount: float) -> bool:
-    """Whether the cross pool's equity is above `amount` by more than rounding, which is below two micro a position."""
-    panel, off, row = seen(w, j)
-    d, cross = int(w.run[INTERVAL]), cross_pool(w.spec)
-    worth, slack = float(w.acct[WALLET]), 4.0
-    for i in range(cross):
-        if in_pool(w.book, cross, i):
-            price = panel[off, row, i] if t == 0 else price_at(panel, off, row, i, lows, t, d)
-            v = price * (float(w.book[i, LOTS]) * w.spec[i, STEP])
-            worth += v
-            slack += 4.0 + 1e-12 * abs(v)
-    return worth - slack > amount
-
-
-@kernel
 def pay_gas(w: World, j: int, lows: bool, t: int, at: int, now: int, kind: int) -> tuple[int, int, int]:
     """Pay for the inclusion of the message at `at`, or `(reason, have, need)` why it cannot be."""
     gas = int(w.queue[at, COSTS_GAS])
-    if not surely_worth(w, j, lows, t, float(gas)):
+    if not surely_above(w, j, lows, t, float(gas), False):
         have = mark_equity(w, cross_pool(w.spec), j, lows, t)
         if have < gas:
             return GAS_SHORT, have, gas

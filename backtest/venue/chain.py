@@ -5,7 +5,6 @@ Times in ms, money in micro of quote. The files of `chains/` are read by `venue.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -135,6 +134,3 @@ class Oracle:
     def plain(self) -> bool:
         """Whether the venue sees the market's mark."""
         return not (self.median or self.average_ms or self.delay_ms or self.heartbeat_ms or self.deviation)
-
-
-NAMES: Mapping[Rule, str] = {Rule.WAIT: "wait", Rule.DROP: "drop", Rule.EXPIRE: "expire"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from abc import abstractmethod
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -83,9 +84,9 @@ class Fact(Origin):
         return 0 if self.from_ is None else day_ms(self.from_)
 
     @property
+    @abstractmethod
     def said(self) -> str:
         """The figures in words, with their units."""
-        raise NotImplementedError
 
 
 class Value(Fact, Generic[_T]):
