@@ -115,7 +115,7 @@ def test_flags_without_a_value_are_the_public_defaults(call: Any, asked: dict[st
     assert call("run", "sma_cross", "--data", "d").code == 0
     assert asked.pop("progress")
     expected = {"strategy": "sma_cross", "data": Path("d"), "margin": "cross", "out": Path("reports/sma_cross-cross")}
-    assert asked == DEFAULTS | expected
+    assert asked == DEFAULTS | expected | {"mark_cost": True}
 
 
 def test_every_flag_reaches_the_public_function(call: Any, asked: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def test_every_flag_reaches_the_public_function(call: Any, asked: dict[str, Any]
         " --allow missing-funding --isolate-above 0.5 --adl 2024-03-12,*,0.5 --adl move=5%/1h,1 --adl-top 2"
         " --guard stop=5% --guard age=3d --interval 1h --drill 5m --out o"
         " --chain c.toml --outages history --outages worst:30m --reorg 30s --force-inclusion --oracle median"
-        " --reserve 2e4 --no-gas"
+        " --reserve 2e4 --no-gas --no-mark-cost"
     )
     assert call("run", "my/x.py:Two", "--data", "d", *flags.split()).code == 0
     assert asked.pop("progress")
@@ -143,7 +143,7 @@ def test_every_flag_reaches_the_public_function(call: Any, asked: dict[str, Any]
         "isolate_above": 0.5, "adl": ("2024-03-12,*,0.5", "move=5%/1h,1"), "adl_top": 2,
         "guards": ("stop=5%", "age=3d"), "interval": "1h", "drill": "5m",
         "chain": "c.toml", "outages": ("history", "worst:30m"), "reorg": "30s", "force_inclusion": True,
-        "oracle": ("median",), "reserve": 20_000.0, "gas": False,
+        "oracle": ("median",), "reserve": 20_000.0, "gas": False, "mark_cost": False,
     }  # fmt: skip
 
 

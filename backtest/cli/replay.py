@@ -45,10 +45,18 @@ UNEXPLAINED = (
     help="A sub-account that has lost so much of its deposit (or 5000: of quote) closes everything and trades no more. "
     "One for all, or one for each with commas, none for none.",
 )
+@click.option(
+    "--no-mark-cost",
+    "mark_cost",
+    flag_value=False,
+    default=True,
+    help="Do not play the account by the market's mark as well to say what the venue's, where it is another, cost.",
+)
 def run(
     strategies: tuple[str, ...],
     data: Path,
     apart: bool,
+    mark_cost: bool,
     split: str | None,
     loss_cap: str | None,
     out: Path | None,
@@ -74,7 +82,7 @@ def run(
                 strategies, data, split=split, loss_cap=loss_cap, progress=progress, **settings
             )
         else:
-            result = backtest.run(strategies[0], data, progress=progress, **settings)
+            result = backtest.run(strategies[0], data, progress=progress, mark_cost=mark_cost, **settings)
     if apart:
         if not as_json:
             show.say(_together(shown.combined))

@@ -236,12 +236,17 @@ def _met(ts: Times, values: Values, losses: Sequence[Loss]) -> tuple[Times, Valu
     return np.insert(ts, where, at), np.insert(values, where, 1.0)
 
 
+def _none_held(accounts: Sequence[Run]) -> str:
+    """What is said where no close saw a position: one may have been opened and closed inside a candle."""
+    return f"No position was held{' at a close' if any(run.outcome.fills for run in accounts) else ''}"
+
+
 def positions_chart(run: Run, quote: str) -> Chart:
     """Signed notional per symbol at the samples of the table."""
     title = f"Positions: signed notional per symbol{f' ({quote})' if quote else ''}"
     table = run.result.tables["positions"]
     if not len(table):
-        return Chart("positions", title, "", None, 0, "No position was held.")
+        return Chart("positions", title, "", None, 0, f"{_none_held([run])}.")
     curves = _tracks(run, "positions", "symbol", "notional", 0.0)
     ranked = sorted(curves, key=lambda s: (-float(np.fmax.reduce(np.abs(curves[s].values))), s))
     kept = sorted(ranked if len(ranked) <= SHOWN else ranked[: SHOWN - 1])
@@ -272,7 +277,7 @@ def leverage_chart(accounts: Sequence[Run]) -> Chart:
         data.append(curve(name, line, run.colour, ".2f", width=run.width))
         each = line.each
     if not any_held:
-        return Chart("leverage", "Leverage", "", None, 0, "No position was held, so there was no leverage.")
+        return Chart("leverage", "Leverage", "", None, 0, f"{_none_held(accounts)}, so there was no leverage to draw.")
     layout = over(accounts) | {"yaxis": axis(rangemode="tozero", ticksuffix="x", tickformat=".3~f")}
     layout["showlegend"] = len(accounts) > 1
     note = f"Gross notional over equity. {thinned(each, 'candles')}".strip()

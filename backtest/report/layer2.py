@@ -14,7 +14,9 @@ from backtest.report.figure import INK, PALETTE, axis, caption, curve, money_axi
 from backtest.report.series import envelope, floats, stamps
 from backtest.report.tables import ROWS, Cell, Column, Table, amount, listed, stamp, text
 from backtest.report.words import layer2_words
+from backtest.results.books import FLOWS
 from backtest.results.finality import at_risk
+from backtest.results.mark_cost import TOLD
 from backtest.schema import Reason, TransferKind, TransferState
 
 if TYPE_CHECKING:
@@ -42,10 +44,11 @@ class Section:
 def section(run: Run, quote: str) -> Section | None:
     """The section of one account; None where there was no chain and no money outside the venue."""
     result = run.result
-    if "chain" not in result.summary and not run.outside and not any(len(result.tables[name]) for name in _BESIDE):
+    told = any(name in result.summary for name in ("chain", "mark_cost"))
+    if not told and not run.outside and not any(len(result.tables[name]) for name in _BESIDE):
         return None
     drawn = [_marks_chart(run), _latency_chart(result), _risk_chart(run, quote), _money_chart(run, quote)]
-    listed = [_ways(result), _outages(run), _transfers(result), _distances(result)]
+    listed = [_ways(result), _outages(run), _transfers(result), _distances(result), _mark_cost(result)]
     return Section(
         layer2_words(result, run.outcome, quote),
         _facts(result, quote),
@@ -95,6 +98,8 @@ _ENDS = {
 
 def _latency_chart(result: Result) -> Chart | None:
     """How many orders took how long, on a logarithmic scale."""
+    if not _chain(result):
+        return None
     title = "How long orders were under way"
     orders = result.tables["orders"].filter(pl.col("ts_arrived").is_not_null())
     if not len(orders):
@@ -226,6 +231,29 @@ _DISTANCES = (
     text("symbol", "Symbol"), stamp("ts", "Close (UTC)"), Column("market", "Market", fmt.price),
     Column("venue", "Venue", fmt.price), Column("distance", "Venue over market", fmt.percent, signed=True),
 )  # fmt: skip
+
+
+def _mark_cost(result: Result) -> Table | None:
+    """The account beside itself by the market's mark, flow by flow."""
+    known = result.summary.get("mark_cost") or {}
+    if "cost" not in known:
+        return None
+    own, other = result.metrics, known["by_market"]
+    costs = {**known["flows"], "final_equity": known["cost"]}
+    shown = [name for name in TOLD if name not in FLOWS or own[name] or other[name]]
+    rows = [
+        (
+            Cell(fmt.metric(name).title),
+            Cell(fmt.text(name, own[name]), True),
+            Cell(fmt.text(name, other[name]), True),
+            amount(costs[name]) if name in costs else Cell("", True),
+        )
+        for name in shown
+    ]
+    titles = (("", False), ("By the venue's mark", True), ("By the market's", True), ("What the venue's cost", True))
+    note = "The same account twice: other liquidations and refusals make another history from there on. Below zero the "
+    note += "venue's mark paid."
+    return Table("mark_cost", "What the venue's mark cost", tuple(Cell(*t) for t in titles), tuple(rows), note=note)
 
 
 def _ways(result: Result) -> Table | None:

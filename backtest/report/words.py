@@ -120,7 +120,7 @@ def layer2_words(result: Result, out: Outcome, quote: str) -> list[str]:
     said = [f"{plural(ends[name], 'order')} {deed}" for name, deed in _DEEDS.items() if ends.get(name)]
     if said:
         words.append(f"{_capital(listing(said))}.")
-    words += [said for said in (_rescues(result, out), _off(result)) if said]
+    words += [said for said in (_rescues(result, out), _off(result), _mark_cost(result, unit)) if said]
     risk = chain.get("finality", {})
     if risk.get("most_at_risk_ms") is not None:
         most = f"{number(risk['most_at_risk'])}{unit}"
@@ -178,6 +178,23 @@ def _off(result: Result) -> str:
     side = "above" if far > 0 else "below"
     when = spoken(stamps(marks)[row])
     return f"The venue's mark of {symbol} was up to {percent(abs(far))} {side} the market's, at {when}."
+
+
+def _mark_cost(result: Result, unit: str) -> str:
+    """What the venue's mark cost, and how the account would have fared by the market's."""
+    known = result.summary.get("mark_cost") or {}
+    if "failure" in known:
+        return f"What the venue's mark cost is not known: by the market's {known['failure']}."
+    if not known:
+        return ""
+    if abs(known["cost"]) < CENT:
+        return "The venue's mark cost nothing: by the market's the account ends with the same."
+    deed = "cost" if known["cost"] > 0 else "brought"
+    own, other = result.metrics["pool_liquidations"], known["by_market"]["pool_liquidations"]
+    fate = "" if own == other else f", and be liquidated {plural(other, 'time')} instead of {own:,}"
+    fate = ", and not be liquidated" if own and not other else fate
+    much, ends = number(abs(known["cost"])), number(known["by_market"]["final_equity"])
+    return f"The venue's mark {deed} {much}{unit}: by the market's it would end with {ends}{fate}."
 
 
 def _rescues(result: Result, out: Outcome) -> str:

@@ -50,6 +50,15 @@ class Chaining:
         """Whether messages take longer, or cost more, the livelier the market is."""
         return self.chain.congestion.slope > 0
 
+    @property
+    def sees_apart(self) -> bool:
+        """Whether the venue goes by another mark than the market's while anything happens."""
+        return not self.oracle.plain or (self.chain.stale_ms > 0 and bool(self.chain.outages))
+
+    def by_market(self) -> Chaining:
+        """The same, but that the venue goes by the market's mark as soon as the chain runs."""
+        return replace(self, oracle=Oracle(), chain=replace(self.chain, stale_ms=0))
+
     def as_dict(self, start_ms: int) -> dict[str, Any]:
         """For the configuration in a summary; ``start_ms`` is the run's."""
         p = self.profile

@@ -28,8 +28,10 @@ from backtest.research.congestion import Usual
 from backtest.research.decisions import Decisions, prepare
 from backtest.research.notes import notes
 from backtest.research.player import Player, hook_bits
+from backtest.research.shadow import Shadow
 from backtest.research.volatility import widened
 from backtest.results import books, digest, files, metrics, summary, tables, trades
+from backtest.results import mark_cost as costs
 from backtest.results.chain import figures
 from backtest.results.result import Result
 from backtest.schema import Record
@@ -185,11 +187,28 @@ def played(
 ) -> tuple[Plan, list[Record]]:
     """The plan with every halt in its place, and the record of one account per margin mode."""
 
+    whole = in_place(planned, modes, progress, chunk_rows)
+    return whole, replay(whole, modes, progress, chunk_rows)
+
+
+def in_place(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk_rows: int | None) -> Plan:
+    """The plan with every halt in its place, for one account per margin mode."""
+
     def play(plans: Sequence[Plan]) -> list[Record]:
         return replay(plans[0], modes, progress, chunk_rows)
 
-    whole = placed([planned], planned.selection, play)
-    return whole[0], play(whole)
+    return placed([planned], planned.selection, play)[0]
+
+
+def replay_beside(
+    planned: Plan, margin: str, progress: Progress | None, chunk_rows: int | None
+) -> tuple[Record, Record | str]:
+    """The records of one account, and of the same one by the market's mark, or why its strategy failed there."""
+    player = seated(planned, margin, Player)
+    shadow = seated(replace(planned, chaining=planned.chaining.by_market()), margin, Shadow)
+    stream(planned.selection, [player, shadow], progress, chunk_rows)
+    counts = dict(planned.selection.counts)
+    return player.record(counts), shadow.failure or shadow.record(counts)
 
 
 def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk_rows: int | None) -> list[Record]:
@@ -233,7 +252,7 @@ def stream(s: Selection, players: Sequence[Player], progress: Progress | None, c
     for player in players:
         player.start()
     packed = any(player.replay.setup.volume_field >= 0 for player in players)
-    oracle = players[0].replay.setup.oracle  # the same for all
+    oracle = players[0].replay.setup.oracle  # the others have the same, or none
     spare = 0 if oracle.plain else 4
     chunks = s.chunks(
         chunk_rows or usual, tail=tail, volume=bool(each), packed=packed, spare=spare, further=oracle.median
@@ -332,6 +351,7 @@ def run(
     out: str | Path | None = None,
     progress: Progress | None = None,
     chunk_rows: int | None = None,
+    mark_cost: bool = True,
     **settings: Any,
 ) -> Result:
     """Replay one account.
@@ -340,7 +360,10 @@ def run(
     ``settings``: see `research.config.config`: symbols, start, end, interval, drill, venue, leverage, cash, path,
     latency_ms, slippage_bps, slippage, volume_share, limit_fill, fee_bps, maker_fee_bps, fee_discount, params, seed,
     allow, guards, chain, outages, reorg, force_inclusion, reserve, oracle, gas. ``out``: folder of the report; None
-    writes nothing. Raises UserError for bad settings or data, RunError when the strategy fails.
+    writes nothing. ``mark_cost``: where the venue goes by another mark than the market's, play the account by the
+    market's as well, to say what that cost.
+
+    Raises UserError for bad settings or data, RunError when the strategy fails.
     """
     modes, own = margin_modes(margin)
     if len(modes) > 1:
@@ -348,8 +371,14 @@ def run(
             f"margin modes {', '.join(modes)}", "--margin", "a run has one; `backtest compare` plays several"
         )
     target = files.claim(Path(out)) if out is not None else None
-    planned, records = played(plan(strategy, data, **{"modes": own, **settings}), modes, progress, chunk_rows)
-    made = result(planned, records[0])
+    planned = in_place(plan(strategy, data, **{"modes": own, **settings}), modes, progress, chunk_rows)
+    if mark_cost and planned.chaining.sees_apart:
+        record, other = replay_beside(planned, modes[0], progress, chunk_rows)
+        made = result(planned, record)
+        known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)
+        made.summary["mark_cost"] = summary.plain(known)
+    else:
+        made = result(planned, replay(planned, modes, progress, chunk_rows)[0])
     if target is None:
         return made
     return Result(made.label, made.summary, made.tables, files.write(target, made, render(made)))

@@ -1,0 +1,35 @@
+"""What it cost that the venue went by another mark than the market's: `summary["mark_cost"]`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backtest.results import books, metrics, trades
+from backtest.results.books import COSTS, FLOWS
+from backtest.schema import Record
+
+TOLD = ("final_equity", *FLOWS, "fills", "rejected_orders", "margin_calls", "liquidations", "pool_liquidations")
+"""Metrics of the account by the market's mark that are kept."""
+
+
+def figures(own: Mapping[str, Any], other: Record) -> dict[str, Any]:
+    """Plain values by name; ``own``: metrics of the account, ``other``: record of the same one by the market's mark.
+
+    Money in quote units. `cost`: by how much more the other's total changed; below 0 the venue's mark paid. `flows`:
+    what of it each flow of the books is, signed as the cost is, so that they add up to it. `by_market`: the other's
+    metrics, `TOLD`. Its books must balance as any other's.
+    """
+    balanced = books.balance(other)
+    theirs = metrics.metrics(other, balanced, trades.round_trips(other))
+    flows = {name: round(_sign(name) * (theirs[name] - own[name]), 6) + 0.0 for name in FLOWS}
+    return {
+        # Sums of whole micro: what is behind the sixth digit is the rounding of doubles.
+        "cost": round(sum(flows.values()), 6) + 0.0,
+        "flows": flows,
+        "by_market": {name: theirs[name] for name in TOLD},
+    }
+
+
+def _sign(flow: str) -> int:
+    return -1 if flow in COSTS else 1
