@@ -88,14 +88,14 @@ def failing(error: BaseException) -> Any:
 
 def test_help_imports_nothing_heavy_and_is_quick() -> None:
     code = "import sys, backtest.cli\ntry: backtest.cli.main(['--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
-    times = []
-    for _ in range(3):  # the first may have to write bytecode; a busy machine may delay one
+    taken = []
+    while len(taken) < 12 and min(taken, default=1.0) >= 0.3:  # a busy machine may delay some of them
         begun = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - begun)
+        taken.append(time.perf_counter() - begun)
     assert "compare" in done.stdout
     assert not HEAVY & set(done.stderr.split())
-    assert min(times) < 0.3
+    assert min(taken) < 0.3
 
 
 @pytest.mark.parametrize("command", ["run", "compare", "margin", "demo", "verify", "data", "strategies", "venues"])

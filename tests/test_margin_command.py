@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import subprocess
 import sys
 import time
@@ -269,10 +270,12 @@ def seconds(folder: Path, *arguments: str) -> float:
 @pytest.mark.parametrize("venue", ["generic", "binance_usdm", "dydx_v4"])
 def test_it_answers_at_once(venue: str, tmp_path: Path) -> None:
     put(tmp_path, BOOK | {"venue": venue})
-    # In turns, so that what disturbs one disturbs the other.
-    turns = [(seconds(tmp_path, *LIBRARIES), seconds(tmp_path, *COMMAND)) for _ in range(4)]
-    libraries, taken = (min(column) for column in zip(*turns, strict=True))
-    limit = LIMIT_S * max(1.0, libraries / MEASURED_S)
+    libraries, taken, limit, turns = math.inf, math.inf, LIMIT_S, 0
+    # In turns, so that what disturbs one disturbs the other; and until it is soon enough, or never is.
+    while taken >= limit and turns < 12:
+        libraries = min(libraries, seconds(tmp_path, *LIBRARIES))
+        taken = min(taken, seconds(tmp_path, *COMMAND))
+        limit, turns = LIMIT_S * max(1.0, libraries / MEASURED_S), turns + 1
     assert taken < limit, f"{taken:.2f} s, limit {limit:.2f} s"
 
 

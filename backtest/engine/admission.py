@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.engine.bound import surely_above
 from backtest.engine.compile import kernel
 from backtest.engine.journal import MARGIN, NO_REASON, TOO_LARGE, TOO_MUCH
 from backtest.engine.layout import (
     COHERENT,
     FLYING,
-    INTERVAL,
     LEFT,
     LIMIT,
     LIMIT_UNITS,
@@ -20,7 +20,6 @@ from backtest.engine.layout import (
     REDUCE_ONLY,
     RESERVING,
     SIZED,
-    STEP,
     SYMBOL,
     VALUE_X,
     WALLET,
@@ -28,7 +27,6 @@ from backtest.engine.layout import (
 from backtest.engine.margin import (
     cross_pool,
     exposure,
-    in_pool,
     initial_needed,
     maintenance_of,
     mark_equity,
@@ -37,9 +35,7 @@ from backtest.engine.margin import (
     units,
     value_pool,
 )
-from backtest.engine.outage import seen
-from backtest.engine.path import price_at
-from backtest.engine.requirement import fit_to_size, initial_need
+from backtest.engine.requirement import fit_to_size
 from backtest.engine.slots import pause, work
 from backtest.engine.world import World
 
@@ -61,27 +57,6 @@ def cross_room(w: World, j: int, lows: bool, t: int) -> tuple[int, int]:
     """`(have, need)` of the cross pool: its equity, and its initial margin with what is reserved for other pools."""
     have = mark_equity(w, cross_pool(w.spec), j, lows, t)
     return have, initial_needed(w, j, lows, t) + reserved(w, j, lows, t)
-
-
-@kernel
-def surely_above(w: World, j: int, lows: bool, t: int, amount: float, free: bool) -> bool:
-    """Whether the cross pool's equity at `t` of panel row `j`, or what its initial margin leaves `free` of it, is above
-    `amount` by more than rounding: of a value at two knots and between them, and of a requirement, each less than a
-    micro.
-
-    A bound in doubles that spares most messages the exact sums.
-    """
-    panel, off, row = seen(w, j)
-    spec, d, cross = w.spec, int(w.run[INTERVAL]), cross_pool(w.spec)
-    worth, slack = float(w.acct[WALLET]), 4.0
-    for i in range(cross):
-        if in_pool(w.book, cross, i):
-            price = panel[off, row, i] if t == 0 else price_at(panel, off, row, i, lows, t, d)
-            v = price * (float(w.book[i, LOTS]) * spec[i, STEP])
-            n = abs(v)
-            worth += v - initial_need(spec, i, n) if free else v
-            slack += 4.0 + 1e-12 * n
-    return worth - slack > amount
 
 
 @kernel

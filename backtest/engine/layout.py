@@ -118,8 +118,8 @@ Ints = NDArray[np.int64]
 # row under way has been played; DRILLED rows that were played on finer candles; RESERVE outside the venue and
 # IN_FLIGHT between, micro; OUTAGE_AT first of the outages that may still be felt; HALTED_NOW, SPARED and FROZEN 1 at
 # the instant that is played (FROZEN: see `outage`); TOUCHED 1: an outage touches the row; LOST cancels that an outage
-# or the lack of gas has undone; SOFT fills in `soft`; SOUND 1: the bound of row SOUND_AT was healthy when the journal
-# had SOUND_SINCE rows
+# or the lack of gas has undone; SOFT fills in `soft`; SOUND what `bound` found for row SOUND_AT when the journal had
+# SOUND_SINCE rows
 
 # spec: float64[symbols, SPEC_TIERS + TIER_WIDTH × tiers]; whole numbers are exact in doubles below 2^53.
 # From SPEC_TERMS on it is what the venue asks, and changes with it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.acts import expire
+from backtest.engine.bound import surely_healthy
 from backtest.engine.closing import TAKE_POOL
 from backtest.engine.compile import kernel
 from backtest.engine.fine import end_row
@@ -48,7 +49,7 @@ from backtest.engine.outage import touch_row
 from backtest.engine.path import lows_first
 from backtest.engine.slots import first_of
 from backtest.engine.terms import take_terms
-from backtest.engine.walk import ROWS_PER_ORDER, open_row, room_for_row, surely_healthy, walk_row
+from backtest.engine.walk import ROWS_PER_ORDER, open_row, room_for_row, walk_row
 from backtest.engine.world import World
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from backtest.engine.admission import cross_room, surely_above
+from backtest.engine.admission import cross_room
+from backtest.engine.bound import spare, surely_above
 from backtest.engine.compile import kernel
 from backtest.engine.journal import (
     COLLATERAL,
@@ -172,7 +173,7 @@ def settle_transfer(w: World, at: int, now: int) -> None:
 def pay_gas(w: World, j: int, lows: bool, t: int, at: int, now: int, kind: int) -> tuple[int, int, int]:
     """Pay for the inclusion of the message at `at`, or `(reason, have, need)` why it cannot be."""
     gas = int(w.queue[at, COSTS_GAS])
-    if not surely_above(w, j, lows, t, float(gas), False):
+    if spare(w, j) <= gas and not surely_above(w, j, lows, t, float(gas), False):
         have = mark_equity(w, cross_pool(w.spec), j, lows, t)
         if have < gas:
             return GAS_SHORT, have, gas

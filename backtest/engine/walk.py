@@ -15,6 +15,7 @@ from backtest.engine.acts import (
     retry,
     skip_knots,
 )
+from backtest.engine.bound import surely_healthy
 from backtest.engine.closing import TAKE_POOL
 from backtest.engine.compile import kernel
 from backtest.engine.deleverage import deleverage
@@ -22,127 +23,46 @@ from backtest.engine.guard import rows_for
 from backtest.engine.jump import jump
 from backtest.engine.layout import (
     ARRIVES,
-    BASE,
-    BETA,
     CALENDAR_AT,
     CALENDAR_KIND,
     CALENDAR_STAMP,
     CAP,
-    CASH,
     DELEVERAGE,
     EVERY,
     EXPIRES_AT,
     FLIGHTS,
-    FLOOR,
     FROZEN,
     FUNDING_AT,
     HALTED_NOW,
-    IDIO_MAINTENANCE,
     INTERVAL,
     LOGGED,
     LOTS,
-    MAINTENANCE,
-    MAINTENANCE_LESS,
     MARK,
     OUT_END,
     OUT_SPARED,
-    POOL,
-    PORTFOLIO,
     PORTION,
     PROCESSES,
     REORG,
     RESTING,
-    SCAN_MAINTENANCE,
     SOFT,
-    SOUND,
-    SOUND_AT,
-    SOUND_SINCE,
     SPARED,
     STAMP,
     STEP,
     TAKE,
     TOUCHED,
-    WALLET,
 )
 from backtest.engine.levels import may_act
 from backtest.engine.liquidation import check, note_ambiguous
-from backtest.engine.margin import adverse, in_pool
+from backtest.engine.margin import adverse
 from backtest.engine.orders import process_messages
 from backtest.engine.outage import next_turn, on_after, see_again, turn
 from backtest.engine.reorg import undo_soft
-from backtest.engine.requirement import tier_need
 from backtest.engine.settle import settle_funding
 from backtest.engine.slots import first_of
 from backtest.engine.world import World
 
 ROWS_PER_ORDER = 16
 """Most journal rows that an order writes in one row."""
-
-
-@kernel
-def surely_healthy(w: World, j: int) -> bool:
-    """`bound_healthy`, asked once: what changes cash or lots is in the journal, so until it grows the answer holds."""
-    row = w.acct[BASE] + j
-    if w.acct[SOUND_AT] != row or w.acct[SOUND_SINCE] != w.acct[LOGGED]:
-        w.acct[SOUND] = 1 if bound_healthy(w, j) else 0
-        w.acct[SOUND_AT], w.acct[SOUND_SINCE] = row, w.acct[LOGGED]
-    return w.acct[SOUND] != 0
-
-
-@kernel
-def bound_healthy(w: World, j: int) -> bool:
-    """Whether every pool is healthy with each leg at its worst price of row `j`, by more than rounding.
-
-    A bound in doubles: at most one micro is rounded off a value and two off a requirement, and the
-    sums of doubles err by far less than 1e-12 of the gross value.
-    """
-    if w.acct[TOUCHED] != 0:
-        return False  # the mark may stand still, or have stood
-    off, cross = int(w.run[MARK]), w.spec.shape[0]
-    health, slack, crossed = float(w.acct[WALLET]), 4.0, False
-    for i in range(cross):
-        lots = w.book[i, LOTS]
-        if lots == 0:
-            continue
-        value = adverse(w.panel, off, j, i, lots) * (float(lots) * w.spec[i, STEP])
-        notional = abs(value)
-        need = tier_need(w.spec, i, notional, MAINTENANCE, MAINTENANCE_LESS)
-        if w.book[i, POOL] != cross:
-            if not float(w.book[i, CASH]) + value - need > 4.0 + 1e-12 * notional:
-                return False
-        else:
-            crossed = True
-            health += value - need
-            slack += 4.0 + 1e-12 * notional
-    if crossed and w.run[PORTFOLIO] != 0.0:
-        return net_surely_covered(w, j)
-    return health > slack or not crossed
-
-
-@kernel
-def net_surely_covered(w: World, j: int) -> bool:
-    """`surely_healthy` for a cross pool whose requirement goes by the net.
-
-    The net is largest where all legs stand at one end of their candles, whichever that is, and the rest where each
-    is at its largest notional; equity is lowest where each is at its worst.
-    """
-    off, cross = int(w.run[MARK]), w.spec.shape[0]
-    equity, own, rest, low, high, slack = float(w.acct[WALLET]), 0.0, 0.0, 0.0, 0.0, 8.0
-    for i in range(cross):
-        if not in_pool(w.book, cross, i):
-            continue
-        u = float(w.book[i, LOTS]) * w.spec[i, STEP]
-        worst = adverse(w.panel, off, j, i, w.book[i, LOTS]) * u
-        best = adverse(w.panel, off, j, i, -w.book[i, LOTS]) * u
-        n = max(abs(worst), abs(best))
-        equity += worst
-        own += tier_need(w.spec, i, n, MAINTENANCE, MAINTENANCE_LESS)
-        rest += n * w.spec[i, IDIO_MAINTENANCE]
-        low += min(worst * w.spec[i, BETA], best * w.spec[i, BETA])
-        high += max(worst * w.spec[i, BETA], best * w.spec[i, BETA])
-        slack += 8.0 + 1e-12 * n
-    need = max(w.run[FLOOR] * own, w.run[SCAN_MAINTENANCE] * max(abs(low), abs(high)) + rest)
-    return equity - need > slack
 
 
 @kernel
