@@ -39,6 +39,8 @@ class Market:
     """Mark candles; None: the trade series serves."""
     mark_rows: int = 1
     """Candles in a mark candle."""
+    other_mark: Sequence[Row] | None = None
+    """A further series of marks, which the median of an oracle takes in."""
     funding: Mapping[float, float] = field(default_factory=dict)
     """Rates by time in rows: 2 is the open of row 2, 2.5 the middle of it."""
     step: str = "0.001"
@@ -56,6 +58,8 @@ def write(folder: Path, *markets: Market, interval: str = "1m") -> Path:
         if market.mark is not None:
             lines.append(f'mark_interval = "{every * market.mark_rows // MINUTE}m"')
             _write_candles(folder / "mark" / place, market.mark, every * market.mark_rows, None)
+        if market.other_mark is not None:
+            _write_candles(folder / "mark_other" / place, market.other_mark, every, None)
         if market.funding:
             stamps = [START + round(row * every) for row in sorted(market.funding)]
             rates = [market.funding[row] for row in sorted(market.funding)]

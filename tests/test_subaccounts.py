@@ -68,6 +68,25 @@ def test_one_is_liquidated_and_the_other_lives_as_if_alone(tmp_path: Path, chunk
         assert made.metrics == by_itself.metrics
 
 
+@pytest.mark.parametrize("chunk_rows", [1, 4, None])
+@pytest.mark.parametrize("volume_share", [None, "50%"])
+@pytest.mark.parametrize("oracle", [("delay=20s",), ("deviation=3%", "heartbeat=2m"), ("median", "average=30s")])
+def test_each_has_the_oracle_that_it_has_alone(
+    tmp_path: Path, oracle: tuple[str, ...], volume_share: str | None, chunk_rows: int | None
+) -> None:
+    # A has marks of its own and another series of them for the median, B has neither: the panel that both share has
+    # fields that the one of B does not have.
+    marks = [100, 99, (99, 99, 88, 90), 91, 96, 96]
+    data = write(tmp_path, Market("A", FALLS.candles, mark=marks, other_mark=[101, 98, 97, 90, 95, 96]), RISES)
+    settings: dict[str, Any] = {"oracle": oracle, "volume_share": volume_share, "chunk_rows": chunk_rows}
+    together = play(data, *two(), split="40,60", **settings)
+    for found, strategy, cash in zip(together.results, two(), (4_000, 6_000), strict=True):
+        own = alone(data, strategy, cash, **settings)
+        assert (own.tables["marks"]["distance"] != 0).any() or cash == 6_000  # B hardly moves
+        for name, table in own.tables.items():
+            assert found.tables[name].equals(table), name
+
+
 def test_the_sum_is_the_sum_at_each_close(tmp_path: Path) -> None:
     data = write(tmp_path, FALLS, RISES)
     found = play(data, *two(), split="40,60")

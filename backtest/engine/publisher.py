@@ -91,6 +91,7 @@ class Publisher:
         self._panel = np.empty((field, 0, symbols))
         self._fresh = np.empty((0, symbols))
         self._field, self._next = field, 0
+        self._fields = field + 4 * (1 + further)
         self._known = 0
         self._blocks: deque[tuple[int, list[Future[None]]]] = deque()
         """What is under way: the row that each block ends before, and the work of its parts."""
@@ -104,6 +105,7 @@ class Publisher:
         seen, field = self._panel, self._field
         rows, back = panel.shape[1], self._next - first_row
         assert 0 <= back <= seen.shape[1], "panels come in order"
+        assert len(panel) >= self._fields, f"a panel of {len(panel)} fields, where the oracle needs {self._fields}"
         again, first = min(back, rows), seen.shape[1] - back
         logs = self._tapes[0].rule[LOGS] != 0.0
         fresh = np.empty((3 * rows if logs else 0, panel.shape[2]))

@@ -110,6 +110,9 @@ class State:
 
     def load(self, panel: NDArray[np.float64], first_row: int) -> None:
         """Take a panel whose first row is global row `first_row`."""
+        s = self.setup
+        fields = max(s.mark_offset + 4, s.known_field + 1, s.volume_field + 1)
+        assert len(panel) >= fields, f"a panel of {len(panel)} fields, where the account needs {fields}"
         if self.panel.shape[1]:
             self._keep_last(self.j + 1)
         if self.publisher is not None:

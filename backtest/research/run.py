@@ -44,6 +44,8 @@ P = TypeVar("P", bound=Player)
 NO_USUAL = np.empty((0, 2))
 Progress = Callable[[int, int, int], None]
 """Called with rows done, rows in all, and the simulated time in ms; first with 0 rows done, before any is played."""
+ORACLE_FIELDS = 4
+"""Of a panel, behind the volume, that an oracle writes its mark into."""
 CALLED_ROWS = 16_384
 """Rows of a chunk at most for a strategy that is called: it may be slow, and progress is told once a chunk."""
 
@@ -253,7 +255,7 @@ def stream(s: Selection, players: Sequence[Player], progress: Progress | None, c
         player.start()
     packed = any(player.replay.setup.volume_field >= 0 for player in players)
     oracle = players[0].replay.setup.oracle  # the others have the same, or none
-    spare = 0 if oracle.plain else 4
+    spare = 0 if oracle.plain else ORACLE_FIELDS
     chunks = s.chunks(
         chunk_rows or usual, tail=tail, volume=bool(each), packed=packed, spare=spare, further=oracle.median
     )

@@ -26,7 +26,7 @@ from backtest.research.combined import combine
 from backtest.research.compare import Comparison
 from backtest.research.config import LEAST_CASH, MOST_CASH, margin_modes, moment, number, span
 from backtest.research.player import Player
-from backtest.research.run import Plan, Progress, placed, plan, result, seated, stream, wanted
+from backtest.research.run import ORACLE_FIELDS, Plan, Progress, placed, plan, result, seated, stream, wanted
 from backtest.results import files
 from backtest.results.result import Result
 from backtest.results.summary import SUB_ACCOUNTS
@@ -143,7 +143,7 @@ def play(
         players = []
         for one, planned in zip(accounts, plans, strict=True):
             player = seated(planned, one.margin, Tenant)
-            player.window = Window.of(planned.selection, union, planned.packed)
+            player.window = Window.of(planned, union, any(other.packed for other in plans))
             players.append(player)
         stream(union, players, progress, chunk_rows)
         grown = {name: union.counts[name] for name in GROWN}
@@ -162,6 +162,9 @@ def play(
     return results, records, union
 
 
+EMPTY = -1
+
+
 @dataclass(frozen=True)
 class Window:
     """Where a sub-account's markets and rows lie in the panel that all share."""
@@ -170,18 +173,27 @@ class Window:
     """The shared row that is its row 0."""
     rows: int
     fields: tuple[int, ...]
+    """Of the shared panel, in the order of its own; EMPTY: one that it has for itself."""
     columns: tuple[int, ...]
     whole: bool
     """It is all of the panel."""
 
     @classmethod
-    def of(cls, own: Selection, union: Selection, volume: bool = False) -> Window:
-        """The window of ``own``, whose markets are among those of ``union``; ``volume``: with that field."""
+    def of(cls, planned: Plan, union: Selection, packed: bool) -> Window:
+        """The window of a plan whose markets are among those of ``union``; ``packed``: the shared panel has volumes."""
+        own, oracle = planned.selection, planned.chaining.oracle
         first = (own.start_ms - union.start_ms) // own.interval_ms
         # Known marks are a field of the panel only where one is derived, marks only where they are not the trades.
-        fields = (*range(own.volume_field), *(union.volume_field,) * volume)
-        whole = (own.symbols, own.rows, own.volume_field, first) == (union.symbols, union.rows, union.volume_field, 0)
-        return cls(first, own.rows, fields, tuple(union.symbols.index(s) for s in own.symbols), whole)
+        fields = [*range(own.volume_field), *[union.volume_field] * planned.packed]
+        if not oracle.plain:
+            fields += [EMPTY] * ORACLE_FIELDS
+        behind = union.volume_field + packed + ORACLE_FIELDS
+        for kind in own.further if oracle.median else ():
+            at = behind + 4 * union.further.index(kind)
+            fields += range(at, at + 4)
+        shared = (union.symbols, union.rows, union.volume_field, 0, union.further, packed)
+        whole = (own.symbols, own.rows, own.volume_field, first, own.further, planned.packed) == shared
+        return cls(first, own.rows, tuple(fields), tuple(union.symbols.index(s) for s in own.symbols), whole)
 
     def cut(self, chunk: Chunk) -> Chunk | None:
         """The window's part of a chunk; None where it has none."""
@@ -193,7 +205,10 @@ class Window:
         held = chunk.row0 - chunk.tail  # row of the panel's first
         start = max(held, self.first)
         rows = slice(start - held, end - held)
-        panel = np.ascontiguousarray(chunk.panel[list(self.fields), rows][..., list(self.columns)])
+        panel = np.empty((len(self.fields), end - start, len(self.columns)))
+        for place, name in enumerate(self.fields):
+            if name != EMPTY:
+                panel[place] = chunk.panel[name, rows][:, list(self.columns)]
         volume = None if chunk.volume is None else np.ascontiguousarray(chunk.volume[rows][:, list(self.columns)])
         return Chunk(begin - self.first, begin - start, panel, volume)
 
