@@ -72,6 +72,46 @@ def test_a_mark_that_stays_still_after_a_halt_has_a_price_too(tmp_path: Path) ->
     assert result.summary["mark_cost"]["cost"] == pytest.approx(-CROSSED, abs=1e-6)
 
 
+def test_what_is_settled_on_a_mark_that_stands_still_is_told(tmp_path: Path) -> None:
+    # In the halt the market is at 110, the venue's mark at 100: 1 % of 100 units is 100 of funding, not 110.
+    halt = tmp_path / "halt.csv"
+    halt.write_text("start,end\n2024-03-01T00:03:10Z,2024-03-01T00:05:50Z\n")
+    market = Market("BTC", [100.0, 100.0, 100.0, 100.0, 110.0, 110.0, 110.0], funding={4.5: 0.01})
+    result = play(tmp_path / "data", [market], {1: buy("BTC", 100)}, outages=(str(halt),))
+    assert result.metrics["funding"] == -100
+    assert result.summary["mark_cost"]["cost"] == -10
+    assert {name for name, value in result.summary["mark_cost"]["flows"].items() if value} == {"funding"}
+
+
+def test_what_is_missing_for_the_second_account_alone_spoils_nothing(tmp_path: Path) -> None:
+    # The settlement of minute 8 is not in the data. The account has been liquidated by then, the other has not.
+    funding = {float(k): 0.0 for k in range(11) if k != 8}
+    candles = [100.0, DIP, *[100.0] * 10]
+    data = write(tmp_path, Market("BTC", candles, funding=funding))
+    result = backtest.run(Script(AFTER, MINUTE), data, cash=100_000, oracle=LATE)
+    assert result.metrics["pool_liquidations"] == 1
+    assert "is missing while a position is open" in result.summary["mark_cost"]["failure"]
+
+
+def test_what_a_strategy_keeps_on_its_class_is_the_first_account_s(tmp_path: Path) -> None:
+    def played(folder: Path, mark_cost: bool) -> Result:
+        class Memo(Script):
+            calls: list[int] = []  # noqa: RUF012  shared on purpose
+
+            def on_candle(self, market: Any, account: Any) -> None:
+                self.calls.append(market.now_ms)
+                if len(self.calls) == 3:
+                    account.buy("BTC", 1)
+
+        data = write(folder, Market("BTC", [100.0, 101.0, 102.0, 103.0, 104.0]))
+        settings = {"cash": 100_000, "allow": ("missing-funding",), "chunk_rows": 1}
+        return backtest.run(Memo({}, MINUTE), data, oracle="delay=1s", mark_cost=mark_cost, **settings)
+
+    both, alone = played(tmp_path / "both", True), played(tmp_path / "alone", False)
+    assert both.metrics["fills"] == 1
+    assert both.digest == alone.digest
+
+
 def test_where_the_mark_is_the_market_s_there_is_nothing_to_say(tmp_path: Path) -> None:
     assert "mark_cost" not in by_both(tmp_path).summary
 

@@ -237,18 +237,25 @@ def test_rows_seen_again_keep_what_was_published() -> None:
         publisher.see(np.ascontiguousarray(panel[:, :1]), 41)
 
 
-def test_a_row_on_finer_candles_keeps_its_path() -> None:
+@pytest.mark.parametrize("holds", [False, True])
+def test_a_row_on_finer_candles_keeps_its_path(holds: bool) -> None:
     """Row 1 with the delay of a knot: 106 104 101 110, 20 s apart, lows first. On two candles of 30 s there is a knot
     every 10 s: 106, 105, 104, 102.5 | 102.5, 101, 105.5, 110. The first candle rises, the second falls: the fields are
-    in the order of each."""
+    in the order of each. What is published when it is off holds from knot to knot."""
     panel = RISING.copy()
-    publisher = Publisher(Oracle(delay_ms=20_000, deviation=1e-6, limit_ms=1), 1, MINUTE, T0, MARK, INTO)
+    oracle = Oracle(delay_ms=20_000, deviation=1e-6 if holds else 0.0, limit_ms=1)
+    publisher = Publisher(oracle, 1, MINUTE, T0, MARK, INTO)
     publisher.see(panel, 0)
     fine = np.empty((8, 2, 1))
     fine[:, 0, 0], fine[:, 1, 0] = [1, 2, 1, 2] * 2, [2, 2, 1, 1] * 2
     whole, fresh = publisher.inside(fine, 1)
     np.testing.assert_array_equal(whole[:8], fine)
-    assert whole[INTO:, :, 0].T.tolist() == [[106, 104, 105, 102.5], [102.5, 101, 105.5, 110]]
+    straight = [[106, 104, 105, 102.5], [102.5, 101, 105.5, 110]]
+    stairs = [[106, 104, 106, 104], [104, 101, 101, 110]]
+    assert whole[INTO:, :, 0].T.tolist() == (stairs if holds else straight)
+    if not holds:  # always published
+        assert fresh.shape == (0, 1)
+        return
     # the row's own knots, at each of which something new was published, or at 60 s the same again
     assert ((fresh[:, 0] - 3 * T0) / 3000).tolist() == [60, 60, 80, 80, 100, 100]
 

@@ -168,6 +168,31 @@ def test_C3_the_oracle_of_before_holds_for_its_first_blocks(tmp_path: Path) -> N
     assert ends(plain)[1] == ("rejected", "margin")
 
 
+FALLS = Market(
+    "BTC", [100.0, 100.0, (100.0, 100.0, 86.0, 86.0), (86.0, 86.0, 80.5, 80.5), (80.5, 80.5, 79.0, 79.0), 79.0]
+)
+"""79 is reached at 280 s: highs come first, so it falls in the second third of a row."""
+
+
+@pytest.mark.parametrize(("oracle", "when", "price", "left"), [
+    # 15,000 at 100 on 100,000: health is zero where 100,000 + 15,000 (m - 100) = 450 m, at 96.219931 on the way from
+    # 100 to 86, a fraction 3.780069 / 14 of the 20 s from 140 s on; 2 % of 1,443,298.969072 are left.
+    ((), 145.400, 96.219931, 28_865.979381),
+    # 100 holds until the knot at which the market is off by 20 %. It jumps to 79 there, and the account with it: to
+    # 100,000 - 315,000.
+    (("deviation=20%",), 280.0, 79.0, 0.0),
+    # What was published at 0 s holds until 240 s, where 80.5 is.
+    (("heartbeat=4m",), 240.0, 80.5, 0.0),
+])  # fmt: skip
+def test_C3_what_has_been_published_holds_until_something_else_is(
+    tmp_path: Path, oracle: tuple[str, ...], when: float, price: float, left: float
+) -> None:
+    record = played(tmp_path, script({0: buy("BTC", 15_000)}), FALLS, oracle=oracle)
+    ((at, stage, paid),) = liquidated(record)
+    assert (round(at, 2), stage, round(paid, 6)) == (round(when, 2), "whole", price)
+    assert record.final_wallet == round(left * 1e6)
+
+
 def test_C4_a_market_order_that_comes_into_a_gap_waits_for_the_next_price(tmp_path: Path) -> None:
     chain = Chain(name="slow", network=Latency(70_000, 70_000))
     market = Market("BTC", [100.0, 100.0, None, 80.0, 80.0])

@@ -128,9 +128,8 @@ def test_who_waits_for_the_oracle_misses_nothing(tmp_path: Path, monkeypatch: py
     assert at_once.heard
     assert by_row.heard == at_once.heard
     assert parts.curve.tobytes() == whole.curve.tobytes()
-    _, market = play_busy(tmp_path / "market", back(70_000), every)
     assert len(whole.liquidations)
-    assert market.curve.tobytes() != whole.curve.tobytes()
+    assert (whole.sight["venue"] != whole.sight["market"]).any()
 
 
 @pytest.mark.parametrize("every", [None, "2m"])

@@ -17,6 +17,7 @@ from backtest.engine.layout import (
     EXPIRES_AT,
     FOLLOWED,
     FROZEN,
+    HOLDS,
     INTERVAL,
     LIMIT_AT,
     MARK,
@@ -101,7 +102,7 @@ def meets(w: World, j: int, i: int, lows: bool, at: int, passed: float, t_ms: in
         return NEVER, np.nan  # what stands still meets nothing
     if np.isnan(w.panel[off, j, i]) or (not armed and room(w, j, i, t_ms, True) == 0):
         return NEVER, np.nan
-    d, touch = float(w.run[INTERVAL]), w.run[TOUCH] != 0.0
+    d, touch, holds = float(w.run[INTERVAL]), w.run[TOUCH] != 0.0, by_mark and w.run[HOLDS] != 0.0
     trails = armed and m[TYPE] == TRAILING_STOP
     kept = m[BEST_PRICE]
     found, met = NEVER, np.nan
@@ -111,7 +112,8 @@ def meets(w: World, j: int, i: int, lows: bool, at: int, passed: float, t_ms: in
         if beyond(w.queue, at, b, level, touch):
             found = passed
             if not beyond(w.queue, at, a, level, touch):
-                found, met = max(passed, float(s) * d + (level - a) / (b - a) * d), level
+                way = d if holds else (level - a) / (b - a) * d  # what holds until the knot has jumped there
+                found, met = max(passed, float(s) * d + way), level
             break
         if trails:
             follow(w.queue, at, b)  # only to look ahead: what it has followed so far is put back
@@ -235,7 +237,7 @@ def left_behind(w: World, j: int, i: int, lows: bool, at: int, t: int, t_ms: int
     off = int(w.run[MARK]) if by_mark else 0
     if (by_mark and w.acct[FROZEN] == STILL) or np.isnan(w.panel[off, j, i]) or m[ACTED] == float(3 * t_ms + t):
         return False
-    price = price_at(w.panel, off, j, i, lows, t, int(w.run[INTERVAL]))
+    price = price_at(w.panel, off, j, i, lows, t, int(w.run[INTERVAL]), by_mark and w.run[HOLDS] != 0.0)
     if not beyond(w.queue, at, price, level_of(w.queue, at), w.run[TOUCH] != 0.0):
         return False
     return armed or room(w, j, i, t_ms, True) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from backtest.engine.compile import kernel
 from backtest.engine.layout import (
     FLOOR,
+    HOLDS,
     INTERVAL,
     PATH,
     SPEC_TIERS,
@@ -115,6 +116,8 @@ def crossing(w: World, p: int, j: int, lows: bool, ta: int, tb: int, level: floa
         value_pool(w, p, path, j, lows, te, VALUE_X)
         hb = health_at(w, p, VALUE_X, level)
         keep(w, p, VALUE_B)
+        if hb < 0 and w.run[HOLDS] != 0.0:
+            return te  # it has jumped there: X has its values
         if hb < 0:
             return pin_crossing(w, p, ta, te, ha, hb, level)
         keep(w, p, VALUE_A)

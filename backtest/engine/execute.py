@@ -67,7 +67,7 @@ def execute(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, le
         rest(w, j, lows, t, at, now)
         return
     if has_limit(int(m[TYPE])):
-        price = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL])) if np.isnan(level) else level
+        price = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), False) if np.isnan(level) else level
         crosses = price <= m[LIMIT_AT] if m[LEFT] > 0.0 else price >= m[LIMIT_AT]
         if not crosses:
             rest(w, j, lows, t, at, now)
@@ -180,9 +180,9 @@ def trigger_price(w: World, j: int, lows: bool, t: int, at: int, level: float) -
     m = w.queue[at]
     i, d = int(m[SYMBOL]), int(w.run[INTERVAL])
     if m[BY_MARK] != 0.0:
-        panel, off, row = seen(w, j)
-        return price_at(panel, off, row, i, lows, t, d)
-    return price_at(w.panel, 0, j, i, lows, t, d) if np.isnan(level) else level
+        panel, off, row, holds = seen(w, j)
+        return price_at(panel, off, row, i, lows, t, d, holds)
+    return price_at(w.panel, 0, j, i, lows, t, d, False) if np.isnan(level) else level
 
 
 @kernel

@@ -217,12 +217,13 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
     GATE,
     REORG,
     ORACLE_LIMIT,
+    HOLDS,
     TRANSFERS,
     RUN_LAW,
-) = range(53)
-# APART 1: some symbol may have a pool of its own; MARK: panel field of the mark's open; MARKET: of the
-# market's own, where MARK is an oracle's; KNOWN: of the mark at the close
-# as far as it was known then; PORTFOLIO 1: the cross pool's requirement goes by the net; PLAIN 1: one pool,
+) = range(54)
+# APART 1: some symbol may have a pool of its own; MARK: panel field of the mark's open; MARKET: of the market's own,
+# where MARK is an oracle's; HOLDS 1: that holds from knot to knot; KNOWN: field of the mark at the close as far as it
+# was known then; PORTFOLIO 1: the cross pool's requirement goes by the net; PLAIN 1: one pool,
 # requirements that add up and no rate that goes by size, so that bounds in doubles hold for orders; TOUCH 1: a touch
 # fills a limit; VOLUME panel field of the candles' volume, −1: there is none; *_SHARE of it that orders may fill, inf:
 # all; SLIPPAGE fixed, a rate; STRESS times spread and impact; IMPACT the model, with its numbers; DRIFT per √day and σ;

@@ -150,12 +150,12 @@ def maintenance_of(w: World, p: int, column: int) -> int:
 def value_pool(w: World, p: int, path: int, j: int, lows: bool, t: int, column: int) -> None:
     """Put the values of pool `p` at time `t` of a path into scratch `column`."""
     first, last = pool_span(w.spec, p)
-    panel, off, row = seen(w, j)
+    panel, off, row, holds = seen(w, j)
     d = int(w.run[INTERVAL])
     for i in range(first, last):
         if in_pool(w.book, p, i):
             u = units(w.spec, i, w.book[i, LOTS])
-            w.book[i, column] = check_value(panel, path, off, row, i, lows, t, d, u)
+            w.book[i, column] = check_value(panel, path, off, row, i, lows, t, d, u, holds)
 
 
 @kernel
@@ -206,8 +206,8 @@ def mark_value(w: World, j: int, i: int, lows: bool, t: int, lots: int) -> int:
     """Value of `lots` on the coherent mark path at `t`."""
     if lots == 0:
         return 0
-    panel, off, row = seen(w, j)
-    return value_at(panel, off, row, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots))
+    panel, off, row, holds = seen(w, j)
+    return value_at(panel, off, row, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots), holds)
 
 
 @inlined

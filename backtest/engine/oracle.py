@@ -271,6 +271,7 @@ def delay(o: Tape, i: int, passed: float) -> None:
 def spread_out(o: Tape, j: int, fine: Floats3, fresh: Floats) -> None:
     """Write the oracle's path of panel row `j` into the same fields of a panel of the finer candles inside it."""
     into, lows, rows = int(o.rule[INTO]), lows_first(o.panel, j), fine.shape[1]
+    holds = o.rule[HEARTBEAT] > 0.0 or o.rule[DEVIATION] > 0.0
     for m in range(rows):
         fine_lows = lows_first(fine, m)
         for i in range(fine.shape[2]):
@@ -278,7 +279,7 @@ def spread_out(o: Tape, j: int, fine: Floats3, fresh: Floats) -> None:
                 # the fine knot's time, in coarse knots from the row's open, times the number of rows
                 time = 3 * m + s
                 a = knot(o.panel, into, j, i, lows, time // rows)
-                if time % rows != 0:
+                if time % rows != 0 and not holds:
                     b = knot(o.panel, into, j, i, lows, time // rows + 1)
                     a = a + (b - a) * (float(time % rows) / float(rows))
                 fine[into + place(s, fine_lows), m, i] = a

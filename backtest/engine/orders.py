@@ -326,6 +326,6 @@ def value_of(w: World, j: int, lows: bool, t: int, at: int) -> int:
     if not np.isnan(m[STOP_AT]):
         return money(m[STOP_AT], u)
     if not np.isnan(w.panel[0, j, i]):
-        return value_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), u)
-    panel, off, row = seen(w, j)
-    return value_at(panel, off, row, i, lows, t, int(w.run[INTERVAL]), u)
+        return value_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), u, False)
+    panel, off, row, holds = seen(w, j)
+    return value_at(panel, off, row, i, lows, t, int(w.run[INTERVAL]), u, holds)

@@ -10,6 +10,7 @@ from backtest.engine.layout import (
     GATE,
     GATE_AFTER,
     HALTED_NOW,
+    HOLDS,
     INTERVAL,
     MARK,
     OUT_END,
@@ -31,12 +32,13 @@ BEGINS, STILL, ENDS = 1, 2, 3
 
 
 @inlined
-def seen(w: World, j: int) -> tuple[Floats3, int, int]:
-    """`(panel, field, row)` in which the venue's mark of panel row `j` lies: a row of its own while it is frozen."""
-    panel, off, row = w.panel, int(w.run[MARK]), j
+def seen(w: World, j: int) -> tuple[Floats3, int, int, bool]:
+    """`(panel, field, row)` in which the venue's mark of panel row `j` lies, a row of its own while it is frozen; and
+    whether it holds from knot to knot."""
+    panel, off, row, holds = w.panel, int(w.run[MARK]), j, w.run[HOLDS] != 0.0
     if 0 < w.acct[FROZEN] < ENDS:
         panel, off, row = w.still, 0, 0
-    return panel, off, row
+    return panel, off, row, holds
 
 
 @inlined
@@ -135,10 +137,10 @@ def see_again(w: World) -> None:
 @kernel
 def freeze(w: World, j: int, lows: bool, t: int) -> None:
     """Keep the marks at `t` as what the venue sees; of a symbol that it had not seen yet, if it goes on."""
-    off, d = int(w.run[MARK]), int(w.run[INTERVAL])
+    off, d, holds = int(w.run[MARK]), int(w.run[INTERVAL]), w.run[HOLDS] != 0.0
     for i in range(w.spec.shape[0]):
         if w.acct[FROZEN] in (0, ENDS) or np.isnan(w.still[0, 0, i]):
-            w.still[:, 0, i] = price_at(w.panel, off, j, i, lows, t, d)
+            w.still[:, 0, i] = price_at(w.panel, off, j, i, lows, t, d, holds)
 
 
 @kernel

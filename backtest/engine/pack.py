@@ -269,7 +269,7 @@ def pack_run(setup: Setup) -> NDArray[np.float64]:
     run[at.ISOLATE_ABOVE], run[at.ADL_TOP] = setup.isolate_above, setup.adl_top
     run[at.PLAIN] = not (setup.apart or sized or by_net)
     pack_chain(setup.chain, setup.seed, run)
-    run[at.ORACLE_LIMIT] = setup.oracle.limit_ms
+    run[at.ORACLE_LIMIT], run[at.HOLDS] = setup.oracle.limit_ms, setup.oracle.holds
     run[at.TRANSFERS] = setup.reserve > 0
     run[at.RUN_LAW :] = law_at(setup, setup.start_ms)
     return run

@@ -61,7 +61,7 @@ def _outage(chain: Chain, outage: Outage, from_ms: int) -> list[float]:
     start, end = max(outage.start_ms, from_ms), outage.end_ms
     # Working off ends where the queue of the halt has met the present: x = end + (x - start) * backlog.
     drained = (end - start * chain.backlog) / (1.0 - chain.backlog)
-    spared, frozen = end + chain.grace_ms, end + chain.stale_ms
+    spared, frozen = end + chain.grace_ms, end + chain.stale_ms if chain.freezes else start
     return [start, end, spared, frozen, max(spared, frozen, drained, end + chain.gate_ms) + 1]
 
 

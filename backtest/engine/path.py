@@ -2,6 +2,7 @@
 
 Times are thirds of a millisecond from the candle's open; `d` is the candle's interval in milliseconds, so
 knots lie at 0, d, 2d, 3d. `off` is the panel field of the series' open: 0 for trades, `run[MARK]` for marks.
+Where a price `holds` until the next knot the path is a staircase (docs/rules-layer2.md section 4).
 """
 
 from __future__ import annotations
@@ -37,21 +38,21 @@ def knot(panel: Floats, off: int, j: int, i: int, lows: bool, s: int) -> float:
 
 
 @kernel
-def value_at(panel: Floats, off: int, j: int, i: int, lows: bool, t: int, d: int, u: int) -> int:
+def value_at(panel: Floats, off: int, j: int, i: int, lows: bool, t: int, d: int, u: int, holds: bool) -> int:
     """Value in micro of `u` micro-base at time `t` of the coherent path."""
     s = t // d
     a = money(knot(panel, off, j, i, lows, s), u)
-    if t == s * d:
+    if holds or t == s * d:
         return a
     return between(a, money(knot(panel, off, j, i, lows, s + 1), u), t - s * d, d)
 
 
 @kernel
-def price_at(panel: Floats, off: int, j: int, i: int, lows: bool, t: int, d: int) -> float:
+def price_at(panel: Floats, off: int, j: int, i: int, lows: bool, t: int, d: int, holds: bool) -> float:
     """Price at time `t` of the coherent path, a report value: money comes from `value_at`."""
     s = t // d
     a = knot(panel, off, j, i, lows, s)
-    if t == s * d:
+    if holds or t == s * d:
         return a
     return a + (knot(panel, off, j, i, lows, s + 1) - a) * (float(t - s * d) / float(d))
 
@@ -69,14 +70,18 @@ def check_knot(panel: Floats, path: int, off: int, j: int, i: int, lows: bool, s
 
 
 @kernel
-def check_value(panel: Floats, path: int, off: int, j: int, i: int, lows: bool, t: int, d: int, u: int) -> int:
+def check_value(
+    panel: Floats, path: int, off: int, j: int, i: int, lows: bool, t: int, d: int, u: int, holds: bool
+) -> int:
     """Value in micro of a position of `u` micro-base at time `t` of the check's path."""
     if path == BEST:
         a = money(panel[off, j, i], u)
-        return a if t == 0 else between(a, money(panel[off + 3, j, i], u), t, 3 * d)
+        if t == 0 or (holds and t < 3 * d):
+            return a
+        return between(a, money(panel[off + 3, j, i], u), t, 3 * d)
     s = t // d
     a = money(check_knot(panel, path, off, j, i, lows, s, u), u)
-    if t == s * d:
+    if holds or t == s * d:
         return a
     return between(a, money(check_knot(panel, path, off, j, i, lows, s + 1, u), u), t - s * d, d)
 

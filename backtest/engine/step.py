@@ -185,7 +185,7 @@ def book_value(w: World, j: int, i: int, lows: bool, t: int, lots: int, marked: 
     """Signed cash for closing `lots` on the trade path at `t` less slippage; in a gap on the mark."""
     b = marked
     if not np.isnan(w.panel[0, j, i]):
-        b = value_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots))
+        b = value_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots), False)
     return b - share(abs(b), w.run[LAW_SLIPPAGE])
 
 

@@ -52,12 +52,12 @@ class Chaining:
 
     @property
     def sees_apart(self) -> bool:
-        """Whether the venue goes by another mark than the market's while anything happens."""
-        return not self.oracle.plain or (self.chain.stale_ms > 0 and bool(self.chain.outages))
+        """Whether the venue may go by another mark than the market's."""
+        return not self.oracle.plain or bool(self.chain.outages)
 
     def by_market(self) -> Chaining:
-        """The same, but that the venue goes by the market's mark as soon as the chain runs."""
-        return replace(self, oracle=Oracle(), chain=replace(self.chain, stale_ms=0))
+        """The same, but that the venue goes by the market's mark, also while the chain stands."""
+        return replace(self, oracle=Oracle(), chain=replace(self.chain, freezes=False))
 
     def as_dict(self, start_ms: int) -> dict[str, Any]:
         """For the configuration in a summary; ``start_ms`` is the run's."""

@@ -43,7 +43,7 @@ def sight_of(setup: Setup) -> Sight | None:
         return None
     stale_ms = setup.chain.stale_ms
     frozen = [(halt.start_ms, halt.end_ms + stale_ms) for halt in setup.chain.outages]
-    return Sight(len(setup.symbols), setup.start_ms, setup.interval_ms, sample_ms(setup), frozen)
+    return Sight(len(setup.symbols), setup.start_ms, setup.interval_ms, sample_ms(setup), frozen, setup.oracle.holds)
 
 
 class Player:

@@ -206,11 +206,11 @@ def replay_beside(
     planned: Plan, margin: str, progress: Progress | None, chunk_rows: int | None
 ) -> tuple[Record, Record | str]:
     """The records of one account, and of the same one by the market's mark, or why its strategy failed there."""
-    player = seated(planned, margin, Player)
+    (record,) = replay(planned, [margin], progress, chunk_rows)
+    # After it and not beside it: a strategy may keep something that both would see, and the account comes first.
     shadow = seated(replace(planned, chaining=planned.chaining.by_market()), margin, Shadow)
-    stream(planned.selection, [player, shadow], progress, chunk_rows)
-    counts = dict(planned.selection.counts)
-    return player.record(counts), shadow.failure or shadow.record(counts)
+    stream(planned.selection, [shadow], None, chunk_rows)
+    return record, shadow.failure or shadow.record(dict(planned.selection.counts))
 
 
 def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk_rows: int | None) -> list[Record]:

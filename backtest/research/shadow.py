@@ -1,16 +1,16 @@
-"""The account once more on another history of the venue: what the first is compared with, and nothing that it needs."""
+"""The account once more on another history of the venue: what it is compared with, and nothing that it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from backtest.errors import RunError
+from backtest.errors import RunError, UserError
 from backtest.feed.panel import Chunk
 from backtest.research.player import Player
 
 
 class Shadow(Player):
-    """Plays beside an account of the same strategy. Where its strategy fails and the account's does not it stops."""
+    """Plays after an account of the same strategy. Where it cannot be played on, as the account could, it stops."""
 
     failure: str = ""
     """Why it has stopped."""
@@ -32,5 +32,5 @@ class Shadow(Player):
             return
         try:
             act()
-        except RunError as error:
+        except (RunError, UserError) as error:  # a settlement may be missing that the account did not need
             self.failure = str(error)

@@ -20,11 +20,18 @@ class Sight:
     """Is fed the rows of a run in order; what it keeps does not depend on how they are cut."""
 
     def __init__(
-        self, symbols: int, start_ms: int, interval_ms: int, every_ms: int, frozen: Sequence[tuple[int, int]]
+        self,
+        symbols: int,
+        start_ms: int,
+        interval_ms: int,
+        every_ms: int,
+        frozen: Sequence[tuple[int, int]],
+        holds: bool = False,
     ) -> None:
         """``every_ms``: length of a sampling period. ``frozen``: times `a ≤ T < z` at which the venue's mark is that of
-        the path at `a`, in order, apart."""
+        the path at `a`, in order, apart. ``holds``: the venue's mark is a staircase."""
         self._start_ms, self._interval, self._every, self._frozen = start_ms, interval_ms, every_ms, list(frozen)
+        self._holds = holds
         self._still = np.full(symbols, np.nan)
         self._best = np.zeros(symbols, SIGHT)
         self._apart = np.full(symbols, -1.0)
@@ -41,7 +48,7 @@ class Sight:
             here = np.flatnonzero((opens <= begin) & (begin < closes))
             if len(here):
                 path = knots_of(venue[:, here], lows_first(trade[:, here]))[0]
-                self._still = _along(path, (begin - int(opens[here[0]])) / self._interval)
+                self._still = self._along(path, begin - int(opens[here[0]]))
             if len(rows):
                 self._freeze(seen, venue[0], rows)
         self._sample(closes, market[3], seen)
@@ -82,10 +89,9 @@ class Sight:
         found: NDArray[np.void] = self._best[self._apart >= 0.0]
         return found[np.argsort(found["ts_ms"], kind="stable")].copy()
 
-
-def _along(path: Floats, share: float) -> Floats:
-    """Prices [symbols] at a share of the way along the knots [4, symbols]."""
-    thirds = 3.0 * share
-    knot = min(int(thirds), 2)
-    along: Floats = path[knot] + (path[knot + 1] - path[knot]) * (thirds - knot)
-    return along
+    def _along(self, path: Floats, passed_ms: int) -> Floats:
+        """Prices [symbols] so long, less than a candle, after the open of a path with the knots [4, symbols]."""
+        knot, rest = divmod(3 * passed_ms, self._interval)
+        share = 0.0 if self._holds else rest / self._interval
+        along: Floats = path[knot] + (path[knot + 1] - path[knot]) * share
+        return along

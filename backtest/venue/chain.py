@@ -109,6 +109,8 @@ class Chain:
     """By date."""
     outages: tuple[Outage, ...] = ()
     """Those that the run plays, in order; they do not overlap."""
+    freezes: bool = True
+    """Whether the mark that the venue sees stands still in an outage."""
 
     @property
     def instant(self) -> bool:
@@ -133,4 +135,9 @@ class Oracle:
     @property
     def plain(self) -> bool:
         """Whether the venue sees the market's mark."""
-        return not (self.median or self.average_ms or self.delay_ms or self.heartbeat_ms or self.deviation)
+        return not (self.median or self.average_ms or self.delay_ms or self.holds)
+
+    @property
+    def holds(self) -> bool:
+        """Whether what has been published holds until something else is; else it is published all the time."""
+        return self.heartbeat_ms > 0 or self.deviation > 0

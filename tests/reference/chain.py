@@ -98,6 +98,11 @@ class Oracle:
     limit_ms: int = 0
     """Orders are refused while the last publication is older; 0: never."""
 
+    @property
+    def holds(self) -> bool:
+        """It speaks only now and then, and what it has said holds until it is asked again; else it always speaks."""
+        return self.heartbeat_ms > 0 or self.deviation > 0
+
 
 @dataclass(frozen=True)
 class TopUp:

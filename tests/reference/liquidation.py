@@ -89,7 +89,8 @@ def crossing(pool: Pool, row: Row, start: int, end: int, level: float = 1.0) -> 
     for at in [knot for knot in row.knot_times() if start < knot < end] + [end]:
         b = pool.checked(row, at)
         if pool.health(b, level) < 0:
-            return refine(pool, a, b, level)
+            # A mark that jumps has not changed since `a`: what is unhealthy has become so at `b` and not before.
+            return b if row.jumps else refine(pool, a, b, level)
         a = b
     return None
 

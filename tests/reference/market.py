@@ -26,6 +26,8 @@ class Published(Candle):
 
     first: float = 0.0
     second: float = 0.0
+    holds: bool = False
+    """Each price until the next knot, as a staircase; else they are straight between the knots."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Layer 2, section 4: the mark path that the venue sees, made from the market's knot by knot.
 
-Times are thirds of a millisecond since 1970. Averages and delays are exact; what comes of them is rounded once.
+Sources, averages and delays go along straight lines, whatever becomes of what is published (that is for `path`). Times
+are thirds of a millisecond since 1970. Averages and delays are exact; what comes of them is rounded once.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ def seen(oracle: Oracle, name: str, rows: list[Row]) -> Seen:
     for k, row in enumerate(rows):
         o, first, second, close = prices[4 * k : 4 * k + 4]
         knots = (o, first, second, close)
-        made[row.open_ms] = Published(o, max(knots), min(knots), close, first=first, second=second)
-    return Seen(made, times, not (oracle.heartbeat_ms or oracle.deviation))
+        made[row.open_ms] = Published(o, max(knots), min(knots), close, first=first, second=second, holds=oracle.holds)
+    return Seen(made, times, not oracle.holds)
 
 
 def row_sources(oracle: Oracle, name: str, row: Row) -> Line:
     """The market's mark; or the median of it and the trade, which of two is their mean."""
-    marks = row.coherent(row.marks[name])
+    marks = row.coherent(row.marks[name]).knots
     trade: Candle | None = row.trades.get(name)
     if not oracle.median or trade is None:
         return [(3 * row.open_ms + at, Fraction(mark)) for at, mark in marks]
-    both = zip(marks, row.coherent(trade), strict=True)
+    both = zip(marks, row.coherent(trade).knots, strict=True)
     return [(3 * row.open_ms + at, Fraction((mark + traded) / 2)) for (at, mark), (_, traded) in both]
 
 
@@ -94,8 +95,7 @@ def publish(oracle: Oracle, values: list[tuple[int, float]]) -> tuple[list[float
     prices: list[float] = []
     times: list[int] = []
     for at, value in values:
-        always = not (oracle.heartbeat_ms or oracle.deviation)
-        due = not prices or always or (oracle.heartbeat_ms and at - times[-1] >= 3 * oracle.heartbeat_ms)
+        due = not prices or not oracle.holds or (oracle.heartbeat_ms and at - times[-1] >= 3 * oracle.heartbeat_ms)
         if due or (oracle.deviation and abs(value - prices[-1]) >= oracle.deviation * prices[-1]):
             prices.append(value)
             times.append(at)

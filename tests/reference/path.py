@@ -1,4 +1,7 @@
-"""Section 3: one row as straight lines between knots, in thirds of a millisecond from its open."""
+"""Section 3: one row as straight lines between knots, in thirds of a millisecond from its open.
+
+Layer 2, section 4: the marks of an oracle that does not always speak are a staircase over the same knots.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,47 @@ from itertools import pairwise
 from tests.reference.market import Candle, Published
 from tests.reference.numbers import between, money, sign
 
-Knots = list[tuple[int, float]]
-
 # The page's margin for products that are one but for rounding.
 LEAST_PRODUCT = 1 - Fraction(1, 10**12)
+
+
+@dataclass(frozen=True)
+class Path:
+    """One series in one row: (thirds from its open, price) at its knots."""
+
+    knots: list[tuple[int, float]]
+    holds: bool
+    """A staircase: from a knot until the next one it is the earlier's, and at the next one it jumps."""
+
+    @property
+    def prices(self) -> list[float]:
+        return [price for _, price in self.knots]
+
+    def price(self, at: int) -> float:
+        """In doubles; at a knot the knot's."""
+        for (start, start_price), (end, end_price) in pairwise(self.knots):
+            if start <= at < end:
+                if self.holds:
+                    return start_price
+                return start_price + (end_price - start_price) * ((at - start) / (end - start))
+        assert at == self.knots[-1][0]
+        return self.knots[-1][1]
+
+    def value(self, units: int, at: int) -> int:
+        """Values are rounded at the knots and interpolated as integers between them; at a knot the knot's."""
+        for (start, start_price), (end, end_price) in pairwise(self.knots):
+            if start <= at < end:
+                a, b = money(start_price, units), money(end_price, units)
+                return a if self.holds else between(a, b, at - start, end - start)
+        assert at == self.knots[-1][0]
+        return money(self.knots[-1][1], units)
+
+    def meets(self, level: float, segment: int) -> float:
+        """When it comes to a level that lies between the segment's knots, in thirds: a staircase as it jumps."""
+        (start, start_price), (end, end_price) = self.knots[segment], self.knots[segment + 1]
+        if self.holds:
+            return float(end)
+        return start + (level - start_price) / (end_price - start_price) * (end - start)
 
 
 @dataclass(frozen=True)
@@ -42,62 +82,57 @@ class Row:
     def stamp(self, thirds: int) -> int:
         return self.open_ms + thirds // 3
 
-    def coherent(self, candle: Candle) -> Knots:
+    @property
+    def jumps(self) -> bool:
+        """The marks are staircases: those of all symbols are an oracle's, or frozen, or none is."""
+        return any(holds(mark) for mark in self.marks.values())
+
+    def coherent(self, candle: Candle) -> Path:
         step = self.interval_ms
         first, second = (candle.low, candle.high) if self.lows_first else (candle.high, candle.low)
         if isinstance(candle, Published):
             first, second = candle.first, candle.second
-        return [(0, candle.open), (step, first), (2 * step, second), (3 * step, candle.close)]
+        knots = [(0, candle.open), (step, first), (2 * step, second), (3 * step, candle.close)]
+        return Path(knots, holds(candle))
 
-    def checked(self, candle: Candle, side: int) -> Knots:
+    def checked(self, candle: Candle, side: int) -> Path:
         """The path of the liquidation check for a position of that side."""
         step = self.interval_ms
         if self.policy == "best":
-            return [(0, candle.open), (3 * step, candle.close)]
+            return Path([(0, candle.open), (3 * step, candle.close)], holds(candle))
         if self.policy == "worst":
             adverse = candle.low if side > 0 else candle.high
-            return [(0, candle.open), (step, adverse), (2 * step, adverse), (3 * step, candle.close)]
+            knots = [(0, candle.open), (step, adverse), (2 * step, adverse), (3 * step, candle.close)]
+            return Path(knots, holds(candle))
         return self.coherent(candle)
 
     def knot_times(self) -> list[int]:
-        """Where the checked path may bend."""
+        """Where the checked path may bend, or jump."""
         step = self.interval_ms
         return [0, 3 * step] if self.policy == "best" else [0, step, 2 * step, 3 * step]
 
     def trade_price(self, symbol: str, at: int) -> float | None:
         """None in a gap."""
         candle = self.trades.get(symbol)
-        return None if candle is None else price(self.coherent(candle), at)
+        return None if candle is None else self.coherent(candle).price(at)
 
     def mark_price(self, symbol: str, at: int) -> float:
-        return price(self.coherent(self.marks[symbol]), at)
+        return self.coherent(self.marks[symbol]).price(at)
 
     def trade_value(self, symbol: str, units: int, at: int) -> int:
-        return value(self.coherent(self.trades[symbol]), units, at)
+        return self.coherent(self.trades[symbol]).value(units, at)
 
     def mark_value(self, symbol: str, units: int, at: int) -> int:
         """On the coherent path: funding and admission."""
-        return value(self.coherent(self.marks[symbol]), units, at)
+        return self.coherent(self.marks[symbol]).value(units, at)
 
     def checked_value(self, symbol: str, units: int, at: int) -> int:
-        return value(self.checked(self.marks[symbol], sign(units)), units, at)
+        return self.checked(self.marks[symbol], sign(units)).value(units, at)
 
 
-def value(knots: Knots, units: int, at: int) -> int:
-    """Values are rounded at the knots and interpolated as integers between them."""
-    for (start, start_price), (end, end_price) in pairwise(knots):
-        if start <= at <= end:
-            return between(money(start_price, units), money(end_price, units), at - start, end - start)
-    raise AssertionError(f"{at} lies outside the row")
-
-
-def price(knots: Knots, at: int) -> float:
-    """In doubles; at a knot the knot's."""
-    for (start, start_price), (end, end_price) in pairwise(knots):
-        if start <= at < end:
-            return start_price + (end_price - start_price) * ((at - start) / (end - start))
-    assert at == knots[-1][0]
-    return knots[-1][1]
+def holds(candle: Candle) -> bool:
+    """Trades and the market's own marks never do."""
+    return isinstance(candle, Published) and candle.holds
 
 
 def lows_first(trades: dict[str, Candle]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.reference.order import Order
-from tests.reference.path import Row
+from tests.reference.path import Path, Row
 
 
 def rises(order: Order) -> bool:
@@ -22,11 +22,11 @@ def follows_mark(order: Order) -> bool:
     return order.by_mark and order.state != "working"
 
 
-def knots(order: Order, row: Row) -> list[float] | None:
-    """Prices at the four knots of the series that the order looks at; None in a gap of the trades."""
+def path(order: Order, row: Row) -> Path | None:
+    """Of the series that the order looks at; None in a gap of the trades."""
     series = row.marks if follows_mark(order) else row.trades
     candle = series.get(order.symbol)
-    return None if candle is None else [price for _, price in row.coherent(candle)]
+    return None if candle is None else row.coherent(candle)
 
 
 def price_at(order: Order, row: Row, at: int) -> float | None:

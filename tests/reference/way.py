@@ -67,16 +67,16 @@ class Jump:
 
     def order_share(self, order: Order, row: Row, before: Closes) -> float | None:
         """How far into the jump the order is met; None: it is not beyond at the open."""
-        prices = trigger.knots(order, row)
+        opened = trigger.price_at(order, row, 0)
         level = trigger.level_of(order, order.best)
-        if prices is None or level is None or not can_act(order, row, self.desk):
+        if opened is None or level is None or not can_act(order, row, self.desk):
             return None
-        if not trigger.beyond(order, level, prices[0], self.touch):
+        if not trigger.beyond(order, level, opened, self.touch):
             return None
         last = (before.marks if trigger.follows_mark(order) else before.trades)[order.symbol]
-        if prices[0] == last:
+        if opened == last:
             return 0.0
-        return min(1.0, max(0.0, (level - last) / (prices[0] - last)))
+        return min(1.0, max(0.0, (level - last) / (opened - last)))
 
     def pool_share(self, name: str, row: Row, before: Closes) -> float:
         if name in self.account.processes:
@@ -123,9 +123,9 @@ class Way:
     def follow(self, knot: int) -> None:
         """Trailing stops see the price at the knot."""
         for order in self.account.orders:
-            prices = trigger.knots(order, self.path)
-            if order.state == "armed" and prices is not None:
-                trigger.follow(order, prices[knot])
+            path = trigger.path(order, self.path)
+            if order.state == "armed" and path is not None:
+                trigger.follow(order, path.prices[knot])
 
     def first(self) -> Due | None:
         """The next act of all orders, if there is one in this row."""
@@ -133,21 +133,20 @@ class Way:
         return min(due, key=lambda act: (act.x, act.order.place), default=None)
 
     def next_of(self, order: Order) -> Due | None:
-        prices = trigger.knots(order, self.path)
-        if prices is None or not can_act(order, self.row, self.desk):
+        path = trigger.path(order, self.path)
+        if path is None or not can_act(order, self.row, self.desk):
             return None
-        best = order.best
+        prices, best = path.prices, order.best
         for segment in range(self.segment, 3):
             if segment > self.segment and order.type == "trailing_stop":
                 best = trigger.followed(order, best, prices[segment])
-            start, end, length = prices[segment], prices[segment + 1], self.row.interval_ms
             level = trigger.level_of(order, best)
-            if level is None or not trigger.beyond(order, level, end, self.touch):
+            if level is None or not trigger.beyond(order, level, prices[segment + 1], self.touch):
                 continue
-            x = max(self.x, float(segment * length))
-            if trigger.beyond(order, level, start, self.touch):
+            x = max(self.x, float(path.knots[segment][0]))
+            if trigger.beyond(order, level, prices[segment], self.touch):
                 return Due(x, order, segment, None)
-            return Due(max(x, segment * length + (level - start) / (end - start) * length), order, segment, level)
+            return Due(max(x, path.meets(level, segment)), order, segment, level)
         return None
 
     def act_until(self, at: int) -> None:
