@@ -193,6 +193,28 @@ def test_C3_what_has_been_published_holds_until_something_else_is(
     assert record.final_wallet == round(left * 1e6)
 
 
+@pytest.mark.parametrize(
+    ("oracle", "refused"),
+    [
+        # From 130 s to 330 s an order that arrives at a full minute sees what was published at 130 s: it is 110 s
+        # old at 240 s, in a halt until 150 s and stale for 180 s more.
+        (("limit=90s",), [240, 300]),
+        # Published at 120 s: 120 s old at 240 s; with a heartbeat of a minute never old but then.
+        (("limit=90s", "heartbeat=1m"), [240, 300]),
+        (("limit=115s", "heartbeat=1m"), [240, 300]),
+        (("limit=120s", "heartbeat=1m"), [300]),
+        (("heartbeat=1m",), []),
+    ],
+)
+def test_C3_a_mark_that_stands_still_grows_old(tmp_path: Path, oracle: tuple[str, ...], refused: list[int]) -> None:
+    steps = {k: buy("BTC", 1) for k in range(9)}
+    chain = halted(seconds(130, 150), stale_ms=180_000)
+    record = played(tmp_path, script(steps), Market("BTC", [100.0] * 11), chain=chain, oracle=oracle)
+    late = record.orders[record.orders["reason"] == Reason.STALE]
+    assert [(int(o["ts_arrived_ms"]) - START) // 1000 for o in late] == refused
+    assert len(record.orders) == 9
+
+
 def test_C4_a_market_order_that_comes_into_a_gap_waits_for_the_next_price(tmp_path: Path) -> None:
     chain = Chain(name="slow", network=Latency(70_000, 70_000))
     market = Market("BTC", [100.0, 100.0, None, 80.0, 80.0])

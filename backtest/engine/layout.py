@@ -364,7 +364,7 @@ OUT_START, OUT_END, OUT_SPARED, OUT_FROZEN, OUT_OVER, OUTAGE_WIDTH = range(6)
 GAS_FROM, GAS_ORDER, GAS_CANCEL, GAS_DEPOSIT, GAS_WITHDRAWAL, GAS_WIDTH = range(6)
 
 # usual: float64[hours, 2]: range and turnover of a row as they usually are, from START's own hour on; NaN: not known
-# still: float64[4, 1, symbols]: the mark that an outage has frozen, four times, as a row of a panel
+# still: float64[5, 1, symbols]: the mark that an outage has frozen, four times, as a row of a panel, and its stamp
 # fresh: float64[3 × rows of the panel, symbols]: thirds of a ms since 1970 of the oracle's last publication at or
 # before knots 0 to 2 of each row; no rows: it is never stale
 # soft: float64[capacity, SOFT_WIDTH]: the latest fills of orders, in a ring, for a reorg

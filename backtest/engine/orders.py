@@ -50,6 +50,7 @@ from backtest.engine.layout import (
     EXPIRES,
     FATE,
     FLIGHTS,
+    FROZEN,
     GROUP,
     HOOKS,
     ID,
@@ -83,7 +84,7 @@ from backtest.engine.layout import (
 from backtest.engine.levels import beyond, has_limit
 from backtest.engine.margin import units
 from backtest.engine.money import money
-from backtest.engine.outage import seen
+from backtest.engine.outage import ENDS, MARK_STAMP, seen
 from backtest.engine.path import value_at
 from backtest.engine.slots import barred, find_order, first_of, free_slot, land, next_of, remove
 from backtest.engine.transfer import included, pay_gas, settle_transfer
@@ -164,10 +165,15 @@ def too_small(w: World, j: int, lows: bool, t: int, at: int) -> tuple[int, int, 
 
 @inlined
 def stale(w: World, j: int, i: int, t: int, now: int) -> bool:
-    """Whether the oracle's last publication is too old for an order that adds risk."""
-    if w.fresh.shape[0] == 0:
+    """Whether what the venue sees was published too long ago for an order that adds risk."""
+    if w.run[ORACLE_LIMIT] == 0.0:
         return False
-    published = w.fresh[3 * j + t // int(w.run[INTERVAL]), i]
+    if 0 < w.acct[FROZEN] < ENDS:
+        published = w.still[MARK_STAMP, 0, i]
+    elif w.fresh.shape[0] == 0:
+        return False  # it is published always
+    else:
+        published = w.fresh[3 * j + t // int(w.run[INTERVAL]), i]
     return float(3 * now) - published > 3.0 * w.run[ORACLE_LIMIT]
 
 

@@ -30,6 +30,9 @@ FAR = 1 << 60
 BEGINS, STILL, ENDS = 1, 2, 3
 """Of FROZEN: the mark stands still from this instant on; it has stood still before it, too; or only before it."""
 
+MARK_STAMP = 4
+"""Of `still`: thirds of a ms since 1970 of the publication of the mark that stands still."""
+
 
 @inlined
 def seen(w: World, j: int) -> tuple[Floats3, int, int, bool]:
@@ -122,7 +125,7 @@ def turn(w: World, j: int, lows: bool, t: int, t_ms: int) -> bool:
     if not on_after(w, now, OUT_FROZEN):
         w.acct[FROZEN] = ENDS if w.acct[FROZEN] != 0 else 0
     else:
-        freeze(w, j, lows, t)
+        freeze(w, j, lows, t, now)
         w.acct[FROZEN] = STILL if within(w, now, OUT_FROZEN) else BEGINS
     return returns and w.acct[HALTED_NOW] == 0
 
@@ -135,12 +138,14 @@ def see_again(w: World) -> None:
 
 
 @kernel
-def freeze(w: World, j: int, lows: bool, t: int) -> None:
-    """Keep the marks at `t` as what the venue sees; of a symbol that it had not seen yet, if it goes on."""
+def freeze(w: World, j: int, lows: bool, t: int, now: int) -> None:
+    """Keep the marks at `t`, which is `now`, as what the venue sees; of a symbol that it had not seen yet, if it goes
+    on."""
     off, d, holds = int(w.run[MARK]), int(w.run[INTERVAL]), w.run[HOLDS] != 0.0
     for i in range(w.spec.shape[0]):
         if w.acct[FROZEN] in (0, ENDS) or np.isnan(w.still[0, 0, i]):
-            w.still[:, 0, i] = price_at(w.panel, off, j, i, lows, t, d, holds)
+            w.still[:MARK_STAMP, 0, i] = price_at(w.panel, off, j, i, lows, t, d, holds)
+            w.still[MARK_STAMP, 0, i] = float(now) if w.fresh.shape[0] == 0 else w.fresh[3 * j + t // d, i]
 
 
 @kernel

@@ -79,7 +79,7 @@ class State:
             depth=np.ascontiguousarray(charges.depth), fees=np.ascontiguousarray(charges.fees),
             turnover=turnover_ring(charges.fees), ways=pack_ways(self.setup.chain),
             outages=pack_outages(self.setup.chain, self.setup.start_ms), gas=pack_gas(self.setup.chain),
-            still=np.full((4, 1, count), np.nan),
+            still=np.full((5, 1, count), np.nan),
             usual=np.ascontiguousarray(self.setup.usual),
             soft=np.full((SOFT_ROWS if self.setup.chain.reorg_ms else 0, at.SOFT_WIDTH), -np.inf),
         )  # fmt: skip

@@ -58,8 +58,8 @@ class Replay:
         self.ends = Ends(self.account, self.outcome)
         self.desk = Desk(config, self.account, self.asked, self.books, self.ends, self.outcome, self.start_ms)
         self.orders = Orders(
-            beside, config.latency_ms, self.start_ms, self.seen, self.account, self.asked, self.symbols, self.desk,
-            self.ends, self.outcome,
+            beside, config.latency_ms, self.start_ms, self.seen, self.outages, self.account, self.asked, self.symbols,
+            self.desk, self.ends, self.outcome,
         )  # fmt: skip
         self.transfers = Transfers(
             beside, config.latency_ms, self.account, self.asked, self.outages, self.orders.ways, self.orders.gases,

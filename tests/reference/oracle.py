@@ -27,9 +27,10 @@ class Seen:
     published: list[int]
     always: bool
 
-    def age(self, time: int) -> int:
-        """Of the last publication at or before `time`; what is always published is never old."""
-        return 0 if self.always else time - max(at for at in self.published if at <= time)
+    def last(self, time: int) -> int:
+        """The last publication at or before `time`, or the first of all."""
+        time = max(time, self.published[0])
+        return time if self.always else max(at for at in self.published if at <= time)
 
 
 def seen(oracle: Oracle, name: str, rows: list[Row]) -> Seen:

@@ -17,6 +17,7 @@ from tests.reference.message import Passage, Ways
 from tests.reference.numbers import money
 from tests.reference.oracle import Seen
 from tests.reference.order import Order
+from tests.reference.outage import Outages
 from tests.reference.outcome import CancelEnd, OrderEnd, Outcome
 from tests.reference.path import Row
 
@@ -37,6 +38,7 @@ class Orders:
         latency_ms: int,
         start_ms: int,
         seen: dict[str, Seen],
+        outages: Outages,
         account: Account,
         asked: Asked,
         symbols: dict[str, Symbol],
@@ -46,7 +48,7 @@ class Orders:
     ) -> None:
         self.chain, self.account, self.asked, self.symbols = beside.chain, account, asked, symbols
         self.desk, self.ends, self.outcome = desk, ends, outcome
-        self.stale_after, self.seen = beside.oracle.limit_ms if beside.oracle else 0, seen
+        self.stale_after, self.seen, self.outages = beside.oracle.limit_ms if beside.oracle else 0, seen, outages
         self.ways = Ways(beside, latency_ms, account.names, self.underway, start_ms)
         self.gases = Gases(beside.chain, account, outcome)
         self.wishes: list[Wish] = []
@@ -244,7 +246,9 @@ class Orders:
         """Whether the oracle's last price is too old, at a time in thirds since 1970; who wants out may."""
         if order.reduce_only or self.stale_after == 0:
             return False
-        return self.seen[order.symbol].age(time) > 3 * self.stale_after
+        frozen = self.outages.frozen_by(time)
+        known = 3 * frozen.start if frozen else time
+        return time - self.seen[order.symbol].last(known) > 3 * self.stale_after
 
     def holds(self, row: Row, order: Order, at: int) -> bool:
         return trigger.holds(order, trigger.price_at(order, row, at))
