@@ -18,7 +18,8 @@ import pytest
 
 from backtest import Strategy, UserError
 from backtest.errors import RunError
-from backtest.schema import Reason, Record, TransferKind, TransferState
+from backtest.results.reserve import total
+from backtest.schema import CURVE, Reason, Record, TransferKind, TransferState
 from backtest.strategy.guards import pack, parse
 from backtest.strategy.loader import load
 from backtest.venue.chain import Chain, Gas, Latency, Outage, Route
@@ -366,6 +367,89 @@ def test_the_guard_needs_a_route() -> None:
     assert len(pack(guard, ("BTC",), 10, {"cross"}, 1, BRIDGED)) == 1
     with pytest.raises(UserError, match=r"^guard top-up=0\.8:0\.5: chain island has no route for a deposit"):
         pack(guard, ("BTC",), 10, {"cross"}, 1, island)
+
+
+# ---- the guards of the account
+
+
+def halts(record: Record) -> list[tuple[int, float]]:
+    """Time and value of each halt."""
+    return [(int(g["ts_ms"]) - START, float(g["value"])) for g in record.guards if g["order_id"] == -1]
+
+
+@pytest.mark.parametrize("chain", [Chain(), BRIDGED])
+@pytest.mark.parametrize("guard", ["drawdown=20%", "account-loss=20%", "account-loss=1"])
+def test_withdrawals_are_no_loss(tmp_path: Path, chain: Chain, guard: str) -> None:
+    # 6,000 at each close: at minute 5 there are 76,000 of the 100,000 at the venue. The rest is in the reserve, or up
+    # to 210 s on its way there.
+    steps = dict.fromkeys(range(9), withdraw(6_000))
+    record = played(tmp_path, Teller(steps), FLAT, chain=chain, guards=(guard,))
+    assert record.curve[[3, 4, 9], CURVE.index("equity")].tolist() == [82_000.0, 76_000.0, 46_000.0]
+    assert halts(record) == []
+
+
+@pytest.mark.parametrize(
+    ("guard", "value"), [("drawdown=20%", 0.2), ("account-loss=20%", 40_000.0), ("account-loss=40000", 40_000.0)]
+)
+def test_top_ups_hide_no_loss(tmp_path: Path, guard: str, value: float) -> None:
+    # 100 BTC at 1,000 on 100,000, and 100,000 in the reserve: 200,000, of which 20 % are lost at 600. With 10,000 more
+    # at each close the venue has 100,000 + 60,000 − 40,000 then, more than it ever had.
+    prices = [1_000.0, 1_000.0, 900.0, 800.0, 700.0, 600.01, 600.0, 600.0, 600.0]
+    steps = {k: both(top_up(10_000), *[buy("BTC", 100)] * (k == 0)) for k in range(8)}
+    record = played(tmp_path, Teller(steps), Market("BTC", prices), reserve=100_000, guards=(guard,))
+    assert record.curve[6, CURVE.index("equity")] == 120_000.0
+    assert halts(record) == [(7 * MINUTE, value)]
+    assert record.fills["lots"].tolist() == [100_000, -100_000]
+
+
+def test_the_reserve_is_part_of_the_peak(tmp_path: Path) -> None:
+    # 100,000 at the venue and as many beside it; 100 BTC from 1,000 to 1,500 make 250,000, and 200,000 are 20 % less.
+    # Of the venue alone 1,200 would be, 120,000 after 150,000.
+    prices = [1_000.0, 1_000.0, 1_500.0, 1_200.0, 1_000.01, 1_000.0, 1_000.0]
+    record = played(
+        tmp_path, Teller({0: buy("BTC", 100)}), Market("BTC", prices), reserve=100_000, guards=("drawdown=20%",)
+    )
+    assert halts(record) == [(6 * MINUTE, 0.2)]
+
+
+@pytest.mark.parametrize(
+    ("level", "minute", "lost"), [(0.25, 3, 0.25), (0.26, 6, 12.5), (12.5, 6, 12.5), (12.51, 8, 13.5), (13.5, 8, 13.5)]
+)
+def test_what_transfers_cost_is_lost(tmp_path: Path, level: float, minute: int, lost: float) -> None:
+    # A deposit of minute 2 costs 0.25 of gas and nothing else; at minute 3 it is on its way, nothing else happens and
+    # nothing is held. Of one by `fast` at minute 5 the fee is 2 + 10 as well, and at minute 6 it has arrived: 12.50
+    # with the other. A withdrawal by `fast` at minute 7 costs 0.50 of gas and 0.50: 13.50 at minute 8.
+    chain = replace(BRIDGED, gas=(Gas(deposit=250_000, withdrawal=500_000),))
+    steps = {1: top_up(1_000), 4: top_up(1_000, "fast"), 6: withdraw(500, "fast")}
+    record = played(tmp_path, Teller(steps), FLAT, chain=chain, reserve=5_000, guards=(f"account-loss={level}",))
+    assert halts(record) == [(minute * MINUTE, lost)]
+
+
+def test_a_guard_sees_what_one_before_it_has_paid(tmp_path: Path) -> None:
+    # The top-up of minute 4 costs 0.25 of gas: 5,300.25 are lost then, with what 100 BTC fell from 1,000 to 947.
+    chain = replace(BRIDGED, gas=(Gas(deposit=250_000),))
+    guards = ("top-up=0.6:0.3", "account-loss=5300.25")
+    record = played(tmp_path, Once(), Market("BTC", LADDER), chain=chain, reserve=20_000, guards=guards, cash=10_000)
+    assert (4 * MINUTE, 5_300.25) in halts(record)
+
+
+@pytest.mark.parametrize(("seed", "held"), [(0, 2_000), (1, 2_000), (2, -2_000), (3, -2_000), (4, 0), (5, 0)])
+def test_a_halt_is_where_the_report_has_the_drawdown(tmp_path: Path, seed: int, held: float) -> None:
+    rng = np.random.default_rng(seed)
+    market = Market("BTC", (100 * np.exp(np.cumsum(rng.normal(0, 0.004, 240)))).round(2).tolist())
+
+    ways = [((top_up, withdraw)[rng.integers(2)], float(rng.integers(1, 30_000))) for _ in range(240)]
+    steps = {k: how(amount, "fast" if k % 3 else "canonical") for k, (how, amount) in enumerate(ways)}
+    steps[0] = lambda _, account: account.target("BTC", qty=held)
+    chain = replace(BRIDGED, gas=(Gas(deposit=100_000_000, withdrawal=50_000_000),))
+    settings: dict[str, Any] = {"chain": chain, "reserve": 50_000, "cash": 50_000}
+    worth = total(played(tmp_path / "free", Teller(steps), market, **settings))
+    peak = np.maximum.accumulate([100_000.0, *worth])[1:]
+    under = np.flatnonzero(worth <= 0.95 * peak)
+    record = played(tmp_path / "watched", Teller(steps), market, guards=("drawdown=5%",), **settings)
+    ((when, value),) = halts(record)
+    assert when == (under[0] + 1) * MINUTE
+    assert value == pytest.approx(1 - worth[under[0]] / peak[under[0]], rel=1e-12)
 
 
 # ---- the teaching plug-in

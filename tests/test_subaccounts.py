@@ -270,6 +270,24 @@ def test_a_loss_cap_ends_one_sub_account_alone(tmp_path: Path, cap: Any) -> None
     assert other.digest == alone(data, strategies[1], 4_000).digest
 
 
+@pytest.mark.parametrize("cap", ["20%", "1800,1200"])
+def test_a_loss_cap_counts_the_reserve_and_no_transfer(tmp_path: Path, cap: str) -> None:
+    # 6,000 and 3,000 in the reserve: 20 % of them are 1,800, which 200 A from 100 have lost at 91. 4,000 and 2,000:
+    # 1,200, which 100 A have lost at 88. The first tops up 500, the second withdraws 1,000: nothing gained or lost.
+    data = write(tmp_path, Market("A", [100, 100, 94, 91.01, 91, 91, 88.01, 88, 88, 88]))
+    strategies = [
+        Named({0: buy("A", 200), 1: lambda _, account: account.top_up(500)}),
+        Named({0: buy("A", 100), 1: lambda _, account: account.withdraw(1_000)}),
+    ]
+    found = play(data, *strategies, cash=10_000, reserve=5_000, split="60,40", loss_cap=cap)
+    assert [made.metrics["start_cash"] for made in found.results] == [9_000.0, 6_000.0]
+    assert [rows(made, "guards", "ts", "value")[0] for made in found.results] == [
+        (5 * MINUTE, 1_800.0), (8 * MINUTE, 1_200.0)
+    ]  # fmt: skip
+    assert [made.metrics["final_equity"] for made in found.results] == [7_200.0, 4_800.0]
+    assert found.combined.metrics["final_equity"] == 12_000.0
+
+
 def test_a_guard_of_one_market_concerns_those_that_have_it(tmp_path: Path) -> None:
     data = write(tmp_path, SINKS, RISES)
     found = play(data, Named({0: buy("A", 1)}, "A"), Named({0: buy("B", 1)}, "B"), guards=["stop[A]=5%"])

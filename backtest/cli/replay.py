@@ -38,12 +38,14 @@ UNEXPLAINED = (
 @click.option(
     "--sub-accounts", "apart", is_flag=True, help="Each strategy in a sub-account of its own, with a share of --cash."
 )
-@click.option("--split", metavar="60,40", help="Per cent of --cash for each sub-account.  [default: equal]")
+@click.option(
+    "--split", metavar="60,40", help="Per cent of --cash and --reserve for each sub-account.  [default: equal]"
+)
 @click.option(
     "--loss-cap",
     metavar="20%",
-    help="A sub-account that has lost so much of its deposit (or 5000: of quote) closes everything and trades no more. "
-    "One for all, or one for each with commas, none for none.",
+    help="A sub-account that has lost so much of its cash and reserve (or 5000: of quote) closes everything and trades "
+    "no more. One for all, or one for each with commas, none for none.",
 )
 @click.option(
     "--no-mark-cost",

@@ -20,6 +20,7 @@ from backtest.engine.layout import (
     FUNDING_AT,
     GUARDED,
     HELD,
+    IN_FLIGHT,
     INITIAL,
     INITIAL_LESS,
     INTERVAL,
@@ -97,6 +98,8 @@ def quiet_until(
             end = min(end, int(spec[i, LAST_ROW]))
     if held and (mixed or run[PORTFOLIO] != 0.0 or run[ISOLATE_ABOVE] > 0.0 or run[GUARDED] != 0.0):
         return first  # what has to be looked at is more than sums over positions
+    if run[GUARDED] != 0.0 and acct[IN_FLIGHT] > 0:
+        return first  # the gas of a transfer is paid at a close, after the guards have looked at it
     end = min(end, acct[CALENDAR_DUE])
     at = acct[FUNDING_AT]
     if at < funding.shape[0]:

@@ -33,6 +33,7 @@ from backtest.engine.layout import (
     GUARD_SYMBOL,
     HALT_BY,
     HALT_MS,
+    IN_FLIGHT,
     INTERVAL,
     KIND,
     KNOWN,
@@ -206,13 +207,14 @@ def leave(w: World, g: int, i: int, keep: int, j: int, t_end: int, value: float)
 @kernel
 def watch_account(w: World, g: int, kind: int, j: int, t_end: int) -> None:
     """Halt the account when it has lost so much; the guard that did goes on closing what is still open."""
-    equity = float(account_equity(w, j))
+    # Money moved is neither lost nor gained: what is outside the venue and on its way belongs to the account.
+    total = float(account_equity(w, j) + w.acct[RESERVE] + w.acct[IN_FLIGHT])
     if kind == G_DRAWDOWN:
-        peak = max(w.guards[g, GUARD_STATE], w.guards[g, GUARD_GOAL], equity)
+        peak = max(w.guards[g, GUARD_STATE], w.guards[g, GUARD_GOAL], total)
         w.guards[g, GUARD_STATE] = peak
-        value = (peak - equity) / peak
+        value = (peak - total) / peak
     else:
-        value = (w.guards[g, GUARD_GOAL] - equity) / MICRO
+        value = (w.guards[g, GUARD_GOAL] - total) / MICRO
     if w.acct[HALT_MS] == 0 and value >= w.guards[g, GUARD_LEVEL] * NEARLY:
         w.acct[HALT_MS], w.acct[HALT_BY] = t_end, g
         put_guard(w, t_end, g, NO_SYMBOL, WHOLE_ACCOUNT, NONE_SENT, value)

@@ -375,7 +375,7 @@ G_CALL, G_REDUCE, G_TOP_UP, G_STOP, G_TRAIL, G_LOSS, G_AGE, G_ACCOUNT_LOSS, G_DR
 # GUARD_SYMBOL number of the one market that it watches, −1: every one; GUARD_LEVEL when it acts: a share, a margin
 # ratio, quote or ms; GUARD_GOAL the ratio to reach, or the deposit in micro. From GUARD_STATE on it is what the guard
 # remembers, two columns for each symbol or pool: of a pool 1 while its level is reached; of a position the ENTERED that
-# it knows and the best mark since; of the account its highest equity, micro, in the first
+# it knows and the best mark since; of the account its highest total, micro, in the first
 
 # log: float64[capacity, LOG_WIDTH]; column 0 is the kind; whole numbers (below 2^53) first, then doubles
 (

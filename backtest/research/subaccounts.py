@@ -81,11 +81,11 @@ def subaccounts(
     """Replay each strategy in a sub-account of its own; the data are streamed once.
 
     ``cash`` is the whole, quote units, and so is ``reserve``; ``split`` says per cent of them for each (``"60,40"``),
-    by default equal, in whole micro-units, what is left over to the first. ``loss_cap``: ``"20%"`` of the deposit, or
-    ``"5000"`` of quote, for all or for each with commas (``none``: no cap): a sub-account that has lost so much closes
-    everything and trades no more. ``params``: ``fast`` goes to every strategy that has it, ``2.fast`` to the second
-    alone. Other arguments as of `run`; where a setting names a market it concerns the sub-accounts that have it.
-    UserError for what is wrong.
+    by default equal, in whole micro-units, what is left over to the first. ``loss_cap``: ``"20%"`` of the deposit, its
+    cash and its reserve, or ``"5000"`` of quote, for all or for each with commas (``none``: no cap): a sub-account
+    that has lost so much closes everything and trades no more. ``params``: ``fast`` goes to every strategy that has
+    it, ``2.fast`` to the second alone. Other arguments as of `run`; where a setting names a market it concerns the
+    sub-accounts that have it. UserError for what is wrong.
     """
     modes, own = margin_modes(margin)
     if len(modes) > 1:

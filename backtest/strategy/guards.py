@@ -59,7 +59,7 @@ class Guard:
     symbol: str | None = None
     """The one market whose position it watches; None: every one."""
     of_deposit: bool = False
-    """`level` of an account-loss is a share of the deposit, not quote."""
+    """`level` of an account-loss is a share of the deposit, cash and reserve, not quote."""
 
 
 def parse(text: str, place: str = "--guard") -> Guard:
@@ -110,6 +110,7 @@ def pack(
     UserError for a symbol that is not in the run, a top-up without a reserve, or without a route, where every position
     is in the cross pool, and a reduction where none is.
     """
+    deposit = cash + reserve
     table = np.zeros((len(guards), at.GUARD_STATE + 2 * (len(symbols) + 1)))
     for row, guard in zip(table, guards, strict=True):
         if guard.symbol is not None and guard.symbol not in symbols:
@@ -118,8 +119,8 @@ def pack(
         _check_modes(guard, modes, reserve, chain)
         row[at.GUARD_KIND] = KINDS[guard.kind][0]
         row[at.GUARD_SYMBOL] = -1 if guard.symbol is None else symbols.index(guard.symbol)
-        row[at.GUARD_LEVEL] = guard.level * (cash / MICRO) if guard.of_deposit else guard.level
-        row[at.GUARD_GOAL] = cash if guard.kind in ("account-loss", "drawdown") else guard.target
+        row[at.GUARD_LEVEL] = guard.level * (deposit / MICRO) if guard.of_deposit else guard.level
+        row[at.GUARD_GOAL] = deposit if guard.kind in ("account-loss", "drawdown") else guard.target
     return table
 
 
