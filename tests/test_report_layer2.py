@@ -138,6 +138,55 @@ def test_words_on_halts() -> None:
     ]
 
 
+def sunk(result: Result, *closes: tuple[int, float, float]) -> Result:
+    """With the equity and the maintenance margin of some closes, by row."""
+    equity = result.tables["equity"]
+    shown = {name: equity[name].to_list() for name in ("equity", "maintenance_margin")}
+    for row, own, needed in closes:
+        shown["equity"][row], shown["maintenance_margin"][row] = own, needed
+    return Result(
+        result.label,
+        result.summary,
+        result.tables | {"equity": equity.with_columns(**{k: pl.Series(k, v) for k, v in shown.items()})},
+    )
+
+
+def test_who_was_below_maintenance_and_spared_is_told() -> None:
+    """Row n closes at n + 1 hours: 10:00 begins the halt, 13:00 ends its grace."""
+    calm = chained(account(Life()), outages=HALTS, grace_ms=HOUR)
+    assert "No liquidation: at no close was a pool below its maintenance margin." in Page(render(calm)).text
+    assert "(candles that an outage or its grace touches are not looked at)." in Page(render(calm)).text
+    low = sunk(calm, (10, 5.0, 100.0), (11, -7.5, 100.0), (12, 99.0, 100.0))
+    said = (
+        "At 3 closes, first at 11:00 on 1 January 2020, its equity was below its maintenance margin, by up to "
+        "107.50 USD: nobody was liquidated while the chain stood still or in the grace after it."
+    )
+    assert told(low)[-1] == said
+    page = Page(render(low)).text
+    assert "No liquidation. At 3 closes, first at 11:00 on 1 January 2020, its equity was below" in page
+    assert "no pool fell below" not in page
+    assert "At 3 closes" in Page(render_comparison([low, account(Life(margin="isolated"))])).text
+    # Without a halt the sentences are as ever.
+    plain = Page(render(account(Life()))).text
+    assert "No liquidation: no pool fell below its maintenance margin." in plain
+    assert "whatever the path of prices inside the candles, the same pools survive." in plain
+
+
+def test_who_was_below_maintenance_by_the_market_s_mark_alone_is_told() -> None:
+    off = with_table(sunk(account(Life()), (20, 5.0, 100.0)), "marks", mark(21, "BTC-USD", 100, 150))
+    said = (
+        "At 1 close, at 21:00 on 1 January 2020, its equity was below its maintenance margin, by 95.00 USD: by the "
+        "venue's mark it was not."
+    )
+    assert said in told(off)
+    lost = account(Life(lost=("BTC-USD",)))
+    ending = with_table(sunk(lost, (20, 5.0, 100.0)), "marks", mark(21, "BTC-USD", 100, 150))
+    assert not any("At 1 close" in sentence for sentence in told(ending))  # a liquidation takes its time
+    pools = {"pool": "BTC-USD", "equity": 20.0, "initial": 100.0, "maintenance": 50.0, "margin_ratio": 2.5}
+    alone = with_table(chained(account(Life(margin="isolated")), outages=HALTS), "margin", {"ts": at(11), **pools})
+    assert "At 1 sample, at 11:00 on 1 January 2020, a pool's equity was below its" in " ".join(told(alone))
+
+
 def test_halts_are_shaded_on_every_chart_over_time() -> None:
     result = chained(account(Life(lost=("BTC-USD",))), outages=HALTS, grace_ms=HOUR)
     drawn = Page(render(result)).figures

@@ -54,12 +54,13 @@ class Listing:
     more: str
 
 
-def listing(out: Outcome) -> Listing:
-    """The overview in order of time, and the steps of the first liquidations that had several."""
+def listing(out: Outcome, empty: str = "No liquidation.") -> Listing:
+    """The overview in order of time, and the steps of the first liquidations that had several; ``empty`` stands where
+    there was none."""
     events = sorted((*out.losses, *out.deleveraged), key=lambda loss: loss.ts_ms)
     long = [loss for loss in events if not _single(loss)]
     more = f"The steps of the first {DETAILED} of {len(long):,}; all are in {FILE}." if len(long) > DETAILED else ""
-    return Listing(_overview(events), tuple(_steps(loss) for loss in long[:DETAILED]), more)
+    return Listing(_overview(events, empty), tuple(_steps(loss) for loss in long[:DETAILED]), more)
 
 
 def health(equity: float, maintenance: float) -> str:
@@ -120,10 +121,9 @@ _OVERVIEW = (
 )
 
 
-def _overview(events: Sequence[Loss]) -> Table:
+def _overview(events: Sequence[Loss], empty: str) -> Table:
     columns = [column for column in _OVERVIEW if column.wanted is None or any(map(column.wanted, events))]
     rows = tuple(tuple(_cell(column.write(loss), column.figure) for column in columns) for loss in events[:ROWS])
-    empty = "No liquidation: no pool fell below its maintenance margin."
     cut = f"First {ROWS:,} of {len(events):,}; all are in {FILE}." if len(events) > ROWS else ""
     head = tuple(Cell(column.title, column.figure) for column in columns)
     return Table("liquidations", "Liquidations", head, rows, cut, empty)

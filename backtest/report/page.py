@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from backtest.report import charts, excursions, layer2, liquidations, orders, tables
 from backtest.report import format as fmt
 from backtest.report.outcome import SOURCES, Outcome, outcome
+from backtest.report.spared import unharmed
 from backtest.report.tables import Cell, Table, amount
 from backtest.report.words import comparison_words, course, run_words, subaccount_words
 
@@ -51,7 +52,7 @@ def render(result: Result) -> str:
         words=[*run_words(out, quote), *(chained.words if chained else ())],
         chained=chained,
         cards=_cards(result, out, quote),
-        liquidations=liquidations.listing(out),
+        liquidations=liquidations.listing(out, unharmed(result, quote)),
         deleveraged=bool(out.deleveraged),
         health=liquidations.NOTE if out.losses or out.deleveraged else "",
         tables={table.name: table for table in (make(result) for make in listed)},
@@ -99,7 +100,10 @@ def render_comparison(results: list[Result], combined: Result | None = None) -> 
         orders=[(result.label, orders.by_kind(result), orders.by_reason(result)) for result in results],
         chained=[(run.result.label, part) for run in accounts if (part := layer2.section(run, quote))],
         deleveraged=any(out.deleveraged for out in outs),
-        liquidations=[(out.label, liquidations.listing(out)) for out in outs],
+        liquidations=[
+            (out.label, liquidations.listing(out, unharmed(result, quote)))
+            for result, out in zip(results, outs, strict=True)
+        ],
         health=liquidations.NOTE if any(out.losses or out.deleveraged for out in outs) else "",
         ambiguous=[(result.label, tables.ambiguous(result)) for result in results],
         settings=[fact for fact in settings_of(results[0]) if all(fact in settings_of(r) for r in results)],

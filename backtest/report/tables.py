@@ -129,7 +129,9 @@ def trades(result: Result) -> Table:
 def ambiguous(result: Result) -> Table:
     """Candles inside which the path of prices decides."""
     frame = result.tables["ambiguous"]
-    empty = "No ambiguous candle: whatever the path of prices inside the candles, the same pools survive."
+    empty = "No ambiguous candle: whatever the path of prices inside the candles, the same pools survive"
+    halted = (result.summary.get("chain") or {}).get("outages")
+    empty += " (candles that an outage or its grace touches are not looked at)." if halted else "."
     return listed("ambiguous", "Ambiguous candles", frame, _AMBIGUOUS, empty, "ambiguous.parquet")
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from backtest.report.format import delay, duration, interval, listing, number, percent, plural, spoken
 from backtest.report.outcome import Loss, Outcome, held
 from backtest.report.series import stamps
+from backtest.report.spared import spared
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -116,6 +117,7 @@ def layer2_words(result: Result, out: Outcome, quote: str) -> list[str]:
     words = [_stood_still(chain, outages)] if chain else []
     if outages:
         words += _in_halts(result, out, outages)
+    words += spared(result, quote)
     ends = chain.get("orders", {})
     said = [f"{plural(ends[name], 'order')} {deed}" for name, deed in _DEEDS.items() if ends.get(name)]
     if said:
