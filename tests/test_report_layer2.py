@@ -187,6 +187,22 @@ def test_who_was_below_maintenance_by_the_market_s_mark_alone_is_told() -> None:
     assert "At 1 sample, at 11:00 on 1 January 2020, a pool's equity was below its" in " ".join(told(alone))
 
 
+def test_a_spike_of_leverage_leaves_the_rest_to_be_seen() -> None:
+    calm = account(Life())
+    (run,) = charts.runs([calm], [outcome(calm)])
+    usual = charts.leverage_chart([run])
+    assert "range" not in usual.figure["layout"]["yaxis"]  # type: ignore[index]
+    # At one close of 2,000 there is next to no equity left.
+    spiked = sunk(calm, (100, 0.01, 1.0))
+    (run,) = charts.runs([spiked], [outcome(spiked)])
+    cut = charts.leverage_chart([run])
+    gross = spiked.tables["equity"]["gross_notional"]
+    ratios = sorted(x for x in (gross / spiked.tables["equity"]["equity"]).to_list() if x > 0)
+    low, high = cut.figure["layout"]["yaxis"]["range"]  # type: ignore[index]
+    assert (low, high) == (0, pytest.approx(3 * ratios[int(0.99 * (len(ratios) - 1))]))
+    assert f"The axis is cut at {high:,.2f}x; the most was {gross[100] / 0.01:,.2f}x." in cut.note
+
+
 def test_halts_are_shaded_on_every_chart_over_time() -> None:
     result = chained(account(Life(lost=("BTC-USD",))), outages=HALTS, grace_ms=HOUR)
     drawn = Page(render(result)).figures

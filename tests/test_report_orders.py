@@ -15,7 +15,7 @@ from backtest.report.outcome import by_symbol, outcome
 from backtest.report.page import render, render_comparison
 from backtest.report.tables import ROWS, Table
 from backtest.schema import CROSS_POOL, EXTREME, Liquidity, OrderType, Reason, Record, Status, TimeInForce
-from tests.results_records import START, cross, curve_of, idle, isolated, micro, rows, shortfall
+from tests.results_records import START, bridged, cross, curve_of, idle, isolated, micro, rows, shortfall
 from tests.test_report import Page
 from tests.test_report_accounts import Life, account
 from tests.test_report_liquidations import cells, result_of
@@ -135,8 +135,25 @@ def test_the_profit_by_source_and_by_symbol() -> None:
 def test_what_is_the_whole_pools_stands_below_its_symbols() -> None:
     rows_of = cells(tables.symbols(result_of(shortfall())))
     assert [(row[0], row[1], row[-1]) for row in rows_of] == [
-        ("BTC-USD", "2", "-115.00"), ("the whole pool", "0", "15.00"),
+        ("BTC-USD", "2", "-115.00"), ("of no symbol", "0", "15.00"),
     ]  # fmt: skip
+
+
+def test_rows_by_symbol_add_up_with_gas_and_bridge_fees() -> None:
+    """Two transfers arrived at fees of 2 and 5; gas: 1 of orders, which are the symbol's, and of no
+    symbol 0.25 of cancels, 1 of deposits, 4 of withdrawals."""
+    result = result_of(bridged())
+    table = tables.symbols(result)
+    assert heads(table)[-3:] == ["Gas", "Bridge fees", "Change of equity"]
+    rows_of = cells(table)
+    for row in rows_of:
+        *parts, change = (float(text.replace(",", "")) for text in row[2:])
+        assert sum(parts) == pytest.approx(change, abs=0.02)
+    (own, nobody) = rows_of
+    assert nobody[0] == "of no symbol"
+    assert (own[-3:-1], nobody[-3:]) == (["-1.00", "0.00"], ["-5.25", "-7.00", "-12.25"])
+    changes = [float(row[-1].replace(",", "")) for row in rows_of]
+    assert sum(changes) == pytest.approx(outcome(result).change, abs=0.02)
 
 
 def tripped(*nets: float) -> Record:

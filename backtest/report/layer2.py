@@ -14,7 +14,7 @@ from backtest.report.figure import INK, PALETTE, axis, caption, curve, money_axi
 from backtest.report.series import envelope, floats, stamps
 from backtest.report.tables import ROWS, Cell, Column, Table, amount, listed, stamp, text
 from backtest.report.words import layer2_words
-from backtest.results.books import FLOWS
+from backtest.results.books import COSTS, FLOWS
 from backtest.results.finality import at_risk
 from backtest.results.mark_cost import TOLD
 from backtest.schema import Reason, TransferKind, TransferState
@@ -244,16 +244,29 @@ def _mark_cost(result: Result) -> Table | None:
     rows = [
         (
             Cell(fmt.metric(name).title),
-            Cell(fmt.text(name, own[name]), True),
-            Cell(fmt.text(name, other[name]), True),
-            amount(costs[name]) if name in costs else Cell("", True),
+            _side(name, own[name]),
+            _side(name, other[name]),
+            _lost(costs[name]) if name in costs else Cell("", True),
         )
         for name in shown
     ]
-    titles = (("", False), ("By the venue's mark", True), ("By the market's", True), ("What the venue's cost", True))
-    note = "The same account twice: other liquidations and refusals make another history from there on. Below zero the "
-    note += "venue's mark paid."
+    titles = (("", False), ("By the venue's mark", True), ("By the market's", True), ("Cost", True))
+    note = "The same account twice: other liquidations and refusals make another history from there on. What was paid "
+    note += "is below zero. Cost: what the venue's mark took; below zero it gave."
     return Table("mark_cost", "What the venue's mark cost", tuple(Cell(*t) for t in titles), tuple(rows), note=note)
+
+
+def _side(name: str, value: float) -> Cell:
+    """A flow as what it adds to the equity at the end, like the page's other charts and tables; all else as it is."""
+    if name in FLOWS:
+        return amount((0.0 - value) if name in COSTS else value)
+    return Cell(fmt.text(name, value), True)
+
+
+def _lost(cost: float) -> Cell:
+    """A cost: above zero it is what is marked elsewhere as below zero."""
+    shown = fmt.number(cost)
+    return Cell(shown, True, "minus" if cost > 0 and shown != fmt.number(0.0) else "")
 
 
 def _ways(result: Result) -> Table | None:

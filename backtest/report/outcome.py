@@ -181,6 +181,6 @@ def by_symbol(result: Result) -> pl.DataFrame:
     joined = (
         tables["attribution"].join(fills, on="symbol", how="left").with_columns(pl.col("fills").fill_null(0), *costs)
     )
-    # A shortfall of the whole pool has no symbol, and stands last.
+    # A shortfall of the whole pool has no symbol, nor has a transfer's gas: it stands last.
     some = joined.filter((pl.col("fills") > 0) | (pl.sum_horizontal(pl.col(*FLOWS).abs()) > 0))
     return some.select("symbol", "fills", *FLOWS, "change").sort("symbol", nulls_last=True)

@@ -107,9 +107,10 @@ _SYMBOLS = (
     text("symbol", "Symbol"), count("fills", "Fills"), _money("price_moves", "Price moves"),
     _money("funding", "Funding"), _money("fees", "Fees"), _money("spread", "Spread"), _money("impact", "Impact"),
     _money("latency", "Latency"), _money("penalties", "Penalties"), _money("insurance", "From the fund"),
-    _money("bad_debt", "Bad debt"), _money("change", "Change of equity"),
+    _money("bad_debt", "Bad debt"), _money("gas", "Gas"), _money("bridge_fees", "Bridge fees"),
+    _money("change", "Change of equity"),
 )  # fmt: skip
-_COSTLY = ("spread", "impact", "latency", "penalties", "insurance", "bad_debt")
+_COSTLY = ("spread", "impact", "latency", "penalties", "insurance", "bad_debt", "gas", "bridge_fees")
 """Columns of symbols that are left out where all of them are zero."""
 
 
@@ -175,7 +176,7 @@ def _deed(symbol: str | None, pool: str | None, order_id: int | None) -> str:
 def symbols(result: Result) -> Table:
     """Where profit and cost arose, per symbol; what it says adds up to the change of equity."""
     note = f"Costs are below zero. {PRICE_MOVES}"
-    frame = by_symbol(result).with_columns(pl.col("symbol").fill_null("the whole pool"))
+    frame = by_symbol(result).with_columns(pl.col("symbol").fill_null("of no symbol"))
     idle = {name for name in _COSTLY if not (frame[name] != 0).any()}
     columns = [column for column in _SYMBOLS if column.source not in idle]
     return listed("symbols", "By symbol", frame, columns, "No symbol was traded.", "attribution.parquet", note)
