@@ -22,6 +22,7 @@ from backtest.report.figure import (
     bars,
     caption,
     curve,
+    cut_axis,
     folded,
     money_axis,
     over_time,
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
 
 MODES = {"cross": "var(--mode-cross)", "isolated": "var(--mode-isolated)", "portfolio": "var(--mode-portfolio)"}
 
-SPIKE = 3.0
-"""So many times the 99th percentile a chart of leverage shows: equity near zero would hide all the rest."""
 SHOWN = 8
 """Curves of one chart; the rest are added up into one."""
 
@@ -281,22 +280,11 @@ def leverage_chart(accounts: Sequence[Run]) -> Chart:
         drawn.append(values[values > 0])
     if not any_held:
         return Chart("leverage", "Leverage", "", None, 0, f"{_none_held(accounts)}, so there was no leverage to draw.")
-    high, cut = _spikes(drawn)
-    reach = {"range": [0, high]} if cut else {"rangemode": "tozero"}
-    layout = over(accounts) | {"yaxis": axis(ticksuffix="x", tickformat=".3~f", **reach)}
+    yaxis, cut = cut_axis(drawn, ticksuffix="x", tickformat=".3~f")
+    layout = over(accounts) | {"yaxis": yaxis}
     layout["showlegend"] = len(accounts) > 1
     note = " ".join(filter(None, ("Gross notional over equity.", cut, thinned(each, "candles"))))
     return Chart("leverage", "Leverage", note, {"data": data, "layout": layout}, 260)
-
-
-def _spikes(drawn: Sequence[Values]) -> tuple[float, str]:
-    """Where an axis from zero ends whose curves are far below their highest spike, and what the reader must know of it;
-    of curves without such a spike no words."""
-    # The 99th percentile of each: a rank, so that the spike itself is never in it unless it is all there is.
-    usual = [float(np.quantile(values, 0.99, method="lower")) for values in drawn if len(values)]
-    high = SPIKE * max(usual, default=0.0)
-    most = max((float(values.max()) for values in drawn if len(values)), default=0.0)
-    return high, f"The axis is cut at {fmt.number(high)}x; the most was {fmt.number(most)}x." if most > high else ""
 
 
 def flows_chart(run: Run, quote: str) -> Chart:

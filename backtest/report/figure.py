@@ -20,6 +20,8 @@ GAIN, LOSS, LIMIT = "var(--gain)", "var(--loss)", "var(--limit)"
 
 BANDS = 200
 """Halts that a chart shades."""
+SPIKE = 3.0
+"""So many times the 99th percentile an axis of ratios shows, where there is more."""
 
 _GRID = {"gridcolor": "var(--grid)", "zerolinecolor": FAINT, "zeroline": False}
 _MONEY = {"exponentformat": "B", "separatethousands": True}
@@ -90,6 +92,17 @@ def money_axis(curves: Sequence[Values], **more: Any) -> Figure:
     if low == high != 0:
         more["range"] = [low - abs(low) / 100, high + abs(high) / 100]
     return axis(**_MONEY, **more)
+
+
+def cut_axis(curves: Sequence[Values], **more: Any) -> tuple[Figure, str]:
+    """An axis of ratios from zero, cut where a spike would hide all the rest, and what the reader must know of that."""
+    # The 99th percentile of each is one of its values: the spike itself only where there is nothing else.
+    usual = [float(np.quantile(values, 0.99, method="lower")) for values in curves if len(values)]
+    most = max((float(values.max()) for values in curves if len(values)), default=0.0)
+    high = SPIKE * max(usual, default=0.0)
+    if most <= high:
+        return axis(rangemode="tozero", **more), ""
+    return axis(range=[0, high], **more), f"The axis is cut at {fmt.number(high)}x; the most was {fmt.number(most)}x."
 
 
 def bars(amounts: Sequence[float], ends: Sequence[float]) -> Figure:

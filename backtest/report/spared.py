@@ -65,5 +65,6 @@ def _sentence(below: pl.DataFrame, pooled: bool, quote: str, why: str) -> str:
     often = plural(len(below), "sample" if pooled else "close")
     first = f", {'first ' if len(below) > 1 else ''}at {spoken(below['ms'][0])},"
     whose = "a pool's equity was below its" if pooled else "its equity was below its"
-    most = f"by {'up to ' if len(below) > 1 else ''}{number(float(max(below['short'].to_list())))}{f' {quote}' if quote else ''}"
-    return f"At {often}{first} {whose} maintenance margin, {most}{f': {why}' if why else ''}."
+    most = number(float(max(below["short"].to_list()))) + (f" {quote}" if quote else "")
+    much = f"by {'up to ' if len(below) > 1 else ''}{most}"
+    return f"At {often}{first} {whose} maintenance margin, {much}{f': {why}' if why else ''}."
