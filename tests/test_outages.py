@@ -320,6 +320,11 @@ def test_all_accounts_stand_still_together(place: Path) -> None:
     placed = [r.summary["config"]["outages_played"] for r in both.results]
     assert placed[0] == placed[1]
     assert placed[0][0][0] == START + 20 * HOUR
+    # Each lost 9.00 of its 1 BTC and 1 ETH over the two hours from 20:00.
+    sums = [note for r in both.results for note in r.summary["notes"] if "first replay" in note]
+    held = "what all 2 accounts held together would have lost 18.00"
+    assert len(sums) == 2
+    assert all(held in note for note in sums), sums
     sub = backtest.subaccounts(
         ["hold.py", "hold.py"], "market", params={"1.size": 1.0, "2.size": 3.0}, outages="worst:2h", reserve=100.01
     )

@@ -158,7 +158,9 @@ class Worst:
 
     outage: Outage
     loss: float
-    """Quote units, above 0."""
+    """Quote units, above 0; of all accounts together."""
+    accounts: int = 1
+    """How many there are."""
 
 
 @dataclass(frozen=True)
@@ -264,9 +266,10 @@ def worst(selection: Selection, records: Sequence[Record], length_ms: int) -> Wo
         if loss[best] > most:
             most, at = float(loss[best]), int(starts[best])
     begin = selection.start_ms + (at + 1) * selection.interval_ms
-    return (
-        None if at < 0 else Worst(Outage(begin, begin + length_ms, "placed where the book would have lost most"), most)
-    )
+    if at < 0:
+        return None
+    cause = "placed where the book would have lost most"
+    return Worst(Outage(begin, begin + length_ms, cause), most, len(records))
 
 
 def _lots(records: Sequence[Record], symbol: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
