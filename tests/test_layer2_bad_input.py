@@ -26,6 +26,11 @@ USAGE: dict[str, tuple[str, ...]] = {
     "--chain hyperliquid --force-inclusion": ("hyperliquid has no inclusion through Layer 1", "leave it out"),
     "--reorg soon": ("--reorg: 'soon' is not an interval", "like 90s"),
     "--reorg 0s": ("--reorg: '0s' is not an interval",),
+    "--chain arbitrum --reorg 2h": (
+        "--reorg: fills of 2h before an outage cannot be undone: on arbitrum they are final after 19m",
+        "give 19m at most",
+    ),
+    "--chain dydx_chain --reorg 1s": ("on dydx_chain they are final at once", "leave it out"),
     "--reserve -1": ("-1", "--reserve"),
     "--reserve nan": ("'nan' is not a finite number",),
     "--reserve 2e9": ("reserve 2000000000.0", "from 0 to 1,000,000,000"),

@@ -14,6 +14,7 @@ from backtest.research.config import Config
 from backtest.research.outages import Halts, Worst, covering, halts, parse
 from backtest.venue import chains
 from backtest.venue.chain import Chain, Oracle
+from backtest.venue.chain_facts import span
 from backtest.venue.profile import Profile
 
 CHAIN, ORACLE = "--chain", "--oracle"
@@ -96,7 +97,18 @@ def chain_of(asked: Config, venue: Profile, selection: Selection) -> Chaining:
         grace_ms=after.get("grace", chain.grace_ms),
         outages=known.played,
     )
+    _check_reorg(chain, profile)
     return Chaining(chain, oracle, known, profile)
+
+
+def _check_reorg(chain: Chain, profile: chains.ChainProfile | None) -> None:
+    """UserError where fills would be undone that the chain, as far as it says, cannot revert any more."""
+    if profile is None or not profile.finality or chain.reorg_ms <= chain.finality_ms:
+        return
+    final, old = span(chain.finality_ms), span(chain.reorg_ms)
+    when = f"after {final}" if chain.finality_ms else "at once"
+    thing = f"fills of {old} before an outage cannot be undone: on {chain.name} they are final {when}"
+    raise UserError(thing, "--reorg", f"give {final} at most" if chain.finality_ms else "leave it out")
 
 
 def _profile(asked: Config, venue: Profile) -> chains.ChainProfile | None:
