@@ -117,6 +117,28 @@ def test_halts_by_hand() -> None:
     assert [row[-1] for row in rows] == ["not given", "software"]
 
 
+def test_orders_that_travel_together_count_once_everywhere() -> None:
+    """A bracket of three that waits, one of three that is lost, a pair that waits; and one sent into the queue that is
+    worked off after the halt, and late."""
+    together = [
+        order(0, 11, 12.1, 12.1), order(1, 11, 12.1, 12.1) | {"parent_id": 0},
+        order(2, 11, 12.1, 12.1) | {"parent_id": 0},
+        order(3, 11, None, 11.5, "outage"), order(4, 11, None, 11.5, "outage") | {"parent_id": 3},
+        order(5, 11, None, 11.5, "outage") | {"parent_id": 3},
+        order(6, 11.5, 12.2, 12.2) | {"group_id": 6}, order(7, 11.5, 12.2, 12.2) | {"group_id": 6},
+        order(8, 12.1, 13, 13, "outage"),
+        order(9, 12.1, 12.2, 12.3) | {"type": "amend"},
+    ]  # fmt: skip
+    result = with_table(chained(account(Life()), outages=HALTS), "orders", *together)
+    rows = cells(table(result, "outages"))
+    assert [row[3:5] for row in rows] == [["2", "2"], ["0", "0"]]
+    assert [cell.text for cell in table(result, "outages").head][3:5] == ["Messages that waited", "Lost or late"]
+    (bars,) = shown(result).charts["latency"].figure["data"]  # type: ignore[index]
+    assert sum(bars["y"]) == 3  # the bracket, the pair, the late one
+    for said in (shown(result).charts["latency"].note, table(result, "outages").note):
+        assert "Orders that travel together, like a bracket's, are one message." in said
+
+
 def test_words_on_halts() -> None:
     result = account(Life(lost=("BTC-USD", "ETH-USD")))
     (loss,) = outcome(result).losses
@@ -132,9 +154,10 @@ def test_words_on_halts() -> None:
     assert one[1].startswith("Over it the account's equity went from ")
     assert one[2] == "It was liquidated 1 h after the chain ran again at 03:00 on 20 February 2020."
     ends = {"lost": 1, "late": 2, "unpaid": 0, "stale": 3}
+    of = "Of messages with orders (those that travel together are one) "
     assert told(chained(account(Life()), orders=ends)) == [
         "The chain (hand) ran all the time.",
-        "1 order got lost in an outage, 2 orders came too late after one and 3 orders met a stale oracle.",
+        f"{of}1 got lost in an outage, 2 came too late after one and 3 met a stale oracle.",
     ]
 
 
@@ -230,8 +253,9 @@ def test_how_long_orders_were_under_way() -> None:
     there = {words: n for words, n in zip(bars["text"], bars["y"], strict=True) if n}
     # Edges are powers of 10^(1/8): 1.3, 1.8, …, 7.5, 10, 13.3; 750, 1,000, 1,334; 5,623,413, 7,498,942.
     assert there == {
-        "up to 1 ms: 3 orders": 3, "8 to 9 ms: 1 order": 1, "10 to 13 ms: 1 order": 1, "750 to 999 ms: 1 order": 1,
-        "1,000 to 1,333 ms: 1 order": 1, "5,623,414 to 7,498,942 ms: 1 order": 1,
+        "up to 1 ms: 3 messages": 3, "8 to 9 ms: 1 message": 1, "10 to 13 ms: 1 message": 1,
+        "750 to 999 ms: 1 message": 1,
+        "1,000 to 1,333 ms: 1 message": 1, "5,623,414 to 7,498,942 ms: 1 message": 1,
     }  # fmt: skip
     assert sum(bars["y"]) == len(took)
     assert shown(result).charts["latency"].figure["layout"]["xaxis"]["ticktext"][:3] == ["1 ms", "10 ms", "100 ms"]  # type: ignore[index]
@@ -260,6 +284,14 @@ def test_ways_and_figures_of_a_record() -> None:
         ["2025-01-06 00:00", "to the reserve", "fast", "50.00", "", "in flight at the end",
          "due 2025-01-10 00:00", "", ""],
     ]  # fmt: skip
+    said = told(result)
+    assert "1 fill worth 110.22 USD was undone in a reorg." in said
+    assert "1 transfer was rejected, for the reason reserve." in said
+    moved = result.tables["transfers"]
+    refused = moved.filter(pl.col("state") == "rejected")
+    more = pl.concat([moved, refused, refused.with_columns(reason=pl.lit("gated"))])
+    many = Result(result.label, result.summary, result.tables | {"transfers": more})
+    assert "3 transfers were rejected, 2 of them for the reason reserve." in told(many)
     facts = dict(shown(result).facts)
     gas = {"Gas of orders": "1.00", "Gas of cancels": "0.25", "Gas of deposits": "1.00", "Gas of withdrawals": "4.00"}
     assert {name: facts[name] for name in gas} == {name: f"{paid} USD" for name, paid in gas.items()}
@@ -333,7 +365,7 @@ def test_a_comparison_tells_of_each_account() -> None:
     lives = [Life(margin=mode, lost=("BTC-USD",)) for mode in ("isolated", "cross")]
     page = Page(render_comparison([chained(account(life), outages=HALTS) for life in lives]))
     assert page.text.count("The chain (hand) stood still 2 times") == 2
-    assert page.text.count("Orders that waited were sent before its end") == 2
+    assert page.text.count("what waited was sent before its end") == 2
     assert page.figures["equity"]["layout"]["shapes"][0]["x0"] == HALTS[0]["start_ms"]
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from backtest import schema
+from backtest.research.chaining import Chaining
 from backtest.research.config import config
 from backtest.research.notes import notes
-from backtest.schema import CROSS_POOL, Record, Stage
+from backtest.schema import CROSS_POOL, NO_ORDER, Reason, Record, Stage, Status
+from backtest.venue.chain import Oracle
 from backtest.venue.profile import load
 from tests.results_records import START, idle, rows
 
@@ -70,6 +72,27 @@ def test_what_deleveraging_events_did(tmp_path: Path) -> None:
     assert said(tmp_path, idle(margin="isolated"), adl=events) == [
         "Deleveraging events were assumed: 0 positions were deleveraged."
     ]
+
+
+def test_orders_refused_on_an_old_mark_are_counted(tmp_path: Path) -> None:
+    limited = Chaining(oracle=Oracle(limit_ms=90_000))
+    file = tmp_path / "venue.toml"
+    file.write_text(VENUE)
+    asked = config("mine", "data", slippage_bps=1.0, fee_bps=5.0, oracle="limit=90s")
+
+    def told(*ends: tuple[Status, Reason]) -> list[str]:
+        placed = [
+            {"order_id": n, "status": status, "reason": reason, "parent": NO_ORDER, "group": NO_ORDER}
+            for n, (status, reason) in enumerate(ends)
+        ]
+        record = idle(margin="isolated", orders=rows(schema.ORDER, *placed))
+        return notes(load(str(file)), asked, record, chaining=limited)
+
+    stale, lost = (Status.REJECTED, Reason.STALE), (Status.REJECTED, Reason.OUTAGE)
+    said = "Orders but reduce-only ones are refused on a mark older than 90 s: "
+    assert told(lost) == [f"{said}none was."]
+    assert told(stale, lost) == [f"{said}1 was."]
+    assert told(stale, lost, stale) == [f"{said}2 were."]
 
 
 def test_what_the_venue_is_not_known_to_do() -> None:

@@ -195,9 +195,9 @@ def test_orders_that_the_chain_stopped_and_messages_that_carry_several() -> None
             {"order_id": 0, "ts_arrived_ms": -1, "status": Status.REJECTED, "reason": Reason.OUTAGE},
             {"order_id": 1, **took, **late},
             # An entry with its stop and target, and two orders of a group: a message each.
-            {"order_id": 2, **took},
+            {"order_id": 2, **took, **late},
             {"order_id": 3, "parent": 2, "group": 3, **took, **late},
-            {"order_id": 4, "parent": 2, "group": 3, **took},
+            {"order_id": 4, "parent": 2, "group": 3, **took, **late},
             {"order_id": 5, "group": 5, **took},
             {"order_id": 6, "group": 5, **took},
             {"order_id": 7, **took, "status": Status.REJECTED, "reason": Reason.GAS},

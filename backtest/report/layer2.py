@@ -17,7 +17,7 @@ from backtest.report.words import layer2_words
 from backtest.results.books import COSTS, FLOWS
 from backtest.results.finality import at_risk
 from backtest.results.mark_cost import TOLD
-from backtest.schema import Reason, TransferKind, TransferState
+from backtest.schema import OrderType, Reason, TransferKind, TransferState
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -91,9 +91,19 @@ def _facts(result: Result, quote: str) -> Facts:
 
 
 _ENDS = {
-    "lost": "Orders lost in an outage", "late": "Orders that came too late after one",
-    "unpaid": "Orders that could not pay their gas", "stale": "Orders refused on a stale oracle",
+    "lost": "Messages with orders lost in an outage", "late": "Messages with orders that came too late after one",
+    "unpaid": "Messages with orders that could not pay their gas",
+    "stale": "Messages with orders refused on a stale oracle",
 }  # fmt: skip
+
+
+MESSAGES = "Orders that travel together, like a bracket's, are one message."
+
+
+def _messages(orders: pl.DataFrame) -> pl.DataFrame:
+    """Of orders that travel together one, as `results.chain.messages`."""
+    own = orders.filter((pl.col("type") != OrderType.AMEND.name.lower()) & pl.col("parent_id").is_null())
+    return own.unique(pl.coalesce("group_id", "order_id"), keep="first", maintain_order=True)
 
 
 def _latency_chart(result: Result) -> Chart | None:
@@ -101,7 +111,7 @@ def _latency_chart(result: Result) -> Chart | None:
     if not _chain(result):
         return None
     title = "How long orders were under way"
-    orders = result.tables["orders"].filter(pl.col("ts_arrived").is_not_null())
+    orders = _messages(result.tables["orders"].filter(pl.col("ts_arrived").is_not_null()))
     if not len(orders):
         return Chart("latency", title, "", None, 0, "No order arrived.")
     took = stamps(orders, "ts_arrived") - stamps(orders, "ts_sent")
@@ -113,7 +123,8 @@ def _latency_chart(result: Result) -> Chart | None:
     counts = np.bincount(place - low, minlength=high - low + 1)
     edges = 10.0 ** (np.arange(low, high + 2) / PER_DECADE)
     told = [
-        f"{_span(edges[n], edges[n + 1])}: {fmt.plural(int(count), 'order')}" for n, count in enumerate(counts.tolist())
+        f"{_span(edges[n], edges[n + 1])}: {fmt.plural(int(count), 'message')}"
+        for n, count in enumerate(counts.tolist())
     ]
     middles = np.sqrt(edges[:-1] * edges[1:])
     bars = {
@@ -131,7 +142,8 @@ def _latency_chart(result: Result) -> Chart | None:
         "yaxis": axis(rangemode="tozero", tickformat=",d"),
         "hovermode": "closest", "showlegend": False, "bargap": 0, "margin": {"l": 52, "r": 16, "t": 8, "b": 8},
     }  # fmt: skip
-    note = "From sending to arrival: the run's own delay, network, queue, outages and blocks. Logarithmic scale."
+    note = f"From sending to arrival: the run's own delay, network, queue, outages and blocks. {MESSAGES} "
+    note += "Logarithmic scale."
     return Chart("latency", title, note, {"data": [bars], "layout": layout}, 240)
 
 
@@ -284,8 +296,7 @@ def _ways(result: Result) -> Table | None:
         )
         for title, way in shown
     )
-    note = "From sending to arrival. Orders that travel together are one message."
-    return Table("ways", "How long messages and money took", head, rows, note=note)
+    return Table("ways", "How long messages and money took", head, rows, note=f"From sending to arrival. {MESSAGES}")
 
 
 def _took(ms: float) -> str:
@@ -298,15 +309,19 @@ def _outages(run: Run) -> Table | None:
     known = _chain(run.result).get("outages", [])
     if not known:
         return None
-    orders, worth = run.result.tables["orders"], run.worth
-    sent, done = stamps(orders, "ts_sent"), stamps(orders, "ts_done")
+    worth, placed = run.worth, run.result.tables["orders"]
+    outage = pl.col("reason") == Reason.OUTAGE.name.lower()
+    # What is lost is lost in the last halt that began before: it may have been sent while its queue was worked off.
+    fates = _messages(placed.filter(outage))
+    lost_in = np.searchsorted([halt["start_ms"] for halt in known], stamps(fates, "ts_done"), side="left") - 1
+    orders = _messages(placed.filter(outage.not_().fill_null(True)))
+    sent = stamps(orders, "ts_sent")
     arrived = orders["ts_arrived"].dt.epoch("ms").fill_null(-1).to_numpy()
-    lost = (orders["reason"] == Reason.OUTAGE.name.lower()).fill_null(False).to_numpy()
     rows = []
-    for halt in known[:ROWS]:
+    for n, halt in enumerate(known[:ROWS]):
         a, b = halt["start_ms"], halt["end_ms"]
-        waited = int(((sent < b) & (arrived >= b) & ~lost).sum())
-        gone = int((lost & (sent < b) & (done > a)).sum())
+        waited = int(((sent < b) & (arrived >= b)).sum())
+        gone = int((lost_in == n).sum())
         # The last close before it, and the first at which the chain runs again.
         before, after = np.searchsorted(run.ts, a, side="right") - 1, np.searchsorted(run.ts, b)
         ends = (worth[before] if before >= 0 else run.outcome.start, worth[min(after, len(worth) - 1)])
@@ -317,12 +332,12 @@ def _outages(run: Run) -> Table | None:
                 amount(ends[1] - ends[0]), Cell(str(halt["cause"]) or "not given"),
             )
         )  # fmt: skip
-    titles = (("From (UTC)", False), ("To (UTC)", False), ("Lasted", True), ("Orders that waited", True),
-              ("Orders lost or late", True), ("Equity before", True), ("Equity after", True), ("Change", True),
+    titles = (("From (UTC)", False), ("To (UTC)", False), ("Lasted", True), ("Messages that waited", True),
+              ("Lost or late", True), ("Equity before", True), ("Equity after", True), ("Change", True),
               ("Cause", False))  # fmt: skip
     cut = f"First {ROWS:,} of {len(known):,}." if len(known) > ROWS else ""
-    note = "Equity at the last close before it and at the first after it. Orders that waited were sent before its end "
-    note += "and arrived after it."
+    note = "Equity at the last close before it and at the first after it. Messages are those with orders; what waited "
+    note += f"was sent before its end and arrived after it. {MESSAGES}"
     return Table("outages", "Outages", tuple(Cell(*title) for title in titles), tuple(rows), cut, note=note)
 
 

@@ -13,6 +13,7 @@ from backtest.report.format import delay, duration, interval, listing, number, p
 from backtest.report.outcome import Loss, Outcome, held
 from backtest.report.series import stamps
 from backtest.report.spared import spared
+from backtest.schema import TransferState
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -119,10 +120,11 @@ def layer2_words(result: Result, out: Outcome, quote: str) -> list[str]:
         words += _in_halts(result, out, outages)
     words += spared(result, quote)
     ends = chain.get("orders", {})
-    said = [f"{plural(ends[name], 'order')} {deed}" for name, deed in _DEEDS.items() if ends.get(name)]
+    said = [f"{ends[name]:,} {deed}" for name, deed in _DEEDS.items() if ends.get(name)]
     if said:
-        words.append(f"{_capital(listing(said))}.")
-    words += [said for said in (_rescues(result, out), _off(result), _mark_cost(result, unit)) if said]
+        words.append(f"Of messages with orders (those that travel together are one) {listing(said)}.")
+    more = (_undone(chain, unit), _rejected(result), _rescues(result, out), _off(result), _mark_cost(result, unit))
+    words += [said for said in more if said]
     risk = chain.get("finality", {})
     if risk.get("most_at_risk_ms") is not None:
         most = f"{number(risk['most_at_risk'])}{unit}"
@@ -134,6 +136,27 @@ _DEEDS = {
     "lost": "got lost in an outage", "late": "came too late after one", "unpaid": "could not pay the gas",
     "stale": "met a stale oracle",
 }  # fmt: skip
+
+
+def _undone(chain: Mapping[str, Any], unit: str) -> str:
+    """What the chain took back."""
+    undone = chain.get("undone", {})
+    if not undone.get("fills"):
+        return ""
+    were = "was" if undone["fills"] == 1 else "were"
+    return f"{plural(undone['fills'], 'fill')} worth {number(undone['value'])}{unit} {were} undone in a reorg."
+
+
+def _rejected(result: Result) -> str:
+    """Transfers that came to nothing, and the reason of most of them."""
+    refused = result.tables["transfers"].filter(pl.col("state") == TransferState.REJECTED.name.lower())
+    if not len(refused):
+        return ""
+    whys = refused.group_by(why=pl.col("reason").str.split(":").list.first()).len().sort("len", "why", descending=True)
+    why, most = whys.row(0)
+    share = "" if most == len(refused) else f"{most:,} of them "
+    many = "transfer was" if len(refused) == 1 else "transfers were"
+    return f"{len(refused):,} {many} rejected, {share}for the reason {why}."
 
 
 def _stood_still(chain: Mapping[str, Any], outages: Sequence[Mapping[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from backtest.research.config import Config
 from backtest.research.congestion import LEAST, Usual
 from backtest.research.outages import Halts
 from backtest.research.schedule import fee_notes
+from backtest.results.chain import ends
 from backtest.schema import CROSS_POOL, Cause, Record, Stage
 from backtest.venue.chain import Outage
 from backtest.venue.profile import Profile
@@ -74,7 +75,9 @@ def _chain(chaining: Chaining, asked: Config, record: Record) -> list[str]:
     if made:
         said.append(f"The venue's mark was not the market's, but {listing(made)}.")
     if oracle.limit_ms:
-        said.append(f"Orders that made a position larger were refused on a mark older than {delay(oracle.limit_ms)}.")
+        refused = ends(record.orders)["stale"]
+        were = plural(refused, "was", "were") if refused else "none was"
+        said.append(f"Orders but reduce-only ones are refused on a mark older than {delay(oracle.limit_ms)}: {were}.")
     return said
 
 
@@ -105,7 +108,9 @@ def _outages(halts: Halts) -> list[str]:
         said.append(f"{plural(len(halts.outside), one, many)} not played: {_windows(halts.outside)}.")
     if halts.worst:
         when, how = moment(halts.worst.outage.start_ms), delay(halts.worst_ms)
-        lost = f"what was held would have lost {number(halts.worst.loss)}, more than in any other window"
+        n = halts.worst.accounts
+        held = "what was held" if n == 1 else f"what all {n} accounts held together"
+        lost = f"{held} would have lost {number(halts.worst.loss)}, more than in any other window"
         said.append(f"A halt of {how} was put at {when} UTC, where a first replay without it showed that {lost}.")
     elif halts.worst_ms:
         said.append(

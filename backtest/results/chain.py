@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from backtest.results import finality
 from backtest.results.columns import Ints
@@ -29,7 +30,8 @@ def figures(record: Record, chain: Chain, fills: pl.DataFrame) -> dict[str, Any]
     - `latency`: from sending to arrival, of the orders, deposits and withdrawals that arrived; the run's own delay,
       blocks and outages are in it. `messages`: how many; `median`, `p99` (straight between the two nearest), `most`.
       Orders that travel together are one message. Cancels and amendments leave no times
-    - `orders`: how many were `lost` in an outage, `late` after one, `unpaid` for gas, or met a `stale` oracle
+    - `orders`: how many messages with orders were `lost` in an outage, `late` after one, `unpaid` for gas, or met a
+      `stale` oracle
     - `gas`: paid, by kind of message, and in all
     - `transfers`: by kind, how many, with the amounts and fees of those that arrived
     - `outages`: those of the run; `grace_ms` and `stale_ms` follow each of them
@@ -38,7 +40,7 @@ def figures(record: Record, chain: Chain, fills: pl.DataFrame) -> dict[str, Any]
     """
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
     kinds = {kind.name.lower(): kind for kind in TransferKind}
-    ends, undoes = record.orders[["status", "reason"]], undone(record.fills)
+    undoes = undone(record.fills)
     taken_back = record.fills["quote"][undoes[undoes != NONE]]
     gas = {kind.name.lower(): int(record.gas["amount"][record.gas["kind"] == kind].sum()) / MICRO for kind in GasKind}
     return {
@@ -48,10 +50,7 @@ def figures(record: Record, chain: Chain, fills: pl.DataFrame) -> dict[str, Any]
             "order": _spread(_orders(record)),
             **{name: _spread(_underway(record, kind)) for name, kind in kinds.items()},
         },
-        "orders": {
-            name: int(((ends["status"] == status) & (ends["reason"] == reason)).sum())
-            for name, (status, reason) in ENDS.items()
-        },
+        "orders": ends(record.orders),
         "gas": {**gas, "total": int(record.gas["amount"].sum()) / MICRO},
         "transfers": {name: _transfers(record, kind) for name, kind in kinds.items()},
         "outages": [{"start_ms": o.start_ms, "end_ms": o.end_ms, "cause": o.cause} for o in chain.outages],
@@ -69,14 +68,25 @@ def _spread(ms: Ints) -> dict[str, float | int | None]:
     return {"messages": len(ms), "median": median, "p99": p99, "most": int(ms.max())}
 
 
+def ends(orders: NDArray[np.void]) -> dict[str, int]:
+    """By the names of `ENDS` how many messages with orders ended so; of orders that travel together one is enough."""
+    each = ((orders["status"] == status) & (orders["reason"] == reason) for status, reason in ENDS.values())
+    return {name: len(messages(orders[ended])) for name, ended in zip(ENDS, each, strict=True)}
+
+
+def messages(orders: NDArray[np.void]) -> NDArray[np.void]:
+    """Of orders that travel together one: what a message is, wherever messages are counted. Amendments are none."""
+    # Children travel with their parent, and a group has the number of its first order.
+    own = orders[(orders["type"] != OrderType.AMEND) & (orders["parent"] == NO_ORDER)]
+    _, first = np.unique(np.where(own["group"] == NO_ORDER, own["order_id"], own["group"]), return_index=True)
+    one: NDArray[np.void] = own[first]
+    return one
+
+
 def _orders(record: Record) -> Ints:
     """Ms from sending to arrival, of each message with orders that arrived."""
-    rows = record.orders
-    # Children travel with their parent, and a group has the number of its first order.
-    own = (rows["type"] != OrderType.AMEND) & (rows["parent"] == NO_ORDER) & (rows["ts_arrived_ms"] >= 0)
-    rows = rows[own]
-    _, first = np.unique(np.where(rows["group"] == NO_ORDER, rows["order_id"], rows["group"]), return_index=True)
-    took: Ints = (rows["ts_arrived_ms"] - rows["ts_sent_ms"])[first]
+    arrived = messages(record.orders[record.orders["ts_arrived_ms"] >= 0])
+    took: Ints = arrived["ts_arrived_ms"] - arrived["ts_sent_ms"]
     return took
 
 
