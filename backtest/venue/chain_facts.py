@@ -121,12 +121,16 @@ class Measured:
 
 def _measured(value: object) -> object:
     """The delays of a Parquet file with a column `latency_ms`."""
-    if isinstance(value, Measured) or not isinstance(value, str):
+    if isinstance(value, Measured):
         return value
+    if not isinstance(value, str):
+        raise wrong(f"{value!r} is no file; write the name of a Parquet file, like 'delays.parquet'")
     import numpy as np
     import polars as pl
 
     name = Path(value).name
+    if not Path(value).is_file():
+        raise ValueError(f"{name}: no such file")
     try:
         column = pl.read_parquet(value, columns=["latency_ms"])["latency_ms"].cast(pl.Float64)
     except (OSError, pl.exceptions.PolarsError) as error:

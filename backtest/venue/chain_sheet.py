@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Annotated, Self, TypeVar
 
@@ -23,6 +23,20 @@ def _listed(value: object) -> object:
     return [value if isinstance(value, dict) else {"value": value}]
 
 
+def _tabled(kind: type[Fact]) -> Callable[[object], object]:
+    """As `_listed`, for a fact of several figures: one value alone says nothing."""
+    keys = ", ".join(kind.__annotations__)
+
+    def read(value: object) -> object:
+        # In a file that extends another a value alone has become a table, assumed, by now.
+        alone = value.get("value") if isinstance(value, dict) else value
+        if alone is not None and not isinstance(value, list):
+            raise ValueError(f"{alone!r} is not a table; write one with keys of {keys}")
+        return _listed(value)
+
+    return read
+
+
 _F = TypeVar("_F", bound=Fact)
 
 
@@ -32,15 +46,19 @@ def _by_date(facts: list[_F]) -> list[_F]:
     places = sorted(range(len(facts)), key=lambda n: facts[n].from_ms)
     for low, high in pairwise(places):
         if facts[low].from_ms == facts[high].from_ms:
-            raise wrong(f"two hold from {facts[high].from_ or 'ever'} on", max(low, high))
+            raise wrong(f"two {_since(facts[high])}", max(low, high))
     return [facts[n] for n in places]
+
+
+def _since(fact: Fact) -> str:
+    return f"hold from {fact.from_} on" if fact.from_ else "say no date; give the later one a from"
 
 
 def _ways(ways: list[Way]) -> list[Way]:
     seen: set[tuple[str, int]] = set()
     for n, way in enumerate(ways):
         if (way.name, way.from_ms) in seen:
-            raise wrong(f"two routes {way.name!r} hold from {way.from_ or 'ever'} on", n)
+            raise wrong(f"two routes {way.name!r} {_since(way)}", n)
         seen.add((way.name, way.from_ms))
     return ways
 
@@ -81,7 +99,7 @@ class ChainSheet(Part):
     block: Facts[Span] = Field(default_factory=list)
     most_per_block: Facts[Value[Annotated[int, Field(gt=0)]]] = Field(default_factory=list)
     sorts: Facts[Value[bool]] = Field(default_factory=list)
-    congestion: Facts[Crowding] = Field(default_factory=list)
+    congestion: Annotated[Facts[Crowding], BeforeValidator(_tabled(Crowding))] = Field(default_factory=list)
     rule: Facts[Value[Word]] = Field(default_factory=list)
     ttl: Facts[Span] = Field(default_factory=list)
     backlog: Facts[Value[Below]] = Field(default_factory=list)
@@ -92,7 +110,7 @@ class ChainSheet(Part):
     gate: Facts[Span] = Field(default_factory=list)
     finality: Facts[Span] = Field(default_factory=list)
     reorg: Facts[Span] = Field(default_factory=list)
-    gas: Facts[Toll] = Field(default_factory=list)
+    gas: Annotated[Facts[Toll], BeforeValidator(_tabled(Toll))] = Field(default_factory=list)
     deposits: Ways = Field(default_factory=list)
     withdrawals: Ways = Field(default_factory=list)
     outages: Annotated[list[Halt], AfterValidator(_history)] = Field(default_factory=list)

@@ -48,7 +48,11 @@ def _reason(kind: str, message: str, context: dict[str, Any], at: Place, model: 
         return f"unknown rule {context.get('tag')!r}; {nearest(str(context.get('tag')), RULES)}"
     if kind == "is_instance_of":
         return "is not a number"
-    return message.removeprefix("Value error, ")
+    return _PLAIN.get(kind) or message.removeprefix("Value error, ")
+
+
+_PLAIN = {"model_type": "is not a table, like { key = 1 }", "dict_type": "is not a table", "list_type": "is not a list"}
+"""What the checker would say with names of classes."""
 
 
 def _keys(model: type[BaseModel], at: Place) -> list[str]:
