@@ -429,7 +429,7 @@ BAD = {
     "[congestion]\nslope = 1\nmost = 0.5": "6: congestion.most: Input should be greater than or equal to 1",
     "[[gas]]\norder = -1": "5: gas.1.order: Input should be greater than or equal to 0",
     "[[deposits]]\nvalue = '1h'": "4: deposits.1.name: is missing",
-    "[[deposits]]\nname = 'a'\nvalue = 1\n[[deposits]]\nname = 'a'\nvalue = 2": "7: deposits.2: two routes 'a' say no date",
+    "[[deposits]]\nname = 'a'\nvalue = 1\n[[deposits]]\nname = 'a'\nvalue = 2": "7: deposits.2: two routes 'a' say no",
     "[[block]]\nfrom = 2024-01-01\nvalue = 1\n[[block]]\nfrom = 2024-01-01\nvalue = 2": "7: block.2: two hold from 20",
     "queue.table = 3": "4: queue.table: 3 is no file; write the name of a Parquet file",
     "network = ['1ms', '2ms']": "4: network.1: is not a table, like { key = 1 }; correct the file",
