@@ -23,6 +23,14 @@ FILES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("odd.py: 2 strategies in the file", "odd.py:Hold or odd.py:Other"),
     ),
     "no way to decide": (HEAD + "    every = '1h'\n", ("odd.py, class Odd: neither on_candle nor targets",)),
+    "a hook that is misspelt": (
+        HEAD + IDLE + "\n    def on_transfers(self, transfer, market, account):\n        pass\n",
+        ("odd.py, class Odd: on_transfers is no hook and would never be called", "did you mean on_transfer?"),
+    ),
+    "a hook that is none": (
+        HEAD + IDLE + "\n    def on_xyz(self):\n        pass\n",
+        ("odd.py, class Odd: on_xyz is no hook", "known: on_candle, on_fill"),
+    ),
     "a parameter without a type": (
         "from backtest import Param, Strategy\n\n\nclass Odd(Strategy):\n    size = Param(1)\n",
         ("odd.py", "parameter size has no type"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from backtest import interval
-from backtest.errors import BacktestError, RunError, UserError
+from backtest.errors import BacktestError, RunError, UserError, nearest
 from backtest.strategy.param import Parameter, Scalar, choose, declare
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ def check(strategy: Strategy) -> None:
         raise UserError("both on_candle and targets are written", where, "keep one of them")
     if not written & {"on_candle", "targets"}:
         raise UserError("neither on_candle nor targets is written", where, "write one of them")
+    _check_names(type(strategy), where)
     unheard = sorted(written - BESIDE_TARGETS)
     if "targets" in written and unheard:
         remedy = "remove it, or write on_candle instead of targets"
@@ -170,6 +171,15 @@ def check(strategy: Strategy) -> None:
     if not isinstance(lookback, int) or isinstance(lookback, bool) or lookback < 1:
         raise UserError(f"lookback = {lookback!r}", where, "give a whole number of candles from 1")
     _check_symbols(strategy.symbols, where)
+
+
+def _check_names(cls: type[Strategy], where: str) -> None:
+    """UserError for a method that is named like a hook and is none: it would never be called."""
+    heard = [name for name in HOOKS if name.startswith("on_")]
+    for name in dir(cls):
+        if name.startswith("on_") and name not in heard and callable(getattr(cls, name)):
+            remedy = f"{nearest(name, heard)} (a method of your own needs a name without on_)"
+            raise UserError(f"{name} is no hook and would never be called", where, remedy)
 
 
 def _check_symbols(symbols: object, where: str) -> None:
