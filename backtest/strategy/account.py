@@ -272,17 +272,23 @@ class Account(Holdings):
         number = route_number(self._replay.setup.chain, kind, route, place)
         if self._replay.row == 0:
             raise UserError("a transfer before the first candle", place, "send it from on_candle")
-        micro = to_micro(amount) if self._countable(amount, place) else 0
+        self._check_number(amount, "amount", place)
+        # More than there can ever be is refused as what it is, more than there is.
+        micro = to_micro(min(amount, MOST)) if math.isfinite(amount) else 0
         return number, micro if micro > 0 else None
 
-    def _countable(self, amount: float, place: str) -> bool:
+    def _countable(self, amount: float, place: str, name: str = "size") -> bool:
         """Whether an amount is finite. UserError for what is no number, or is beyond all bounds."""
-        if not isinstance(amount, NUMBERS):
-            raise UserError(f"size {amount!r} is not a number", place)
+        self._check_number(amount, name, place)
         if MOST < abs(amount) < math.inf:
-            raise UserError(f"size {amount:g} is beyond all bounds", place, f"give at most {MOST:g}")
+            raise UserError(f"{name} {amount:g} is beyond all bounds", place, f"give at most {MOST:g}")
         return math.isfinite(amount)
 
+    def _check_number(self, amount: object, name: str, place: str) -> None:
+        # To Python a truth value is a whole number; as an amount it is a mistake.
+        if not isinstance(amount, NUMBERS) or isinstance(amount, bool):
+            raise UserError(f"{name} {amount!r} is not a number", place)
+
     def _finite(self, amount: float, name: str, place: str) -> None:
-        if not self._countable(amount, place):
+        if not self._countable(amount, place, name):
             raise UserError(f"{name} {amount!r} is not a finite number", place, "check the strategy's sums")
