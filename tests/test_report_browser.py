@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import backtest
@@ -26,6 +27,7 @@ from backtest.results.tables import tables
 from backtest.venue.chain import Outage
 from tests.results_records import CHAIN, DAY, START, bridged, rows
 from tests.test_report_accounts import Life, account
+from tests.test_report_layer2 import chained, halt
 from tests.test_report_liquidations import crumbling, deleveraged, result_of
 from tests.test_report_orders import MIXED, tripped
 
@@ -186,6 +188,23 @@ def test_names_on_the_ladder_do_not_overlap(browser: Any, tmp_path: Path) -> Non
         assert page.locator("#chart-ladder .annotation-text").count() == 5
         assert page.evaluate(OVERLAPS) == []
         page.close()
+
+
+def test_tables_of_words_and_figures_fit_a_small_window(browser: Any, tmp_path: Path) -> None:
+    """The cause of an outage stands in the last column; 1,100 px are a window beside another one."""
+    rich = account(Life())
+    equity = rich.tables["equity"].with_columns(pl.col("equity") * 40)  # seven digits before the point
+    rich = Result(rich.label, rich.summary, rich.tables | {"equity": equity})
+    result = chained(rich, outages=[halt(10, 12, "placed where the book would have lost most")])
+    place = tmp_path / "halt.html"
+    place.write_text(render(result), encoding="utf-8")
+    page, _, _ = _open(browser, place, 1100)
+    rooms = page.evaluate(
+        "() => [...document.querySelectorAll('#layer2 .scroll')].map((s) => [s.scrollWidth, s.clientWidth])"
+    )
+    assert rooms
+    assert all(needed <= there for needed, there in rooms), rooms
+    page.close()
 
 
 def test_zooming_one_chart_zooms_the_others(browser: Any, tmp_path: Path) -> None:
