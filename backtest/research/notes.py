@@ -65,6 +65,12 @@ def _chain(chaining: Chaining, asked: Config, record: Record) -> list[str]:
     said = profile.assumptions(record.start_ms, end_ms, chaining.halts.known is not None) if profile else []
     if profile and profile.gas and not asked.gas:
         said.append("Messages cost no gas, other than on the chain.")
+    idle = ["--reorg"] * (asked.reorg_ms is not None)
+    idle += [f"--oracle {text}" for text in asked.oracle if text.startswith(("stale", "grace"))]
+    if idle and not chain.outages:
+        said.append(f"There was no outage, so {listing(idle)} had nothing to act on.")
+    if not asked.gas and profile is None:
+        said.append("Without a chain there is no gas, and --no-gas changes nothing.")
     if asked.force_inclusion:
         said.append(f"In an outage messages came by Layer 1, after {delay(chain.forced_ms)}.")
     made = ["the median of all marks and trades"] * oracle.median
