@@ -90,7 +90,8 @@ class Reason(IntEnum):
     STALE = 27
     """The oracle's last price was too old."""
     GATED = 28
-    """A transfer while the venue's gates were closed."""
+    """A transfer while the venue's gates were closed; with two numbers a withdrawal of more than the chain's limits let
+    out: what they did, and the amount."""
     COLLATERAL = 29
     """A withdrawal of more than is free; the two numbers are what is free, and amount with gas."""
     RESERVE = 30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from tests.reference.chain import Beside, Chain, Congestion, Gas, Latency, Oracle, Outage, Route, TopUp
+from tests.reference.chain import Beside, Chain, Congestion, Gas, Latency, Limit, Oracle, Outage, Route, TopUp
 
 HOUR_MS = 3_600_000
 TRANSFERS = 200
@@ -52,6 +52,7 @@ def chain(even: random.Random, run: tuple[int, int], interval_ms: int, cash: int
         withdrawals=tuple(route(even, length, cash) for _ in range(even.randint(1, 2))),
         gas=gas(even, run, cash) if even.random() < 0.5 else (),
         outages=outages(even, run, interval_ms),
+        withdrawal_limits=limits(even, length, cash) if even.random() < 0.5 else (),
     )
 
 
@@ -70,6 +71,13 @@ def route(even: random.Random, length: int, cash: int) -> Route:
     ms = even.choice((0.0, length / 2, float(length), 4.0 * length))
     delay = even.choice((Latency(ms, ms), latency(even, length)))
     return Route(delay, even.choice((0, 1, cash // 50)), even.choice((0.0, 0.0, 0.001, 0.03)))
+
+
+def limits(even: random.Random, length: int, cash: int) -> tuple[Limit, ...]:
+    """One or two of a few withdrawals each, now and then of next to nothing; of one period as well."""
+    amounts = (cash // 2, cash // 3, cash // 7, cash // 7, cash // 77 + 1, 2 * cash)
+    periods = (length // 2, 3 * length, 7 * length + 1, 24 * length, 24 * length, 99 * length)
+    return tuple(Limit(even.choice(amounts), even.choice(periods)) for _ in range(even.randint(1, 2)))
 
 
 def congestion(even: random.Random, run: tuple[int, int]) -> Congestion:
@@ -126,9 +134,11 @@ def oracle(even: random.Random, interval_ms: int) -> Oracle:
 
 
 def moves(number: int) -> list[bytes]:
-    """Bytes of up to ten transfers of a script."""
+    """Bytes of up to ten transfers of a script; now and then of small withdrawals as well, which use up a limit."""
     even = random.Random(number)
-    return [
+    made = [
         bytes([even.randrange(256), TRANSFERS + even.randrange(5), *even.randbytes(6)])
         for _ in range(even.choice((0, 1, 3, 10)))
     ]
+    small = [(even.randrange(256), even.randrange(80)) for _ in range(even.choice((0, 0, 10)))]
+    return made + [bytes([row, TRANSFERS + 4, 0, size, *even.randbytes(4)]) for row, size in small]

@@ -16,7 +16,7 @@ import pytest
 from backtest.cli import main
 from backtest.errors import UserError
 from backtest.venue import chains, profile
-from backtest.venue.chain import Chain, Congestion, Gas, Latency, Outage, Route, Rule
+from backtest.venue.chain import Chain, Congestion, Gas, Latency, Limit, Outage, Route, Rule
 from backtest.venue.chain_facts import POINTS, span
 from backtest.venue.chain_sheet import FACTS, ChainSheet
 from tests.pages import ROOT, text_of
@@ -71,6 +71,8 @@ def test_figures_of_the_sources() -> None:
     assert optimism.withdrawals[0].delay == Latency(604_800_000, 604_800_000)
     assert (dydx.block_ms, dydx.gate_after_ms, dydx.gate_ms) == (SECOND, 5 * MINUTE, 50 * SECOND)
     assert (dydx.most_per_block, dydx.rule, dydx.finality_ms) == (4_000 // 5, Rule.DROP, 0)
+    # Mechanics 1.3: the floors, a million an hour and ten million a day.
+    assert dydx.withdrawal_limits == (Limit(10**12, HOUR), Limit(10**13, DAY))
     hl = chains.load("hyperliquid").chain()
     # the documents' 200 and 900 ms have the block of 70 in them
     assert (hl.queue, hl.sorts) == (Latency(200 - 35, 900 - 35), True)
@@ -106,6 +108,45 @@ def test_routes_change_by_date_each_for_itself() -> None:
     assert [route.name for route in before] == [route.name for route in after] == ["canonical", "fast"]
     assert (before[0].delay, after[0].delay) == (Latency(14 * HOUR, 32 * HOUR), Latency(100 * MINUTE, 16 * HOUR))
     assert before[1] == after[1]
+
+
+LIMITED = """[[withdrawal_limits]]
+amount = 100
+per = "1d"
+status = "assumed"
+[[withdrawal_limits]]
+amount = 30.5
+per = 3600
+from = 2025-03-01
+[[withdrawal_limits]]
+amount = 20
+per = "1d"
+from = 2025-02-01
+status = "press"
+"""
+
+
+def test_withdrawal_limits_change_by_date_each_period_for_itself() -> None:
+    # The hour's first figure holds before its date as well, the day's of February after its own.
+    file = chains.from_text(HEAD + LIMITED)
+    day, hour = Limit(100_000_000, DAY), Limit(30_500_000, HOUR)
+    assert file.chain(ms("2025-01-31")).withdrawal_limits == (day, hour)
+    assert file.chain(ms("2025-02-01")).withdrawal_limits == (Limit(20_000_000, DAY), hour)
+    assert file.chain(ms("2025-02-01")) == file.chain()
+    assert not file.chain().instant
+    assert file.in_words(ms("2025-01-31")) == "withdrawals per 1d at most 100; withdrawals per 1h at most 30.5"
+    assert file.assumptions(ms("2025-01-31"), ms("2025-02-02")) == [
+        "x: withdrawals per 1d: assumed.",
+        "x: withdrawals per 1d: what held at the start is kept; it changed on 2025-02-01.",
+        "x: withdrawals per 1h of 2025-03-01 is used for the days before it as well.",
+    ]
+    assert [(line.what, line.said, line.since) for line in file.lines()] == [
+        ("withdrawals per 1d", "at most 100", ""),
+        ("withdrawals per 1d", "at most 20", "2025-02-01"),
+        ("withdrawals per 1h", "at most 30.5", "2025-03-01"),
+    ]
+    freed = chains.from_text("name = 'y'\nextends = 'dydx_chain'\nwithdrawal_limits = []")
+    assert freed.chain().withdrawal_limits == ()
 
 
 def test_gas_has_all_its_dates() -> None:
@@ -439,6 +480,17 @@ BAD = {
     "gas = [1]": "4: gas.1: is not a table",
     "deposits = 'fast'": "4: deposits: is not a list; correct the file",
     "[[withdrawals]]\nname = 'a'\nvalue = '1h'\nrate = 1.5": "7: withdrawals.1.rate: Input should be less",
+    "[[withdrawal_limits]]\namount = 0\nper = '1h'": "5: withdrawal_limits.1.amount: Input should be greater than or",
+    "[[withdrawal_limits]]\namount = -5\nper = '1h'": "5: withdrawal_limits.1.amount: Input should be greater than or",
+    "[[withdrawal_limits]]\namount = 4e-7\nper = '1h'": "5: withdrawal_limits.1.amount: Input should be greater",
+    "[[withdrawal_limits]]\namount = 2e12\nper = '1h'": "5: withdrawal_limits.1.amount: Input should be less than",
+    "[[withdrawal_limits]]\namount = 5\nper = 0": "6: withdrawal_limits.1.per: Input should be greater than 0",
+    "[[withdrawal_limits]]\namount = 5\nper = '-1h'": "6: withdrawal_limits.1.per: '-1h' is not an interval",
+    "[[withdrawal_limits]]\namount = 5": "4: withdrawal_limits.1.per: is missing",
+    "[[withdrawal_limits]]\namount = 5\nper = '1h'\nsource = 'docs'": "7: withdrawal_limits.1.source: unknown source",
+    "[[withdrawal_limits]]\namount = 5\nper = '60m'\n[[withdrawal_limits]]\namount = 6\nper = '1h'": (
+        "7: withdrawal_limits.2: two limits per '1h' say no date"
+    ),
     "network = { value = '1s', source = 'docs' }": "4: network.source: unknown source 'docs'; none are known",
     "[network]\nvalue = '1s'\nstatus = 'sure'": "6: network.status: Input should be 'verified', 'press'",
     "[network]\nvalue = '1s'\nassumed = ['valu']": "6: network.assumed: 'valu' is no key of the table",
@@ -498,7 +550,7 @@ def test_a_chain_as_a_user_sees_it(capsys: pytest.CaptureFixture[str], name: str
     code, out, err = printed(capsys, "chains", "show", name)
     assert (code, err) == (0, "")
     sheet = chains.load(name)
-    shown = sum(len(getattr(sheet, key)) for key in (*FACTS, "deposits", "withdrawals"))
+    shown = sum(len(getattr(sheet, key)) for key in (*FACTS, "deposits", "withdrawals", "withdrawal_limits"))
     assert len(sheet.lines()) == shown
     for line in sheet.lines():
         assert f" {line.what} " in out

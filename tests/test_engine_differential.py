@@ -180,6 +180,7 @@ def chain_of(play: Chain) -> chain.Chain:
         withdrawals=routes(play.withdrawals, "out"),
         gas=tuple(chain.Gas(**dataclasses.asdict(one)) for one in play.gas),
         outages=tuple(chain.Outage(one.start, one.end) for one in play.outages),
+        withdrawal_limits=tuple(chain.Limit(one.amount, one.per) for one in play.withdrawal_limits),
     )
     same = ("block_ms", "most_per_block", "sorts", "ttl_ms", "backlog", "grace_ms", "stale_ms", "forced_ms",
             "gate_after_ms", "gate_ms", "reorg_ms")  # fmt: skip

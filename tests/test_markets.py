@@ -150,13 +150,15 @@ def test_plays_go_where_the_rules_are() -> None:
     """
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=500, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(plays())
     def count(market: Play) -> None:
         outcome, chain = play(market), market.beside.chain
         rows = outcome.liquidations
         seen.update({f"order {o.reason}" for o in outcome.orders if o.reason in ("outage", "gas", "stale")})
         seen.update({f"transfer {t.state} {t.reason}" for t in outcome.transfers})
+        whole = {limit.amount for limit in chain.withdrawal_limits}
+        seen["limited"] += any(t.reason == "gated" and t.need and t.have not in whole for t in outcome.transfers)
         seen["reorg"] += any(f.cause == "reorg" for f in outcome.fills)
         returns = {one.end + more for one in chain.outages for more in (0, chain.stale_ms)}
         seen["act at a return"] += any(f.ts in returns and f.cause == "strategy" for f in outcome.fills)
@@ -176,6 +178,7 @@ def test_plays_go_where_the_rules_are() -> None:
     least = {"liquidated": 0.2, "generic": 0.1, "three steps": 0.01, "several candles": 0.01, "portfolio": 0.005}
     least |= {"order outage": 0.003, "order gas": 0.003, "order stale": 0.002, "reorg": 0.002, "act at a return": 0.003}
     least |= {"transfer arrived none": 0.05, "transfer rejected collateral": 0.01, "transfer rejected gated": 0.002}
+    least |= {"limited": 0.005}
     least |= dict.fromkeys(("whole", *STEPS), 0.03) | {"deleveraged": 0.003, "backstop": 0.003, "fund pays": 0.001}
     assert {name: share.get(name, 0.0) for name, wanted in least.items() if share.get(name, 0.0) < wanted} == {}
 

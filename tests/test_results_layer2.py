@@ -228,6 +228,7 @@ def test_the_table_of_transfers() -> None:
     [
         ({"reason": Reason.QUANTITY}, "quantity"),
         ({"reason": Reason.GATED}, "gated"),
+        ({"reason": Reason.GATED, "have": 0, "need": micro(5)}, "gated: 0.00 may leave, 5.00 needed"),
         ({"reason": Reason.COLLATERAL, "have": micro(80), "need": micro(101)}, "collateral: 80.00 free, 101.00 needed"),
         (
             {"reason": Reason.RESERVE, "have": micro(1) - 1, "need": micro(1)},

@@ -17,12 +17,13 @@ import polars as pl
 import pytest
 
 from backtest import Strategy, UserError
+from backtest.engine import limit
 from backtest.errors import RunError
 from backtest.results.reserve import total
 from backtest.schema import CURVE, Reason, Record, TransferKind, TransferState
 from backtest.strategy.guards import pack, parse
 from backtest.strategy.loader import load
-from backtest.venue.chain import Chain, Gas, Latency, Outage, Route
+from backtest.venue.chain import Chain, Gas, Latency, Limit, Outage, Route
 from tests.chained import BRIDGED, played
 from tests.scenario import MINUTE, START, Market, Script, Step, Tape, both, buy
 
@@ -209,6 +210,81 @@ def test_a_withdrawal_is_refused_while_the_gates_are_closed(tmp_path: Path) -> N
     record = played(tmp_path, Teller({k: withdraw(1) for k in range(6)}), FLAT, chain=chain)
     sent = [(ms // MINUTE, reason) for ms, _, _, state, _, _, reason in journal(record) if state != "arrived"]
     assert sent == [(1, "none"), (2, "gated"), (3, "gated"), (4, "gated"), (5, "none"), (6, "none")]
+
+
+def withheld(record: Record) -> list[tuple[int, str, int, int]]:
+    """Minute, reason, have and need of each withdrawal that was asked for."""
+    asked = [t for t in record.transfers if t["state"] != TransferState.ARRIVED]
+    return [
+        ((int(t["ts_ms"]) - START) // MINUTE, Reason(t["reason"]).name.lower(), int(t["have"]), int(t["need"]))
+        for t in asked
+    ]
+
+
+def test_withdrawals_are_limited_by_the_period(tmp_path: Path) -> None:
+    # 700 in seven minutes, 100 a minute, and 900 in an hour, 15 a minute. At minute 1 both are whole: 600 leave 100 and
+    # 300. At minute 2 the first holds 200, and at minute 3, since nothing was sent, 300: as the second, 300 + 30, is
+    # more, 300 may leave, to 0 and 30. At minute 4 they hold 100 and 45, at minute 8 100 + 400 and 45 + 60.
+    limits = (Limit(700_000_000, 7 * MINUTE), Limit(900_000_000, 60 * MINUTE))
+    amounts = {0: 600, 1: 200.000001, 2: 300, 3: 45.000001, 7: 105.000001, 8: 120}
+    chain = replace(BRIDGED, withdrawal_limits=limits)
+    record = played(tmp_path, Teller({k: withdraw(amount) for k, amount in amounts.items()}), FLAT, chain=chain)
+    assert withheld(record) == [
+        (1, "none", 0, 0),
+        (2, "gated", 200_000_000, 200_000_001),
+        (3, "none", 0, 0),
+        (4, "gated", 45_000_000, 45_000_001),
+        (8, "gated", 105_000_000, 105_000_001),
+        (9, "none", 0, 0),
+    ]
+    assert record.final_wallet == 100_000_000_000 - 1_020_000_000
+
+
+def test_a_refill_is_rounded_when_something_is_sent_and_not_when_it_is_asked(tmp_path: Path) -> None:
+    # 1 in 7 minutes: a minute gives 142,857 and a seventh. Asked for a micro too much at each close from minute 2 on,
+    # the limit is whole at minute 8: cut each time it would be 7 x 142,857 = 999,999.
+    chain = replace(BRIDGED, withdrawal_limits=(Limit(1_000_000, 7 * MINUTE),))
+    given = [k * 1_000_000 // 7 for k in range(1, 7)]
+    asked = {k: withdraw((micro + 1) / 1_000_000) for k, micro in enumerate(given, 1)}
+    record = played(tmp_path / "asked", Teller({0: withdraw(1), **asked, 7: withdraw(1)}), FLAT, chain=chain)
+    refused = [(k + 1, "gated", micro, micro + 1) for k, micro in enumerate(given, 1)]
+    assert withheld(record) == [(1, "none", 0, 0), *refused, (8, "none", 0, 0)]
+    # 142,857 are sent at minute 2, and the seventh is lost: six minutes later it is 857,142, not a million less those.
+    steps = {0: withdraw(1), 1: withdraw(0.142857), 7: withdraw(0.857143)}
+    record = played(tmp_path / "sent", Teller(steps), FLAT, chain=chain)
+    assert withheld(record) == [(1, "none", 0, 0), (2, "none", 0, 0), (8, "gated", 857_142, 857_143)]
+
+
+def test_a_limit_is_asked_after_the_gates_and_before_the_collateral(tmp_path: Path) -> None:
+    # Of 1,000 in the wallet 50 may leave in an hour. In the halt around minute 2 that is no matter; at minute 3 neither
+    # limit nor wallet gives 5,000, and the limit says so; 50 are taken to the last micro, gas beside them. Then there
+    # is a minute's 833,333 of capacity for 0.9, and only then does the wallet matter. A deposit is not limited.
+    chain = replace(
+        BRIDGED, withdrawal_limits=(Limit(50_000_000, 60 * MINUTE),), gas=(Gas(withdrawal=2_000_000),),
+        outages=(Outage(START + 90_000, START + 150_000),),
+    )  # fmt: skip
+    steps = {1: withdraw(5_000), 2: withdraw(5_000), 3: both(withdraw(50), top_up(600)), 4: withdraw(0.9)}
+    record = played(tmp_path / "limit", Teller(steps), FLAT, chain=chain, reserve=600, cash=1_000)
+    assert withheld(record) == [
+        (2, "gated", 0, 0),
+        (3, "gated", 50_000_000, 5_000_000_000),
+        (4, "none", 0, 0),
+        (4, "none", 0, 0),
+        (5, "gated", 833_333, 900_000),
+    ]
+    assert record.final_wallet == 1_000_000_000 - 52_000_000 + 600_000_000
+    # What is refused for the collateral takes nothing of the limit: 998 free with gas, then all 50 at once.
+    wide = replace(chain, withdrawal_limits=(Limit(1_000_000_000, 60 * MINUTE),), outages=())
+    short = played(tmp_path / "free", Teller({0: withdraw(999), 1: withdraw(998)}), FLAT, chain=wide, cash=1_000)
+    assert withheld(short) == [(1, "collateral", 1_000_000_000, 1_001_000_000), (2, "none", 0, 0)]
+
+
+def test_limits_of_any_size_are_exact() -> None:
+    # 10^18 micro by a third of 10^12 ms and one: the products are far beyond 64 bits.
+    amount, per = 10**18, 10**12 // 3 + 1
+    for passed in (0, 1, per // 2, per - 1, per, 2**62):
+        for left in (0, amount // 3, amount):
+            assert limit.capacity(amount, per, left, passed) == min(amount, left + amount * passed // per)
 
 
 @pytest.mark.parametrize(

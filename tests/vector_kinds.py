@@ -15,7 +15,6 @@ VOTES = "premium votes: funding rates are data, not made from a book"
 OUT_OF_SCOPE = {
     ("dydx_v4", "premium"): VOTES,
     ("dydx_v4", "premium_sample_median"): VOTES,
-    ("dydx_v4", "withdraw_capacity"): "withdrawal limits",
     ("hyperliquid", "max_leverage_transfer_example_pm"): BORROWING,
     ("hyperliquid", "pm_partial_borrow_liquidation"): BORROWING,
     ("hyperliquid", "pm_full_borrow_liquidation"): BORROWING,

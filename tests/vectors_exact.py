@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from backtest.engine.limit import capacity
 from backtest.venue import (
     deleveraging,
     execution,
@@ -339,3 +340,14 @@ def documented_spread(v: Vector) -> None:
     rule = Law(spread_to_maintenance=float(v.inputs["smmr"]))
     got = liquidation.widest_spread(ceil_terms(v.inputs["mmf"], v.inputs["mmf"]), rule)
     assert got == float(v.expected["max_liquidation_spread"])
+
+
+@kind("dydx_v4", "withdraw_capacity")
+def withdrawal_capacity(v: Vector) -> None:
+    """By the kernel itself: a run's limit is the venue's baseline."""
+    given = v.inputs
+    baseline = max(whole(given["baseline_min"]), whole(given["tvl"]) * given["baseline_tvl_ppm"] // MICRO)
+    passed = 1_000 * exact(given["dt_s"])
+    assert passed.denominator == 1
+    got = capacity(baseline, 1_000 * given["period_s"], whole(given["prev_capacity"]), int(passed))
+    in_micro(got, v.expected["new_capacity"])

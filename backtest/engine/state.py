@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from backtest.engine import layout as at
 from backtest.engine.compile import entry
 from backtest.engine.fee import turnover_ring
+from backtest.engine.limit import pack_limits
 from backtest.engine.pack import Setup, pack_calendar, pack_run, pack_spec
 from backtest.engine.passage import pack_gas, pack_outages, pack_ways
 from backtest.engine.publisher import Publisher
@@ -79,7 +80,7 @@ class State:
             depth=np.ascontiguousarray(charges.depth), fees=np.ascontiguousarray(charges.fees),
             turnover=turnover_ring(charges.fees), ways=pack_ways(self.setup.chain),
             outages=pack_outages(self.setup.chain, self.setup.start_ms), gas=pack_gas(self.setup.chain),
-            still=np.full((5, 1, count), np.nan),
+            limits=pack_limits(self.setup.chain, self.setup.start_ms), still=np.full((5, 1, count), np.nan),
             usual=np.ascontiguousarray(self.setup.usual),
             soft=np.full((SOFT_ROWS if self.setup.chain.reorg_ms else 0, at.SOFT_WIDTH), -np.inf),
         )  # fmt: skip

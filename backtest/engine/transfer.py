@@ -44,6 +44,7 @@ from backtest.engine.layout import (
     WALLET,
     WITHDRAWAL,
 )
+from backtest.engine.limit import count_out, may_leave
 from backtest.engine.margin import cross_pool, in_pool, mark_equity
 from backtest.engine.money import share
 from backtest.engine.outage import transfers_from
@@ -134,13 +135,17 @@ def withdraw(w: World, amount: int, route: int, sent: int, j: int) -> int:
     number, gas = int(w.queue[at, ID]), transfer_gas(w, GAS_WITHDRAWAL, sent, j)
     have, need = cross_room(w, j, lows_first(w.panel, j), 3 * int(w.run[INTERVAL]))
     free = max(0, min(paid_in(w), have - need))
-    gated = transfers_from(w, sent) > sent
-    if gated or amount + gas > free:
-        reason, have, need = (GATED, 0, 0) if gated else (COLLATERAL, free, amount + gas)
-        reject(w, at, sent, reason, have, need)
-        return number
-    w.acct[WALLET] -= amount + gas
-    set_out(w, at, sent, sent + delay_of(w, route, sent), PAID_WITHDRAWAL, gas)
+    left = may_leave(w, sent)
+    if transfers_from(w, sent) > sent:
+        reject(w, at, sent, GATED, 0, 0)
+    elif amount > left:
+        reject(w, at, sent, GATED, left, amount)
+    elif amount + gas > free:
+        reject(w, at, sent, COLLATERAL, free, amount + gas)
+    else:
+        w.acct[WALLET] -= amount + gas
+        count_out(w, sent, amount)
+        set_out(w, at, sent, sent + delay_of(w, route, sent), PAID_WITHDRAWAL, gas)
     return number
 
 

@@ -1,4 +1,4 @@
-"""What kernels work on: the arrays of an account, given together (`engine.layout` has their columns)."""
+"""What kernels work on: the arrays of an account, given together (`engine.layout` and `limit` have their columns)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backtest.engine.layout import Floats, Floats3, Ints
 
 
 class World(Bundle):
-    """One account's arrays; shapes in `layout`."""
+    """One account's arrays; shapes in `layout`, of `limits` in `limit`."""
 
     ARRAYS: ClassVar[dict[str, tuple[str, int]]] = {
         "panel": ("f8", 3),
@@ -31,6 +31,7 @@ class World(Bundle):
         "ways": ("f8", 2),
         "outages": ("f8", 2),
         "gas": ("f8", 2),
+        "limits": ("i8", 2),
         "usual": ("f8", 2),
         "still": ("f8", 3),
         "fresh": ("f8", 2),
@@ -55,6 +56,7 @@ class World(Bundle):
     ways: Floats
     outages: Floats
     gas: Floats
+    limits: Ints
     usual: Floats
     still: Floats3
     fresh: Floats

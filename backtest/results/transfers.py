@@ -18,6 +18,7 @@ SCHEMA = pl.Schema(
 GAS_SCHEMA = pl.Schema({"ts": TIME, "order_id": I, "kind": S, "amount": F})
 DIRECT = "direct"
 """The route where a chain has none of its own."""
+_HAVE = {Reason.COLLATERAL: "free", Reason.RESERVE: "there", Reason.GATED: "may leave"}
 
 
 def routes(chain: Chain | None) -> list[str]:
@@ -54,10 +55,10 @@ def _reason(reason: int, have: int, need: int) -> str | None:
     if reason == Reason.NONE:
         return None
     name = Reason(reason).name.lower()
-    if reason not in (Reason.COLLATERAL, Reason.RESERVE):
+    if need == 0:
         return name
     left, right = both(have, need)
-    return f"{name}: {left} {'free' if reason == Reason.COLLATERAL else 'there'}, {right} needed"
+    return f"{name}: {left} {_HAVE[Reason(reason)]}, {right} needed"
 
 
 def gas(record: Record) -> pl.DataFrame:

@@ -39,6 +39,14 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """What may be withdrawn: its capacity is at most the amount, and refills by as much in each period."""
+
+    amount_micro: int
+    per_ms: int
+
+
+@dataclass(frozen=True)
 class Gas:
     """What messages cost from a time on."""
 
@@ -105,6 +113,8 @@ class Chain:
     deposits: tuple[Route, ...] = ()
     """The first is the usual one."""
     withdrawals: tuple[Route, ...] = ()
+    withdrawal_limits: tuple[Limit, ...] = ()
+    """A withdrawal has to be within each of them."""
     gas: tuple[Gas, ...] = ()
     """By date."""
     outages: tuple[Outage, ...] = ()

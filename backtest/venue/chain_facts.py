@@ -13,7 +13,7 @@ from typing import Annotated, Generic, Literal, Self, TypeVar
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from backtest.errors import nearest
-from backtest.venue.chain import Congestion, Gas, Latency, Route, Rule
+from backtest.venue.chain import Congestion, Gas, Latency, Limit, Route, Rule
 from backtest.venue.values import Amount, Duration, Number, Part, Rate, day_ms, micro, wrong
 
 Standing = Literal["verified", "press", "derived", "memory", "assumed"]
@@ -220,6 +220,28 @@ class Way(Delay):
         """``median 20s, p99 2m; fee 1 + 0.01 %``."""
         parts = [f"{self.fee:,f}"] * bool(self.fee) + [f"{float(self.rate) * 100:g} %"] * bool(self.rate)
         return super().said + (f"; fee {' + '.join(parts)}" if parts else "")
+
+
+class Cap(Fact):
+    """What may be withdrawn in a length of time. Several of one length differ by date."""
+
+    amount: Annotated[Number, Field(ge=Decimal("0.000001"), le=10**12)]
+    """Quote units, from a millionth on."""
+    per: Annotated[Duration, Field(gt=0)]
+
+    @property
+    def name(self) -> str:
+        """``1h``."""
+        return span(self.per)
+
+    def limit(self) -> Limit:
+        """The same as plain values."""
+        return Limit(micro(self.amount), self.per)
+
+    @property
+    def said(self) -> str:
+        """``at most 1,000,000``."""
+        return f"at most {self.amount:,f}"
 
 
 class Crowding(Fact):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from backtest.errors import nearest
 from backtest.venue.chain import Rule
-from backtest.venue.chain_facts import Crowding, Delay, Fact, Origin, Span, Text, Toll, Value, Way
+from backtest.venue.chain_facts import Cap, Crowding, Delay, Fact, Origin, Span, Text, Toll, Value, Way
 from backtest.venue.chain_halt import Halt
 from backtest.venue.values import WORD, Below, Part, named, wrong
 
@@ -54,13 +54,21 @@ def _since(fact: Fact) -> str:
     return f"hold from {fact.from_} on" if fact.from_ else "say no date; give the later one a from"
 
 
-def _ways(ways: list[Way]) -> list[Way]:
-    seen: set[tuple[str, int]] = set()
-    for n, way in enumerate(ways):
-        if (way.name, way.from_ms) in seen:
-            raise wrong(f"two routes {way.name!r} {_since(way)}", n)
-        seen.add((way.name, way.from_ms))
-    return ways
+_N = TypeVar("_N", Way, Cap)
+
+
+def _apart(kind: str) -> Callable[[list[_N]], list[_N]]:
+    """Facts that have names, each with dates of its own."""
+
+    def checked(facts: list[_N]) -> list[_N]:
+        seen: set[tuple[str, int]] = set()
+        for n, fact in enumerate(facts):
+            if (fact.name, fact.from_ms) in seen:
+                raise wrong(f"two {kind} {fact.name!r} {_since(fact)}", n)
+            seen.add((fact.name, fact.from_ms))
+        return facts
+
+    return checked
 
 
 def _history(halts: list[Halt]) -> list[Halt]:
@@ -73,14 +81,15 @@ def _history(halts: list[Halt]) -> list[Halt]:
 
 
 Facts = Annotated[list[_F], BeforeValidator(_listed), AfterValidator(_by_date)]
-Ways = Annotated[list[Way], AfterValidator(_ways)]
+Ways = Annotated[list[Way], AfterValidator(_apart("routes"))]
+Caps = Annotated[list[Cap], AfterValidator(_apart("limits per"))]
 Word = Annotated[Rule, BeforeValidator(named(Rule)), WORD]
 SPANS = ("block", "ttl", "grace", "stale", "forced", "gate_after", "gate", "finality", "reorg")
 FACTS = (
     "network", "queue", "back", "block", "most_per_block", "sorts", "congestion", "rule", "ttl", "backlog", "grace",
     "stale", "forced", "gate_after", "gate", "finality", "reorg", "gas",
 )  # fmt: skip
-"""In the order in which they are shown; routes and outages follow."""
+"""In the order in which they are shown; routes, limits of withdrawals and outages follow."""
 
 
 class ChainSheet(Part):
@@ -113,6 +122,7 @@ class ChainSheet(Part):
     gas: Annotated[Facts[Toll], BeforeValidator(_tabled(Toll))] = Field(default_factory=list)
     deposits: Ways = Field(default_factory=list)
     withdrawals: Ways = Field(default_factory=list)
+    withdrawal_limits: Caps = Field(default_factory=list)
     outages: Annotated[list[Halt], AfterValidator(_history)] = Field(default_factory=list)
 
     @model_validator(mode="after")
@@ -129,5 +139,5 @@ class ChainSheet(Part):
 
     def tables(self) -> Iterator[tuple[Origin, tuple[str | int, ...]]]:
         """Every table that may name its source, with its place in the lists of the sheet."""
-        for key in (*FACTS, "deposits", "withdrawals", "outages"):
+        for key in (*FACTS, "deposits", "withdrawals", "withdrawal_limits", "outages"):
             yield from ((table, (key, n)) for n, table in enumerate(getattr(self, key)))

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from backtest.venue import origin
 from backtest.venue.chain import Chain, Congestion, Latency, Outage, Route, Rule
-from backtest.venue.chain_facts import Delay, Fact, Origin, Span, Value, Way, span
+from backtest.venue.chain_facts import Cap, Delay, Fact, Origin, Span, Value, Way, span
 from backtest.venue.chain_halt import Halt
 from backtest.venue.chain_sheet import FACTS, ChainSheet
 from backtest.venue.complaint import complaint
@@ -29,6 +29,7 @@ __all__ = ["ChainProfile", "Line", "Past", "available", "from_text", "load", "na
 
 _F = TypeVar("_F", bound=Fact)
 _V = TypeVar("_V")
+_N = TypeVar("_N", Way, Cap)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class ChainProfile(ChainSheet):
             gate_after_ms=ms(self.gate_after), gate_ms=ms(self.gate),
             finality_ms=ms(self.finality), reorg_ms=ms(self.reorg),
             deposits=_routes(self.deposits, at_ms), withdrawals=_routes(self.withdrawals, at_ms),
+            withdrawal_limits=tuple(cap.limit() for cap in _by_name(self.withdrawal_limits, at_ms)),
             # The first price holds before its date, too.
             gas=tuple(toll.gas(toll.from_ms if n else 0) for n, toll in enumerate(self.gas)),
         )  # fmt: skip
@@ -132,6 +134,7 @@ class ChainProfile(ChainSheet):
         for key, ways in (("deposits", self.deposits), ("withdrawals", self.withdrawals)):
             routes = [f"{way.name} {way.said}" for way in _by_name(ways, at_ms)]
             parts += [f"{key}: {', '.join(routes)}"] if routes else []
+        parts += [f"withdrawals per {cap.name} {cap.said}" for cap in _by_name(self.withdrawal_limits, at_ms)]
         return "; ".join(parts) or "instant and free"
 
     def lines(self, when: dt.date | None = None) -> list[Line]:
@@ -168,11 +171,11 @@ class ChainProfile(ChainSheet):
         return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()
 
     def _series(self) -> Iterable[tuple[str, Sequence[Fact]]]:
-        """Each fact with all its dates; a route is a fact."""
+        """Each fact with all its dates; a route is a fact, and so is a limit."""
         yield from ((key, getattr(self, key)) for key in FACTS)
         for kind, ways in (("deposit", self.deposits), ("withdrawal", self.withdrawals)):
-            for name in dict.fromkeys(way.name for way in ways):
-                yield f"{kind} {name}", sorted((w for w in ways if w.name == name), key=lambda w: w.from_ms)
+            yield from ((f"{kind} {name}", dated) for name, dated in _named(ways).items())
+        yield from ((f"withdrawals per {name}", dated) for name, dated in _named(self.withdrawal_limits).items())
 
     def _origin(self, table: Origin) -> tuple[str, str]:
         """Its sources, and when they said so: what nobody said has no date."""
@@ -208,14 +211,17 @@ def _latency(facts: Sequence[Delay], at_ms: int | None) -> Latency:
     return Latency() if fact is None else fact.latency()
 
 
-def _by_name(ways: Sequence[Way], at_ms: int | None) -> list[Way]:
-    """The way of each name that holds, in the order of the file."""
-    found = []
-    for name in dict.fromkeys(way.name for way in ways):
-        fact = _in_force(sorted((way for way in ways if way.name == name), key=lambda way: way.from_ms), at_ms)
-        assert fact is not None, "a name without a way"
-        found.append(fact)
+def _named(facts: Sequence[_N]) -> dict[str, list[_N]]:
+    """Those of each name by date, in the order of the file."""
+    found: dict[str, list[_N]] = {fact.name: [] for fact in facts}
+    for fact in sorted(facts, key=lambda fact: fact.from_ms):
+        found[fact.name].append(fact)
     return found
+
+
+def _by_name(facts: Sequence[_N], at_ms: int | None) -> list[_N]:
+    """The one of each name that holds, in the order of the file."""
+    return [fact for dated in _named(facts).values() if (fact := _in_force(dated, at_ms)) is not None]
 
 
 def _routes(ways: Sequence[Way], at_ms: int | None) -> tuple[Route, ...]:

@@ -24,6 +24,14 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """What may be withdrawn: at most `amount` at once, and as much again in each `per` ms."""
+
+    amount: int
+    per: int
+
+
+@dataclass(frozen=True)
 class Gas:
     """What messages cost from a time on; the first holds before its date as well."""
 
@@ -81,6 +89,7 @@ class Chain:
     reorg_ms: int = 0
     deposits: tuple[Route, ...] = (Route(),)
     withdrawals: tuple[Route, ...] = (Route(),)
+    withdrawal_limits: tuple[Limit, ...] = ()
     gas: tuple[Gas, ...] = ()
     outages: tuple[Outage, ...] = ()
     """Of the run, in order, without overlap."""

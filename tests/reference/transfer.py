@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.reference import draw
 from tests.reference.account import Account
 from tests.reference.admission import Margin
-from tests.reference.chain import Beside, Route
+from tests.reference.chain import Beside, Limit, Route
 from tests.reference.gas import Gases
 from tests.reference.margin import Asked
 from tests.reference.message import Ways
@@ -36,6 +36,8 @@ class Transfers:
         self.account, self.asked, self.outages, self.ways = account, asked, outages, ways
         self.gases, self.outcome = gases, outcome
         self.flights: list[Flight] = []
+        self.left = {limit: (limit.amount, 0) for limit in self.chain.withdrawal_limits}
+        """Of each limit the capacity that the last withdrawal left, and when that was, ms."""
 
     @property
     def in_flight(self) -> int:
@@ -71,12 +73,20 @@ class Transfers:
             self.reject(sent, number, "withdrawal", route, amount, "quantity")
         elif self.outages.gate(sent) is not None:
             self.reject(sent, number, "withdrawal", route, amount, "gated")
+        elif any(amount > self.capacity(limit, sent) for limit in self.left):
+            least = min(self.capacity(limit, sent) for limit in self.left)
+            self.reject(sent, number, "withdrawal", route, amount, "gated", least, amount)
         elif amount + gas > have:
             self.reject(sent, number, "withdrawal", route, amount, "collateral", have, amount + gas)
         else:
             self.account.wallet -= amount + gas
+            self.left = {limit: (self.capacity(limit, sent) - amount, sent) for limit in self.left}
             arrives = sent + self.delay(sent, self.chain.withdrawals[route])
             self.leave(sent, Flight(number, "withdrawal", route, amount, arrives), gas)
+
+    def capacity(self, limit: Limit, ts_ms: int) -> int:
+        left, since = self.left[limit]
+        return min(limit.amount, left + limit.amount * (ts_ms - since) // limit.per)
 
     def delay(self, sent: int, route: Route) -> int:
         (ms,) = self.ways.drawn(sent, "", draw.TRANSFER, latency=(route.delay,))
