@@ -39,12 +39,12 @@ class Market:
     """Mark candles; None: the trade series serves."""
     mark_rows: int = 1
     """Candles in a mark candle."""
-    other_mark: Sequence[Row] | None = None
-    """A further series of marks, which the median of an oracle takes in."""
     funding: Mapping[float, float] = field(default_factory=dict)
     """Rates by time in rows: 2 is the open of row 2, 2.5 the middle of it."""
     step: str = "0.001"
     volume: Sequence[float] | None = None
+    other_mark: Sequence[Row] | None = None
+    """A further series of marks, which the median of an oracle takes in."""
 
 
 def write(folder: Path, *markets: Market, interval: str = "1m") -> Path:
