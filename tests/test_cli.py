@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -333,3 +334,15 @@ def test_a_missing_dataset_is_one_line(call: Any, tmp_path: Path) -> None:
     for command in ("info", "check"):
         done = call("data", command, str(tmp_path / "none"))
         assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+
+
+def test_the_first_run_ever_says_what_it_waits_for(place: Path) -> None:
+    """Before it has compiled anything: who waits half a minute wants to know why."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(place / "cache"), "NUMBA_DISABLE_JIT": "0"}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    command = [sys.executable, "-m", "backtest", "run", "hold.py", "--data", "market"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+        assert run.stderr
+        said = run.stderr.readline()
+        run.kill()
+    assert said.startswith(b"compiling the kernels")

@@ -62,4 +62,4 @@ def _announce() -> None:
     from backtest.research.run import first_run
 
     if first_run():
-        click.echo("compiling the kernels: only the first run does, and it takes up to half a minute", err=True)
+        click.echo("compiling the kernels: only the first run does, and it takes half a minute or so", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -94,16 +94,9 @@ class State:
         self._known = int(self.run[at.ROWS])
         """Rows before this one have all that they are played on."""
         self._status = self.acct.data
-        self._step = self._entry(advance, 0, 0)
-        self._ahead = self._entry(ahead, 0, 0)
-        self._target = self._entry(send_target, 0, 0, 0.0, False, 0, 0)
-        self._market = self._entry(send, 0, 0, False, 0, 0, 0)
-        numbers, flags = (0.0,) * 3, (False,) * 3
-        self._order = self._entry(post, 0, 0, 0, 0, *numbers, False, 0.0, *flags, 0.0, 0, 0, 0)
         self._logs: list[NDArray[np.float64]] = []
         self._seen, self._seen_at = np.zeros(len(CURVE)), -1
         self._asked_at = -1
-        note_calendar(self.world)
         self.fine: dict[int, NDArray[np.float64]] = {}
         """Fine panels of drilled rows with fills, by row; who looks at them empties it."""
         self.flushed = 0
@@ -116,6 +109,8 @@ class State:
         assert len(panel) >= fields, f"a panel of {len(panel)} fields, where the account needs {fields}"
         if self.panel.shape[1]:
             self._keep_last(self.j + 1)
+        else:
+            note_calendar(self.world)
         if self.publisher is not None:
             self.publisher.see(panel, first_row)
             self.world.put(fresh=self.publisher.fresh)
@@ -138,6 +133,28 @@ class State:
         if self.publisher is not None and self.row >= self._known:
             self._known = self.publisher.known(self.row)
         return min(end, self._known)
+
+    # Made when they are asked for first: nobody waits for what is never called, nor before it has been said why.
+
+    @cached_property
+    def _step(self) -> Callable[..., Any]:
+        return self._entry(advance, 0, 0)
+
+    @cached_property
+    def _ahead(self) -> Callable[..., Any]:
+        return self._entry(ahead, 0, 0)
+
+    @cached_property
+    def _target(self) -> Callable[..., Any]:
+        return self._entry(send_target, 0, 0, 0.0, False, 0, 0)
+
+    @cached_property
+    def _market(self) -> Callable[..., Any]:
+        return self._entry(send, 0, 0, False, 0, 0, 0)
+
+    @cached_property
+    def _order(self) -> Callable[..., Any]:
+        return self._entry(post, 0, 0, 0, 0, *[0.0] * 3, False, 0.0, *[False] * 3, 0.0, 0, 0, 0)
 
     def _entry(self, function: Callable[..., Any], *like: Any) -> Callable[..., Any]:
         """A kernel for this account: what follows are arguments like `like`. A call is what event strategies pay."""
