@@ -51,16 +51,12 @@ from backtest.engine.path import knot, lows_first
     SUM_REST,
     PUBLISHED,
     PUBLISHED_AT,
-    CLOSES,
-    APART,
-    MOST_APART,
-    PUBLICATIONS,
     SCALE,
     STATE_WIDTH,
-) = range(13)
+) = range(9)
 # BEGAN and PUBLISHED_AT numbers of knots, NaN: none yet; FIRST average at the first knot; SOURCE at the last one; SUM,
-# with what was rounded off it in SUM_REST, the area below the sources from the first knot on, price times knots; APART
-# and MOST_APART sum and maximum over CLOSES of |oracle / market − 1|; SCALE the power of ten that gives eight digits
+# with what was rounded off it in SUM_REST, the area below the sources from the first knot on, price times knots; SCALE
+# the power of ten that gives eight digits
 
 # lags: int64[2, 4, 2]: of the average and the delay, for each knot of a row: how many rows back and at which knot the
 # line begins that its far end lies on; at that knot itself where it lies on one
@@ -120,11 +116,7 @@ def publish(o: Tape, first: int, end: int, base: int) -> None:
                 average(o, i, passed)
             if o.means.shape[0] > 0:
                 delay(o, i, passed)
-            published = publish_row(o, j, 3 * k, i, lows)
-            apart = abs(published / panel[market + 3, j, c] - 1.0)
-            state[i, CLOSES] += 1.0
-            state[i, APART] += apart
-            state[i, MOST_APART] = max(state[i, MOST_APART], apart)
+            publish_row(o, j, 3 * k, i, lows)
 
 
 @kernel
@@ -148,8 +140,8 @@ def take(o: Tape, j: int, c: int, lows: bool) -> None:
 
 
 @inlined
-def publish_row(o: Tape, j: int, n: int, i: int, lows: bool) -> float:
-    """Write the oracle's four knots of panel row `j`, from knot number `n` on; returns the last of them."""
+def publish_row(o: Tape, j: int, n: int, i: int, lows: bool) -> None:
+    """Write the oracle's four knots of panel row `j`, from knot number `n` on."""
     state, rule, c = o.state, o.rule, int(o.rule[LOWEST]) + i
     d, beat, most = rule[INTERVAL], rule[HEARTBEAT], rule[DEVIATION]
     derived, always = o.sums.shape[0] > 0 or o.means.shape[0] > 0, beat == 0.0 and most == 0.0
@@ -166,12 +158,10 @@ def publish_row(o: Tape, j: int, n: int, i: int, lows: bool) -> float:
                 price = np.floor(price * scale * (1.0 + 1e-12) + 0.5) / scale
             if late or abs(price - published) >= most * published:
                 published, stamp = price, float(n + s)
-                state[i, PUBLICATIONS] += 1.0
         o.panel[int(rule[INTO]) + place(s, lows), j, c] = published
         if s < 3 and o.fresh.shape[0] > 0:
             o.fresh[3 * j + s, c] = rule[START] + stamp * d
     state[i, PUBLISHED], state[i, PUBLISHED_AT], state[i, SCALE] = published, stamp, scale
-    return published
 
 
 @inlined

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from backtest.engine.compile import INTERPRETED
 from backtest.engine.layout import Floats
 from backtest.engine.oracle import (
-    APART,
     AVERAGE,
     AVERAGE_KNOTS,
     AVERAGE_REST,
     BEGAN,
-    CLOSES,
     DELAY,
     DELAY_SHARE,
     DEVIATION,
@@ -28,10 +26,8 @@ from backtest.engine.oracle import (
     LOGS,
     LOWEST,
     MEDIAN,
-    MOST_APART,
     OF_AVERAGE,
     OF_DELAY,
-    PUBLICATIONS,
     PUBLISHED,
     PUBLISHED_AT,
     ROWS_BACK,
@@ -79,7 +75,7 @@ class Publisher:
         rule[AVERAGE_REST] = 3 * oracle.average_ms % interval_ms / interval_ms
         rule[DELAY_SHARE] = -3 * oracle.delay_ms % interval_ms / interval_ms
         # one that always publishes is never stale
-        rule[LOGS] = oracle.limit_ms > 0 and (oracle.heartbeat_ms > 0 or oracle.deviation > 0)
+        rule[LOGS] = oracle.limit_ms > 0 and oracle.holds
         lags = np.stack([_lag(3 * ms, interval_ms) for ms in (oracle.average_ms, oracle.delay_ms)])
         most = lags[:, :, ROWS_BACK].max(axis=1) + 1
         depths = (most[OF_AVERAGE] if oracle.average_ms else 0, most[OF_DELAY] if oracle.delay_ms else 0)
@@ -159,15 +155,6 @@ class Publisher:
         """[3 × rows of the panel, symbols]: of knots 0 to 2 of each row the last publication at or before, in thirds of
         a ms since 1970; no rows where nobody asks for it."""
         return self._fresh
-
-    @property
-    def apart(self) -> NDArray[np.float64]:
-        """[symbols, 4]: closes seen, mean and maximum over them of `|oracle / market − 1|`, publications."""
-        self.known(self._next - 1)
-        state = np.concatenate([tape.state for tape in self._tapes])
-        with np.errstate(invalid="ignore"):
-            mean = state[:, APART] / state[:, CLOSES]
-        return np.column_stack([state[:, CLOSES], mean, state[:, MOST_APART], state[:, PUBLICATIONS]])
 
 
 def _tape(rule: Floats, lags: NDArray[np.int64], depths: tuple[int, int], lowest: int, end: int) -> Tape:

@@ -202,7 +202,7 @@ def in_place(planned: Plan, modes: Sequence[str], progress: Progress | None, chu
     return placed([planned], planned.selection, play)[0]
 
 
-def replay_beside(
+def replay_with_shadow(
     planned: Plan, margin: str, progress: Progress | None, chunk_rows: int | None
 ) -> tuple[Record, Record | str]:
     """The records of one account, and of the same one by the market's mark, or why its strategy failed there."""
@@ -375,7 +375,7 @@ def run(
     target = files.claim(Path(out)) if out is not None else None
     planned = in_place(plan(strategy, data, **{"modes": own, **settings}), modes, progress, chunk_rows)
     if mark_cost and planned.chaining.sees_apart:
-        record, other = replay_beside(planned, modes[0], progress, chunk_rows)
+        record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)
         made = result(planned, record)
         known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)
         made.summary["mark_cost"] = summary.plain(known)
