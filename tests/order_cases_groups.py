@@ -193,6 +193,13 @@ OCO = [
     Case("oco of three", [100.0, DIP], {0: [oco(*EITHER, {"qty": 1, "limit": 98})]},
          [made(at(1, 4), 2, 1, 98, 0.0196)],
          {0: cancelled(at(1, 4), "oco"), 1: cancelled(at(1, 4), "oco"), 2: filled(at(1, 4), 1)}),
+    # Bought at 95 at 10 s; from 90 at 20 s to 110 at 40 s its target of 105 is met after 15 of 20 s.
+    Case("oco entries with brackets", [100.0, (100.0, 110.0, 90.0, 101.0)],
+         {0: [oco({"qty": 1, "limit": 95, "stop_loss": 85, "take_profit": 105},
+                  {"qty": 1, "stop": 106, "stop_loss": 99})]},
+         [made(at(1, 10), 0, 1, 95, 0.019), made(at(1, 35), 2, -1, 105, 0.021)],
+         {0: filled(at(1, 10), 1), 1: cancelled(at(1, 35), "oco"), 2: filled(at(1, 35), -1),
+          3: cancelled(at(1, 10), "oco"), 4: cancelled(at(1, 10), "parent")}),
     Case("oco exits, highs first", [100.0, 100.0, (100.0, 110.0, 90.0, 99.0)], {0: [buy(2)], 1: [oco(*EXITS)]},
          [took(at(1), 0, 2, 100, 0.2), made(at(2, 10), 1, -2, 105, 0.042)],
          {0: filled(at(1), 2), 1: filled(at(2, 10), -2), 2: cancelled(at(2, 10), "oco")}),

@@ -156,6 +156,11 @@ def test_every_column_is_explained(table: str) -> None:
     assert sorted(names(columns)) == sorted(SCHEMAS[table].names())
 
 
+def test_the_readme_lists_every_table() -> None:
+    listed = text_of("README.md").partition("and the tables ")[2].partition(" as Parquet")[0]
+    assert re.findall(r"`(\w+)`", listed) == list(SCHEMAS)
+
+
 def test_every_word_in_a_table_is_explained() -> None:
     reasons = {
         name
