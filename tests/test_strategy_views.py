@@ -5,6 +5,8 @@ Unless said otherwise: rows of a minute, 100,000 cash, no fees, initial 5 %, mai
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 import backtest
 from backtest import RunError, Strategy
+from backtest.engine.replay import Replay
 from tests.scenario import MINUTE, START, Market, Row, Step, Tape, both, buy, play, rows, sell, venue, write
 
 ANY_FUNDING = ("missing-funding",)
@@ -315,6 +318,36 @@ def test_liquidation_price_is_where_the_pool_dies(tmp_path: Path, step, margin, 
         )
         assert len(set(rows(result, "liquidations", "ts"))) == deaths
     assert seen == pytest.approx([level, level], rel=1e-12)
+
+
+def test_a_liquidation_price_that_nobody_reads_is_not_computed(tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_: Any) -> float:
+        raise AssertionError("computed")
+
+    monkeypatch.setattr(Replay, "liquidation_price", refuse)
+    market = Market("BTC", [1e4] * 3)
+    seen = watch(tmp_path, [market], lambda _, account: account.position("BTC").qty, steps={MINUTE: buy("BTC", 50)})
+    assert seen == [0.0, 50.0, 50.0]
+
+
+@pytest.mark.parametrize("change", [None, lambda account: account.add_margin("BTC", 1_000)])
+def test_a_position_that_is_kept_shows_the_close_at_which_it_was_asked_for(tmp_path: Path, change: Any) -> None:
+    # Isolated, leverage 10: 50,000 posted for 50, dead at 450,000 / 48.5. A thousand more, or a second 10, moves that.
+    kept = Tape()
+
+    def look(market: Any, account: Any) -> Any:
+        kept.append(account.position("BTC"))
+        if change and len(kept) == 2:
+            assert change(account)
+            assert account.position("BTC").liquidation_price == pytest.approx(449_000 / 48.5)
+        return None
+
+    steps = {MINUTE: buy("BTC", 50), 2 * MINUTE: buy("BTC", 10)}
+    watch(tmp_path, [Market("BTC", [1e4, 1e4, 1.1e4, 1.1e4])], look, steps=steps, margin="isolated", leverage=10)
+    assert kept[1].liquidation_price == pytest.approx(450_000 / 48.5, rel=1e-12)
+    assert kept[1] == copy.deepcopy(kept[1]) == pickle.loads(pickle.dumps(kept[1]))
+    assert kept[1] != kept[2]
+    assert [name for name, *_ in kept] == ["BTC"] * len(kept)
 
 
 def test_there_is_no_liquidation_price_where_none_can_be_reached(tmp_path: Path) -> None:

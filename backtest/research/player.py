@@ -134,7 +134,7 @@ class Player:
         advance, on_candle, account = replay.advance_one, self.strategy.on_candle, self.account
         interval = replay.setup.interval_ms
         market.clock(replay.setup.start_ms + (first + 1) * interval, interval)
-        cell, some = market.cell, market.some
+        cell, some, unread = market.cell, market.some, account.unread
         quiet, reach, offset = 0, NEAREST, first + 1
         # One turn per candle: every call and every look-up here is paid as often as there are candles.
         for row in range(chunk.row0 - first, end - first):
@@ -154,6 +154,8 @@ class Player:
                     on_candle(market, account)
                 except (Exception, SystemExit) as error:
                     raise self._failed("on_candle", error) from error
+                if unread:
+                    account.settle()
 
     def _play_every(self, end: int) -> None:
         """Decide once in so many candles: the strategy sees candles of that length."""
@@ -196,6 +198,7 @@ class Player:
             getattr(self.strategy, hook)(*arguments)
         except (Exception, SystemExit) as error:
             raise self._failed(hook, error) from error
+        self.account.settle()
 
     def _failed(self, hook: str, error: BaseException) -> RunError:
         """A failing hook as the one line that the user sees."""

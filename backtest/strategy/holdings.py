@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from backtest.engine import layout as at
 from backtest.engine.replay import Replay
@@ -21,20 +24,69 @@ STATES = ("in_flight", "dormant", "armed", "working")
 """By the numbers of `layout.FLYING` and those after it."""
 
 
-class Position(NamedTuple):
-    """A position at the last close; base and quote units."""
+class Position(Sequence[Any]):
+    """A position at the last close; base and quote units. It compares and unpacks as the tuple of its fields.
 
-    symbol: str
-    qty: float
-    """Signed, long positive; 0.0: none."""
-    entry_price: float
-    """Average cost; NaN: no position."""
-    mark: float
-    notional: float
-    """Signed, at the mark."""
-    unrealized: float
-    liquidation_price: float
-    """Mark at which its pool would be liquidated with all other marks as they are; NaN: there is none."""
+    Only the liquidation price takes time to compute, and few strategies want it: it is computed when it is first
+    read, or when the account changes while the position is still held, so it is always that of the last close.
+    """
+
+    __slots__ = ("__weakref__", "_level", "entry_price", "mark", "notional", "qty", "symbol", "unrealized")
+
+    def __init__(
+        self,
+        symbol: str,
+        qty: float,
+        entry_price: float,
+        mark: float,
+        notional: float,
+        unrealized: float,
+        liquidation_price: float | Callable[[], float],
+    ) -> None:
+        self.symbol = symbol
+        self.qty = qty
+        """Signed, long positive; 0.0: none."""
+        self.entry_price = entry_price
+        """Average cost; NaN: no position."""
+        self.mark = mark
+        self.notional = notional
+        """Signed, at the mark."""
+        self.unrealized = unrealized
+        self._level = liquidation_price
+
+    @property
+    def liquidation_price(self) -> float:
+        """Mark at which its pool would be liquidated with all other marks as they are; NaN: there is none."""
+        level = self._level
+        if not isinstance(level, float):
+            level = self._level = level()
+        return level
+
+    def _fields(self) -> tuple[Any, ...]:
+        known = (self.symbol, self.qty, self.entry_price, self.mark, self.notional, self.unrealized)
+        return (*known, self.liquidation_price)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._fields()[at]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._fields())
+
+    def __len__(self) -> int:
+        return len(self._fields())
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(other) == self._fields() if isinstance(other, Position | tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        names = ("symbol", "qty", "entry_price", "mark", "notional", "unrealized", "liquidation_price")
+        return f"Position({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+    def __reduce__(self) -> tuple[type[Position], tuple[Any, ...]]:
+        return Position, self._fields()
 
 
 class OpenOrder(NamedTuple):
@@ -79,6 +131,18 @@ class Holdings:
         self._first, self._last = setup.first_row.tolist(), setup.last_row.tolist()
         ticks = setup.ticks or (None,) * len(setup.symbols)
         self._grids = [Grid.of(i, int(setup.step_micro[i]), ticks[i]) for i in range(len(setup.symbols))]
+        self._steps = [int(step) for step in setup.step_micro]
+        self._book = replay.book.data  # read far faster than the array; the kernels never move it
+        self.unread: list[weakref.ref[Position]] = []
+        """Positions given out since the account last changed, whose liquidation price may not have been computed."""
+
+    def settle(self) -> None:
+        """Compute what positions still show of the account as it is; call it before that changes."""
+        for reference in self.unread:
+            position = reference()
+            if position is not None:
+                _ = position.liquidation_price
+        self.unread.clear()
 
     def _now(self, column: int) -> float:
         return float(self._replay.state()[column])
@@ -143,19 +207,22 @@ class Holdings:
     def position(self, symbol: str) -> Position:
         """The position in a market, also when there is none."""
         replay, i = self._replay, self._at(symbol)
-        lots = int(replay.book[i, at.LOTS])
-        mark = float(replay.panel[replay.setup.known_field, replay.j, i]) if replay.row else math.nan
+        lots = self._book[i, at.LOTS]
+        mark = replay.panel.item(replay.setup.known_field, replay.j, i) if replay.row else math.nan
         if lots == 0:
             return Position(symbol, 0.0, math.nan, mark, 0.0, 0.0, math.nan)
-        qty = lots * int(replay.setup.step_micro[i]) / MICRO
-        cost = int(replay.book[i, at.COST]) / MICRO
+        qty = lots * self._steps[i] / MICRO
+        cost = self._book[i, at.COST] / MICRO
         notional = qty * mark
-        return Position(symbol, qty, cost / qty, mark, notional, notional - cost, replay.liquidation_price(i))
+        level = partial(replay.liquidation_price, i)
+        made = Position(symbol, qty, cost / qty, mark, notional, notional - cost, level)
+        self.unread.append(weakref.ref(made))
+        return made
 
     @property
     def positions(self) -> tuple[Position, ...]:
         """Every open position, by symbol."""
-        return tuple(self.position(name) for name, i in self._index.items() if self._replay.book[i, at.LOTS])
+        return tuple(self.position(name) for name, i in self._index.items() if self._book[i, at.LOTS])
 
     @property
     def orders(self) -> tuple[OpenOrder, ...]:
