@@ -219,7 +219,7 @@ def test_bad_usage_is_one_line_and_exit_2(call: Any, asked: dict[str, Any], argu
             1,
             "error: x.py: on_candle at noon: ZeroDivisionError\n",
         ),
-        (KeyboardInterrupt(), 130, "error: interrupted; no report was written\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted; nothing was written\n"),
         (AssertionError("books"), 1, "error: AssertionError: books; this is a fault of backtest itself"),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_killed_run_leaves_no_report(place: Path, command: Callable[..., Ended
         running.send_signal(end)
         said = running.communicate(timeout=60)[1]
     if end == signal.SIGINT:
-        assert (running.returncode, said) == (130, "error: interrupted; no report was written\n")
+        assert (running.returncode, said) == (130, "error: interrupted; nothing was written\n")
     else:
         assert running.returncode == -signal.SIGKILL
     assert {path.name for path in place.iterdir()} == {"begun", "hold.py", "market", "slow.py"}

@@ -96,14 +96,21 @@ def test_it_replaces_only_its_own(tmp_path: Path) -> None:
     folder.mkdir()
     assert write_sample(folder, days=1) == folder  # empty: taken
     (folder / "notes.txt").write_text("keep me")
-    with pytest.raises(UserError, match="mine: it holds files that are no sample; name a new folder"):
+    with pytest.raises(UserError, match=r"mine: holds notes\.txt, which is not part of .*; name a new folder"):
         write_sample(folder, days=1)
-    (folder / "notes.txt").unlink()
+    (folder / "notes.txt").rename(folder / "mark" / "notes.txt")
+    with pytest.raises(UserError, match=r"holds mark/notes\.txt"):
+        write_sample(folder, days=1)
+    (folder / "mark" / "notes.txt").unlink()
+    other = tmp_path / "mine.partial"  # a folder of the user's own
+    other.mkdir()
+    write_sample(folder, days=1)
+    assert other.is_dir()
     (folder / "dataset.toml").write_text('[dataset]\ninterval = "5m"')
-    with pytest.raises(UserError, match="no sample"):
+    with pytest.raises(UserError, match="holds files that are not a sample"):
         write_sample(folder, days=1)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="it is a file"):
+    with pytest.raises(UserError, match="is a file"):
         write_sample(tmp_path / "file", days=1)
 
 

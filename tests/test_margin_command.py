@@ -85,6 +85,16 @@ def test_the_picture_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
     page = (tmp_path / "pictures" / "ladder.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert "https://" not in page.partition("<script>")[0]
+    assert process(tmp_path, "margin", "book.json", "--out", "pictures/ladder.html").code == 0  # its own page, anew
+
+
+def test_the_picture_replaces_nothing_else(tmp_path: Path) -> None:
+    put(tmp_path, BOOK)
+    book = (tmp_path / "book.json").read_bytes()
+    said = process(tmp_path, "margin", "book.json", "--out", "book.json")
+    fault = "book.json: is not a page that `backtest margin` has written, and is left alone; choose another --out"
+    assert (said.code, said.err) == (2, f"error: {fault}\n")
+    assert (tmp_path / "book.json").read_bytes() == book
 
 
 def test_names_cannot_break_the_page() -> None:

@@ -249,20 +249,32 @@ def test_a_run_killed_while_writing_leaves_no_half_report(
     assert [path.name for path in tmp_path.iterdir()] == (["run"] if earlier else [])
 
 
-def test_a_failed_exchange_puts_the_earlier_report_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "run", result_of(isolated(), "isolated"), "earlier")
-    before, rename = files_in(tmp_path), Path.rename
+def test_a_strangers_file_in_an_accounts_folder_is_left_alone(tmp_path: Path) -> None:
+    folder = write(tmp_path / "both", [result_of(cross(), "cross"), result_of(isolated(), "isolated")], "page")
+    (folder / "cross" / "my notes.txt").write_text("do not lose me")
+    with pytest.raises(UserError, match=r"holds cross/my notes\.txt, which is not part of the report there"):
+        write(folder, result_of(idle(), "cross"), "")
+    assert (folder / "cross" / "my notes.txt").read_text() == "do not lose me"
 
-    def failing(path: Path, to: Path) -> Path:
-        if path.name.endswith(".partial"):
-            raise OSError(28, "No space left on device")
-        return rename(path, to)
 
-    monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(UserError, match="No space left on device"):
-        write(tmp_path / "run", result_of(cross(), "cross"), "new")
-    assert files_in(tmp_path) == before
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+def test_no_report_is_written_through_a_link_or_a_bad_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "looping").symlink_to(tmp_path / "looping")
+    for name in ("dangling", "looping"):
+        with pytest.raises(UserError, match="is a symbolic link"):
+            claim(tmp_path / name)
+    with pytest.raises(UserError, match="cannot be written"):
+        claim(tmp_path / "looping" / "run")
+    with pytest.raises(UserError, match=r"cannot be written .File name too long"):
+        claim(tmp_path / ("x" * 300))
+    with pytest.raises(UserError, match=r"^/: is the root folder; choose another --out$"):
+        claim("/")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UserError, match=r"run: cannot be written .No such file"):
+        claim("run")
 
 
 def damage(folder: Path, how: str) -> None:

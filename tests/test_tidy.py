@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 FILE_LINES, FUNCTION_LINES = 400, 70
 
 ROOMS = (
-    "errors", "schema", "interval", "feed", "venue", "engine", "strategy", "results", "report", "research", "cli",
+    "errors", "schema", "interval", "disk",
+    "feed", "venue", "engine", "strategy", "results", "report", "research", "cli",
 )  # fmt: skip
 """In the order in which data walk through them: each may import from itself and from those before it."""
 ABOVE_ALL = ("__init__", "__main__")

@@ -6,13 +6,16 @@ one line on standard error. Nothing heavy is imported before a command needs it,
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
 
+from backtest import disk
 from backtest.cli import chains, data, latency, margin, replay, strategies, venues
 from backtest.errors import BacktestError
 
@@ -32,7 +35,11 @@ class Ordered(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise Interrupted("interrupted; no report was written") from error
+            with suppress(ValueError):  # only the main thread may
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one could only spoil the message
+            written = ", ".join(map(str, disk.put_in_place()))
+            said = f"{written} was written" if written else "nothing was written"
+            raise Interrupted(f"interrupted; {said}") from error
 
 
 class Interrupted(click.ClickException):
@@ -76,7 +83,11 @@ _accept_traceback(cli)
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line with ``arguments`` (without the program's name; default: the process's own) and exit."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    sys.exit(_run(given))
+    before = signal.getsignal(signal.SIGINT)
+    code = _run(given)
+    with suppress(ValueError):
+        signal.signal(signal.SIGINT, before)
+    sys.exit(code)
 
 
 def _run(given: list[str]) -> int:

@@ -10,7 +10,6 @@ symbol's prices do not depend on which others are written.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from backtest import disk
 from backtest.errors import UserError
 from backtest.feed.manifest import read_manifest
 from backtest.feed.times import DAY_MS, HOUR_MS
@@ -29,6 +29,9 @@ from backtest.interval import text as interval_name
 START_MS = 1_704_067_200_000
 """2024-01-01T00:00Z."""
 GENERATOR = "backtest sample"
+MANIFEST = "dataset.toml"
+SERIES = ("candles", "mark", "funding")
+PART = "part.parquet"
 SYMBOLS = ("BTC-USD", "ETH-USD", "SOL-USD", "DOGE-USD", "AVAX-USD", "LINK-USD")
 
 _FINE = 12
@@ -100,15 +103,10 @@ def write_sample(
     if not symbols or any("/" in s or not s.strip() for s in symbols):
         raise UserError(f"symbols {list(symbols)}", "sample", "name at least one, such as BTC-USD")
     _refuse_foreign(target)
-    draft = target.with_name(target.name + ".partial")
-    shutil.rmtree(draft, ignore_errors=True)
     try:
-        _write_all(draft, sorted(set(symbols)), seed, Clock(interval_ms, days * DAY_MS // interval_ms))
-        if target.exists():
-            shutil.rmtree(target)
-        draft.rename(target)
+        with disk.whole_folder(target) as draft:
+            _write_all(draft, sorted(set(symbols)), seed, Clock(interval_ms, days * DAY_MS // interval_ms))
     except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
         raise UserError(f"cannot be written ({error.strerror})", str(target), "name another folder") from error
     return target
 
@@ -117,20 +115,34 @@ def _write_all(folder: Path, names: list[str], seed: int, clock: Clock) -> None:
     market, variance = _market(_rng(seed, "market"), clock)
     for name in names:
         _write_symbol(folder, name, _PERPS.get(name, _OTHER), clock, market, variance, _rng(seed, name))
-    (folder / "dataset.toml").write_text(_toml(names, seed, clock.interval_ms), "utf-8")
+    (folder / MANIFEST).write_text(_toml(names, seed, clock.interval_ms), "utf-8")
 
 
 def _refuse_foreign(target: Path) -> None:
-    """Only an empty folder or an earlier sample may be replaced."""
+    """Only an empty folder or an earlier sample, with nothing else in it, may be replaced."""
+    remedy = "name a new folder"
+    disk.refuse_link(target, remedy)
+    if target.parent.is_dir():
+        disk.recover(target)
     if not target.exists():
         return
-    remedy = "name a new folder"
     if not target.is_dir():
-        raise UserError("it is a file", str(target), remedy)
-    held = {p.name for p in target.iterdir()}
-    ours = read_manifest(target / "dataset.toml").generator == GENERATOR
-    if held and not (ours and held <= {"dataset.toml", "candles", "mark", "funding"}):
-        raise UserError("it holds files that are no sample", str(target), remedy)
+        raise UserError("is a file", str(target), remedy)
+    held = sorted(path.relative_to(target) for path in target.rglob("*") if path.is_symlink() or not path.is_dir())
+    if held and read_manifest(target / MANIFEST).generator != GENERATOR:
+        raise UserError("holds files that are not a sample", str(target), remedy)
+    foreign = [path for path in held if path != Path(MANIFEST) and not _is_part(path)]
+    if foreign:
+        raise UserError(f"holds {foreign[0]}, which is not part of the sample there", str(target), remedy)
+
+
+def _is_part(path: Path) -> bool:
+    """Whether a path inside a sample is one of its Parquet files."""
+    match path.parts:
+        case (series, symbol, name):
+            return series in SERIES and symbol.startswith("symbol=") and name == PART
+        case _:
+            return False
 
 
 def _rng(seed: int, name: str) -> np.random.Generator:
@@ -259,7 +271,7 @@ def _write(folder: Path, t: NDArray[np.int64], columns: dict[str, Floats]) -> No
     arrays |= {name: pa.array(values, pa.float64()) for name, values in columns.items()}
     pq.write_table(
         pa.table(arrays),
-        folder / "part.parquet",
+        folder / PART,
         compression="zstd",
         compression_level=3,
         row_group_size=65_536,

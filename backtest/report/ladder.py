@@ -14,6 +14,8 @@ from backtest.report.figure import FAINT, INK, LIMIT, PALETTE, PAPER, Figure, ax
 from backtest.report.page import environment, script_json
 from backtest.report.tables import Cell, Table
 
+GENERATOR = "backtest margin"
+"""Named in the page's head, so that it may be written again."""
 Values = Mapping[str, Any]
 """The answer of `research.calculator` or a part of it, as plain values."""
 
@@ -38,6 +40,7 @@ def render(answer: Values) -> str:
         environment()
         .get_template("ladder.html.j2")
         .render(
+            generator=GENERATOR,
             name="Margin and ladder",
             about="",
             more="",
@@ -55,6 +58,11 @@ def render(answer: Values) -> str:
             figures=script_json({name: chart.figure for name, chart in charts.items()}),
         )
     )
+
+
+def is_page(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` is a page of `render`."""
+    return f'<meta name="generator" content="{GENERATOR}">'.encode() in head
 
 
 def _rungs(answer: Values) -> list[Values]:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from backtest import disk
 from backtest.engine.replay import to_micro
 from backtest.errors import UserError
 from backtest.research import book as books
@@ -148,13 +149,24 @@ def margin(
 
 
 def _draw(answer: Calculation, file: Path) -> None:
-    from backtest.report.ladder import render  # Plotly costs more than the whole answer
+    """Write the page to ``file``: a new one, or in place of an earlier page of a calculation."""
+    from backtest.report.ladder import is_page, render  # Plotly costs more than the whole answer
 
+    remedy = "choose another --out"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(render(answer.as_dict()), encoding="utf-8")
+        disk.refuse_link(file, "name the file that it points to")
+        if file.exists() and not (file.is_file() and is_page(_head(file))):
+            raise UserError("is not a page that `backtest margin` has written, and is left alone", str(file), remedy)
+        with disk.whole_file(file) as draft:
+            draft.write_text(render(answer.as_dict()), encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot be written: {error.strerror}", str(file), "name an HTML file in a folder") from error
+        raise UserError(f"cannot be written ({error.strerror})", str(file), remedy) from error
+
+
+def _head(file: Path) -> bytes:
+    """The first bytes of ``file``."""
+    with file.open("rb") as stream:
+        return stream.read(4096)
 
 
 def _portfolio(book: Book, profile: venues.Profile) -> Portfolio | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from backtest import disk
 from backtest.errors import UserError
 from backtest.results.digest import digest
 from backtest.results.result import Result
@@ -19,6 +19,7 @@ from backtest.results.tables import SCHEMAS
 from backtest.schema import SCHEMA_VERSION
 
 REPORT, SUMMARY = "report.html", "summary.json"
+ELSEWHERE = "choose another --out"
 BESIDE = ("curve",)
 """Tables that a report may have beside its runs' own."""
 CODEC: Final = "lz4"
@@ -41,60 +42,83 @@ def write(
     ``extras`` are further entries of the top `summary.json`, ``beside`` tables of the whole, by names of `BESIDE`. The
     same input gives the same bytes.
 
-    Everything is first written beside the target and then renamed, so there is never half a report. An earlier report
-    there is replaced; anything else there is a UserError, see :func:`claim`.
+    An earlier report there is replaced, in one step: at every moment the old or the new one lies there (`disk`).
+    Anything else there is a UserError, see :func:`claim`.
     """
     target = claim(folder)
-    partial, old = (target.with_name(f".{target.name}.{os.getpid()}.{end}") for end in ("partial", "old"))
     try:
-        shutil.rmtree(partial, ignore_errors=True)  # left by a killed run that had our process number
-        partial.mkdir(parents=True)
-        _fill(partial, results, html, extras or {}, kind)
-        for name, table in (beside or {}).items():
-            _write_table(partial, name, table)
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-    except BaseException as failure:
-        shutil.rmtree(partial, ignore_errors=True)
-        if old.exists() and not target.exists():
-            old.rename(target)
-        if isinstance(failure, (OSError, pl.exceptions.PolarsError)):
-            why = getattr(failure, "strerror", None) or str(failure)
-            raise UserError(f"the report cannot be written ({why})", str(target), "choose another --out") from failure
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        with disk.whole_folder(target) as draft:
+            _fill(draft, results, html, extras or {}, kind)
+            for name, table in (beside or {}).items():
+                _write_table(draft, name, table)
+    except (OSError, pl.exceptions.PolarsError) as failure:
+        why = getattr(failure, "strerror", None) or str(failure)
+        raise UserError(f"the report cannot be written ({why})", str(target), ELSEWHERE) from failure
     return target
 
 
 def claim(folder: str | Path) -> Path:
     """The absolute path of ``folder`` if a report may be written there: nothing, an empty folder or an earlier report.
 
-    Else UserError. Worth asking before a long run, not only after it.
+    Else UserError. Worth asking before a long run, not only after it. What a killed write had set aside from there is
+    put back first.
     """
-    target = Path(folder).resolve()
+    target = _absolute(Path(folder))
     _writable(next(place for place in target.parents if place.exists()), target)
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return target
-    remedy = "choose another --out, or move what is there"
+    try:
+        if target.parent.is_dir():
+            disk.recover(target)
+        if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+            return target
+        return _only_a_report(target)
+    except OSError as error:
+        raise UserError(f"cannot be written ({error.strerror})", str(target), ELSEWHERE) from error
+
+
+def _absolute(folder: Path) -> Path:
+    """``folder`` as an absolute path, with the links above it followed; UserError where it is a link itself."""
+    try:
+        place = Path(os.path.abspath(folder))  # noqa: PTH100  Path.resolve would follow the last link as well
+        disk.refuse_link(place, "name the folder that it points to")
+        target = place.parent.resolve() / place.name
+        target.exists()
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        why = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"cannot be written ({why})", str(folder), ELSEWHERE) from error
+    if not target.name:
+        raise UserError("is the root folder", str(folder), ELSEWHERE)
+    return target
+
+
+def _only_a_report(target: Path) -> Path:
+    """``target`` if it is an earlier report with nothing else in it, at the top or in the folders of its accounts."""
+    remedy = f"{ELSEWHERE}, or move what is there"
     if not target.is_dir():
         raise UserError("is a file, not a report's folder", str(target), remedy)
     summary = _recognised(target)
     if summary is None:
         raise UserError("holds something that is not a report, and is left alone", str(target), remedy)
-    ours = {REPORT, SUMMARY, *(f"{name}.parquet" for name in (*SCHEMAS, *BESIDE)), *summary.get("runs", ())}
-    foreign = sorted(entry.name for entry in target.iterdir() if entry.name not in ours)
+    runs = summary.get("runs", ())
+    files = {SUMMARY, *(f"{name}.parquet" for name in SCHEMAS)}
+    foreign = _others(target, {*files, REPORT, *(f"{name}.parquet" for name in BESIDE), *runs})
+    for label in runs:
+        foreign += [f"{label}/{name}" for name in _others(target / label, files)]
     if foreign:
         raise UserError(f"holds {foreign[0]}, which is not part of the report there", str(target), remedy)
     return target
 
 
+def _others(folder: Path, ours: Collection[str]) -> list[str]:
+    """Names in ``folder`` that are not ``ours``."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in ours) if folder.is_dir() else []
+
+
 def _writable(above: Path, target: Path) -> None:
     """UserError unless a folder can be made in ``above``, the nearest place above ``target`` that is there."""
     if not above.is_dir():
-        raise UserError(f"cannot be written, {above} is a file", str(target), "choose another --out")
+        raise UserError(f"cannot be written, {above} is a file", str(target), ELSEWHERE)
     if not os.access(above, os.W_OK | os.X_OK):
-        raise UserError(f"cannot be written, {above} may not be written", str(target), "choose another --out")
+        raise UserError(f"cannot be written, {above} may not be written", str(target), ELSEWHERE)
 
 
 def read(folder: str | Path) -> Result | dict[str, Result]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import keyword
+import os
 import sys
 from pathlib import Path
 
+from backtest import disk
 from backtest.errors import UserError
 
 IMPORTED = frozenset({"backtest", "numpy", "polars", "pytest", "Param", "Strategy"})
@@ -73,13 +75,14 @@ def new(name: str, folder: str | Path) -> tuple[Path, Path]:
     place = Path(folder)
     strategy, test = place / f"{name}.py", place / f"test_{name}.py"
     for file in (strategy, test):
-        if file.exists():
+        if os.path.lexists(file):
             raise UserError("the file is already there", str(file), "choose another name, or remove it")
     try:
         place.mkdir(parents=True, exist_ok=True)
         title = name.replace("_", " ").strip().capitalize()
-        strategy.write_text(STRATEGY.format(title=title, cls=cls), encoding="utf-8")
-        test.write_text(TEST.format(name=name, cls=cls), encoding="utf-8")
+        for file, text in ((strategy, STRATEGY.format(title=title, cls=cls)), (test, TEST.format(name=name, cls=cls))):
+            with disk.whole_file(file) as draft:
+                draft.write_text(text, encoding="utf-8")
     except OSError as error:
         where = str(error.filename or place)
         raise UserError(f"cannot be written ({error.strerror})", where, "give another folder") from None
