@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,7 @@ BOOKS = {"long": {"BTCUSDT": 1.0}, "hedged": {"BTCUSDT": 0.5, "ETHUSDT": -0.5}}
 """Shares of the gross."""
 LEVERAGES = (3, 5, 10, 20)
 MODES = ("isolated", "cross", "portfolio")
-REFUSED = "no"
+REFUSED, NONE = "no", "–"
 
 
 @dataclass(frozen=True)
@@ -93,36 +91,17 @@ def data() -> Catalog | None:
     return Catalog.open(folder) if named and folder.is_dir() else None
 
 
-def play(catalog: Catalog, event: Event, book: str, leverage: int, venue: str, folder: Path) -> dict[str, Result]:
-    """The book in every mode, by mode."""
-    span = {"start": event.start, "end": event.end, "cash": CASH}
-    both = backtest.compare(Hold(book, leverage), catalog, margin=MODES[:2], venue=venue, **span)
-    netted = with_portfolio(venue, date.fromisoformat(event.start), folder)
-    third = backtest.run(Hold(book, leverage), catalog, margin=MODES[2], venue=netted, **span)
-    return dict(zip(MODES, [*both.results, third], strict=True))
-
-
-def with_portfolio(venue: str, day: date, folder: Path) -> str:
-    """The venue, given a portfolio rule where it has none.
-
-    Of its rates for a small position in BTC three fifths are asked for the net and two fifths for every leg, at least
-    30 % of the sum over positions: a lone position asks what it asks in cross.
-    """
+def modes_of(venue: str) -> tuple[str, ...]:
+    """The margin modes that the venue has, and has figures for."""
     known = profile.load(venue)
-    if known.portfolio is not None:
-        return venue
-    lowest = known.terms("BTCUSDT", day).tiers[0]
-    rules = {
-        "scan_initial": 0.6 * lowest.initial,
-        "scan_maintenance": 0.6 * lowest.maintenance,
-        "idio": 0.4 * lowest.initial,
-        "idio_maintenance": lowest.maintenance / lowest.initial,
-        "floor": 0.3,
-    }
-    lines = [f'name = "{venue} with a portfolio rule"', f'extends = "{venue}"', "[portfolio]", 'status = "assumed"']
-    file = folder / f"{venue}-{day}.toml"
-    file.write_text("\n".join([*lines, *(f"{key} = {value:.12f}" for key, value in rules.items())]) + "\n")
-    return str(file)
+    return tuple(mode for mode in MODES if mode in known.modes and not known.lacks(mode))
+
+
+def play(catalog: Catalog, event: Event, book: str, leverage: int, venue: str) -> dict[str, Result]:
+    """The book in every mode of the venue, by mode."""
+    span = {"start": event.start, "end": event.end, "cash": CASH}
+    played = backtest.compare(Hold(book, leverage), catalog, margin=modes_of(venue), venue=venue, **span)
+    return {result.label: result for result in played.results}
 
 
 def cell(result: Result) -> str:
@@ -143,32 +122,32 @@ def outcomes(
     catalog: Catalog, event: Event, books: Sequence[str] = tuple(BOOKS), leverages: Sequence[int] = LEVERAGES
 ) -> Iterator[tuple[Row, str, str]]:
     """(row, venue, cell) of one event."""
-    with tempfile.TemporaryDirectory() as place:
-        for book in books:
-            for leverage in leverages:
-                for venue in profile.names():
-                    for mode, result in play(catalog, event, book, leverage, venue, Path(place)).items():
-                        yield Row(book, leverage, mode), venue, cell(result)
+    for book in books:
+        for leverage in leverages:
+            for venue in profile.names():
+                played = play(catalog, event, book, leverage, venue)
+                for mode in MODES:
+                    yield Row(book, leverage, mode), venue, cell(played[mode]) if mode in played else NONE
 
 
 def table(found: Sequence[tuple[Row, str, str]]) -> str:
-    """The table of one event; in italics where the venue does not have the mode."""
+    """The table of one event."""
     venues = profile.names()
-    modes = {venue: profile.load(venue).modes for venue in venues}
     cells = {(row, venue): text for row, venue, text in found}
     lines = ["| book | mode | " + " | ".join(f"`{venue}`" for venue in venues) + " |", "|---" * (2 + len(venues)) + "|"]
-    for row in dict.fromkeys(row for row, _, _ in found):
-        texts = [cells[row, venue] if row.mode in modes[venue] else f"*{cells[row, venue]}*" for venue in venues]
-        lines.append(f"| {row.title} | {row.mode} | " + " | ".join(texts) + " |")
+    lines += [
+        f"| {row.title} | {row.mode} | " + " | ".join(cells[row, venue] for venue in venues) + " |"
+        for row in dict.fromkeys(row for row, _, _ in found)
+    ]
     return "\n".join(lines) + "\n"
 
 
 def written(page: str, event: Event) -> dict[tuple[str, str, str], str]:
-    """What the page says of an event: cell by (book and leverage, mode, venue), without italics."""
+    """What the page says of an event: cell by (book and leverage, mode, venue)."""
     lines = [line.strip("| ").split(" | ") for line in _section(page, event)[1].splitlines()]
     venues = [name.strip("`") for name in lines[0][2:]]
     return {
-        (title, mode, venue): text.strip("*")
+        (title, mode, venue): text
         for title, mode, *texts in lines[2:]
         for venue, text in zip(venues, texts, strict=True)
     }

@@ -94,6 +94,21 @@ def test_compare_writes_a_folder_per_mode(place: Path, command: Callable[..., En
     assert printed["runs"] == json.loads((place / "report" / "summary.json").read_text())["runs"]
 
 
+def test_a_mode_without_figures_is_left_out_and_said_first(place: Path, command: Callable[..., Ended]) -> None:
+    asked = ("compare", "hold.py", "--data", "market", "--venue", "okx_swap", "--out", "report")
+    done = command(*asked, "--margin", "portfolio,isolated,cross")
+    assert done.code == 0, done.err
+    said = "Portfolio margin was left out: the profile of okx_swap has no figures for it."
+    assert said in done.out.splitlines()[:2]
+    assert "portfolio" not in entries(place / "report")
+    summary = json.loads((place / "report" / "summary.json").read_text())
+    assert (set(summary["runs"]), set(summary["left_out"])) == ({"isolated", "cross"}, {"portfolio"})
+    page = (place / "report" / "report.html").read_text()
+    assert said in page
+    assert page.index(said) < page.index("never held" if "never held" in page else "ended")
+    assert command("verify", "report").code == 0
+
+
 def test_the_same_command_gives_the_same_bytes(place: Path) -> None:
     """Other processes, other hash seeds, another folder: every file alike, Parquet and HTML included."""
     for name, seed in (("a", "1"), ("b", "2")):

@@ -239,9 +239,7 @@ def test_a_wrong_flag_is_one_line(
 
 def test_portfolio_where_the_venue_has_none(tmp_path: Path, command: Callable[..., Ended]) -> None:
     put(tmp_path, BOOK | {"venue": "gmx_v2", "margin": "portfolio"})
-    one_line(
-        command("margin", str(tmp_path / "book.json")), 2, "gmx_v2 has no portfolio margin", "say cross or isolated"
-    )
+    one_line(command("margin", str(tmp_path / "book.json")), 2, "gmx_v2 does not offer it", "say isolated")
 
 
 def test_a_position_beyond_the_venues_limit(tmp_path: Path, command: Callable[..., Ended]) -> None:

@@ -1,7 +1,6 @@
 """The scenarios B again under the rules of three venues (`tests.venue_rules`), fees left out.
 
-All of them but B3, of which it is only asked that `portfolio` gives what `cross` does: none of the three publishes a
-portfolio rule that a profile could hold.
+All of them but B3: none of the three publishes a portfolio rule that a profile could hold, so it is refused there.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from backtest import UserError
 from tests.scenario import MINUTE, Market, both, buy, column, rows, sell
 from tests.staged import ROW_2
 from tests.test_scenarios_margin import refusal, same_bytes, walk
@@ -50,15 +50,20 @@ def test_B2_leverage_changes_initial_margin_and_never_maintenance(tmp_path: Path
 
 
 @each_venue
-def test_B3_without_a_portfolio_rule_portfolio_is_cross(tmp_path: Path, name: str) -> None:
-    markets = [Market("BTC", walk(5, 20)), Market("ETH", walk(6, 20))]
-    steps = {0: both(buy("BTC", 30), sell("ETH", 40)), 8: sell("BTC", 45), 14: buy("ETH", 40)}
-    found = compared(name, tmp_path, markets, steps, margin=("cross", "portfolio"))
-    for table in ("equity", "fills", "margin"):
-        assert found["cross"].tables[table].equals(found["portfolio"].tables[table]), table
-    # Where the requirement may go by the net, the level is searched for and not solved for: its last digits differ.
-    levels = [column(result, "positions", "liquidation_price") for result in found.results]
-    assert levels[0] == pytest.approx(levels[1], rel=1e-12)
+def test_B3_without_figures_portfolio_is_refused_and_left_out_of_a_comparison(tmp_path: Path, name: str) -> None:
+    markets = [Market("BTC", [1e4] * 3), Market("ETH", [1e3] * 3)]
+    steps = {0: both(buy("BTC", 30), sell("ETH", 40))}
+    why = "the profile of binance_usdm has no figures for it" if name == "binance_usdm" else f"{name} does not offer it"
+    for margin in ("portfolio", "portfolio,BTC=isolated"):
+        with pytest.raises(UserError, match=f"--margin: margin mode 'portfolio': {why}"):
+            under(name, tmp_path / "run", markets, steps, margin=margin)
+    with pytest.raises(UserError, match=why):
+        compared(name, tmp_path / "none", markets, steps, margin=("portfolio",))
+    found = compared(name, tmp_path / "two", markets, steps, margin=("portfolio", "cross", "isolated"))
+    assert [result.label for result in found.results] == ["cross", "isolated"]
+    assert found.summary["left_out"] == {"portfolio": why}
+    with pytest.raises(KeyError, match=why):
+        found["portfolio"]
 
 
 @each_venue

@@ -9,7 +9,20 @@ from __future__ import annotations
 import pytest
 
 from backtest.venue import profile
-from tests.survival import BOOKS, EVENTS, LEVERAGES, MODES, PAGE, REFUSED, Event, data, outcomes, written
+from tests.survival import (
+    BOOKS,
+    EVENTS,
+    LEVERAGES,
+    MODES,
+    NONE,
+    PAGE,
+    REFUSED,
+    Event,
+    data,
+    modes_of,
+    outcomes,
+    written,
+)
 
 LEVERAGES_HERE = (5, 20)
 DATA = data()
@@ -32,13 +45,19 @@ def test_the_page_has_a_cell_for_every_account(event: Event) -> None:
     titles = [f"{book} {leverage}×" for book in BOOKS for leverage in LEVERAGES]
     assert set(said) == {(title, mode, venue) for title in titles for mode in MODES for venue in profile.names()}
     assert REFUSED in said.values()
+    dashes = {(mode, venue) for (_, mode, venue), cell in said.items() if cell == NONE}
+    assert dashes == {(mode, venue) for venue in profile.names() for mode in MODES if mode not in modes_of(venue)}
 
 
 def struck(event: Event, book: str, leverages: tuple[int, ...], *modes: str) -> set[bool]:
     """Whether the accounts that were admitted were liquidated, by the page."""
     said = written(PAGE.read_text(encoding="utf-8"), event)
     titles = {f"{book} {leverage}×" for leverage in leverages}
-    cells = [cell for (title, mode, _), cell in said.items() if title in titles and mode in modes and cell != REFUSED]
+    cells = [
+        cell
+        for (title, mode, _), cell in said.items()
+        if title in titles and mode in modes and cell not in (REFUSED, NONE)
+    ]
     return {cell[0] in "†‡" for cell in cells}
 
 

@@ -101,8 +101,14 @@ def test_a_single_position_in_portfolio_asks_what_it_asks_in_cross() -> None:
     assert 800_000 * book.scan_initial + 1_800_000 * idio == pytest.approx(60_000)
 
 
-def test_a_venue_without_portfolio_margin_gives_nothing_for_a_hedge() -> None:
-    assert profile.load("dydx_v4").contract(["BTC-USD"]).portfolio == Portfolio(floor=1.0)
+@pytest.mark.parametrize("name", profile.names())
+def test_only_a_venue_with_figures_can_be_played_in_portfolio_margin(name: str) -> None:
+    venue = profile.load(name)
+    played = venue.contract(["BTC-USD"]).portfolio is not None
+    assert played is (name == "generic")
+    why = f"the profile of {name} has no figures for it" if "portfolio" in venue.modes else f"{name} does not offer it"
+    assert venue.lacks("portfolio") == ("" if played else why)
+    assert venue.lacks("cross") == venue.lacks("isolated") == ""
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ def comparison(shown: Comparison, as_json: bool) -> None:
     if not as_json:
         results, outs = shown.results, [outcome(r) for r in shown.results]
         apart = shown.summary["kind"] == SUB_ACCOUNTS
-        title(results, words.subaccount_words(outs) if apart else words.comparison_words(results, outs))
+        left_out = shown.summary.get("left_out")
+        title(results, words.subaccount_words(outs) if apart else words.comparison_words(results, outs, left_out))
         pair = len(results) == 2 and not apart
         table = grid("metric", *(r.label for r in results), *["difference"] * pair)
         for name in _headlines(results):

@@ -143,8 +143,13 @@ def pack_spec(setup: Setup) -> NDArray[np.float64]:
     spec[:, at.INV_LEVERAGE] = 1.0 / setup.leverage if setup.leverage else 0.0
     for i, one in enumerate(dated):
         terms = one[in_force(one, setup.start_ms)]
-        spec[i, at.SPEC_TERMS :] = pack_terms(terms, tiers, setup.contract.portfolio.idio_maintenance)
+        spec[i, at.SPEC_TERMS :] = pack_terms(terms, tiers, idio_maintenance(setup))
     return spec
+
+
+def idio_maintenance(setup: Setup) -> float:
+    """Maintenance's idiosyncratic share of the initial one's; without a portfolio rule it is not used."""
+    return (setup.contract.portfolio or Portfolio()).idio_maintenance
 
 
 def tier_count(setup: Setup) -> int:
@@ -240,7 +245,9 @@ def law_at(setup: Setup, when_ms: int) -> list[float]:
 def pack_run(setup: Setup) -> NDArray[np.float64]:
     """The run's scalars as one row, with the law that holds at the start."""
     run = np.zeros(at.RUN_WIDTH)
-    portfolio = setup.contract.portfolio
+    by_net = setup.margin == "portfolio"
+    assert setup.contract.portfolio is not None or not by_net, "portfolio margin needs the venue's figures"
+    portfolio = setup.contract.portfolio or Portfolio()
     dated = [terms for symbol in setup.symbols for terms in setup.contract.terms[symbol]]
     sized = any(terms.initial_by_size or terms.maintenance_by_size for terms in dated)
     run[at.INTERVAL] = setup.interval_ms
@@ -261,8 +268,6 @@ def pack_run(setup: Setup) -> NDArray[np.float64]:
     run[at.SAMPLE] = sample_ms(setup)
     run[at.KNOWN] = setup.known_field
     run[at.GUARDED] = float(len(setup.guards) > 0)
-    # A venue without a rule for portfolios requires the sum, which is cross margin.
-    by_net = setup.margin == "portfolio" and portfolio != Portfolio(floor=1.0)
     run[at.PORTFOLIO] = by_net
     run[at.SCAN_INITIAL], run[at.SCAN_MAINTENANCE] = portfolio.scan_initial, portfolio.scan_maintenance
     run[at.FLOOR] = portfolio.floor
@@ -286,7 +291,7 @@ def pack_calendar(setup: Setup) -> NDArray[np.float64]:
 
 
 def _entries(setup: Setup) -> Iterator[list[float]]:
-    tiers, idio = tier_count(setup), setup.contract.portfolio.idio_maintenance
+    tiers, idio = tier_count(setup), idio_maintenance(setup)
     for i, symbol in enumerate(setup.symbols):
         for terms in setup.contract.terms[symbol][1:]:
             if terms.from_ms > setup.start_ms:

@@ -61,8 +61,12 @@ def render(result: Result) -> str:
     )
 
 
-def render_comparison(results: list[Result], combined: Result | None = None) -> str:
+def render_comparison(
+    results: list[Result], combined: Result | None = None, left_out: Mapping[str, str] | None = None
+) -> str:
     """The report of several accounts that lived through the same data; the first is what the others are compared to.
+
+    ``left_out``: why a margin mode that was asked for is not among them, by mode.
 
     With ``combined``, their sum, they are sub-accounts: nothing is compared, and each may have markets of its own. The
     sum is a curve, a card and a column, and no account beside the others.
@@ -80,7 +84,7 @@ def render_comparison(results: list[Result], combined: Result | None = None) -> 
         "sources": charts.sources_side_by_side(accounts, quote),
     }
     if combined is None:
-        words = comparison_words(results, outs)
+        words = comparison_words(results, outs, left_out)
     else:
         words = [course("All sub-accounts together", whole[0].outcome, quote), *subaccount_words(outs)]
     return document(

@@ -43,13 +43,16 @@ def course(who: str, out: Outcome, quote: str) -> str:
     return f"{who} started with {number(out.start)}{unit} and ended with {number(out.end)}{unit}{_change(out)}."
 
 
-def comparison_words(results: Sequence[Result], outs: Sequence[Outcome]) -> list[str]:
-    """Who was liquidated and who was not, who ended higher, and what is uncertain about it."""
+def comparison_words(
+    results: Sequence[Result], outs: Sequence[Outcome], left_out: Mapping[str, str] | None = None
+) -> list[str]:
+    """Which modes were left out, who was liquidated and who not, who ended higher, and what is uncertain about it."""
+    missing = [f"{_capital(mode)} margin was left out: {why}." for mode, why in (left_out or {}).items()]
     if len(outs) > 1 and not any(out.losses for out in outs) and all(out.fills for out in outs):
         fates = ["Neither mode was liquidated" if len(outs) == 2 else "No mode was liquidated"]
     else:
         fates = [_fate(out, out.label) + _kept(result, out, outs) for result, out in zip(results, outs, strict=True)]
-    return [_capital("; ".join(fates)) + ".", _ranking(outs), *_warnings(outs, several=True)]
+    return [*missing, _capital("; ".join(fates)) + ".", _ranking(outs), *_warnings(outs, several=True)]
 
 
 def subaccount_words(outs: Sequence[Outcome]) -> list[str]:

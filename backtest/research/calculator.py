@@ -20,6 +20,7 @@ from backtest.research import book as books
 from backtest.research.book import Book, Close, Position
 from backtest.research.ladder import Ladder, Range, climb
 from backtest.research.leg import Leg, legs_of
+from backtest.research.modes import require
 from backtest.schema import MICRO
 from backtest.venue import profile as venues
 from backtest.venue.pool import Held, Pool
@@ -140,7 +141,7 @@ def margin(
     legs = legs_of(asked, profile)
     portfolio = _portfolio(asked, profile)
     shared, isolated = _pools(asked, legs, portfolio)
-    contract = Contract({leg.symbol: (leg.held.terms,) for leg in legs}, (law,), portfolio or Portfolio())
+    contract = Contract({leg.symbol: (leg.held.terms,) for leg in legs}, (law,), portfolio)
     ladders = [climb(legs, contract, asked.margin, to_micro(asked.collateral), span, way) for way in (-1, 1)]
     answer = _answer(asked, profile, law, shared, isolated, ladders)
     if out is not None:
@@ -173,10 +174,8 @@ def _portfolio(book: Book, profile: venues.Profile) -> Portfolio | None:
     """The venue's portfolio rule, where the book asks for it."""
     if book.margin != "portfolio":
         return None
-    if profile.portfolio is None:
-        raise UserError(
-            f"margin: {book.venue} has no portfolio margin", book.place, "say cross or isolated, or name another venue"
-        )
+    require(profile, book.margin, book.place)
+    assert profile.portfolio is not None, "it was required"
     return profile.portfolio.portfolio()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backtest.report.page import render_comparison
-from backtest.research.config import margin_modes
+from backtest.research.modes import margin_modes, split
 from backtest.research.run import Progress, plan, played, result
 from backtest.results import files
 from backtest.results.result import Result
@@ -24,8 +24,11 @@ class Comparison:
     folder: Path | None = None
 
     def __getitem__(self, label: str) -> Result:
-        """The result of a margin mode."""
-        return next(r for r in self.results if r.label == label)
+        """Return the result of a margin mode; KeyError for one that was not played."""
+        found = next((r for r in self.results if r.label == label), None)
+        if found is None:
+            raise KeyError(self.summary.get("left_out", {}).get(label) or label)
+        return found
 
 
 def compare(
@@ -38,12 +41,20 @@ def compare(
     chunk_rows: int | None = None,
     **settings: Any,
 ) -> Comparison:
-    """Stream the data once into one account per margin mode. Other arguments as of `run`."""
+    """Stream the data once into one account per margin mode. Other arguments as of `run`.
+
+    A mode that the venue cannot be played in is left out: the summary says why in ``left_out``, by mode. UserError if
+    that is all of them, and as `run`.
+    """
     modes, own = margin_modes(margin)
     target = files.claim(Path(out)) if out is not None else None
-    planned, records = played(plan(strategy, data, **{"modes": own, **settings}), modes, progress, chunk_rows)
+    whole = plan(strategy, data, **{"modes": own, **settings})
+    kept, left_out = split(whole.profile, modes)
+    planned, records = played(whole, kept, progress, chunk_rows)
     results = [result(planned, record) for record in records]
-    summary = {"kind": "comparison", "runs": {r.label: r.summary for r in results}}
+    extras = {"left_out": left_out}
+    summary = {"kind": "comparison", "runs": {r.label: r.summary for r in results}, **extras}
     if target is None:
         return Comparison(results, summary)
-    return Comparison(results, summary, files.write(target, results, render_comparison(results)))
+    page = render_comparison(results, left_out=left_out)
+    return Comparison(results, summary, files.write(target, results, page, extras))

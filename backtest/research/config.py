@@ -11,7 +11,7 @@ from typing import Any
 from backtest.errors import UserError, nearest
 from backtest.interval import parse as length
 from backtest.research.slippage import LIMIT_FILLS, parse_shares, parse_slippage
-from backtest.schema import ALLOWANCES, MARGIN_MODES, PATHS
+from backtest.schema import ALLOWANCES, PATHS
 from backtest.strategy.account import LEAST_LEVERAGE
 from backtest.strategy.guards import parse
 
@@ -236,28 +236,3 @@ def checked(
         "oracle": (oracle,) if isinstance(oracle, str) else tuple(oracle),
         "gas": bool(gas),
     }
-
-
-def margin_modes(asked: Sequence[str] | str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The run's margin modes, each known and named once, and those of single symbols, `SYMBOL=mode` among them.
-
-    ``"cross,DOGE-USD=isolated"`` is one account in cross margin with a pool of its own for one market.
-    """
-    given = [part.strip() for part in (asked.split(",") if isinstance(asked, str) else asked)]
-    pairs = [part.partition("=") for part in given if "=" in part]
-    modes = [part for part in given if "=" not in part]
-    symbols = [symbol.strip() for symbol, _, _ in pairs]
-    if len(set(modes)) < len(modes) or not modes or len(set(symbols)) < len(symbols):
-        raise UserError(f"margin modes {', '.join(given) or '(none)'}", "--margin", "name each mode, and symbol, once")
-    known = tuple(_mode(mode) for mode in modes)
-    own = {symbol.strip(): one_of(mode.strip(), SYMBOL_MODES, "margin mode") for symbol, _, mode in pairs}
-    return known, own
-
-
-def _mode(asked: str) -> str:
-    """A margin mode of a run; what is near to none may be a symbol that lacks its mode."""
-    if asked in MARGIN_MODES:
-        return asked
-    near = nearest(asked, MARGIN_MODES)
-    hint = "; write SYMBOL=isolated for one market" if near.startswith("known") else ""
-    raise UserError(f"unknown margin mode {asked!r}", "", near + hint)

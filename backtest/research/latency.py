@@ -14,7 +14,8 @@ from backtest.errors import UserError
 from backtest.report.latency import render_latency
 from backtest.report.outcome import outcome
 from backtest.research.compare import Comparison
-from backtest.research.config import MOST_LATENCY_MS, margin_modes
+from backtest.research.config import MOST_LATENCY_MS
+from backtest.research.modes import margin_modes
 from backtest.research.player import Player
 from backtest.research.run import Plan, Progress, placed, plan, result, seated, stream
 from backtest.research.slippage import parse_slippage

@@ -23,9 +23,10 @@ from backtest.report.page import render
 from backtest.research import deleveraging, outages, schedule
 from backtest.research.chaining import Chaining, chain_of
 from backtest.research.charges import charges, depth_sha256
-from backtest.research.config import Config, config, margin_modes
+from backtest.research.config import Config, config
 from backtest.research.congestion import Usual
 from backtest.research.decisions import Decisions, prepare
+from backtest.research.modes import margin_modes, require
 from backtest.research.notes import notes
 from backtest.research.player import Player, hook_bits
 from backtest.research.shadow import Shadow
@@ -77,7 +78,8 @@ class Plan:
         return self.charges.wants_volume or self.usual is not None
 
     def setup(self, margin: str) -> Setup:
-        """The engine's view of one account."""
+        """The engine's view of one account; UserError where the venue cannot be played in this margin mode."""
+        require(self.profile, margin)
         s, c = self.selection, self.config
         modes = {c.modes.get(symbol, margin) for symbol in s.symbols} | ({"isolated"} if c.isolate_above else set())
         return Setup(

@@ -24,7 +24,8 @@ from backtest.feed.selection import Selection
 from backtest.report.page import render_comparison
 from backtest.research.combined import combine
 from backtest.research.compare import Comparison
-from backtest.research.config import LEAST_CASH, MOST_CASH, margin_modes, moment, number, span
+from backtest.research.config import LEAST_CASH, MOST_CASH, moment, number, span
+from backtest.research.modes import margin_modes
 from backtest.research.player import Player
 from backtest.research.run import ORACLE_FIELDS, Plan, Progress, placed, plan, result, seated, stream, wanted
 from backtest.results import files

@@ -24,7 +24,7 @@ from backtest.venue.ladder import Rung
 from backtest.venue.law import Liquidation
 from backtest.venue.rule import Table, Tiers
 from backtest.venue.sheet import Defaults, Factor, Market, Sheet
-from backtest.venue.terms import Contract, Law, OrderRules, Portfolio, Terms, Tier
+from backtest.venue.terms import Contract, Law, OrderRules, Terms, Tier
 from backtest.venue.values import Dated, Sourced, day, day_ms, in_force
 from backtest.venue.weights import Widening
 
@@ -96,10 +96,17 @@ class Profile(Sheet):
     def contract(self, symbols: Sequence[str]) -> Contract:
         """All that a run needs: dated terms of every symbol, the dated law, portfolio margin, dated order rules."""
         terms = {name: self.terms_of(self.found(name).tables, name) for name in symbols}
-        # A venue that says nothing of portfolio margin gives nothing for a hedge: the sum over positions.
-        portfolio = self.portfolio.portfolio() if self.portfolio else Portfolio(floor=1.0)
+        portfolio = self.portfolio.portfolio() if self.portfolio else None
         laws = tuple(table.law() for table in self.liquidation or ()) or (Law(),)
         return Contract(terms, laws, portfolio, tuple(table.rules() for table in self.orders or ()) or (OrderRules(),))
+
+    def lacks(self, mode: str) -> str:
+        """Why no account can be played in a margin mode: portfolio margin needs figures. Empty: it can be."""
+        if mode != "portfolio" or self.portfolio is not None:
+            return ""
+        if mode in self.modes:
+            return f"the profile of {self.name} has no figures for it"
+        return f"{self.name} does not offer it"
 
     def terms(self, name: str, when: dt.date | None = None) -> Terms:
         """What ``name`` asks on a day."""

@@ -214,5 +214,6 @@ class Contract:
 
     terms: dict[str, tuple[Terms, ...]]
     law: tuple[Law, ...] = field(default=(Law(),))
-    portfolio: Portfolio = Portfolio()
+    portfolio: Portfolio | None = None
+    """None: no account can have portfolio margin."""
     orders: tuple[OrderRules, ...] = field(default=(OrderRules(),))
