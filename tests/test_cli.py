@@ -55,6 +55,7 @@ def fake(label: str, equity: float, folder: Path | None = None) -> Any:
     metrics = dict.fromkeys(show.HEADLINES, 0) | {"start_cash": 1000.0, "final_equity": equity, "sharpe": None}
     summary = {
         "label": label, "metrics": metrics, "counts": {"gaps": 3, "none": 0}, "notes": ["marks are trades"],
+        "warnings": ["synthetic data", "no fees charged (--fee-bps is 0)"],
         "config": {"margin": label}, "data": {"quote": "USDC", "synthetic": True},
     }  # fmt: skip
     return SimpleNamespace(label=label, metrics=metrics, tables=tables, summary=summary, folder=folder)
@@ -162,7 +163,7 @@ def test_run_prints_words_table_notes_and_the_report(call: Any, asked: dict[str,
     assert ["-", "marks", "are", "trades"] in lines
     assert ["-", "gaps:", "3"] in lines
     assert "none" not in done.out
-    assert "SYNTHETIC data" in done.out
+    assert done.out.startswith("Synthetic data; no fees charged (--fee-bps is 0).\n")
     assert done.out.endswith(f"report: {Path('o') / 'report.html'}\n")
 
 

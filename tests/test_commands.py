@@ -73,7 +73,7 @@ def test_a_run_writes_exactly_what_is_promised(place: Path, command: Callable[..
                 assert schema.field(column).type == pa.float64()
     assert pq.read_schema(place / "report" / "ledger.parquet").field("amount_micro").type == pa.int64()
     summary = json.loads((place / "report" / "summary.json").read_text())
-    parts = {"config", "data", "digest", "metrics", "notes", "seed", "strategy", "versions", "counts"}
+    parts = {"config", "data", "digest", "metrics", "notes", "seed", "strategy", "versions", "counts", "warnings"}
     assert parts | {"kind", "label", "schema_version"} == set(summary)
     assert "<html" in (place / "report" / "report.html").read_text()[:200]
 
@@ -283,7 +283,7 @@ def test_the_demo_from_nothing(tmp_path: Path) -> None:
     """One command: the sample, both modes side by side, and where the report is."""
     done = process(tmp_path, "demo")
     assert done.code == 0
-    assert done.out.startswith("SYNTHETIC data: no market moved like this.\n")
+    assert done.out.startswith("Synthetic data, no market moved like this; no ")
     assert ["metric", "isolated", "cross", "difference"] in [line.split() for line in done.out.splitlines()]
     place = tmp_path / "backtest-demo"
     assert done.out.splitlines()[-1] == f"report: {place / 'report' / 'report.html'}"

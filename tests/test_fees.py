@@ -17,7 +17,7 @@ from backtest.engine.pack import fee_table
 from backtest.engine.world import World
 from backtest.errors import UserError
 from backtest.research.config import config
-from backtest.research.schedule import fee_notes, fee_schedule, in_words
+from backtest.research.schedule import fee_notes, fee_schedule, in_words, without_fees
 from backtest.schema import FILL, Liquidity
 from backtest.venue import profile
 from tests.results_records import START, idle, rows
@@ -245,6 +245,16 @@ def test_the_fees_of_a_run_in_words() -> None:
     assert told(0, DAY, fee_bps=5, maker_fee_bps=0) == "maker 0, taker 5 bps, whatever the volume"
 
 
+def test_why_a_run_is_without_fees() -> None:
+    def why(venue: str, **asked: Any) -> str:
+        return without_fees(profile.load(venue), config("s", "d", **asked))
+
+    assert why("generic") == "venue generic has none; set --fee-bps"
+    assert why("hyperliquid", fee_bps=0) == "--fee-bps is 0"
+    assert why("binance_usdm", fee_discount="100%") == "--fee-discount takes all of them off"
+    assert why("generic", fee_bps=5) == why("generic", maker_fee_bps=-1) == why("hyperliquid") == ""
+
+
 def test_what_a_run_says_of_its_fees() -> None:
     def notes(venue: str, record: Any, **asked: Any) -> list[str]:
         return fee_notes(profile.load(venue), config("s", "d", **asked), record)
@@ -254,8 +264,6 @@ def test_what_a_run_says_of_its_fees() -> None:
     makers = "Makers paid the takers' 5 bps: --maker-fee-bps gives them a rate of their own."
     assert notes("generic", made_as_maker, fee_bps=5) == [makers]
     assert notes("generic", made_as_maker, fee_bps=5, maker_fee_bps=1) == notes("generic", took, fee_bps=5) == []
-    assert notes("generic", took) == ["No fees were charged: venue generic has none; --fee-bps sets them."]
-    assert notes("hyperliquid", took, fee_bps=0) == ["No fees were charged: --fee-bps is 0."]
     assert notes("hyperliquid", took, fee_discount="10%") == [
         "A discount of 10 % was taken off every positive fee, on every day of the run."
     ]

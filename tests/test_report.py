@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from backtest.report import format as fmt
+from backtest.report.caveats import omissions
 from backtest.report.figure import plain
 from backtest.report.outcome import by_symbol, held, outcome
 from backtest.report.page import render, render_comparison
@@ -227,6 +228,24 @@ def test_comparison_page_is_whole(isolated: Result, cross: Result) -> None:
     assert by_name == {"isolated": "var(--mode-isolated)", "cross": "var(--mode-cross)"}
     flipped = Page(render_comparison([cross, isolated])).figures["equity"]["data"]
     assert flipped[0]["line"]["color"] == "var(--mode-cross)"  # a mode keeps its colour wherever it stands
+
+
+def test_what_the_results_leave_out_stands_above_them(cross: Result, isolated: Result) -> None:
+    def told(*clauses: str) -> dict[str, Any]:
+        return {"summary": cross.summary | {"warnings": list(clauses)}}
+
+    free = dataclasses.replace(cross, **told("no fees charged (--fee-bps is 0)", "no slippage charged"))
+    said = "No fees charged (--fee-bps is 0); no slippage charged."
+    assert omissions([free, free]) == said
+    assert omissions([free, isolated]) == (
+        "Cross: no fees charged (--fee-bps is 0); cross: no slippage charged; "
+        "isolated: no slippage charged (set --slippage-bps or --slippage)."
+    )
+    assert omissions([dataclasses.replace(cross, **told())]) == ""
+    for html in (render(free), render_comparison([free, free])):
+        text = Page(html).text
+        assert text.index(said) < text.index("Equity at the end")
+        assert text.count(said) == 1
 
 
 def test_runs_on_other_data_are_not_silently_compared(cross: Result) -> None:

@@ -313,6 +313,7 @@ def _summary(life: Life, metrics: dict[str, Any]) -> dict[str, Any]:
         "metrics": metrics,
         "counts": {"gap_rows": 0, "derived_marks": 1_284},
         "digest": "c0ffee" * 10,
+        "warnings": ["no slippage charged (set --slippage-bps or --slippage)"],
         "notes": ["Where a mark candle is missing, the mark is the trade path times the basis."],
     }  # fmt: skip
     return summary | life.extra

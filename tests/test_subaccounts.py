@@ -347,7 +347,7 @@ def test_the_command_writes_one_report_that_verifies(place: Path, command: Comma
 def test_one_strategy_may_have_a_sub_account(place: Path, command: Command) -> None:
     done = command("run", "hold.py", *ASKED[3:], "--sub-accounts", "--out", "report")
     assert done.code == 0, done.err
-    assert "All sub-accounts together: 100,000.00 became" in done.out
+    assert "\nAll sub-accounts together started with 100,000.00 USD and ended with" in done.out
     assert "Hold was never liquidated." in done.out
 
 

@@ -9,14 +9,11 @@ import re
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from backtest.cli import flags
-
-if TYPE_CHECKING:
-    from backtest import Result
 
 ABOUT = """STRATEGY is a file (my.py, my.py:Class), package.module:Class, or a name of `backtest strategies list`."""
 UNEXPLAINED = (
@@ -86,20 +83,9 @@ def run(
         else:
             result = backtest.run(strategies[0], data, progress=progress, mark_cost=mark_cost, **settings)
     if apart:
-        if not as_json:
-            show.say(_together(shown.combined))
-        show.comparison(shown, as_json)
+        show.subaccounts(shown, as_json)
     else:
         show.result(result, as_json)
-
-
-def _together(combined: Result) -> str:
-    """What the sub-accounts' sum came to."""
-    from backtest.report import format as fmt
-
-    names = ("start_cash", "final_equity", "return", "max_drawdown")
-    start, end, gain, fall = (fmt.text(name, combined.metrics[name]) for name in names)
-    return f"All sub-accounts together: {start} became {end} ({gain}); deepest drawdown {fall}."
 
 
 def _check_apart(strategies: tuple[str, ...], apart: bool, given: dict[str, str | None]) -> None:

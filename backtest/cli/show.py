@@ -13,15 +13,15 @@ from rich.markup import escape
 from backtest.cli.console import grid, write_json, write_table
 from backtest.report import format as fmt
 from backtest.report import words
+from backtest.report.caveats import in_common, omissions
 from backtest.report.outcome import outcome
-from backtest.results.summary import SUB_ACCOUNTS
 
 if TYPE_CHECKING:
     from datetime import date
 
     from rich.table import Table
 
-    from backtest import Comparison, Result, Verification
+    from backtest import Comparison, Result, Subaccounts, Verification
     from backtest.strategy.loader import Listing
     from backtest.venue.profile import Profile, Section
 
@@ -53,25 +53,35 @@ def result(shown: Result, as_json: bool) -> None:
 
 
 def comparison(shown: Comparison, as_json: bool) -> None:
-    """Several accounts side by side; with two of them, the second against the first, but for sub-accounts."""
+    """Several accounts side by side; with two of them, the second against the first."""
     if not as_json:
-        results, outs = shown.results, [outcome(r) for r in shown.results]
-        apart = shown.summary["kind"] == SUB_ACCOUNTS
-        left_out = shown.summary.get("left_out")
-        title(results, words.subaccount_words(outs) if apart else words.comparison_words(results, outs, left_out))
-        pair = len(results) == 2 and not apart
-        table = grid("metric", *(r.label for r in results), *["difference"] * pair)
-        for name in _headlines(results):
-            values = [r.metrics[name] for r in results]
-            best = [False] * len(values) if apart else fmt.better(name, values)
-            cells = [
-                f"[bold]{fmt.text(name, v)}[/]" if b else fmt.text(name, v) for v, b in zip(values, best, strict=True)
-            ]
-            gap = [fmt.difference(name, values[1], values[0])] if pair else []
-            table.add_row(fmt.metric(name).title, *cells, *gap)
-        write_table(table)
-        assumed(results)
+        outs, left_out = [outcome(r) for r in shown.results], shown.summary.get("left_out")
+        _side_by_side(shown.results, words.comparison_words(shown.results, outs, left_out), rivals=True)
     end(shown.summary, shown.folder, as_json)
+
+
+def subaccounts(shown: Subaccounts, as_json: bool) -> None:
+    """Sub-accounts side by side, without a comparison, below what they made together."""
+    if not as_json:
+        outs = [outcome(r) for r in shown.results]
+        said = words.subaccount_words(outcome(shown.combined), outs, _quote(shown.combined))
+        _side_by_side(shown.results, said, rivals=False)
+    end(shown.summary, shown.folder, as_json)
+
+
+def _side_by_side(results: Sequence[Result], sentences: Sequence[str], rivals: bool) -> None:
+    """Sentences, a column of metrics per account, what was assumed; ``rivals`` are compared with each other."""
+    title(results, sentences)
+    pair = rivals and len(results) == 2
+    table = grid("metric", *(r.label for r in results), *["difference"] * pair)
+    for name in _headlines(results):
+        values = [r.metrics[name] for r in results]
+        best = fmt.better(name, values) if rivals else [False] * len(values)
+        cells = [f"[bold]{fmt.text(name, v)}[/]" if b else fmt.text(name, v) for v, b in zip(values, best, strict=True)]
+        gap = [fmt.difference(name, values[1], values[0])] if pair else []
+        table.add_row(fmt.metric(name).title, *cells, *gap)
+    write_table(table)
+    assumed(results)
 
 
 def _headlines(results: Sequence[Result]) -> list[str]:
@@ -182,22 +192,21 @@ def written(files: Iterable[Path]) -> None:
 
 def title(results: Sequence[Result], sentences: Sequence[str]) -> None:
     """What happened in words, under what nobody may miss."""
-    if any(r.summary["data"].get("synthetic") for r in results):
-        say("[bold yellow]SYNTHETIC data: no market moved like this.[/]")
+    above = omissions(results)
+    if above:
+        say(f"[bold yellow]{escape(above)}[/]")
     for sentence in sentences:
         say(escape(sentence))
 
 
 def assumed(results: Sequence[Result]) -> None:
     """Notes and counts of what was skipped or filled in; each once, with its account where they differ."""
-    seen: dict[str, list[str]] = {}
+    said = {}
     for r in results:
         counted = [f"{name.replace('_', ' ')}: {number:,}" for name, number in r.summary["counts"].items() if number]
-        for line in (*r.summary["notes"], *counted):
-            seen.setdefault(line, []).append(r.label)
-    for line, labels in seen.items():
-        whose = "" if len(labels) == len(results) else f"{fmt.listing(labels)}: "
-        say(f"[dim]-[/] {escape(whose + line)}")
+        said[r.label] = [*r.summary["notes"], *counted]
+    for line in in_common(said):
+        say(f"[dim]-[/] {escape(line)}")
 
 
 def _quote(shown: Result) -> str:

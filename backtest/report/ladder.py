@@ -45,6 +45,7 @@ def render(answer: Values) -> str:
             about="",
             more="",
             synthetic=False,
+            omissions="",
             period=f"Terms of {answer['date']}",
             quote=answer["quote"],
             venue=answer["venue"],

@@ -12,10 +12,11 @@ from plotly.offline import get_plotlyjs
 
 from backtest.report import charts, excursions, layer2, liquidations, orders, tables
 from backtest.report import format as fmt
+from backtest.report.caveats import omissions
 from backtest.report.outcome import SOURCES, Outcome, outcome
 from backtest.report.spared import unharmed
 from backtest.report.tables import Cell, Table, amount
-from backtest.report.words import comparison_words, course, run_words, subaccount_words
+from backtest.report.words import comparison_words, run_words, subaccount_words
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -86,7 +87,7 @@ def render_comparison(
     if combined is None:
         words = comparison_words(results, outs, left_out)
     else:
-        words = [course("All sub-accounts together", whole[0].outcome, quote), *subaccount_words(outs)]
+        words = subaccount_words(whole[0].outcome, outs, quote)
     return document(
         "comparison.html.j2",
         lead,
@@ -127,6 +128,7 @@ def document(template: str, lead: Result, results: Sequence[Result], **context: 
             name=str(lead.summary["strategy"].get("name") or "Strategy"),
             about=about,
             more=rest.strip(),
+            omissions=omissions(results),
             synthetic=any(_data(result).get("synthetic") for result in results),
             data=_data_facts(lead),
             marks=sorted(_data(lead).get("marks", {}).items()),

@@ -55,14 +55,15 @@ def comparison_words(
     return [*missing, _capital("; ".join(fates)) + ".", _ranking(outs), *_warnings(outs, several=True)]
 
 
-def subaccount_words(outs: Sequence[Outcome]) -> list[str]:
-    """What became of each sub-account, what each made of its deposit, and what is uncertain about it."""
+def subaccount_words(whole: Outcome, outs: Sequence[Outcome], quote: str) -> list[str]:
+    """What all of them made together, what became of each, what each made of its deposit, and what is uncertain."""
     if len(outs) > 1 and not any(out.losses for out in outs) and all(out.fills for out in outs):
         fates = ["No sub-account was liquidated"]
     else:
         fates = [_fate(out, out.label) for out in outs]
     gains = [_gain(out) for out in sorted(outs, key=lambda out: -out.change)]
-    return [f"{_capital('; '.join(words))}." for words in (fates, gains)] + _warnings(outs, several=True)
+    words = [f"{_capital('; '.join(said))}." for said in (fates, gains)]
+    return [course("All sub-accounts together", whole, quote), *words, *_warnings(outs, several=True)]
 
 
 def latency_words(outs: Sequence[Outcome], delays: Sequence[int], candle_ms: int, quote: str) -> list[str]:

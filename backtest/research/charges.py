@@ -71,9 +71,7 @@ def depth_sha256(asked: Config) -> str | None:
 def in_words(asked: Config) -> list[str]:
     """Sentences about what takers paid beside the price, where it is not a fixed share, and what bounded fills."""
     said, models, shares = _parts(asked), parse_slippage(asked.slippage), parse_shares(asked.volume_share)
-    words = [] if said else ["No slippage: every order filled at the path's price, whatever its size."]
-    if said and asked.slippage:
-        words = [f"Takers paid beside the price: {', '.join(said)}."]
+    words = [f"Takers paid beside the price: {', '.join(said)}."] if said and asked.slippage else []
     if models.drift and not asked.latency_ms:
         words.append("No adverse move: --slippage drift is of the time on the way, and --latency-ms is 0.")
     if min(shares) < np.inf:
@@ -82,6 +80,11 @@ def in_words(asked: Config) -> list[str]:
     if asked.limit_fill == "touch":
         words.append("A limit order filled where the price touched it, as if it were the first in its queue.")
     return words
+
+
+def without_slippage(asked: Config) -> bool:
+    """Whether every order filled at the path's price, whatever its size."""
+    return not _parts(asked)
 
 
 def _share(share: float) -> str:

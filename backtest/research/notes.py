@@ -173,9 +173,7 @@ def _data(asked: Config, record: Record) -> list[str]:
         symbol = record.symbols[fill["symbol"]]
         said.append(f"{symbol} ended with a position open: it was settled at its last mark, {fill['price']:.10g}.")
     missing = int(record.counts.get("missing settlements met", 0))
-    if missing:
-        said.append(f"{missing} funding settlements were missing and allowed: nothing was paid for them.")
-    elif "missing-funding" in asked.allow:
+    if "missing-funding" in asked.allow and not missing:
         said.append("Missing funding was allowed.")
     if len(record.ambiguous):
         said.append(

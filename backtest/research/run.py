@@ -31,6 +31,7 @@ from backtest.research.notes import notes
 from backtest.research.player import Player, hook_bits
 from backtest.research.shadow import Shadow
 from backtest.research.volatility import widened
+from backtest.research.warnings import warnings
 from backtest.results import books, digest, files, metrics, summary, tables, trades
 from backtest.results import mark_cost as costs
 from backtest.results.chain import figures
@@ -342,6 +343,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
         counts=counts,
         digest=hashed.result(),
         notes=notes(planned.profile, c, record, planned.charges, chaining, planned.usual),
+        warnings=warnings(planned.profile, c, record, s.catalog.synthetic),
         chain=figures(record, chaining.chain, frames["fills"]) if chaining.alive else None,
     )
     return Result(label or record.margin, about, frames)

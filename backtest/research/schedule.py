@@ -86,14 +86,20 @@ def _maker_bps(asked: Config) -> float:
     return given
 
 
+def without_fees(profile: Profile, asked: Config) -> str:
+    """Return why no fill paid a fee; empty where some could."""
+    fees, off = fee_schedule(profile, asked.fee_bps, asked.maker_fee_bps, asked.fee_discount)
+    if off == 1 and not (fees[:, [at.FEE_MAKER, at.FEE_TAKER]] < 0).any():
+        return "--fee-discount takes all of them off"
+    if fees[:, [at.FEE_MAKER, at.FEE_TAKER]].any():
+        return ""
+    return "--fee-bps is 0" if profile.taker_fee_bps else f"venue {profile.name} has none; set --fee-bps"
+
+
 def fee_notes(profile: Profile, asked: Config, record: Record) -> list[str]:
     """What the fees of a run assumed, as plain sentences."""
-    fees, _ = fee_schedule(profile, asked.fee_bps, asked.maker_fee_bps, asked.fee_discount)
     said = []
-    if not fees[:, [at.FEE_MAKER, at.FEE_TAKER]].any():
-        why = "--fee-bps is 0" if profile.taker_fee_bps else f"venue {profile.name} has none; --fee-bps sets them"
-        said.append(f"No fees were charged: {why}.")
-    elif asked.fee_bps and asked.maker_fee_bps is None and (record.fills["liquidity"] == Liquidity.MAKER).any():
+    if asked.fee_bps and asked.maker_fee_bps is None and (record.fills["liquidity"] == Liquidity.MAKER).any():
         said.append(f"Makers paid the takers' {asked.fee_bps:g} bps: --maker-fee-bps gives them a rate of their own.")
     if asked.fee_discount is not None:
         off = words.percent(share_off(profile, asked.fee_discount))

@@ -28,15 +28,16 @@ def build(
     counts: Mapping[str, int],
     digest: str,
     notes: Sequence[str],
+    warnings: Sequence[str] = (),
     chain: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The summary of one run, in plain values.
 
     ``strategy``: name, params, source (SHA-256), doc. ``config``: the settings that were in force. ``data``: name,
     symbols, interval, from, to, rows, synthetic, provenance, marks, fingerprint. ``counts``: what was skipped, assumed
-    or filled in. ``notes``: sentences about what was assumed. ``chain``: what the chain did, see
-    `results.chain`; without one there is no such entry. The caller leaves out paths of the machine and clock
-    times, so that the same run has the same summary everywhere.
+    or filled in. ``notes``: sentences about what was assumed. ``warnings``: clauses that stand above the results, like
+    ``no slippage charged``. ``chain``: what the chain did, see `results.chain`; without one there is no such entry. The
+    caller leaves out paths of the machine and clock times, so that the same run has the same summary everywhere.
     """
     summary = {
         "kind": RUN,
@@ -51,6 +52,7 @@ def build(
         "counts": counts,
         "digest": digest,
         "notes": notes,
+        "warnings": warnings,
         **({} if chain is None else {"chain": chain}),
     }
     return {name: plain(value) for name, value in summary.items()}

@@ -1,0 +1,21 @@
+"""What stands above the results of a run, because the numbers alone would mislead: costs left out, invented prices."""
+
+from __future__ import annotations
+
+from backtest.report.format import plural
+from backtest.research.charges import without_slippage
+from backtest.research.config import Config
+from backtest.research.schedule import without_fees
+from backtest.schema import Record
+from backtest.venue.profile import Profile
+
+
+def warnings(profile: Profile, asked: Config, record: Record, synthetic: bool) -> list[str]:
+    """Return clauses of one line, such as ``no slippage charged``; empty where nothing was left out."""
+    free, missing = without_fees(profile, asked), int(record.counts.get("missing settlements met", 0))
+    said = ["synthetic data, no market moved like this"] * synthetic
+    said += [f"no fees charged ({free})"] * bool(free)
+    said += ["no slippage charged (set --slippage-bps or --slippage)"] * without_slippage(asked)
+    if missing:
+        said.append(f"no funding paid at {plural(missing, 'settlement that is', 'settlements that are')} missing")
+    return said
