@@ -171,6 +171,15 @@ class TestPrices:
         assert [x.ts for x in outcome.liquidations] == [4 * MINUTE + 5_000]
         assert outcome.fills[1].quote == micro(97_800 - 489)
 
+    def test_a_book_at_the_mark_fills_at_the_crossing(self) -> None:
+        # 4,500 + 10 (P - 10,000) = 0.3 P at 9,845.360825: 154.639175 of 500 on the way to the low, at 18,556.70 thirds,
+        # so at 18,557, where the mark and the book are at 9,845.358333. That it is lower than at the crossing does not
+        # refuse the step.
+        btc = market("BTC", 1e4, 1e4, (1e4, 1e4, 9_500.0, 1e4))
+        outcome = run([btc], BUY, 4_500, law=Law(take="position", price="fillable", spread_to_maintenance=1.5))
+        assert [x.ts for x in outcome.liquidations] == [2 * MINUTE + 18_557 // 3]
+        assert outcome.fills[1].quote == micro(98_453.583333)
+
     def test_bankruptcy(self) -> None:
         # Half of the position, 49,000, and half of the equity of 2,500: at most 1,250 are taken for it.
         outcome = self.price(4_500, price="bankruptcy")

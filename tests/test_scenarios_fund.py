@@ -72,6 +72,36 @@ def test_a_fillable_price_of_exactly_the_bound_is_filled(tmp_path: Path, trades:
     assert column(result, "liquidations", "price") == [9_208.75] * filled
 
 
+FILLABLE = 'take = "position"\nranking = "largest"\nprice = "fillable"\nspread_to_maintenance = 1.5\nevery = 30'
+
+
+@pytest.mark.parametrize(
+    ("step", "candle", "expected"),
+    [
+        # Equity 100,000 + 100 (P - 10,000) = 3 P at 9,278.350515, 721.649485 of the thousand that the mark falls in the
+        # row's first 20 s: at 43,298.97 thirds of a millisecond, so at 43,299, where it is 9,278.35.
+        (buy("BTC", 100), (1e4, 1e4, 9e3, 1e4), (14_433, -100.0, 9_278.35)),
+        # Equity 100,000 - 100 (P - 10,000) = 3 P at 10,679.611650, on its way up from 20 s on: at 40,776.70 thirds, so
+        # at 40,777, where it is 10,679.616667.
+        (sell("BTC", 100), (1e4, 1.1e4, 1e4, 1e4), (33_592, 100.0, 10_679.616667)),
+    ],
+)
+def test_a_book_that_trades_at_the_mark_fills_at_the_crossing(tmp_path: Path, step, candle, expected) -> None:
+    # Equity is what maintenance is there, so the limit price is the mark, and the book is at it. The 50 or 510 micro by
+    # which a position is worth less a fraction of a millisecond later are no difference in price.
+    result = staged(tmp_path, FILLABLE, Market("BTC", [1e4, 1e4, candle, 1e4]), steps={0: step})
+    ts, qty, price = rows(result, "liquidations", "ts", "qty", "price")[0]
+    assert (ts - ROW_2, qty, pytest.approx(price, abs=1e-6)) == expected
+
+
+def test_the_largest_position_goes_first_at_the_crossing(tmp_path: Path) -> None:
+    # 60 BTC fall, 300 ETH stand at 1,000: 60 P - 500,000 = 1.8 P + 9,000 at P = 8,745.704467, 1,254.295533 of 1,500
+    # below the open: at 50,171.82 thirds, so at 50,172, where BTC is at 8,745.70. The ETH would fill there as well.
+    markets = [Market("BTC", [1e4, 1e4, (1e4, 1e4, 8_500.0, 1e4), 1e4]), Market("ETH", [1e3] * 4)]
+    result = staged(tmp_path, FILLABLE, markets, steps={0: both(buy("BTC", 60), buy("ETH", 300))})
+    assert rows(result, "liquidations", "ts", "symbol", "qty", "price")[0] == (ROW_2 + 16_724, "BTC", -60.0, 8_745.7)
+
+
 def test_an_auction_decays_until_the_pool_is_bankrupt(tmp_path: Path) -> None:
     # At 9,150: 15,000 of 27,450. Half of what is left each 20 s after a delay of 5 s, at 1 % + 0.1 % a second off,
     # at most 2 %: 1.5 % of 457,500 = 6,862.5 at 5 s; then 2 % of 228,750 = 4,575, of 114,375 = 2,287.5, of

@@ -29,6 +29,7 @@ from backtest.engine.layout import (
     LOTS,
     MINIMUM,
     OWN,
+    PATH,
     PENALTY,
     PORTION,
     PRICE,
@@ -59,7 +60,8 @@ from backtest.engine.margin import (
     units,
 )
 from backtest.engine.money import proportion, proportion_down, proportion_up, share
-from backtest.engine.path import value_at
+from backtest.engine.outage import seen
+from backtest.engine.path import check_value, value_at
 from backtest.engine.settle import add_cash, close_lots
 from backtest.engine.world import World
 from backtest.venue.terms import Price, Ranking
@@ -190,36 +192,34 @@ def book_value(w: World, j: int, i: int, lows: bool, t: int, lots: int, marked: 
 
 
 @kernel
-def quote_of(
-    w: World,
-    p: int,
-    j: int,
-    i: int,
-    lows: bool,
-    t: int,
-    t_abs: int,
-    lots: int,
-    marked: int,
-    own: int,
-    equity: int,
-    need: int,
-) -> tuple[int, bool]:
-    """`(quote, filled)` for closing signed `lots` worth `marked`, with own maintenance `own`, by the venue's price."""
+def is_fillable(w: World, j: int, i: int, lows: bool, t: int, equity: int, need: int) -> bool:
+    """Whether the book at `t` meets the limit price of a liquidation order for position `i`.
+
+    Prices are compared, not amounts: of the whole position, and with the mark of `t` itself, because the values in X of
+    a crossing are exact where `t` is a whole third of a millisecond.
+    """
+    panel, off, row, holds = seen(w, j)
+    lots = w.book[i, LOTS]
+    u = units(w.spec, i, lots)
+    marked = check_value(panel, int(w.run[PATH]), off, row, i, lows, t, int(w.run[INTERVAL]), u, holds)
+    ratio = float(equity) / float(need) if need > 0 else 0.0
+    spread = min(1.0, max(0.0, w.run[ADJUSTMENT] * (1.0 - ratio))) * w.run[SPREAD]
+    return book_value(w, j, i, lows, t, lots, marked) >= marked - share(w.book[i, OWN], spread)
+
+
+@kernel
+def quote_of(w: World, p: int, j: int, i: int, lows: bool, t: int, t_abs: int, lots: int, marked: int) -> int:
+    """Signed cash for closing signed `lots` worth `marked`, by the venue's price."""
     price = int(w.run[PRICE])
-    if price == AT_BOOK:
-        return book_value(w, j, i, lows, t, lots, marked), True
-    if price == AT_FILLABLE:
-        q = book_value(w, j, i, lows, t, lots, marked)
-        ratio = float(equity) / float(need) if need > 0 else 0.0
-        spread = min(1.0, max(0.0, w.run[ADJUSTMENT] * (1.0 - ratio))) * w.run[SPREAD]
-        return q, q >= marked - share(own, spread)
+    if price == AT_BOOK or price == AT_FILLABLE:
+        return book_value(w, j, i, lows, t, lots, marked)
     if price == AT_ORACLE:
-        return marked - share(abs(marked), w.run[LIQUIDATOR_FEE]), True
+        return marked - share(abs(marked), w.run[LIQUIDATOR_FEE])
     if price == AT_AUCTION:
         waited = float(t_abs - w.book[p, SINCE]) / 3000.0
         discount = min(w.run[DISCOUNT_MAX], w.run[DISCOUNT_START] + w.run[DISCOUNT_PER_S] * waited)
-        return marked - share(abs(marked), discount), True
-    return marked, True
+        return marked - share(abs(marked), discount)
+    return marked
 
 
 @kernel
@@ -256,15 +256,15 @@ def fill_step(
     w: World, k: int, j: int, lows: bool, t: int, t_abs: int, p: int, i: int, equity: int, need: int, total: int
 ) -> bool:
     """Close what a step takes of position `i`, pay the fund or be paid; False where it is refused."""
+    if int(w.run[PRICE]) == AT_FILLABLE and not is_fillable(w, j, i, lows, t, equity, need):
+        return False
     held, v, own, ts = w.book[i, LOTS], w.book[i, VALUE_X], w.book[i, OWN], t_abs // 3
     closed = lots_to_close(w, p, i, t_abs, equity, need)
     if by_net(w.run, w.spec, p):
         closed = min(closed, lots_of_net(w, i, net_of(w, p, VALUE_X)))
     lots = closed if held > 0 else -closed
     marked, share_of_own = proportion(v, closed, abs(held)), proportion(own, closed, abs(held))
-    q, filled = quote_of(w, p, j, i, lows, t, t_abs, lots, marked, share_of_own, equity, need)
-    if not filled:
-        return False
+    q = quote_of(w, p, j, i, lows, t, t_abs, lots, marked)
     bankruptcy = marked - portion_of(equity, share_of_own, total)
     insured = due_to_fund(w, i, q, bankruptcy, equity + q - marked)
     stage, debt, cost_to_others = PARTIAL if closed < abs(held) else ONE_POSITION, 0, 0

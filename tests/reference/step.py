@@ -120,14 +120,24 @@ def quoted(standing: Standing, process: Process, cut: Cut) -> int | None:
         discount = min(law.discount_max, law.discount_start + law.discount_per_s * seconds)
         return value - share(abs(value), discount)
     assert law.price in ("book", "fillable")
-    book = value
-    if cut.symbol in standing.row.trades:
-        units = cut.lots * standing.account.steps[cut.symbol] * (1 if standing.account.lots[cut.symbol] > 0 else -1)
-        book = standing.row.trade_value(cut.symbol, units, standing.at)
-    quote = book - share(abs(book), law.slippage)
-    if law.price == "fillable" and quote < value - share(cut.own, widest(standing)):
+    if law.price == "fillable" and not is_fillable(standing, cut.symbol):
         return None
-    return quote
+    sign = 1 if standing.account.lots[cut.symbol] > 0 else -1
+    return in_book(standing, cut.symbol, sign * cut.lots * standing.account.steps[cut.symbol], value)
+
+
+def in_book(standing: Standing, symbol: str, units: int, marked: int) -> int:
+    """What closing `units` brings on the trade path, less slippage; in a gap they are `marked`."""
+    traded = symbol in standing.row.trades
+    book = standing.row.trade_value(symbol, units, standing.at) if traded else marked
+    return book - share(abs(book), standing.asked.law.slippage)
+
+
+def is_fillable(standing: Standing, symbol: str) -> bool:
+    """Whether the book's price at this instant is the limit price or better: a comparison of the whole position."""
+    units = standing.account.units(symbol)
+    marked = standing.row.checked_value(symbol, units, standing.at)
+    return in_book(standing, symbol, units, marked) >= marked - share(standing.own[symbol], widest(standing))
 
 
 def widest(standing: Standing) -> float:
