@@ -211,7 +211,7 @@ def is_fillable(w: World, j: int, i: int, lows: bool, t: int, equity: int, need:
 def quote_of(w: World, p: int, j: int, i: int, lows: bool, t: int, t_abs: int, lots: int, marked: int) -> int:
     """Signed cash for closing signed `lots` worth `marked`, by the venue's price."""
     price = int(w.run[PRICE])
-    if price == AT_BOOK or price == AT_FILLABLE:
+    if price in (AT_BOOK, AT_FILLABLE):
         return book_value(w, j, i, lows, t, lots, marked)
     if price == AT_ORACLE:
         return marked - share(abs(marked), w.run[LIQUIDATOR_FEE])
