@@ -279,12 +279,48 @@ def test_a_limit_is_asked_after_the_gates_and_before_the_collateral(tmp_path: Pa
     assert withheld(short) == [(1, "collateral", 1_000_000_000, 1_001_000_000), (2, "none", 0, 0)]
 
 
+def test_a_deposit_raises_a_limit_and_what_is_above_it_decays(tmp_path: Path) -> None:
+    # 60 an hour and a deposit of 50: 60 + 50 at 2:30. A minute takes 1 of what is above 60, so at minute 5 107.5 may leave,
+    # and no micro more. Nothing is left; at minute 6 there is 1 again.
+    chain = replace(BRIDGED, withdrawal_limits=(Limit(60_000_000, 60 * MINUTE),))
+    steps = {0: top_up(50), 4: both(withdraw(107.500001), withdraw(107.5)), 5: withdraw(1.000001)}
+    record = played(tmp_path / "up", Teller(steps), FLAT, chain=chain, reserve=50)
+    assert withheld(record) == [
+        (1, "none", 0, 0), (5, "gated", 107_500_000, 107_500_001), (5, "none", 0, 0), (6, "gated", 1_000_000, 1_000_001)
+    ]  # fmt: skip
+    # 60 an hour in blocks of a minute and 198 that arrive at 2:30: 258, of which 198 are above. Each block takes a sixtieth of
+    # those, which leaves 194.7 at 3:30 and 191.455 at 4:30; half a minute a hundred-and-twentieth, 1.595458 and a third.
+    slow = replace(chain, block_ms=MINUTE)
+    steps = {0: top_up(198), 4: withdraw(250)}
+    record = played(tmp_path / "twice", Teller(steps), FLAT, chain=slow, reserve=198)
+    assert withheld(record) == [(1, "none", 0, 0), (5, "gated", 249_859_542, 250_000_000)]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "per_s", "before", "passed_ms", "after"),
+    [
+        (100_000_000_000, 3_600, 200_000_000_000, 12_000, 199_666_666_667),
+        (200_000_000_000, 3_600, 329_000_000_000, 1_150, 328_936_111_112),
+        (2_000_000_000_000, 86_400, 3_500_000_000_000, 1_150, 3_499_973_379_630),
+        (200_000_000_000, 3_600, 629_000_000_000, 1_150, 628_862_958_334),
+        (2_000_000_000_000, 86_400, 1_200_000_000_000, 1_150, 1_200_026_620_370),
+        (250_000_000_000, 3_600, 250_000_000_000, 1_000, 250_000_000_000),
+    ],
+)
+def test_a_step_of_a_limit_is_the_chains(baseline: int, per_s: int, before: int, passed_ms: int, after: int) -> None:
+    # The chain's own cases: dydxprotocol/v4-chain, x/ratelimit/util/capacity_test.go.
+    assert limit.capacity(baseline, 1_000 * per_s, before, passed_ms) == after
+
+
 def test_limits_of_any_size_are_exact() -> None:
     # 10^18 micro by a third of 10^12 ms and one: the products are far beyond 64 bits.
     amount, per = 10**18, 10**12 // 3 + 1
     for passed in (0, 1, per // 2, per - 1, per, 2**62):
         for left in (0, amount // 3, amount):
             assert limit.capacity(amount, per, left, passed) == min(amount, left + amount * passed // per)
+            assert limit.capacity(amount, per, 2 * amount - left, passed) == max(
+                amount, 2 * amount - left - amount * passed // per
+            )
 
 
 @pytest.mark.parametrize(

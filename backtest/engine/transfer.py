@@ -44,7 +44,7 @@ from backtest.engine.layout import (
     WALLET,
     WITHDRAWAL,
 )
-from backtest.engine.limit import count_out, may_leave
+from backtest.engine.limit import may_leave, raise_capacity
 from backtest.engine.margin import cross_pool, in_pool, mark_equity
 from backtest.engine.money import share
 from backtest.engine.outage import transfers_from
@@ -144,7 +144,7 @@ def withdraw(w: World, amount: int, route: int, sent: int, j: int) -> int:
         reject(w, at, sent, COLLATERAL, free, amount + gas)
     else:
         w.acct[WALLET] -= amount + gas
-        count_out(w, sent, amount)
+        raise_capacity(w, sent, -amount)
         set_out(w, at, sent, sent + delay_of(w, route, sent), PAID_WITHDRAWAL, gas)
     return number
 
@@ -168,6 +168,7 @@ def settle_transfer(w: World, at: int, now: int) -> None:
     w.acct[IN_FLIGHT] -= amount
     if m[KIND] == float(DEPOSIT):
         w.acct[WALLET] += amount - fee
+        raise_capacity(w, now, amount - fee)
     else:
         w.acct[RESERVE] += amount - fee
     put_transfer(w, at, now, TR_ARRIVED, fee, NO_REASON, 0, 0)

@@ -40,7 +40,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Limit:
-    """What may be withdrawn: its capacity is at most the amount, and refills by as much in each period."""
+    """What may be withdrawn: a capacity that returns to the amount within the period, from below and from above."""
 
     amount_micro: int
     per_ms: int

@@ -17,6 +17,14 @@ from tests.reference.outcome import CROSS, Outcome, TransferRow
 from tests.reference.path import Row
 
 
+def toward_baseline(limit: Limit, left: int, passed: int) -> int:
+    """The capacity after one step of `passed` ms."""
+    moved = max(limit.amount, left - limit.amount) * passed // limit.per
+    if abs(left - limit.amount) <= moved:
+        return limit.amount
+    return left + moved if left < limit.amount else left - moved
+
+
 @dataclass(frozen=True)
 class Flight:
     number: int
@@ -37,7 +45,7 @@ class Transfers:
         self.gases, self.outcome = gases, outcome
         self.flights: list[Flight] = []
         self.left = {limit: (limit.amount, 0) for limit in self.chain.withdrawal_limits}
-        """Of each limit the capacity that the last withdrawal left, and when that was, ms."""
+        """Of each limit the capacity that the last withdrawal or deposit left, and when that was, ms."""
 
     @property
     def in_flight(self) -> int:
@@ -80,13 +88,19 @@ class Transfers:
             self.reject(sent, number, "withdrawal", route, amount, "collateral", have, amount + gas)
         else:
             self.account.wallet -= amount + gas
-            self.left = {limit: (self.capacity(limit, sent) - amount, sent) for limit in self.left}
+            self.move_limits(sent, -amount)
             arrives = sent + self.delay(sent, self.chain.withdrawals[route])
             self.leave(sent, Flight(number, "withdrawal", route, amount, arrives), gas)
 
     def capacity(self, limit: Limit, ts_ms: int) -> int:
         left, since = self.left[limit]
-        return min(limit.amount, left + limit.amount * (ts_ms - since) // limit.per)
+        step = max(1_000, self.chain.block_ms)
+        while left > 2 * limit.amount and since + step <= ts_ms:
+            left, since = toward_baseline(limit, left, step), since + step
+        return toward_baseline(limit, left, ts_ms - since)
+
+    def move_limits(self, ts_ms: int, amount: int) -> None:
+        self.left = {limit: (self.capacity(limit, ts_ms) + amount, ts_ms) for limit in self.left}
 
     def delay(self, sent: int, route: Route) -> int:
         (ms,) = self.ways.drawn(sent, "", draw.TRANSFER, latency=(route.delay,))
@@ -117,6 +131,7 @@ class Transfers:
             fee = min(one.amount, routes[one.route].fee + share(one.amount, routes[one.route].rate))
             if one.kind == "deposit":
                 self.account.wallet += one.amount - fee
+                self.move_limits(ts_ms, one.amount - fee)
             else:
                 self.reserve += one.amount - fee
             self.outcome.transfers.append(
