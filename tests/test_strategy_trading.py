@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import backtest
@@ -194,6 +195,59 @@ def test_a_notional_is_counted_at_the_price_of_the_order(tmp_path: Path) -> None
         (-6.25, "end_of_run"),
     ]  # fmt: skip
     assert ended(result)[-1] == (6, "rejected", "step")
+
+
+@pytest.mark.parametrize(("qty", "step", "lots"), [
+    (0.1234567, "0.000001", 0.123456),
+    (0.1999999, "0.1", 0.1),
+    (0.3, "0.1", 0.3),
+    (1 - 0.9, "0.1", 0.1),  # 0.09999999999999998
+    (123_456.7890129, "0.000001", 123_456.789012),
+    (2_999_999.0, "1000000", 2_000_000.0),
+])  # fmt: skip
+def test_every_size_is_rounded_down_to_whole_lots(tmp_path: Path, qty: float, step: str, lots: float) -> None:
+    bracket = {"stop_loss": 0.5, "take_profit": 2.0}
+
+    def send(_: Any, account: Any) -> None:
+        account.buy("BTC", qty)
+        account.sell("BTC", qty)
+        account.buy("BTC", qty, limit=0.9, **bracket)
+        account.send(Order("BTC", -qty, stop=0.9))
+        account.oco(Order("BTC", qty, limit=0.9), Order("BTC", qty, stop=1.1))
+        account.sell("BTC", qty, reduce_only=True)
+        account.target("ETH", qty=-qty)
+        account.target("SOL", qty=qty, limit=0.9)
+        account.buy("BTC", notional=qty)
+        account.sell("BTC", notional=qty, limit=1.0)
+        account.target("XRP", notional=-qty)
+        account.buy("BTC", qty * 3, limit=0.8)
+
+    markets = [Market(name, [1.0] * 3, step=step) for name in ("BTC", "ETH", "SOL", "XRP")]
+    steps = {0: send, 1: lambda _, account: account.amend(14, qty, limit=0.9)}
+    _, result = trade(tmp_path, [], steps, market=markets[0], beside=markets[1:], cash=100_000_000)
+    signs = [1, -1, 1, -1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1]
+    asked = dict(rows(result, "orders", "order_id", "qty"))
+    assert [asked[n] for n in range(len(signs) - 1)] == [sign * lots for sign in signs[:-1]]
+    assert asked[14] == lots  # as amended
+
+
+@pytest.mark.parametrize("kind", ["qty", "notional"])
+def test_sizes_of_targets_are_rounded_down_to_whole_lots(tmp_path: Path, kind: str) -> None:
+    amounts = [0.1234567, 1 - 0.9, 1e5 / 3, -0.7, -1e-7]
+    data = write(tmp_path, *(Market(f"M{n}", [1.0] * 3, step="0.000001") for n in range(len(amounts))), interval="1h")
+
+    class Sized(backtest.Strategy):
+        def targets(self, candles: Any) -> Any:
+            frame = candles.collect().filter(pl.col("ts") == pl.col("ts").min())
+            return frame.select("ts", "symbol", pl.Series(kind, amounts))
+
+    result = backtest.run(Sized(), data, allow=("missing-funding",), cash=100_000)
+    assert rows(result, "orders", "symbol", "qty") == [
+        ("M0", 0.123456),
+        ("M1", 0.1),
+        ("M2", 33_333.333333),
+        ("M3", -0.7),
+    ]
 
 
 def test_prices_go_to_the_market_s_tick(tmp_path: Path) -> None:

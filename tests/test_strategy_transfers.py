@@ -280,16 +280,17 @@ def test_a_limit_is_asked_after_the_gates_and_before_the_collateral(tmp_path: Pa
 
 
 def test_a_deposit_raises_a_limit_and_what_is_above_it_decays(tmp_path: Path) -> None:
-    # 60 an hour and a deposit of 50: 60 + 50 at 2:30. A minute takes 1 of what is above 60, so at minute 5 107.5 may leave,
-    # and no micro more. Nothing is left; at minute 6 there is 1 again.
+    # 60 an hour and a deposit of 50: 60 + 50 at 2:30. A minute takes 1 of what is above 60, so at minute 5 107.5 may
+    # leave, and no micro more. Nothing is left; at minute 6 there is 1 again.
     chain = replace(BRIDGED, withdrawal_limits=(Limit(60_000_000, 60 * MINUTE),))
     steps = {0: top_up(50), 4: both(withdraw(107.500001), withdraw(107.5)), 5: withdraw(1.000001)}
     record = played(tmp_path / "up", Teller(steps), FLAT, chain=chain, reserve=50)
     assert withheld(record) == [
         (1, "none", 0, 0), (5, "gated", 107_500_000, 107_500_001), (5, "none", 0, 0), (6, "gated", 1_000_000, 1_000_001)
     ]  # fmt: skip
-    # 60 an hour in blocks of a minute and 198 that arrive at 2:30: 258, of which 198 are above. Each block takes a sixtieth of
-    # those, which leaves 194.7 at 3:30 and 191.455 at 4:30; half a minute a hundred-and-twentieth, 1.595458 and a third.
+    # 60 an hour in blocks of a minute and 198 that arrive at 2:30: 258, of which 198 are above. Each block takes a
+    # sixtieth of those, which leaves 194.7 at 3:30 and 191.455 at 4:30; half a minute takes half as large a share,
+    # 1.595458 and a third.
     slow = replace(chain, block_ms=MINUTE)
     steps = {0: top_up(198), 4: withdraw(250)}
     record = played(tmp_path / "twice", Teller(steps), FLAT, chain=slow, reserve=198)

@@ -12,8 +12,8 @@ from backtest.venue.chain import Chain
 
 # limits: int64[limits, LIMIT_WIDTH]
 LIMIT_BASELINE, LIMIT_PER, LIMIT_STEP, LIMIT_LEFT, LIMIT_AT, LIMIT_WIDTH = range(6)
-# LIMIT_LEFT micro of capacity at LIMIT_AT; it moves toward LIMIT_BASELINE within LIMIT_PER ms, above twice the baseline in
-# steps of LIMIT_STEP ms
+# LIMIT_LEFT micro of capacity at LIMIT_AT; it moves toward LIMIT_BASELINE within LIMIT_PER ms, above twice the baseline
+# in steps of LIMIT_STEP ms
 UNLIMITED = (1 << 63) - 1
 SHORTEST_STEP_MS = 1_000
 """Of a chain with shorter blocks, or none, the step is a second."""

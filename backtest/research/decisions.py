@@ -14,9 +14,9 @@ from backtest.engine import layout as at
 from backtest.errors import RunError, UserError
 from backtest.feed.lazy import LazyCandles
 from backtest.feed.selection import Selection
-from backtest.schema import MICRO
 from backtest.strategy import base
 from backtest.strategy import features as plans
+from backtest.strategy.grid import whole_parts_of_all
 
 FIELDS = ("open", "high", "low", "close")
 _THREADS = 2
@@ -142,10 +142,9 @@ def _targets(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
     table[:, at.TARGET_SYMBOL] = frame["symbol"].to_physical().to_numpy()
     amount = frame[kind].to_numpy()
     if kind == "qty":
-        step = s.step_micro[table[:, at.TARGET_SYMBOL].astype(np.int64)]
-        amount = np.trunc(np.rint(amount * MICRO) / step)
+        amount = whole_parts_of_all(amount, s.step_micro[table[:, at.TARGET_SYMBOL].astype(np.int64)])
     elif kind == "notional":
-        amount = np.rint(amount * MICRO)
+        amount = whole_parts_of_all(amount, 1)
     table[:, at.AMOUNT] = amount
     return Decisions(s, every_ms, targets=table, target_kind=KINDS[kind])
 

@@ -15,7 +15,7 @@ from backtest.engine.send import decision_price
 from backtest.engine.ticket import Ticket
 from backtest.errors import UserError, nearest
 from backtest.schema import OrderType, Reason, TransferKind
-from backtest.strategy.grid import rises
+from backtest.strategy.grid import rises, whole_parts
 from backtest.strategy.holdings import Holdings
 from backtest.strategy.order import MOST, NUMBERS, Order, Prices, Terms, When
 from backtest.strategy.transit import route_number
@@ -135,7 +135,7 @@ class Account(Holdings):
         if kind == at.TARGET_LOTS:
             amount = float(self._grids[i].lots(amount))
         elif kind == at.NOTIONAL:
-            amount = float(to_micro(amount))
+            amount = float(whole_parts(amount, 1))
         if limit is None and tif is None and expires is None and not post_only:
             return self._replay.target(i, kind, amount, reduce_only)
         missing = self._grids[i].qty(self._replay.missing_lots(i, kind, amount))
@@ -248,7 +248,7 @@ class Account(Holdings):
     def _lots_worth(self, i: int, notional: float, price: float) -> int:
         """The largest number of lots whose value does not exceed a notional."""
         self._countable(notional / price, f"order for {self._replay.setup.symbols[i]}")
-        return int(lots_for(to_micro(notional), price, self._grids[i].step_micro))
+        return int(lots_for(whole_parts(notional, 1), price, self._grids[i].step_micro))
 
     def _price(self, i: int) -> float:
         """The last price, which orders are decided on."""

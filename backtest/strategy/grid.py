@@ -1,7 +1,7 @@
 """A market's steps: what an order becomes on them, or the reason why it becomes none.
 
-Sizes and prices are read as the decimals that a person would write (0.1 is a tenth) and the arithmetic is exact, so
-what lies on a step stays there.
+Prices are read as the decimals that a person would write (0.1 is a tenth) and the arithmetic is exact, so what lies on
+a step stays there. Sizes are rounded down to whole lots by `whole_parts`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,37 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from itertools import pairwise
 
-from backtest.engine.replay import to_micro
+import numpy as np
+from numpy.typing import NDArray
+
 from backtest.engine.ticket import Ticket
 from backtest.schema import MICRO, OrderType, Reason
 from backtest.strategy.order import TIFS, Order, share
 
 EXACT = Context(prec=700)
 """Enough digits for the quotient of any two doubles."""
+NEARLY_WHOLE = 1e-9
+"""A number this short of a whole one is taken for it: what arithmetic in doubles loses, as 1 - 0.9 does of 0.1."""
+ROUNDING = 2.0**-51
+"""Relative error of two roundings to a double, and more."""
+
+
+def whole_parts(amount: float, part_micro: int) -> int:
+    """Return how many parts of `part_micro` millionths lie in ``amount``, rounded toward zero, signed."""
+    parts = abs(float(amount)) * MICRO / part_micro
+    nearest = round(parts)
+    if nearest - parts > NEARLY_WHOLE + parts * ROUNDING:
+        nearest -= 1
+    return nearest if amount > 0 else -nearest
+
+
+def whole_parts_of_all(amounts: NDArray[np.float64], part_micro: NDArray[np.int64] | int) -> NDArray[np.float64]:
+    """Return `whole_parts` of each amount; NaN and infinities stay as they are."""
+    parts = np.abs(amounts) * MICRO / part_micro
+    nearest = np.rint(parts)
+    with np.errstate(invalid="ignore"):
+        nearest -= nearest - parts > NEARLY_WHOLE + parts * ROUNDING
+    return np.copysign(nearest, amounts)
 
 
 @dataclass(frozen=True)
@@ -36,10 +60,8 @@ class Grid:
         return cls(symbol, step_micro, None if tick is None else Decimal(repr(float(tick))))
 
     def lots(self, qty: float) -> int:
-        """Whole lots in ``qty`` base units, towards zero, signed. The quantity is read to the nearest millionth, so
-        that 0.3 is three lots of 0.1."""
-        lots = abs(to_micro(qty)) // self.step_micro
-        return lots if qty > 0 else -lots
+        """Return the whole lots in ``qty`` base units, rounded toward zero, signed."""
+        return whole_parts(qty, self.step_micro)
 
     def qty(self, lots: int) -> float:
         """Base units in signed lots."""
