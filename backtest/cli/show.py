@@ -122,9 +122,10 @@ def venues(shown: Sequence[Profile], as_json: bool) -> None:
     """The venues that come with the package."""
     if as_json:
         return write_json([profile.model_dump(mode="json", by_alias=True) for profile in shown])
-    table = grid("name", "quote", "date", "source", numbers=False)
+    table = grid("name", "alias", "quote", "date", "source", numbers=False)
     for profile in shown:
-        table.add_row(profile.name, profile.quote, str(profile.date), escape(profile.source))
+        also = escape(", ".join(profile.aliases))
+        table.add_row(profile.name, also, profile.quote, str(profile.date), escape(profile.source))
     return write_table(table)
 
 

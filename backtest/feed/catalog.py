@@ -88,7 +88,7 @@ class Catalog:
 
     @property
     def venue(self) -> str:
-        """Where the data come from; empty when nobody said."""
+        """Return the venue that a run goes by unless it names another; empty when the dataset names none."""
         return self.manifest.venue
 
     @property

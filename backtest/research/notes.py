@@ -46,7 +46,7 @@ def notes(
 
 
 def _venue(profile: Profile, asked: Config, record: Record, charges: Charges) -> list[str]:
-    said = []
+    said = [f"Venue {profile.name}: the one that the dataset names."] if asked.venue_from_data else []
     said += in_words(asked) + uncharged(asked, charges, record)
     most = max(profile.max_leverage(symbol) for symbol in record.symbols)
     if asked.leverage is not None and asked.leverage > most:

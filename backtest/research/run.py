@@ -30,6 +30,7 @@ from backtest.research.modes import margin_modes, require
 from backtest.research.notes import notes
 from backtest.research.player import Player, hook_bits
 from backtest.research.shadow import Shadow
+from backtest.research.venue import venue_of
 from backtest.research.volatility import widened
 from backtest.research.warnings import warnings
 from backtest.results import books, digest, files, metrics, summary, tables, trades
@@ -136,7 +137,7 @@ def plan(strategy: Any, data: Any, union: Selection | None = None, **settings: A
     asked = config(spec, catalog.path, **{**settings, "params": loaded.params})
     loaded.bind(asked.seed)
     guards = chosen(loaded.guards, base.place(loaded), asked.guards)
-    profile = venues.load(asked.venue)
+    asked, profile = venue_of(asked, settings.get("venue"), catalog)
     selection = catalog.select(wanted(loaded, asked.symbols, catalog), asked.start_ms, asked.end_ms, asked.interval_ms)
     if selection.no_funding and "missing-funding" not in asked.allow:
         names = ", ".join(selection.no_funding[:3]) + (", …" if len(selection.no_funding) > 3 else "")
