@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from backtest.research.config import Config, config
 from backtest.research.congestion import Usual
 from backtest.research.decisions import Decisions, prepare
 from backtest.research.modes import margin_modes, require
-from backtest.research.notes import notes
+from backtest.research.notes import STRETCHED, notes
 from backtest.research.player import Player, hook_bits
 from backtest.research.shadow import Shadow
 from backtest.research.venue import venue_of
@@ -304,7 +304,11 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
         numbers = metrics.metrics(record, balanced, trips)
     s, c = planned.selection, planned.config
     description = type(planned.strategy).describe()
-    counts = {name: number for name, number in (record.counts | chaining.halts.counts).items() if number}
+    stretched = s.stretched
+    if planned.drill and record.counts.get("candles played on finer ones"):
+        stretched = sorted(stretched + planned.drill.fine.stretched)
+    counted = record.counts | chaining.halts.counts | {STRETCHED: len(stretched)}
+    counts = {name: number for name, number in counted.items() if number}
     about = summary.build(
         label=label or record.margin,
         strategy={
@@ -337,13 +341,14 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
             "synthetic": s.catalog.synthetic,
             "provenance": s.catalog.provenance,
             "marks": dict(s.marks),
+            "stretched_marks": [asdict(stretch) for stretch in stretched],
             "fingerprint": s.fingerprint(c.drill_ms or 0, further=planned.chaining.oracle.median),
         },
         seed=c.seed,
         metrics=numbers,
         counts=counts,
         digest=hashed.result(),
-        notes=notes(planned.profile, c, record, planned.charges, chaining, planned.usual),
+        notes=notes(planned.profile, c, record, planned.charges, chaining, planned.usual, stretched),
         warnings=warnings(planned.profile, c, record, s.catalog.synthetic),
         chain=figures(record, chaining.chain, frames["fills"]) if chaining.alive else None,
     )
