@@ -304,9 +304,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
         numbers = metrics.metrics(record, balanced, trips)
     s, c = planned.selection, planned.config
     description = type(planned.strategy).describe()
-    stretched = s.stretched
-    if planned.drill and record.counts.get("candles played on finer ones"):
-        stretched = sorted(stretched + planned.drill.fine.stretched)
+    stretched = (planned.drill if planned.drill and record.counts.get("candles played on finer ones") else s).stretched
     counted = record.counts | chaining.halts.counts | {STRETCHED: len(stretched)}
     counts = {name: number for name, number in counted.items() if number}
     about = summary.build(
