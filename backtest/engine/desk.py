@@ -73,10 +73,10 @@ class Desk(State):
         )  # fmt: skip
         return slot
 
-    def refuse(self, ticket: Ticket, reason: int, *, target: int = NO_ORDER) -> int:
+    def refuse(self, ticket: Ticket, reason: int, *, have: int = 0, target: int = NO_ORDER) -> int:
         """Record an order that is refused before it is sent, such as one below a lot; returns its number.
 
-        `target`: it is an amendment of that order.
+        `have`: the first number of the record. `target`: it is an amendment of that order.
         """
         self.touched = True
         self._room_for(1)
@@ -84,7 +84,7 @@ class Desk(State):
         slot = self._post(ticket, UNSENT)
         row = self.queue[slot]
         number, row[at.TARGET] = int(row[at.ID]), target
-        put_order(self.world, slot, self.now_ms, REJECTED, int(reason), 0, 0)
+        put_order(self.world, slot, self.now_ms, REJECTED, int(reason), have, 0)
         put_state(self.world, slot, self.now_ms, IS_ENDED + REJECTED, int(reason))
         land(self.world, slot)
         leave(self.world, slot)

@@ -50,7 +50,7 @@ def render(result: Result) -> str:
         result,
         [result],
         charts=sections | (chained.charts if chained else {}),
-        words=[*run_words(out, quote), *(chained.words if chained else ())],
+        words=[*run_words(result, out, quote), *(chained.words if chained else ())],
         chained=chained,
         cards=_cards(result, out, quote),
         liquidations=liquidations.listing(out, unharmed(result, quote)),
@@ -87,7 +87,7 @@ def render_comparison(
     if combined is None:
         words = comparison_words(results, outs, left_out)
     else:
-        words = subaccount_words(whole[0].outcome, outs, quote)
+        words = subaccount_words(whole[0].outcome, results, outs, quote)
     return document(
         "comparison.html.j2",
         lead,

@@ -316,6 +316,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
             "source": loader.source_sha256(planned.strategy),
             "every_ms": planned.decisions.every_ms,
             "guards": list(planned.strategy.guards),
+            "never_known": planned.decisions.never_known(),
         },
         config={
             **c.as_dict(),
