@@ -9,8 +9,9 @@ SETTINGS := pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/backtest demo reports/demo
 
+# A worker per core; a file stays with one worker, and the order of the files is tests/conftest.py's.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

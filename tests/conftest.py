@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,29 @@ from tests import small_market as small
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write tests/goldens.json anew from today's results")
+
+
+WITHOUT_KERNELS = (
+    "test_report_browser", "test_tidy", "test_venue_pool", "test_reference", "test_reference_chain",
+    "test_reference_liquidation", "test_reference_orders", "test_reference_pools", "test_venue_presets",
+    "test_venue_profile", "test_venue_steps", "test_venue_vectors",
+)  # fmt: skip
+"""Files that call no kernel: one worker has them while another compiles for all the rest."""
+LONG = (
+    "test_bad_input", "test_commands", "test_drill", "test_strategy_lookahead", "test_scenarios_same_bytes",
+    "test_markets", "test_parity", "test_order_cases", "test_docs", "test_survival", "test_subaccounts",
+    "test_order_properties",
+)  # fmt: skip
+"""Files that take long come before the many that do not: none is left to one worker while the others have ended."""
+FIRST = ("test_engine_differential", *WITHOUT_KERNELS, *LONG)
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether this process is one of several that share the tests, and the cache of compiled kernels."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of `FIRST` before the others. Each file keeps the order of its tests."""
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(FIRST)))
 
 
 NO_CHAIN, INSTANT = "no chain", "instant"
@@ -54,10 +79,25 @@ def ground(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """For tests of every word on standard error: the first run ever says there that it is compiling."""
+    """The kernels of a usual run are compiled; one worker does it while the others wait, then they load what it made.
+
+    Tests of every word on standard error need it as well: the first run ever says there that it is compiling.
+    """
+    from backtest.research.compare import compare  # itself, not what `ground` may have put in its place
+
     folder = tmp_path_factory.mktemp("compiled")
     small.write(folder)
-    backtest.compare(folder / "hold.py", folder / "market")
+    everyones = tmp_path_factory.getbasetemp().parent if WORKER else folder
+    with (everyones / "compiling").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        compare(folder / "hold.py", folder / "market")
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(request: pytest.FixtureRequest) -> None:
+    """No two workers compile the same kernels at once."""
+    if WORKER and request.path.stem not in WITHOUT_KERNELS:
+        request.getfixturevalue("compiled")
 
 
 @pytest.fixture

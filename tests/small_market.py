@@ -96,9 +96,10 @@ class Ended(NamedTuple):
 
 
 def environment() -> dict[str, str]:
-    """For a process in another folder: where this test's `backtest` is."""
+    """For a process in another folder: where this test's `backtest` is, and that it interprets the kernels, which takes
+    less than loading them where so few candles are played."""
     home = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, home))}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, home)), "NUMBA_DISABLE_JIT": "1"}
 
 
 def process(folder: Path, *arguments: str, before: tuple[str, ...] = ()) -> Ended:

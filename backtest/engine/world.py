@@ -18,7 +18,6 @@ class World(Bundle):
         "spec": ("f8", 2),
         "run": ("f8", 1),
         "queue": ("f8", 2),
-        "numbered": ("i8", 1),
         "log": ("f8", 2),
         "curve": ("f8", 2),
         "funding": ("f8", 2),
@@ -44,7 +43,6 @@ class World(Bundle):
     spec: Floats
     run: Floats
     queue: Floats
-    numbered: Ints
     log: Floats
     curve: Floats
     funding: Floats

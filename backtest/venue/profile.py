@@ -223,8 +223,8 @@ class Profile(Sheet):
         return said | {"shown": shown}
 
     def sha256(self) -> str:
-        """Hash of all that the profile says, with what it extends; but for what else it may be called."""
-        return hashlib.sha256(self.model_dump_json(by_alias=True, exclude={"aliases"}).encode()).hexdigest()
+        """Hash of all that the profile says, with what it extends."""
+        return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()
 
     def _titled(self, name: str) -> tuple[str, Sequence[Table]]:
         found = self.found(name)
@@ -307,23 +307,17 @@ def names() -> list[str]:
     return origin.VENUES.names()
 
 
-def canonical(name_or_path: str) -> str:
-    """Return the name of a venue that comes with the package, for its name or an alias; else what was given."""
-    return origin.VENUES.canonical(name_or_path) or name_or_path
-
-
 def available() -> list[Profile]:
     """The venues that come with the package, by name."""
     return [load(name) for name in names()]
 
 
-def load(name_or_path: str | Path, place: str = "") -> Profile:
-    """The profile of a venue that comes with the package, by name or alias, or of a TOML file, by path.
+def load(name_or_path: str | Path) -> Profile:
+    """The profile of a venue that comes with the package, by name, or of a TOML file, by path.
 
-    Raises `UserError` for an unknown name (``place``: where it was asked for), a missing file, broken TOML, and a key
-    or value that does not belong.
+    Raises `UserError` for an unknown name, a missing file, broken TOML, and a key or value that does not belong.
     """
-    file, path = origin.opened(name_or_path, place=place)
+    file, path = origin.opened(name_or_path)
     return _checked(origin.whole(file, path))
 
 
