@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import backtest
-from backtest import Calculation
+from backtest import Calculation, UserError
 
 BTC = {"symbol": "BTC-USD", "qty": 1, "mark": 50_000}
 ETH = {"symbol": "ETH-USD", "qty": -10, "mark": 3_000}
@@ -41,8 +41,8 @@ def test_cross_account_and_its_positions() -> None:
     assert btc.liquidation_price == near(40_900 / 0.97)
     assert btc.liquidation_move == near(40_900 / 0.97 / 50_000 - 1)
     assert eth.liquidation_price == near(38_500 / 10.3)
-    # the equity shared out by maintenance: 10,000 × 1,500 / 2,400 = 6,250 for BTC, 3,750 for 10 ETH
-    assert (btc.bankruptcy_price, eth.bankruptcy_price) == (43_750, 3_375)
+    # equity is zero where one mark has moved by all of it: 10,000 for BTC, 1,000 for 10 ETH
+    assert (btc.bankruptcy_price, eth.bankruptcy_price) == (40_000, 4_000)
     assert answer.notes == ()
 
 
@@ -54,10 +54,15 @@ def test_entry_makes_unrealised_profit() -> None:
 
 def test_isolated_positions_take_what_they_post_from_the_wallet() -> None:
     answer = backtest.margin(
-        book({**BTC, "leverage": 10}, {**ETH, "posted": 1_800}, {**ETH, "symbol": "SOL-USD"}, margin="isolated")
+        book(
+            {**BTC, "leverage": 10},
+            {**ETH, "posted": 1_800},
+            {**ETH, "symbol": "SOL-USD", "leverage": 20},
+            margin="isolated",
+        )
     )
     wallet, btc, eth, sol = answer.pools
-    # 50,000 / 10; as said; without either the initial margin of the entry, 5 % of 30,000
+    # 50,000 / 10; as said; 30,000 / 20
     assert [pool.equity for pool in (btc, eth, sol)] == [5_000, 1_800, 1_500]
     assert (wallet.pool, wallet.equity, wallet.free_collateral) == ("wallet", 1_700, 1_700)
     assert (answer.equity, answer.free_collateral) == (10_000, 1_700)
@@ -69,6 +74,31 @@ def test_isolated_positions_take_what_they_post_from_the_wallet() -> None:
     assert answer.positions[1].liquidation_price == near(31_800 / 10.3)
     # alone in its pool a position has all its equity: 5,000 below 50,000, 180 above 3,000
     assert [at.bankruptcy_price for at in answer.positions] == [45_000, 3_180, 3_150]
+
+
+@pytest.mark.parametrize(("entry", "more"), [(3_000, {}), (4_000, {}), (2_000, {"mode": "isolated"})])
+def test_an_isolated_position_says_what_it_holds(entry: float, more: dict[str, Any]) -> None:
+    given = book(BTC, {**ETH, "entry": entry, **more}, margin="cross" if more else "isolated")
+    given["positions"][0] = {**BTC, "leverage": 10}
+    with pytest.raises(UserError) as error:
+        backtest.margin(given)
+    said = "ETH-USD is isolated, and its margin is not given; give posted, the margin that it holds, or leverage"
+    assert str(error.value) == f"book: {said}"
+
+
+@pytest.mark.parametrize("qty", [3, -3])
+@pytest.mark.parametrize("venue", ["generic", "binance_usdm", "dydx_v4", "hyperliquid"])
+def test_a_bankruptcy_price_lies_beyond_the_liquidation_price(venue: str, qty: float) -> None:
+    # Beside a position of another market whose share of the maintenance margin is the larger one.
+    rest = {"symbol": "ETH-USD", "qty": -200, "mark": 3_000}
+    answer = backtest.margin(book({**BTC, "qty": qty}, rest, venue=venue, collateral=60_000))
+    for at in answer.positions:
+        assert at.liquidation_price is not None
+        assert at.bankruptcy_price is not None
+        assert (at.bankruptcy_price < at.liquidation_price < at.mark) == (at.qty > 0)
+        assert (at.bankruptcy_price > at.liquidation_price > at.mark) == (at.qty < 0)
+        # 60,000 of equity over the position's size
+        assert at.bankruptcy_price == near(at.mark - 60_000 / at.qty)
 
 
 def test_modes_mix() -> None:
@@ -109,9 +139,11 @@ def test_portfolio_pays_for_the_net_and_for_what_is_each_ones_own() -> None:
     ],
 )
 def test_waiting_orders_reserve_initial_margin(mode: str, order: dict[str, Any], free: float) -> None:
-    answer = backtest.margin(book(margin=mode, open_orders=[order]))
+    posted = {"leverage": 20} if mode == "isolated" else {}
+    given = book({**BTC, **posted}, {**ETH, **posted}, margin=mode)
+    answer = backtest.margin(given | {"open_orders": [order]})
     assert answer.free_collateral == free
-    assert answer.maintenance == backtest.margin(book(margin=mode)).maintenance
+    assert answer.maintenance == backtest.margin(given).maintenance
     assert any("waiting orders" in note for note in answer.notes)
 
 

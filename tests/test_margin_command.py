@@ -161,7 +161,7 @@ WRONG: list[tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = [
     (_without("collateral"), ("collateral", "is missing")),
     (_set("collateral", to=-1), ("collateral", "-1 is below 0")),
     (_set("colateral", to=1), ("colateral", "unknown key", "did you mean collateral?")),
-    (_set("venue", to="binance"), ("unknown venue 'binance'", "did you mean")),
+    (_set("venue", to="binanse"), ("unknown venue 'binanse'", "did you mean")),
     (_set("venue", to="mine.toml"), ("mine.toml", "no such venue file")),
     (_set("margin", to="crossed"), ("margin", "unknown mode 'crossed'", "did you mean cross?")),
     (_set("date", to="yesterday"), ("date", "'yesterday' is not a date")),
@@ -252,8 +252,9 @@ def test_a_position_beyond_the_venues_limit(tmp_path: Path, command: Callable[..
 
 
 def test_more_posted_than_there_is(tmp_path: Path, command: Callable[..., Ended]) -> None:
-    put(tmp_path, BOOK | {"margin": "isolated", "collateral": 3_000})
-    # 5 % of 80,000 is posted
+    positions = [position | {"leverage": 20} for position in BOOK["positions"]]
+    put(tmp_path, BOOK | {"margin": "isolated", "collateral": 3_000, "positions": positions})
+    # a twentieth of 80,000 is posted
     one_line(
         command("margin", str(tmp_path / "book.json")), 2, "collateral: 3,000.00 is 1,000.00 less", "raise collateral"
     )

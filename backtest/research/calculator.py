@@ -47,7 +47,7 @@ class PositionMargin:
     liquidation_move: float | None
     """Fraction from the mark to there."""
     bankruptcy_price: float | None
-    """Price at which closing it takes its share, by maintenance, of the pool's equity; None: none above zero does."""
+    """Mark at which its pool's equity is zero, other marks frozen; None: none above zero."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class CloseMargin:
     """Signed, what would be traded."""
     price: float
     bankruptcy_price: float | None
-    """Below it the fund pays; None where none is above zero."""
+    """Price at which the close takes its share, by maintenance margin, of the pool's equity: of a worse fill the fund
+    pays the rest. None: none above zero does."""
     fillable_price: float | None
     """Worst price that a liquidation order of this venue takes; None where it has no such rule."""
     insurance: float
@@ -256,7 +257,7 @@ def _position(position: Position, name: str, pool: Pool) -> PositionMargin:
         maintenance=at.maintenance / MICRO,
         liquidation_price=liquidation,
         liquidation_move=None if liquidation is None else liquidation / position.mark - 1.0,
-        bankruptcy_price=pool.bankruptcy_price(at.symbol),
+        bankruptcy_price=pool.zero_equity_price(at.symbol),
     )
 
 

@@ -10,7 +10,7 @@ from backtest.research.book import Book, Position
 from backtest.schema import MICRO
 from backtest.venue.pool import Held, Pool
 from backtest.venue.profile import Profile
-from backtest.venue.requirement import initial, tier_of
+from backtest.venue.requirement import tier_of
 from backtest.venue.terms import Terms, Tier
 
 FIGURES = 15
@@ -60,7 +60,7 @@ def legs_of(book: Book, profile: Profile) -> list[Leg]:
         )
         _check_limit(book, held)
         isolated = book.mode(position) == "isolated"
-        out.append(Leg(held, step, isolated, _posted(position, held) if isolated else 0))
+        out.append(Leg(held, step, isolated, _posted(book, position, held) if isolated else 0))
     spare = to_micro(book.collateral) - sum(leg.posted_micro for leg in out)
     if spare < 0:
         raise UserError(
@@ -91,13 +91,17 @@ def _step(qty: float) -> int:
     return int(10 ** max(0, len(str(abs(to_micro(qty)))) - FIGURES))
 
 
-def _posted(position: Position, held: Held) -> int:
-    """Micro in the isolated pool: as given, else the notional at entry over leverage, else its initial margin."""
+def _posted(book: Book, position: Position, held: Held) -> int:
+    """Micro in the isolated pool: as given, else the notional at entry over leverage."""
     if position.posted is not None:
         return to_micro(position.posted)
-    if position.leverage is not None:
-        return Pool.isolated(held).equity - (held.unrealized_micro or 0)
-    return initial(held.terms, abs(held.value_at(position.entry)), held.units)
+    if position.leverage is None:
+        raise UserError(
+            f"{position.symbol} is isolated, and its margin is not given",
+            book.place,
+            "give posted, the margin that it holds, or leverage",
+        )
+    return Pool.isolated(held).equity - (held.unrealized_micro or 0)
 
 
 def _terms(book: Book, position: Position, terms: Terms) -> Terms:

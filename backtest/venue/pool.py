@@ -188,6 +188,15 @@ class Pool:
             rises = sign * scan * Fraction(held.terms.beta) * held.units + idio * Fraction(held.terms.idio) * size
             yield Line(slope - rises, start - sign * scan * moved - idio * alone)
 
+    def zero_equity_price(self, symbol: str) -> float | None:
+        """Return the price of one symbol, the others' frozen, at which equity is zero; None if it is not above zero.
+
+        It lies beyond the liquidation price, on the side that hurts the position.
+        """
+        held = self.position(symbol)
+        price = (held.value_micro - Fraction(self.equity)) / held.units
+        return float(price) if price > 0 else None
+
     def bankruptcy_price(self, symbol: str) -> float | None:
         """The price at which the whole position closes for its share of the equity and no more; None if not above zero.
 
