@@ -104,7 +104,10 @@ DATA: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "no rows": (no_rows, ("market: it holds no candles",)),
     "an empty file": (emptied, (f"market/{PART}: the file is empty", AGAIN)),
     "a file cut off": (cut_off, (f"market/{PART}: not a whole Parquet file", "cut off", AGAIN)),
-    "text for Parquet": (text(PART, "ts,open\n1,2\n" * 9), (f"market/{PART}: not a whole Parquet file",)),
+    "text for Parquet": (
+        text(PART, "ts,open\n1,2\n" * 9),
+        (f"market/{PART}: this is a CSV file, not a Parquet file; convert it with python -c",),
+    ),
     "garbled candles": (garbled(PART), (f"market/{PART}: cannot be read",)),
     "garbled marks": (
         garbled("mark/symbol=BTC-USD/part.parquet"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +14,7 @@ import numpy as np
 
 from backtest.errors import UserError
 from backtest.feed.folder import find, sources
+from backtest.feed.foreign import in_memory
 from backtest.feed.intervals import commonest, interval, mark_interval
 from backtest.feed.manifest import Manifest, read_manifest
 from backtest.feed.select import select
@@ -68,6 +70,8 @@ class Catalog:
 
         Raises UserError when there is none, or when a file of it is not what it should be.
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise in_memory(path)
         place = Path(path)
         folder = find(place)
         manifest = read_manifest(folder.manifest)

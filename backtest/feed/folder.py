@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from backtest.errors import UserError, nearest
+from backtest.feed.foreign import foreign_in
 from backtest.feed.source import FURTHER, KINDS, Source, describe, describe_plain, read_file
 
 _LAYOUT = "a dataset has candles/symbol=NAME/*.parquet, or plain *candles*.parquet files with a symbol column"
@@ -56,7 +57,9 @@ def sources(con: duckdb.DuckDBPyConnection, folder: Folder) -> dict[str, dict[st
             series = describe_plain(con, kind, [read_file(p, kind, True) for p in folder.plain[kind]])
         found[kind] = dict(sorted(series.items()))
     if not found["candles"]:
-        raise UserError("it holds no candles", str(folder.manifest.parent), _LAYOUT)
+        raise foreign_in(folder.manifest.parent) or UserError(
+            "it holds no candles", str(folder.manifest.parent), _LAYOUT
+        )
     return found
 
 
@@ -79,7 +82,7 @@ def _plain(folder: Path, wanted: str | None) -> Folder:
     files = sorted(folder.glob("*.parquet"))
     prefixes = sorted({p for p in (_prefix(file, "candles") for file in files) if p is not None})
     if not prefixes:
-        raise UserError("it holds no candles", str(folder), _LAYOUT)
+        raise foreign_in(folder) or UserError("it holds no candles", str(folder), _LAYOUT)
     if wanted is None and len(prefixes) > 1:
         names = ", ".join(str(folder / p) for p in prefixes)
         raise UserError(f"it holds {len(prefixes)} datasets of plain files", str(folder), f"name one of: {names}")

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtest.errors import UserError
+from backtest.feed.foreign import foreign
 from backtest.feed.times import stamp
 
 CANDLE_COLUMNS = ("open", "high", "low", "close")
@@ -133,6 +134,9 @@ def read_file(path: Path, kind: str, symbol_column: bool) -> File:
         metadata = pq.read_metadata(path)
         types = {column.name: column.type for column in metadata.schema.to_arrow_schema()}
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
+        other = foreign(path) if kind == "candles" else foreign(path, COLUMNS.get(kind, CANDLE_COLUMNS))
+        if other is not None:
+            raise other from None
         raise UserError(f"not a whole Parquet file ({_first_line(error)})", str(path), _NOT_PARQUET) from None
     file = File(path, size, footer, metadata.num_rows, types, None)
     _require(file, "ts", "a timestamp, or a whole number of milliseconds", _is_time)

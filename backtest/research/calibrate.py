@@ -100,7 +100,7 @@ def calibrate(
     if kind not in KINDS:
         raise UserError(f"unknown kind {kind!r}", "--kind", nearest(kind, KINDS))
     curves = measure(Path(path), kind)
-    catalog = Catalog.open(Path(candles)) if candles is not None else None
+    catalog = Catalog.open(candles) if candles is not None else None
     found = [_calibrated(Path(path), curve, _scale(catalog, curve) if catalog else None) for curve in curves]
     if catalog is None or len(found) < 2:
         return found, None

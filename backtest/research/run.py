@@ -132,7 +132,7 @@ def plan(strategy: Any, data: Any, union: Selection | None = None, **settings: A
     loaded = strategy if isinstance(strategy, base.Strategy) else loader.load(strategy, params)
     base.check(loaded)
     spec = strategy if isinstance(strategy, str) else f"{type(loaded).__module__}:{type(loaded).__qualname__}"
-    catalog = data if isinstance(data, Catalog) else Catalog.open(Path(data))
+    catalog = data if isinstance(data, Catalog) else Catalog.open(data)
     asked = config(spec, catalog.path, **{**settings, "params": loaded.params})
     loaded.bind(asked.seed)
     guards = chosen(loaded.guards, base.place(loaded), asked.guards)

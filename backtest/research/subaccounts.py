@@ -137,7 +137,7 @@ def play(
     accounts: Sequence[Asked], data: Any, progress: Progress | None = None, chunk_rows: int | None = None
 ) -> tuple[list[Result], list[Record], Selection]:
     """Plan the sub-accounts and stream the union of their markets once through all; their results and records."""
-    catalog = data if isinstance(data, Catalog) else Catalog.open(Path(data))
+    catalog = data if isinstance(data, Catalog) else Catalog.open(data)
     union = _union(accounts, catalog)
 
     def replayed(plans: Sequence[Plan]) -> list[Record]:
