@@ -88,8 +88,8 @@ def test_a_file_changes_a_few_values_of_another(tmp_path: Path) -> None:
 
 def test_a_new_date_does_not_inherit_the_end_of_the_old_one() -> None:
     base = "name = 'x'\nextends = 'okx_swap'\n[[margin]]\nuntil = 2024-01-01\n"
-    assert profile.from_text(base).assumptions(["A"], 0, 1_735_689_600_000)[0] == (
-        "x: A: margin is known until 2024-01-01 and used for the days after it as well."
+    assert profile.from_text(base).assumptions(["NEW"], 0, 1_735_689_600_000)[1] == (
+        "x: NEW: margin is known until 2024-01-01 and used for the days after it as well."
     )
     both = profile.from_text(base + "[[margin]]\nfrom = 2024-06-01\nlimit = 5\n")
     assert [str(table.until) for table in both.margin or []] == ["2024-01-01", "None"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
+import gzip
 import json
 import os
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 
 from backtest.cli import main
 from backtest.venue import profile
+from backtest.venue.origin import PRESETS
 from backtest.venue.terms import BySize, CeilRates, Law, OrderRules, Portfolio, Price, Ranking, Shortfall, Take
 from backtest.venue.values import in_force
 
@@ -61,6 +65,10 @@ def test_every_table_says_where_it_comes_from(name: str) -> None:
         assert table.status, place
         assert table.source or table.status == "assumed", place
         used |= set(table.source)
+    if venue.terms_file:
+        used |= set(venue.terms_file.source)
+        rows = csv.DictReader(gzip.decompress((PRESETS / venue.terms_file.file).read_bytes()).decode().splitlines())
+        used |= {one for row in rows for one in row.get("source", "").split()}
     assert used == set(venue.sources)
 
 
@@ -128,8 +136,8 @@ def test_only_a_venue_with_figures_can_be_played_in_portfolio_margin(name: str) 
         ("binance_usdm", "SOLUSDT", "2025-10-10", 1 / 100, 0.005),
         ("bybit_linear", "BTCUSDT", "2024-08-05", 0.01, 0.005),
         ("okx_swap", "ETH-USDT-SWAP", "2022-11-08", 0.02, 0.01),
-        ("gmx_v2", "ETH/USD", "2025-10-10", 0.006, 0.005),  # 100 million x 6e-11 = 0.006, above 0.005
-        ("gmx_v2", "ARB/USD", "2025-10-10", 0.01, 0.01),  # 10 million x 6e-11 = 0.0006, below 0.01
+        ("gmx_v2", "ETH/USD", "2025-10-10", 0.0066, 0.005),  # 110 million x 6e-11 = 0.0066, above 0.005
+        ("gmx_v2", "NONE/USD", "2025-10-10", 0.01, 0.01),  # 10 million x 6e-11 = 0.0006, below 0.01
         ("drift_v2", "SOL-PERP", "2025-10-10", 0.05, 0.03),
         ("dydx_v3", "BTC-USD", "2021-05-19", 0.04, 0.03),
     ],
@@ -144,8 +152,10 @@ def test_rules_that_are_no_ladder() -> None:
     v3 = profile.load("dydx_v3").terms("BTC-USD")
     assert (v3.initial_by_size, v3.limit_units) == (BySize(step=0.01, baseline=1, increment=0.5), 30_000_000)
     snx = profile.load("synthetix_v3").terms("ETH-USD")
-    assert (snx.initial_by_size, snx.maintenance_by_size) == (BySize(linear=2e-6), BySize(linear=1e-6))
-    assert (snx.tiers[0].initial_deduction, snx.tiers[0].maintenance_deduction) == (-50_000_000, -50_000_000)
+    # Base, 4 February 2025: 1.16 / 300,000 for each unit of size, 28 % of it for maintenance, 15 on top of either.
+    assert snx.initial_by_size == BySize(linear=1.16 / 300_000)
+    assert snx.maintenance_by_size == BySize(linear=float(Fraction("1.16") / 300_000 * Fraction("0.28")))
+    assert (snx.tiers[0].initial_deduction, snx.tiers[0].maintenance_deduction) == (-15_000_000, -15_000_000)
     drift = profile.load("drift_v2").terms("BTC-USD")
     assert drift.initial_by_size == drift.maintenance_by_size == BySize(share=0.8, root=0.0002)
 
@@ -177,32 +187,29 @@ def test_a_cooldown_in_words() -> None:
 
 def test_deductions_are_those_that_venues_print() -> None:
     bybit = [t.maintenance_deduction / 1e6 for t in profile.load("bybit_linear").tiers("BTCUSDT")]
-    assert bybit == [
+    assert bybit[:20] == [
         0, 1_200, 3_020, 4_300, 5_820, 8_460, 15_460, 20_500, 46_000, 66_000, 80_000, 160_000, 300_000, 452_000,
         502_000, 777_000, 837_000, 967_000, 1_107_000, 1_482_000,
     ]  # fmt: skip
-    early = dt.date(2021, 5, 19)
+    # The FAQ's example: BTC at 2.5 % has 16,300.
     binance = profile.load("binance_usdm")
-    # The FAQ's example of 2021: BTC at 2.5 % has 16,300, ETH at 10 % has 135,365.
-    assert {t.maintenance: t.maintenance_deduction / 1e6 for t in binance.terms("BTCUSDT", early).tiers}[
-        0.025
-    ] == 16_300
-    assert {t.maintenance: t.maintenance_deduction / 1e6 for t in binance.terms("ETHUSDT", early).tiers}[0.1] == 135_365
-    assert binance.terms("BTCUSDT").limit_micro == 1_800_000_000 * 10**6
+    known = {t.maintenance: t.maintenance_deduction / 1e6 for t in binance.terms("BTCUSDT", dt.date(2022, 3, 1)).tiers}
+    assert known[0.025] == 16_300
+    assert binance.terms("BTCUSDT", dt.date(2024, 10, 24)).limit_micro == 1_800_000_000 * 10**6
 
 
 def test_brackets_and_maintenance_of_the_vectors() -> None:
-    seen = 0
+    seen, day = 0, dt.date(2024, 10, 24)
     for vector in vectors("binance"):
         if vector["case"].startswith("brackets"):
-            ladder = profile.load("binance_usdm").tiers(vector["inputs"]["market"])
+            ladder = profile.load("binance_usdm").terms(vector["inputs"]["market"], day).tiers
             told = [(float(b["mmr"]), 1 / b["max_leverage"], float(b["cum"])) for b in vector["expected"]["brackets"]]
             assert [(t.maintenance, t.initial, t.maintenance_deduction / 1e6) for t in ladder] == told
             seen += 1
         if vector["case"].startswith("maintenance_margin"):
             asked = vector["inputs"]
             told_margin = Decimal(vector["expected"]["maintenance_margin"])
-            assert requirement("binance_usdm", asked["market"], asked["notional_usdt"]) == told_margin
+            assert requirement("binance_usdm", asked["market"], asked["notional_usdt"], day) == told_margin
             seen += 1
     for vector in vectors("hyperliquid"):
         if vector["case"].startswith("tiered_maintenance"):
@@ -302,16 +309,18 @@ def test_order_rules() -> None:
 
 
 def test_what_a_run_takes_on_trust_is_said() -> None:
-    # 2024-01-01 to 2024-03-01, before the brackets of 24 October 2024.
+    # 2024-01-01 to 2024-03-01: the brackets of SOL were seen in that time.
     said = profile.load("binance_usdm").assumptions(["SOLUSDT", "XYZ-USD"], 1_704_067_200_000, 1_709_251_200_000)
     assert said[:3] == [
-        "binance_usdm: SOLUSDT, XYZ-USD: margin of 2024-10-24 is used for the days before it as well.",
-        (
-            "binance_usdm: SOLUSDT: margin of 2024-10-24: assumed: limit (the brackets above 40 million were not read; "
-            "larger positions are refused)."
-        ),
         "binance_usdm: XYZ-USD: not in the profile, has what holds for class other.",
+        "binance_usdm: XYZ-USD: margin of 2024-10-24 is used for the days before it as well.",
+        "binance_usdm: XYZ-USD: margin of 2024-10-24: assumed (the brackets of DOGE).",
     ]
+    # In January 2022 there was no snapshot yet; after May 2026 there is none.
+    early = profile.load("binance_usdm").assumptions(["SOLUSDT"], 1_640_995_200_000, 1_643_673_600_000)
+    assert early[0] == "binance_usdm: SOLUSDT: margin of 2022-02-12 is used for the days before it as well."
+    late = profile.load("binance_usdm").assumptions(["SOLUSDT"], 1_780_000_000_000, 1_790_000_000_000)
+    assert late[0] == "binance_usdm: SOLUSDT: margin is known until 2026-05-08 and used for the days after it as well."
     fees = [line for line in said if line.startswith("binance_usdm: fees of 2021-12-21: assumed: the date (")]
     assert len(fees) == 1
     assert "VIP 2 from memory" in fees[0]
@@ -335,10 +344,10 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_all_versions_are_shown_by_date(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line.split() for line in shown(capsys, "show", "dydx_v4", "--symbol", "BTCUSDT").splitlines()]
-    before = "BTCUSDT: class large_cap 2023-10-26 no limit 5.00% 3.00% 20.0 amounts rounded up verified"
-    after = "BTCUSDT: class large_cap 2025-01-01 no limit 2.00% 1.20% 50.0 amounts rounded up verified; assumed: from"
-    assert lines.index(before.split()) + 1 == lines.index(after.split())
-    day = shown(capsys, "show", "dydx_v4", "--symbol", "BTCUSDT", "--date", "2024-08-05")
+    before = "BTCUSDT: BTC-USD 2023-10-26 no limit 5.00% 3.00% 20.0 amounts rounded up verified"
+    after = "BTCUSDT: BTC-USD 2025-01-01 no limit 2.00% 1.20% 50.0 amounts rounded up assumed"
+    assert lines.index(before.split()) + 2 == lines.index(after.split())
+    day = shown(capsys, "show", "dydx_v4", "--symbol", "BTCUSDT", "--date", "2024-01-05")
     assert before.split() in [line.split() for line in day.splitlines()]
     assert "2.00%" not in day
 
@@ -346,17 +355,27 @@ def test_all_versions_are_shown_by_date(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_ladder_is_shown_with_its_deductions_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "show", "binance_usdm", "--symbol", "BTC-USD", "--date", "2025-10-10")
     lines = [line.split() for line in text.splitlines()]
-    assert ["BTC-USD:", "BTC", "2024-10-24", "50,000", "0.80%", "0.40%", "125.0", "0.00", "verified"] in lines
-    assert ["1,800,000,000", "100.00%", "50.00%", "1.0", "421,481,450.00"] in lines
-    assert "source brackets: freqtrade/freqtrade at c9ae5e1e" in text
+    assert [
+        "BTC-USD:",
+        "BTC/USDT:USDT",
+        "2025-08-21",
+        "300,000",
+        "0.67%",
+        "0.40%",
+        "150.0",
+        "0.00",
+        "verified",
+    ] in lines
+    assert ["1,800,000,000", "100.00%", "50.00%", "1.0", "421,482,000.00"] in lines
+    assert "source brackets: the venue's leverageBracket answers, freqtrade/freqtrade" in text
     assert "liquidation: a position down to the tier below every 1s" in text
     assert "[verified; assumed: penalty, take, ranking, every, fund]" in text
 
 
 def test_what_is_shown_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     said = json.loads(shown(capsys, "show", "hyperliquid", "--symbol", "DOGE-USD", "--date", "2025-10-10", "--json"))
-    assert said["classes"]["doge"]["margin"][0]["tiers"][0]["max_leverage"] == "20"
+    assert said["shown"]["tables"][0]["tiers"][0]["max_leverage"] == "10"
     found = said["shown"]
-    assert (found["found"], found["law"]["take"], found["law"]["above_micro"]) == ("class doge", "share", 10**11)
+    assert (found["found"], found["law"]["take"], found["law"]["above_micro"]) == ("DOGE", "share", 10**11)
     assert [tier["maintenance"] for tier in found["terms"]["tiers"]] == [0.05, 0.1]
     assert [venue["name"] for venue in json.loads(shown(capsys, "list", "--json"))] == list(NAMES)

@@ -1,4 +1,4 @@
-"""What three venues asked on 1 March 2024, written down from their published tables, apart from the presets.
+"""What three venues ask in the scenarios, written down from their published tables, apart from the presets.
 
 dydx_v4        BTC and ETH 5 % and 3 %, rounded up. Liquidation: a tenth of a position each second, at least 1,000
                and at most 100,000, on the book within 1.5 maintenance margins of the mark; penalty 1.5 %, but never
@@ -6,8 +6,9 @@ dydx_v4        BTC and ETH 5 % and 3 %, rounded up. Liquidation: a tenth of a po
                deleveraging.
 hyperliquid    BTC and ETH 2 % and 1 %. A fifth of a position above 100,000 first, then after 30 s all of it, on the
                book; no penalty; below two thirds of maintenance a vault takes the pool; else deleveraging.
-binance_usdm   brackets by notional, `rate × n − amount`. A position goes down a bracket each second, on the book
-               and never worse than its bankruptcy price; 1.25 %; a fund that pays for bankrupt pools.
+binance_usdm   brackets of 2021 by notional, `rate × n − amount`, in a file that extends the preset. A position goes
+               down a bracket each second, on the book and never worse than its bankruptcy price; 1.25 %; a fund that
+               pays for bankrupt pools.
 """
 
 from __future__ import annotations
@@ -68,9 +69,41 @@ def when(value: Fraction, first: float, last: float, from_s: int = 0) -> int:
     return (3_000 * from_s + round(thirds)) // 3
 
 
+LADDERS = """
+name = "binance_usdm"
+extends = "binance_usdm"
+[symbols.BTC]
+tiers = [
+  { upto = 50_000, max_leverage = 125, maintenance = 0.004 },
+  { upto = 250_000, max_leverage = 100, maintenance = 0.005 },
+  { upto = 1_000_000, max_leverage = 50, maintenance = 0.01 },
+  { upto = 5_000_000, max_leverage = 20, maintenance = 0.025 },
+  { upto = 20_000_000, max_leverage = 10, maintenance = 0.05 },
+]
+[symbols.ETH]
+tiers = [
+  { upto = 10_000, max_leverage = 100, maintenance = 0.005 },
+  { upto = 100_000, max_leverage = 75, maintenance = 0.0065 },
+  { upto = 500_000, max_leverage = 50, maintenance = 0.01 },
+  { upto = 1_000_000, max_leverage = 25, maintenance = 0.02 },
+  { upto = 2_000_000, max_leverage = 10, maintenance = 0.05 },
+]
+"""
+
+
+def venue_of(name: str, folder: Path) -> str:
+    """What a run is given for a venue."""
+    if name != "binance_usdm":
+        return name
+    folder.mkdir(exist_ok=True, parents=True)
+    file = folder / f"{name}.toml"
+    file.write_text(LADDERS)
+    return str(file)
+
+
 def under(name: str, folder: Path, markets: list[Market], steps: dict[int, Any], **settings: object) -> Result:
-    return sound(play(folder, markets, steps, venue=name, **{"fee_bps": 0, **settings}))
+    return sound(play(folder, markets, steps, venue=venue_of(name, folder), **{"fee_bps": 0, **settings}))
 
 
 def compared(name: str, folder: Path, markets: list[Market], steps: dict[int, Any], **settings: object) -> Comparison:
-    return play_both(folder, markets, steps, venue=name, **{"fee_bps": 0, **settings})
+    return play_both(folder, markets, steps, venue=venue_of(name, folder), **{"fee_bps": 0, **settings})

@@ -141,27 +141,30 @@ def venue(shown: Profile, as_json: bool, when: date | None = None, symbol: str |
     rules = (*shown.laws_in_words(when), *shown.fees_in_words(when), *shown.orders_in_words(when))
     for kind, since, said, standing in rules:
         say(escape(f"{kind}{since}: {said}" + (f" [{standing}]" if standing else "")))
+    if symbol is None and (said := shown.file_in_words()):
+        say(escape(said))
     sections = shown.sections(when, symbol)
-    write_table(_ladders(sections))
+    write_table(_ladders(sections, with_sources=symbol is not None))
     for name, text in sorted(shown.sources.items()):
         say(escape(f"source {name}: {text}"))
     return None
 
 
-def _ladders(sections: Sequence[Section]) -> Table:
+def _ladders(sections: Sequence[Section], with_sources: bool) -> Table:
     """Every tier of every section; a column that would be empty is left out."""
     parts: dict[str, list[Any]] = {
         "from": [part.since for part in sections],
         "deduction": [part.terms.tiers[-1].maintenance_deduction > 0 for part in sections],
         "and": [part.growth for part in sections],
         "status": [part.standing for part in sections],
+        "source": [part.source * with_sources for part in sections],
     }
     kept = [name for name, values in parts.items() if any(values)]
     before = [name for name in ("from",) if name in kept]
-    after = [name for name in ("deduction", "and", "status") if name in kept]
+    after = [name for name in ("deduction", "and", "status", "source") if name in kept]
     table = grid("symbol", *before, "notional up to", "initial", "maintenance", "maximum leverage", *after)
     for column in table.columns:
-        if column.header in ("and", "status"):
+        if column.header in ("and", "status", "source"):
             column.justify = "left"
     for part in sections:
         for n, tier in enumerate(part.terms.tiers):
@@ -171,6 +174,7 @@ def _ladders(sections: Sequence[Section]) -> Table:
                 "deduction": fmt.number(tier.maintenance_deduction / 1e6, 2),
                 "and": part.growth * (n == 0),
                 "status": part.standing * (n == 0),
+                "source": part.source * (n == 0),
             }
             table.add_row(
                 escape(part.title) * (n == 0),

@@ -72,7 +72,7 @@ def in_words(profile: Profile, asked: Config, start_ms: int, end_ms: int) -> str
     ends = [*(table.from_ms for table in tables[1:]), end_ms]
     held = [t for t, begin, end in zip(tables, begins, ends, strict=True) if begin < end_ms and end > start_ms]
     dated = len(held) > 1
-    parts = [f"from {t.from_}: " * dated + words.fees(t.window_days, t.tiers) for t in held]
+    parts = [f"from {t.since}: " * dated + words.fees(t.window_days, t.tiers) for t in held]
     if asked.maker_fee_bps is not None:
         parts.append(f"but maker {asked.maker_fee_bps:g} bps, whatever the volume")
     if asked.fee_discount is not None:

@@ -18,6 +18,8 @@ from typing import Any
 
 from backtest.errors import UserError, nearest
 from backtest.venue.lines import line_of
+from backtest.venue.market_tables import MarketTables
+from backtest.venue.values import instant_ms
 
 PRESETS = Path(__file__).parent / "presets"
 DATED = ("margin", "liquidation", "fees", "orders")
@@ -140,6 +142,28 @@ def whole(file: File, path: Path | None, shelf: Shelf | None = None, seen: tuple
     return shelf.lay(Node(kept, inherited.file, inherited.path), own)
 
 
+def laid_on_venue(old: Node, new: Node) -> Node:
+    """The venue ``new`` over ``old``; tables that ``old`` keeps in its file of terms are there to be changed."""
+    terms = old.table.get("terms")
+    named = old.table.get("symbols") or grown({}, old.file, ("symbols",))
+    asked = set(new.table["symbols"].table if "symbols" in new.table else ()) - set(named.table)
+    if terms is None or "file" not in terms.table or not asked:
+        return laid(old, new)
+    listed = {name: tables for name in sorted(asked) if (tables := _listed(old, terms.table["file"], name))}
+    with_tables = Node({**named.value, **listed}, named.file, named.path)
+    return laid(Node({**old.value, "symbols": with_tables}, old.file, old.path), new)
+
+
+def _listed(venue: Node, file: Node, name: str) -> Node | None:
+    """The margin tables of a market in a file of terms, as the venue's TOML file would have them."""
+    said = plain(venue)
+    tables = MarketTables.of(said["terms"], Path(file.file.place).parent, said.get("quote", ""), said.get("chain"))
+    found = tables.find(name)
+    if found is None or not all("rule" in table for table in found.tables):
+        return None
+    return grown({"margin": found.tables}, File(str(tables.path), ""), ("symbols", name))
+
+
 def laid(old: Node, new: Node) -> Node:
     """The node ``new`` over ``old``."""
     if not (isinstance(old.value, dict) and isinstance(new.value, dict)):
@@ -165,15 +189,16 @@ def _dated(old: Node, new: Node) -> Node:
         if same:
             out = [_changed(table, change) if n in same else table for n, table in enumerate(out)]
             continue
-        earlier = [table for table in out if (_since(table) or dt.date.min) <= (since or dt.date.min)]
-        copied = max(earlier, key=lambda table: _since(table) or dt.date.min, default=None)
+        earlier = [table for table in out if (_since(table) or 0) <= (since or 0)]
+        copied = max(earlier, key=lambda table: _since(table) or 0, default=None)
         out.append(_changed(copied, change, fresh=True) if copied else change)
     return Node(out, new.file, new.path)
 
 
-def _since(table: Node) -> dt.date | None:
+def _since(table: Node) -> int | None:
+    """The first instant of a dated table, ms; None: since ever, or not a date."""
     since = table.table.get("from")
-    return since.value if since and type(since.value) is dt.date else None
+    return instant_ms(since.value) if since and isinstance(since.value, dt.date) else None
 
 
 def _changed(table: Node, change: Node, fresh: bool = False) -> Node:
@@ -215,4 +240,4 @@ class Shelf:
         return sorted(file.stem for file in self.folder.glob("*.toml"))
 
 
-VENUES = Shelf("venue", PRESETS, laid)
+VENUES = Shelf("venue", PRESETS, laid_on_venue)

@@ -5,7 +5,6 @@ What the file may say is in `venue.sheet` and docs/venues.md; how one file `exte
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,18 +13,20 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import PrivateAttr, TypeAdapter, ValidationError
 
-from backtest.errors import UserError
+from backtest.errors import UserError, nearest
 from backtest.venue import origin, symbol, words
 from backtest.venue.complaint import complaint
 from backtest.venue.fees import Fees, FeeTier
 from backtest.venue.ladder import Rung
 from backtest.venue.law import Liquidation
-from backtest.venue.rule import Table, Tiers
+from backtest.venue.market_tables import Listed, MarketTables, Row, bounded
+from backtest.venue.rule import Margin, Rule, Table, Tiers
 from backtest.venue.sheet import Defaults, Factor, Market, Sheet
 from backtest.venue.terms import Contract, Law, OrderRules, Terms, Tier
-from backtest.venue.values import Dated, Sourced, day, day_ms, in_force
+from backtest.venue.trust import left_to_trust, outside
+from backtest.venue.values import Dated, Moment, held_at, in_force, instant_ms
 from backtest.venue.weights import Widening
 
 __all__ = ["Defaults", "Found", "Profile", "Tier", "available", "from_text", "load", "names"]
@@ -55,6 +56,11 @@ class Section:
     """What a ladder does not show of the rates, in words."""
     standing: str
     """How far its figures are known."""
+    source: str
+    """Names in `[sources]`, with the commit that the table was read at."""
+
+
+_MARGIN: TypeAdapter[list[Rule]] = TypeAdapter(Margin)
 
 
 class Profile(Sheet):
@@ -64,19 +70,54 @@ class Profile(Sheet):
     `assumptions` says so.
     """
 
+    _data: MarketTables | None = PrivateAttr(None)
+    _seen: dict[str, Found] = PrivateAttr(default_factory=dict)
+
     def found(self, name: str) -> Found:
-        """The tables of a symbol: by its exact name, by its base asset, by class, else the venue's default."""
+        """The tables of a symbol: by its exact name, by its base asset, by class, in the file of terms, else the
+        venue's default."""
+        if name not in self._seen:
+            self._seen[name] = self._find(name)
+        return self._seen[name]
+
+    def _find(self, name: str) -> Found:
         asked = symbol.names(name)
         own = next(((key, self.symbols[key]) for key in asked if key in self.symbols), None)
         if own:
             return Found(_tables(own[1]), own[0], False)
         group = next((key for asset in asked for key, g in self.classes.items() if asset in g.assets), None)
-        if group is None and self.default_class is not None:
-            return Found(_tables(self.classes[self.default_class]), f"class {self.default_class}", True)
         if group is not None:
             return Found(_tables(self.classes[group]), f"class {group}", False)
+        listed = self._data.find(name) if self._data else None
+        if listed:
+            return Found(self._dated(listed), listed.market, not listed.exact)
+        return self._fallback()
+
+    def _fallback(self) -> Found:
+        """What holds for a symbol that is not named."""
+        if self.default_class is not None:
+            return Found(_tables(self.classes[self.default_class]), f"class {self.default_class}", True)
         # A venue that names no market at all has one rule for every market: nothing is fallen back to.
-        return Found(self._every(), "every symbol", bool(self.symbols or self.classes))
+        return Found(self._every(), "every symbol", bool(self.symbols or self.classes or self._data))
+
+    def _dated(self, listed: Listed) -> tuple[Table, ...]:
+        """A listed market's tables; a bound on leverage alone is laid over the table before it, or the default."""
+        out = [row if "rule" in row else bounded(self._written(row["from"]), row) for row in listed.tables]
+        try:
+            tables = tuple(_MARGIN.validate_python(out))
+        except ValidationError as error:
+            assert self._data is not None, "a listed market has a file"
+            first: Any = error.errors(include_url=False)[0]
+            place = f"{self._data.path}: {listed.market}"
+            raise UserError(f"{first['loc']}: {first['msg']}", place, "correct the table") from error
+        for known in (source for table in tables for source in table.source if source not in self.sources):
+            raise UserError(f"unknown source {known!r}", listed.market, nearest(known, self.sources))
+        return tables
+
+    def _written(self, when: Moment) -> Row:
+        """What holds for a symbol that is not named, as a file would give it."""
+        held = in_force(self._fallback().tables, when)
+        return held.model_dump(by_alias=True, exclude_unset=True) | {"rule": getattr(held, "rule", "tiers")}
 
     def terms_of(self, tables: Sequence[Table], name: str = "") -> tuple[Terms, ...]:
         """The dated terms that margin tables make together with the venue's penalty, least order and factor of the
@@ -86,9 +127,9 @@ class Profile(Sheet):
         idio = factor.idio if factor.idio is not None else self.portfolio.idio if self.portfolio else Decimal(0)
         out: list[Terms] = []
         for at in dates:
-            when = day(at)
-            now = in_force(tables, when).terms(at, self.penalty_of(when), float(factor.beta), float(idio))
-            now = replace(now, min_notional_micro=in_force(orders, when).least_micro(name)) if orders else now
+            penalty = self._penalty(held_at(self.liquidation, at) if self.liquidation else None)
+            now = held_at(tables, at).terms(at, penalty, float(factor.beta), float(idio))
+            now = replace(now, min_notional_micro=held_at(orders, at).least_micro(name)) if orders else now
             if not out or replace(now, from_ms=out[-1].from_ms) != out[-1]:
                 out.append(now)
         return tuple(out)
@@ -108,17 +149,17 @@ class Profile(Sheet):
             return f"the profile of {self.name} has no figures for it"
         return f"{self.name} does not offer it"
 
-    def terms(self, name: str, when: dt.date | None = None) -> Terms:
+    def terms(self, name: str, when: Moment | None = None) -> Terms:
         """What ``name`` asks on a day."""
         known = self.terms_of(self.found(name).tables, name)
-        held = [terms for terms in known if when is None or terms.from_ms <= day_ms(when)]
+        held = [terms for terms in known if when is None or terms.from_ms <= instant_ms(when)]
         return held[-1] if held else known[0]
 
-    def law(self, when: dt.date | None = None) -> Law:
+    def law(self, when: Moment | None = None) -> Law:
         """How the venue liquidates on a day."""
         return in_force(self.liquidation, when).law() if self.liquidation else Law()
 
-    def fees(self, when: dt.date | None = None) -> list[FeeTier]:
+    def fees(self, when: Moment | None = None) -> list[FeeTier]:
         """Fee tiers by trailing volume on a day."""
         return in_force(self.fee_tables, when).tiers
 
@@ -128,7 +169,7 @@ class Profile(Sheet):
         both = self.defaults.taker_fee_bps
         return self.schedule or [Fees(tiers=[FeeTier(maker_bps=both, taker_bps=both)])]
 
-    def fee_bps(self, when: dt.date | None = None) -> float:
+    def fee_bps(self, when: Moment | None = None) -> float:
         """Taker fee of the first tier on a day, hundredths of a percent of the fill's quote amount."""
         return float(self.fees(when)[0].taker_bps)
 
@@ -142,16 +183,19 @@ class Profile(Sheet):
         """Liquidation penalty, the latest, fraction of notional."""
         return self.penalty_of()
 
-    def penalty_of(self, when: dt.date | None = None) -> float:
+    def penalty_of(self, when: Moment | None = None) -> float:
         """Liquidation penalty of a market that has none of its own, on a day."""
-        said = in_force(self.liquidation, when).penalty if self.liquidation else None
-        return float(self.defaults.penalty if said is None else said)
+        return self._penalty(in_force(self.liquidation, when) if self.liquidation else None)
+
+    def _penalty(self, law: Liquidation | None) -> float:
+        own = law.penalty if law else None
+        return float(self.defaults.penalty if own is None else own)
 
     def tiers(self, name: str) -> list[Tier]:
         """The latest ladder of ``name``."""
         return list(self.terms(name).tiers)
 
-    def max_leverage(self, name: str, when: dt.date | None = None) -> float:
+    def max_leverage(self, name: str, when: Moment | None = None) -> float:
         """Notional over equity at which an order is still admitted, in the lowest tier; infinite at no margin."""
         rate = self.terms(name, when).tiers[0].initial
         return 1 / rate if rate else float("inf")
@@ -160,7 +204,7 @@ class Profile(Sheet):
         """How margin widens with realised volatility; None: it does not."""
         return self.volatility.widening() if self.volatility else None
 
-    def in_words(self, symbols: Sequence[str], when: dt.date | None = None) -> str:
+    def in_words(self, symbols: Sequence[str], when: Moment | None = None) -> str:
         """The rules that hold for ``symbols`` on one line, as a report shows them."""
         asked = [self.terms(name, when) for name in symbols]
         penalties = sorted({terms.penalty for terms in asked}) or [self.penalty_of(when)]
@@ -176,55 +220,71 @@ class Profile(Sheet):
             found = self.found(name)
             if found.fallback:
                 said.setdefault(f"not in the profile, has what holds for {found.how}", []).append(name)
-            for line in _dated(found.tables, start_ms, end_ms):
+            for line in left_to_trust(found.tables, start_ms, end_ms):
                 said.setdefault(f"margin {line}", []).append(name)
         out = [f"{self.name}: {', '.join(those)}: {line}." for line, those in said.items()]
         schedule = self.schedule if fees else None
         for kind, tables in (("liquidation", self.liquidation), ("fees", schedule), ("orders", self.orders)):
-            out += [f"{self.name}: {kind} {line}." for line in _dated(tables or (), start_ms, end_ms)]
+            out += [f"{self.name}: {kind} {line}." for line in left_to_trust(tables or (), start_ms, end_ms)]
         return out
 
-    def sections(self, when: dt.date | None = None, name: str | None = None) -> list[Section]:
+    def sections(self, when: Moment | None = None, name: str | None = None) -> list[Section]:
         """What is known of every market, or of the market ``name``: all dates, or what holds on a day."""
         return [
             section
             for title, tables in ([self._titled(name)] if name else self._all())
-            for section in _sections(title, [in_force(tables, when)] if when else tables)
+            for section in _sections(title, tables, when)
         ]
 
-    def laws_in_words(self, when: dt.date | None = None) -> list[tuple[str, str, str, str]]:
+    def laws_in_words(self, when: Moment | None = None) -> list[tuple[str, str, str, str]]:
         """How it liquidates: (kind, `` from DATE``, the rule, how far it is known) of all dates, or of a day."""
         if not self.liquidation:
             return [("liquidation", "", words.law(Law()), "")]
         asked = [in_force(self.liquidation, when)] if when else self.liquidation
         return [("liquidation", _since(t), words.law(t.law()), t.standing) for t in asked]
 
-    def fees_in_words(self, when: dt.date | None = None) -> list[tuple[str, str, str, str]]:
+    def fees_in_words(self, when: Moment | None = None) -> list[tuple[str, str, str, str]]:
         """What fills cost, and who pays less, likewise; nothing where the file has but a taker fee."""
         known = self.schedule or []
         asked = [in_force(known, when)] if known and when else known
         rates = [("fees", _since(t), words.fees(t.window_days, t.tiers), t.standing) for t in asked]
         return rates + [(f"discount {name}", "", words.discount(d), d.standing) for name, d in self.discounts.items()]
 
-    def orders_in_words(self, when: dt.date | None = None) -> list[tuple[str, str, str, str]]:
+    def orders_in_words(self, when: Moment | None = None) -> list[tuple[str, str, str, str]]:
         """What orders it takes, likewise; nothing where it takes any."""
         known = self.orders or []
         asked = [in_force(known, when)] if known and when else known
         return [("orders", _since(t), words.orders(t), t.standing) for t in asked]
 
-    def as_json(self, when: dt.date | None = None, name: str | None = None) -> dict[str, Any]:
+    def as_json(self, when: Moment | None = None, name: str | None = None) -> dict[str, Any]:
         """All that the file says; with a day or a symbol also what holds for it, in the engine's units."""
         said: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
         if when is None and name is None:
             return said
         shown: dict[str, Any] = {"date": str(when) if when else None, "symbol": name, "law": _values(self.law(when))}
         if name:
-            shown |= {"terms": _values(self.terms(name, when)), "found": self.found(name).how}
+            found = self.found(name)
+            held = [in_force(found.tables, when)] if when else found.tables
+            tables = [table.model_dump(mode="json", by_alias=True, exclude_unset=True) for table in held]
+            shown |= {"terms": _values(self.terms(name, when)), "found": found.how, "tables": tables}
         return said | {"shown": shown}
 
     def sha256(self) -> str:
         """Hash of all that the profile says, with what it extends."""
-        return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()
+        said = self.model_dump_json(by_alias=True) + (self._data.sha256 if self._data else "")
+        return hashlib.sha256(said.encode()).hexdigest()
+
+    @property
+    def markets(self) -> dict[str, list[Row]]:
+        """The tables of the file of terms by market, as a TOML file would give them; empty without a file."""
+        return self._data.markets() if self._data else {}
+
+    def file_in_words(self) -> str:
+        """What the file of terms has; empty without one."""
+        if self._data is None or self.terms_file is None:
+            return ""
+        count = f"{self._data.count} markets have tables of their own (--symbol NAME shows them)"
+        return f"{count}: {self.terms_file.about}" if self.terms_file.about else count
 
     def _titled(self, name: str) -> tuple[str, Sequence[Table]]:
         found = self.found(name)
@@ -232,7 +292,7 @@ class Profile(Sheet):
 
     def _all(self) -> list[tuple[str, Sequence[Table]]]:
         """Every market and class of the file, with what holds for all others first."""
-        rest = "every other" if self.symbols or self.classes else "every"
+        rest = "every other" if self.symbols or self.classes or self._data else "every"
         groups = {key: f"class {key}" + (f" ({rest})" if key == self.default_class else "") for key in self.classes}
         return [
             *([] if self.default_class else [(rest, self._every())]),
@@ -256,9 +316,14 @@ def _tables(market: Market) -> tuple[Table, ...]:
     return tuple(market.margin) if market.margin is not None else (Tiers(tiers=market.tiers or []),)
 
 
-def _sections(title: str, tables: Sequence[Table]) -> list[Section]:
-    asked = [(table, table.terms(table.from_ms, 0.0, 1.0, 0.0)) for table in tables]
-    return [Section(title, str(t.from_ or ""), terms, _beside(t, terms), t.standing) for t, terms in asked]
+def _sections(title: str, tables: Sequence[Table], when: Moment | None) -> list[Section]:
+    held = [in_force(tables, when)] if when else tables
+    sure = outside(tables, when) if when else ""
+    asked = [(table, table.terms(table.from_ms, 0.0, 1.0, 0.0)) for table in held]
+    return [
+        Section(title, t.since, terms, _beside(t, terms), "; ".join(filter(None, (sure, t.standing))), t.origin)
+        for t, terms in asked
+    ]
 
 
 def _beside(table: Table, terms: Terms) -> str:
@@ -268,38 +333,12 @@ def _beside(table: Table, terms: Terms) -> str:
 
 
 def _since(table: Dated) -> str:
-    return f" from {table.from_}" if table.from_ else ""
+    return f" from {table.since}" if table.from_ else ""
 
 
 def _values(plain: Terms | Law) -> dict[str, Any]:
     """A record as JSON has it; words in lower case."""
     return {key: v.name.lower() if isinstance(v, IntEnum) else v for key, v in asdict(plain).items()}
-
-
-def _dated(tables: Sequence[Dated], start_ms: int, end_ms: int) -> list[str]:
-    """What the tables that hold in a span leave to trust."""
-    if not tables:
-        return []
-    out = []
-    first, last = tables[0], tables[-1]
-    if start_ms < first.from_ms:
-        out.append(f"of {first.from_} is used for the days before it as well")
-    if last.until and end_ms > day_ms(last.until):
-        out.append(f"is known until {last.until} and used for the days after it as well")
-    ends = [*(table.from_ms for table in tables[1:]), end_ms]
-    begins = [min(start_ms, first.from_ms), *(table.from_ms for table in tables[1:])]
-    for table, begin, end in zip(tables, begins, ends, strict=True):
-        if begin < end_ms and end > start_ms:
-            trusted = _trust(table)
-            out += [f"of {table.from_}: {trusted}" if table.from_ else trusted] if trusted else []
-    return out
-
-
-def _trust(table: Sourced) -> str:
-    """What of a table no source gives; empty for nothing."""
-    named = ", ".join("the date" if key == "from" else key.replace("_", " ") for key in table.assumed)
-    said = "assumed" if table.status == "assumed" else f"assumed: {named}" if named else ""
-    return f"{said} ({table.note})" if said and table.note else said
 
 
 def names() -> list[str]:
@@ -332,6 +371,14 @@ def _checked(root: origin.Node) -> Profile:
     except ValidationError as error:
         raise complaint(error, root, Profile) from error
     _all_used(root)
+    if checked.terms_file:
+        data = root.table["terms"].table["file"]
+        folder = Path(data.file.place).parent
+        if not (folder / checked.terms_file.file).is_file():
+            place = data.file.at(data.path)
+            raise UserError(f"terms.file: no file {checked.terms_file.file!r}", place, "name a Parquet file beside it")
+        said = checked.terms_file.model_dump()
+        checked._data = MarketTables.of(said, folder, checked.quote, checked.chain)
     return checked
 
 

@@ -13,12 +13,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Discriminator, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from backtest.venue.ladder import Leverages, Rungs, Step, tiers
 from backtest.venue.terms import BySize, CeilRates, Terms
@@ -34,6 +36,10 @@ class Table(Dated, ABC):
     """Largest position, quote units."""
     limit_size: Positive | None = None
     """Largest position, base units."""
+    most_leverage: Annotated[Number, Field(ge=1)] | None = None
+    """Largest leverage at any notional: initial rates are at least one over it."""
+    commit: str = ""
+    """State of the source's repository in which the table was read."""
 
     @abstractmethod
     def _asks(self) -> dict[str, Any]:
@@ -46,7 +52,19 @@ class Table(Dated, ABC):
         asked = {key: micro(limit) for key, limit in limits.items() if limit is not None} | self._asks()
         return Terms(from_ms=from_ms, penalty=own, beta=beta, idio=idio, **asked)
 
+    @property
+    def origin(self) -> str:
+        """``brackets at 068bdad05``; empty where the file's own source holds."""
+        named = ", ".join(self.source)
+        return f"{named} at {self.commit[:9]}" if self.commit else named
+
+    @property
+    def _least(self) -> Fraction:
+        """The lowest initial rate that the largest leverage allows."""
+        return Fraction(0) if self.most_leverage is None else 1 / Fraction(self.most_leverage)
+
     def _laddered(self, steps: list[Step], flat: Decimal = Decimal(0)) -> dict[str, Any]:
+        steps = [replace(step, initial=max(step.initial, self._least)) for step in steps]
         last = steps[-1].upto
         limit = {} if last is None else {"limit_micro": micro(last)}
         return {"tiers": tiers(steps, micro(flat)), **limit}
@@ -99,7 +117,7 @@ class Ceil(Table):
 
     def _asks(self) -> dict[str, Any]:
         base, share = ppm(self.initial), ppm(self.maintenance_share)
-        initial = ppm(self.scaled)
+        initial = max(ppm(self.scaled), math.ceil(self._least * 10**6))
         maintenance = Fraction(base * share, 10**12)
         one = Step(None, Fraction(initial, 10**6), maintenance)
         return self._laddered([one]) | {"ceil": CeilRates(initial, base, share)}
@@ -146,8 +164,8 @@ class SkewScaled(Table):
     rule: Literal["skew_scaled"]
     initial: Rate
     ratio: Number
-    skew_scale: Positive
-    """Base units."""
+    skew_scale: Annotated[Number, Field(gt=0, le=10**18)]
+    """Base units; of a coin of small value more than any position."""
     maintenance_share: Rate
     flat: Amount = Decimal(0)
     """Quote units, on top of either requirement."""
@@ -213,6 +231,7 @@ Rule = Annotated[
     | Annotated[OpenInterest, Tag("open_interest")],
     Discriminator(_rule),
 ]
-RULES = ("tiers", "max_leverage", "ceil", "incremental", "skew_scaled", "size_root", "open_interest")
+RuleName = Literal["tiers", "max_leverage", "ceil", "incremental", "skew_scaled", "size_root", "open_interest"]
+RULES: tuple[str, ...] = get_args(RuleName)
 Margin = Annotated[list[Rule], AfterValidator(in_order)]
 """A market's tables by date."""

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from backtest.errors import nearest
 from backtest.venue.fees import Discount, Schedule
 from backtest.venue.ladder import Rungs
 from backtest.venue.law import Laws
 from backtest.venue.orders import OrderTables
-from backtest.venue.rule import Margin
+from backtest.venue.rule import Margin, RuleName
 from backtest.venue.terms import Portfolio
-from backtest.venue.values import Amount, Below, Number, Part, Positive, Rate, Sourced, wrong
+from backtest.venue.values import Amount, Below, Number, Part, Positive, Rate, Sourced, Status, several, wrong
 from backtest.venue.weights import Widening
 
 Mode = Literal["cross", "isolated", "portfolio"]
@@ -56,6 +56,21 @@ class Class(Market):
     """The margin of several base assets."""
 
     assets: list[Text] = Field(default_factory=list)
+
+
+class TermsFile(Part):
+    """Margin tables of many markets in a Parquet file (`venue.market_tables`), and what holds for each of them that
+    says nothing else."""
+
+    file: Text
+    """Relative to the file that names it."""
+    rule: RuleName = "tiers"
+    source: Annotated[list[str], BeforeValidator(several)] = Field(default_factory=list)
+    status: Status | None = None
+    assumed: list[str] = Field(default_factory=list)
+    note: str = ""
+    about: str = ""
+    """What the tables are, and what their dates mean."""
 
 
 class Factor(Part):
@@ -122,6 +137,7 @@ class Sheet(Part):
     classes: dict[str, Class] = Field(default_factory=dict)
     default_class: str | None = None
     symbols: dict[str, Market] = Field(default_factory=dict)
+    terms_file: Annotated[TermsFile | None, Field(alias="terms")] = None
     liquidation: Laws | None = None
     schedule: Annotated[Schedule | None, Field(alias="fees")] = None
     discounts: dict[Text, Discount] = Field(default_factory=dict)
@@ -134,8 +150,9 @@ class Sheet(Part):
     def _consistent(self) -> Self:
         self._one_default()
         self._one_class_each()
-        for table, place in self.tables():
-            for known in table.source:
+        named = [(table.source, place) for table, place in self.tables()]
+        for source, place in [*named, (self.terms_file.source if self.terms_file else [], ("terms",))]:
+            for known in source:
                 if known not in self.sources:
                     raise wrong(f"unknown source {known!r}; {nearest(known, self.sources)}", *place, "source")
         return self

@@ -18,6 +18,7 @@ from backtest.schema import MICRO
 
 DAY_MS = 86_400_000
 _EPOCH = dt.date(1970, 1, 1)
+_START = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _Word = TypeVar("_Word", bound=IntEnum)
 
 
@@ -44,7 +45,8 @@ def _duration(value: object) -> object:
     return int(seconds * 1000)
 
 
-def _several(value: object) -> object:
+def several(value: object) -> object:
+    """Return a list of one name for the name alone."""
     return [value] if isinstance(value, str) else value
 
 
@@ -72,6 +74,8 @@ def named(kind: type[_Word]) -> Callable[[object], object]:
     return read
 
 
+Moment = dt.datetime | dt.date
+"""A day (UTC), of which its first instant is meant, or an instant; one without a time zone is UTC."""
 WORD = PlainSerializer(lambda word: word.name.lower(), return_type=str)
 """Words are written as they are read."""
 Number = Annotated[Decimal, BeforeValidator(_number)]
@@ -95,7 +99,7 @@ class Part(BaseModel):
 class Sourced(Part):
     """A table that says where its figures come from."""
 
-    source: Annotated[list[str], BeforeValidator(_several)] = Field(default_factory=list)
+    source: Annotated[list[str], BeforeValidator(several)] = Field(default_factory=list)
     """Names in `[sources]`, one or several; none: the file's own source."""
     status: Status | None = None
     """Of all figures of the table but those that are named next; None: the file does not say."""
@@ -120,17 +124,22 @@ class Sourced(Part):
 
 
 class Dated(Sourced):
-    """A table that holds from one day (UTC) on, until the next one of its list."""
+    """A table that holds from a day or an instant (UTC) on, until the next one of its list."""
 
-    from_: Annotated[dt.date | None, Field(alias="from")] = None
+    from_: Annotated[Moment | None, Field(alias="from")] = None
     """None: since ever."""
-    until: dt.date | None = None
-    """The first day on which it no longer held, where that is known."""
+    until: Moment | None = None
+    """The first day or instant at which it no longer held, or is no longer known to hold."""
 
     @property
     def from_ms(self) -> int:
         """The first instant at which it holds; 0: since ever."""
-        return 0 if self.from_ is None else day_ms(self.from_)
+        return 0 if self.from_ is None else instant_ms(self.from_)
+
+    @property
+    def since(self) -> str:
+        """``2025-05-05`` or ``2025-05-05 03:00``; empty where it holds since ever."""
+        return "" if self.from_ is None else moment_text(self.from_)
 
 
 _Table = TypeVar("_Table", bound=Dated)
@@ -142,31 +151,50 @@ def in_order(tables: list[_Table]) -> list[_Table]:
         raise wrong("no table; give at least one")
     places = sorted(range(len(tables)), key=lambda n: tables[n].from_ms)
     for n, table in enumerate(tables):
-        if table.until and table.from_ms >= day_ms(table.until):
-            raise wrong(f"until {table.until} is not after its from", n)
+        if table.until and table.from_ms >= instant_ms(table.until):
+            raise wrong(f"until {moment_text(table.until)} is not after its from", n)
     for low, high in pairwise(places):
         if tables[low].from_ms == tables[high].from_ms:
-            both = tables[high].from_ or "ever"
+            both = tables[high].since or "ever"
             raise wrong(f"overlapping dates: two tables hold from {both} on", max(low, high))
         end = tables[low].until
-        if end and day_ms(end) > tables[high].from_ms:
-            raise wrong(f"overlapping dates: the table before it holds until {end}", high)
+        if end and instant_ms(end) > tables[high].from_ms:
+            raise wrong(f"overlapping dates: the table before it holds until {moment_text(end)}", high)
     return [tables[n] for n in places]
 
 
 def day_ms(day: dt.date) -> int:
-    """The first instant of the day, UTC."""
+    """Return the first instant of a day, UTC, in ms."""
     return (day - _EPOCH).days * DAY_MS
 
 
-def day(ms: int) -> dt.date:
-    """The day of an instant, UTC."""
-    return _EPOCH + dt.timedelta(milliseconds=ms // DAY_MS * DAY_MS)
+def instant_ms(when: Moment) -> int:
+    """Return the instant of a moment in ms: of a day its first."""
+    if not isinstance(when, dt.datetime):
+        return day_ms(when)
+    aware = when if when.tzinfo else when.replace(tzinfo=dt.UTC)
+    return (aware - _START) // dt.timedelta(milliseconds=1)
 
 
-def in_force(tables: Sequence[_Table], when: dt.date | None) -> _Table:
-    """The table that holds on the day; before the first one's date the first, and without a day the last."""
-    if when is None:
-        return tables[-1]
-    held = [table for table in tables if table.from_ms <= day_ms(when)]
+def moment(ms: int) -> Moment:
+    """Return the day that begins at an instant, or the instant where it is no day's first."""
+    return _EPOCH + dt.timedelta(ms // DAY_MS) if ms % DAY_MS == 0 else _START + dt.timedelta(milliseconds=ms)
+
+
+def moment_text(when: Moment) -> str:
+    """Return ``2025-05-05``, or ``2025-05-05 03:00`` where a time of day was given."""
+    short = moment(instant_ms(when))
+    if not isinstance(short, dt.datetime):
+        return short.isoformat()
+    return short.replace(tzinfo=None).isoformat(" ", "auto").removesuffix(":00")
+
+
+def in_force(tables: Sequence[_Table], when: Moment | None) -> _Table:
+    """Return the table that holds at a moment; before the first one's date the first, without a moment the last."""
+    return tables[-1] if when is None else held_at(tables, instant_ms(when))
+
+
+def held_at(tables: Sequence[_Table], at_ms: int) -> _Table:
+    """Return the table that holds at an instant; before the first one's date the first."""
+    held = [table for table in tables if table.from_ms <= at_ms]
     return held[-1] if held else tables[0]
