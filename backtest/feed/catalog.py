@@ -135,9 +135,11 @@ def connect() -> duckdb.DuckDBPyConnection:
         "SET enable_external_file_cache = false",
         "SET async_threads = 0",
         "SET streaming_buffer_size = '1MB'",
-        "SET enable_progress_bar = false",
     ):
         con.execute(setting)
+    # DuckDB cannot even turn its bar off in a Jupyter kernel without ipywidgets, where there is none to turn off.
+    if con.execute("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
+        con.execute("SET enable_progress_bar = false")
     return con
 
 

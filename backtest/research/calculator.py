@@ -87,7 +87,7 @@ class CloseMargin:
     liquidatable: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Calculation:
     """The answer of `margin`. Quote units; ``free_collateral`` is what the wallet could still put at risk."""
 
@@ -115,6 +115,16 @@ class Calculation:
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, ready for JSON."""
         return asdict(self) | {"date": self.date.isoformat()}
+
+    def __repr__(self) -> str:
+        """Return one line for a notebook or a prompt; `as_dict` has everything."""
+        ratio = "none" if self.margin_ratio is None else f"{self.margin_ratio:.2%}"
+        verdict = ", can be liquidated" if self.liquidatable else ""
+        return (
+            f"<Calculation {self.venue}, {self.margin}, terms of {self.date}: {len(self.positions)} positions, "
+            f"equity {self.equity:,.2f} {self.quote}, maintenance margin {self.maintenance:,.2f}, "
+            f"margin ratio {ratio}{verdict}>"
+        )
 
 
 def margin(

@@ -14,7 +14,7 @@ from backtest.results import files
 from backtest.results.result import Result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """One result per margin mode, in the order asked for."""
 
@@ -29,6 +29,12 @@ class Comparison:
         if found is None:
             raise KeyError(self.summary.get("left_out", {}).get(label) or label)
         return found
+
+    def __repr__(self) -> str:
+        """Return a line per result for a notebook or a prompt."""
+        where = "" if self.folder is None else f", report in {self.folder}"
+        lines = [f"  {result.label}: {result.headline}" for result in self.results]
+        return "\n".join([f"<{type(self).__name__} of {len(self.results)} runs{where}", *lines]) + ">"
 
 
 def compare(

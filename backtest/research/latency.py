@@ -39,7 +39,7 @@ SCHEMA = pl.Schema(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LatencyCurve(Comparison):
     """One result per delay, the fastest first; labels are ``0ms``, ``50ms`` and so on."""
 

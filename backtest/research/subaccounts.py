@@ -45,7 +45,7 @@ GROWN = (
 """Counts that the feed makes as it reads, over all markets that it reads."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Subaccounts(Comparison):
     """One result per strategy, in the order asked for, and their sum."""
 
