@@ -23,6 +23,7 @@ ACCOUNT_POOL = -2
 MARGIN_MODES = ("cross", "isolated", "portfolio")
 PATHS = ("coherent", "worst", "best")
 ALLOWANCES = ("missing-funding",)
+BAD_SIZES = ("", "0 or less", "NaN", "infinite")
 
 
 class Status(IntEnum):
@@ -55,12 +56,11 @@ class Reason(IntEnum):
     LIMIT_SIZE = 10
     """As LIMIT, in micro-units of base."""
     QUANTITY = 11
-    """Not a finite number above zero."""
+    """Not a finite number above zero; the record's first number is an index of BAD_SIZES."""
     PRICE = 12
-    """Not a finite price above zero once it is rounded to the market's tick, or one that the order's type lacks."""
+    """Not a finite price above zero once it is on the market's tick, or one that the order's type lacks."""
     BRACKET = 13
-    """The stop and the target of a bracket do not lie on their sides of the entry and of each other; or, of an entry,
-    its stop or target filled before it was complete."""
+    """Stop, entry and target are not in order; or, of an entry, a child filled before it was complete."""
     MIN_NOTIONAL = 14
     """Worth less than the venue takes; the record's two numbers are its value and the least."""
     OPEN_ORDERS = 15

@@ -19,6 +19,7 @@ from backtest.cli import main, show
 from backtest.errors import RunError, UserError
 from backtest.results.books import FLOWS
 from backtest.results.tables import SCHEMAS
+from tests.feed_datasets import HOUR, candles, flat, funding
 
 HEAVY = {"polars", "pyarrow", "duckdb", "numpy", "numba", "pydantic", "rich", "plotly", "jinja2"}
 DEFAULTS = {
@@ -301,15 +302,32 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_data_info_lists_the_symbols(call: Any, market: Path) -> None:
     done = call("data", "info", str(market))
-    rows = {line.split()[0]: line.split()[1:6] for line in done.out.splitlines() if "USD" in line}
+    rows = [line.split() for line in done.out.splitlines()]
     day = (pl.scan_parquet(market / "candles/symbol=BTC-USD/*.parquet").select("ts").first().collect().item()).date()
-    # A day of hours.
-    assert rows["BTC-USD"] == rows["ETH-USD"] == ["1h", str(day), str(day), "24", "0"]
+    # A day of hours, with the time of day of each series' first and last row.
+    hours = ["1h", str(day), "00:00", str(day), "23:00", "24", "0"]
+    for symbol in ("BTC-USD", "ETH-USD"):
+        at = next(k for k, row in enumerate(rows) if row[:1] == [symbol])
+        assert rows[at][1:9] == ["candles", *hours]
+        assert rows[at + 1] == ["mark", *hours]
+        assert rows[at + 2] == ["funding", "8h", str(day), "00:00", str(day), "16:00", "3"]
     listed = json.loads(call("data", "info", str(market), "--json").out)["symbols"]
     assert [(row["symbol"], row["rows"], row["last_ms"] - row["first_ms"]) for row in listed] == [
         ("BTC-USD", 24, 23 * 3_600_000),
         ("ETH-USD", 24, 23 * 3_600_000),
     ]
+
+
+def test_data_info_tells_rare_intervals_and_lots_that_cannot_be_small(call: Any, tmp_path: Path) -> None:
+    stamps = [*range(0, 8 * 300, 8), 8 * 301, *range(8 * 301 + 4, 8 * 301 + 80, 4)]
+    candles(tmp_path, "X", flat(*[125_000.0] * 2_500), HOUR)
+    funding(tmp_path, "X", [(hour, 0.0001) for hour in stamps])
+    shown = call("data", "info", str(tmp_path)).out
+    assert "8h, 16h (1x), 4h " in shown
+    assert "no mark: X" in shown
+    # Of the smallest quantity that there is, 0.000001, a lot at 125,000 costs 0.125.
+    assert "0.000001*" in shown
+    assert "X: a lot cost 0.125000 USD, as no step is smaller than 0.000001" in shown
 
 
 def test_data_check_ends_with_2_on_errors_and_lists_them(call: Any, market: Path, tmp_path: Path) -> None:
@@ -329,6 +347,17 @@ def test_data_check_ends_with_2_on_errors_and_lists_them(call: Any, market: Path
     assert "error candles that contradict themselves: 1" in done.out
     found = json.loads(call("data", "check", str(tmp_path), "--json").out)
     assert (found["errors"], found["found"][0]["severity"]) == (1, "error")
+
+
+def test_data_check_lists_the_worst_cases_and_all_of_them_on_demand(call: Any, tmp_path: Path) -> None:
+    candles(tmp_path, "X", [(k * (k + 3) // 2, 1, 1, 1, 1, 1) for k in range(9)])
+    (tmp_path / "dataset.toml").write_text('[dataset]\ninterval = "1m"')
+    few = call("data", "check", str(tmp_path)).out
+    assert "8 missing before it" in few.splitlines()[2]
+    assert "and 3 more; --all lists them" in few
+    every = call("data", "check", str(tmp_path), "--all").out
+    assert (every.count("missing before it"), "--all" in every) == (8, False)
+    assert len(json.loads(call("data", "check", str(tmp_path), "--all", "--json").out)["found"][0]["cases"]) == 8
 
 
 def test_a_missing_dataset_is_one_line(call: Any, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from backtest.feed.catalog import Catalog
 from backtest.feed.manifest import read_manifest
 from backtest.feed.sample import write_sample
 from backtest.report.format import METRICS
+from backtest.research.notes import STRETCHED
 from backtest.results.tables import SCHEMAS
 from backtest.schema import Cause, Code, OrderState, OrderType, Reason, Stage, Status, TimeInForce
 from backtest.strategy import events
@@ -193,6 +194,7 @@ def test_every_count_is_explained(sample: Path) -> None:
         "cancels that did nothing",
         "events that came back after the end",
         "candles played on finer ones",
+        STRETCHED,
         "deleveraging events without a candidate",
         "guard …",
     }

@@ -82,12 +82,69 @@ def test_faults_of_marks_and_funding(tmp_path: Path) -> None:
     rate = [(0, 0.1), (8, 0.1), (16.01, 0.1), (24, 0.1), (40, float("nan"))]
     funding(tmp_path, "X", rate)
     found = told(check(tmp_path))
-    assert found["marks far from trades"] == ("warning", 1, ["X 2023-11-15T05:00Z: mark 104.0 trade 100.0"])
+    assert found["marks far from trades"] == (
+        "warning",
+        1,
+        ["X 2023-11-15T05:00Z: high of the mark 104.0, of trades 100.0, 4.0 % apart"],
+    )
     assert found["marks that contradict themselves"][:2] == ("error", 1)
     assert found["settlements with a bad rate"][:2] == ("error", 1)
     assert found["settlements off the grid"] == ("warning", 1, ["X 2023-11-15T16:00:36Z: not a multiple of 1h"])
     assert found["missing settlements"] == ("warning", 1, ["X 2023-11-16T08:00Z: expected, not there"])
     assert len(found) == 5
+
+
+def test_marks_are_compared_over_the_whole_candle(tmp_path: Path) -> None:
+    """Hourly marks beside 5m candles, and 5m marks beside hourly candles: a high and a low are far, in the middle."""
+    fives = [(k, 100.0, 101.0, 99.0, 100.0, 1.0) for k in range(36)]
+    calm = (100.0, 101.0, 99.0, 100.0, 1.0)
+    hours = [(0, *calm), (1, 100.0, 106.0, 90.0, 100.0, 1.0), (2, *calm)]
+    candles(tmp_path / "coarse", "X", fives, 5 * MIN)
+    marks(tmp_path / "coarse", "X", [row[:5] for row in hours], HOUR)
+    candles(tmp_path / "fine", "X", hours, HOUR)
+    marks(tmp_path / "fine", "X", [row[:5] for row in fives], 5 * MIN)
+    (case,) = told(check(tmp_path / "coarse"))["marks far from trades"][2]
+    assert case == "X 2023-11-15T01:00Z: low of the mark 90.0, of trades 99.0, 9.1 % apart"
+    (case,) = told(check(tmp_path / "fine"))["marks far from trades"][2]
+    assert case == "X 2023-11-15T01:00Z: low of the mark 99.0, of trades 90.0, 10.0 % apart"
+    # The first mark candle began before the first candle: what it was before that is not compared.
+    candles(tmp_path / "late", "X", fives[14:], 5 * MIN)
+    marks(tmp_path / "late", "X", [row[:5] for row in hours[1:]], HOUR)
+    assert "marks far from trades" not in told(check(tmp_path / "late"))
+
+
+def test_series_that_cover_less_than_the_candles_are_reported(tmp_path: Path) -> None:
+    candles(tmp_path, "X", flat(*[100] * 48), HOUR)
+    marks(tmp_path, "X", [(k, 100, 100, 100, 100) for k in range(2, 40)], HOUR)
+    funding(tmp_path, "X", [(8, 0.1), (16, 0.1), (24, 0.1)])
+    candles(tmp_path, "WHOLE", flat(*[100] * 48), HOUR)
+    marks(tmp_path, "WHOLE", [(k, 100, 100, 100, 100) for k in range(48)], HOUR)
+    # The settlement that would be due as the first candle opens is nobody's.
+    funding(tmp_path, "WHOLE", [(8, 0.1), (16, 0.1), (24, 0.1), (32, 0.1), (40, 0.1)])
+    found = told(check(tmp_path))
+    assert {kind: [count, *cases] for kind, (_, count, cases) in found.items()} == {
+        "marks that begin after the candles": [1, "X 2023-11-15T02:00Z: the candles begin at 2023-11-15T00:00Z"],
+        "marks that end before the candles": [1, "X 2023-11-16T16:00Z: the candles go on to 2023-11-17T00:00Z"],
+        "settlements that end before the candles": [
+            1,
+            "X 2023-11-16T00:00Z: the candles go on to 2023-11-17T00:00Z",
+        ],
+        "missing settlements": [2, "X 2023-11-16T08:00Z: 2 in a row expected, not there"],
+    }
+    assert {severity for severity, _, _ in found.values()} == {"warning"}
+
+
+def test_the_worst_case_comes_first(tmp_path: Path) -> None:
+    """Gaps of 1, 2, … 8 candles of A, and one of 4 of B."""
+    opens = [sum(range(2, k + 2)) for k in range(9)]
+    candles(tmp_path, "A", [(k, 1, 1, 1, 1, 1) for k in opens])
+    candles(tmp_path, "B", [(k, 1, 1, 1, 1, 1) for k in (0, 5, 6, 7, 8)])
+    toml(tmp_path, '[dataset]\ninterval = "1m"')
+    for most, sizes in ((CASES, [8, 7, 6, 5, 4]), (None, [8, 7, 6, 5, 4, 4, 3, 2, 1]), (1, [8])):
+        (found,) = check(tmp_path, most=most).found
+        assert (found.kind, found.count, found.places) == ("gaps in candles", 40, 9)
+        assert [case.text for case in found.cases] == [f"{size} missing before it" for size in sizes]
+    assert [case.symbol for case in check(tmp_path, most=None).found[0].cases[4:6]] == ["A", "B"]
 
 
 def test_first_cases_are_shown_and_all_are_counted(tmp_path: Path) -> None:

@@ -41,9 +41,13 @@ def test_further_marks_are_known_where_they_have_candles(tmp_path: Path) -> None
     np.testing.assert_array_equal(other[0], [[nan, 8], [nan, 8], *[[nan, nan]] * 4])
     # Row 1: the basis falls from 1.01 by 0.0025 a row: open 101 × 1.0075 = 101.7575, close 102 × 1.005 = 102.51,
     # high 103 × 1.00625 = 103.64375, low 100 × 1.00625 = 100.625. Row 3 has no trade. From row 4 on it is 1.
+    # The second wide candle is as high and as low as 150 and 50: the highest trade of rows 4 and 5 is in row 5, the
+    # lowest in row 4. What row 0 and row 2 attain of the first one does not show in row 1.
     np.testing.assert_allclose(wide[:, 1, 0], [101.7575, 103.64375, 100.625, 102.51], rtol=1e-12)
     assert np.isnan(wide[:, 3, 0]).all()
-    assert wide[:, 4, 0].tolist() == [104, 106, 103, 105]
+    assert wide[:, 4, 0].tolist() == [104, 106, 50, 105]
+    assert wide[:, 5, 0].tolist() == [105, 150, 104, 106]
+    assert (wide[2, 0, 0], wide[1, 2, 0]) == (50, 150)
     assert np.isnan(wide[:, :, 1]).all()
 
 

@@ -99,10 +99,11 @@ def test_coarse_marks_lend_their_basis_and_bound_it(tmp_path: Path) -> None:
     assert s.counts["derived mark rows"] == 6
     # Row 1 closes at b(2) = 1.02: the point is there, the row's own open is still at 1.
     same(mark[0], [100, 100, 102, 103, 104, 104])
-    # Highs 110 x b(k + 1/2): 110, 110, then 111.1 and 113.3 cut to the mark candle's 103, then 114.4.
-    same(mark[1], [110, 110, 103, 103, 114.4, 114.4])
-    # Lows 90 x b(k + 1/2): 90, 90, then 91.0 and 92.7 raised to 95, then 93.6.
-    same(mark[2], [90, 90, 95, 95, 93.6, 93.6])
+    # Highs 110 x b(k + 1/2): 110, 110, then 111.1 and 113.3 cut to the mark candle's 103, then 114.4; of rows 4 and 5,
+    # with equal trades, the first attains the mark candle's 120.
+    same(mark[1], [110, 110, 103, 103, 120, 114.4])
+    # Lows 90 x b(k + 1/2): 90, 90, then 91.0 and 92.7 raised to 95, then 93.6; row 4 attains 80.
+    same(mark[2], [90, 90, 95, 95, 80, 93.6])
     # Row 3 closes at 104, cut to 103.
     same(mark[3], [100, 102, 103, 103, 104, 104])
     # What a decision at a close may know: trade close 100 by the last basis point strictly before it, uncut. Row 1

@@ -311,3 +311,16 @@ def test_a_file_a_mapping_and_its_json_say_the_same(tmp_path: Path) -> None:
     said = json.loads(json.dumps(answer.as_dict(), allow_nan=False))
     assert said["positions"][0]["liquidation_price"] == answer.positions[0].liquidation_price
     assert said["falling"]["events"][0]["symbol"] == "BTC-USD"
+
+
+@pytest.mark.parametrize("venue", ["generic", "binance_usdm", "hyperliquid", "dydx_v4"])
+def test_liquidations_do_not_depend_on_the_step_between_rungs(venue: str) -> None:
+    # Of two longs; where steps take time (a tenth a second, a fifth and 30 s) there are many of them.
+    given = book({"symbol": "BTC-USD", "qty": 5, "mark": 50_000}, {"symbol": "ETH-USD", "qty": 40, "mark": 3_000},
+                 venue=venue, collateral=20_000)  # fmt: skip
+    ladders = {step: backtest.margin(given, step=step, down=30, up=10).falling for step in (0.25, 1, 5, 10)}
+    steps = [[(e.move, e.symbol, e.qty, e.price, e.equity_after) for e in one.events] for one in ladders.values()]
+    assert steps[0]
+    assert all(other == steps[0] for other in steps[1:])
+    assert len({one.equity for one in ladders.values()}) == 1  # nothing is left before the first common rung
+    assert ladders[0.25].rungs[3] == ladders[1].rungs[0]  # the same level, between candles' ends or at one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from backtest.engine import layout as at
+from backtest.engine.compile import INTERPRETED
 from backtest.engine.pack import Setup
 from backtest.engine.replay import Replay, to_micro
 from backtest.engine.ticket import Ticket
@@ -168,3 +170,37 @@ def test_every_order_ends_once_and_in_every_way(halves: tuple[Load, list[Half], 
         Reason.NOT_OPEN,
     }
     assert wanted <= reasons
+
+
+def placed(count: int) -> float:
+    """Seconds that the arrival of so many resting orders takes, and of a cancel of each."""
+    candles = panel()
+    lives = np.zeros(len(SYMBOLS), np.int64)
+    setup = Setup(
+        symbols=SYMBOLS, step_micro=lives + 1_000, first_row=lives, last_row=lives + candles.shape[1] - 1,
+        interval_ms=MINUTE, start_ms=1_704_067_200_000, rows=candles.shape[1], mark_offset=0, known_field=3,
+        funding=np.empty((0, 3)), contract=profile.load("generic").contract(SYMBOLS), cash=to_micro(1e8),
+    )  # fmt: skip
+    account = Replay(setup)
+    account.load(candles, 0)
+    account.advance(1)
+    exits = (Ticket(0, -1, STOP, stop=1.0, reduce_only=True),)
+    sent = [account.send(Ticket(0, 1, LIMIT, limit=10.0, children=exits)) for _ in range(count)]
+    begun = time.perf_counter()
+    account.advance(2)
+    taken = time.perf_counter() - begun
+    for number in sent:
+        account.amend(number, limit=9.0)
+        account.cancel(number)
+    begun = time.perf_counter()
+    account.advance(3)
+    taken += time.perf_counter() - begun
+    assert len(account.live()) == 0
+    return taken
+
+
+@pytest.mark.skipif(INTERPRETED, reason="interpreted kernels are slow in any case")
+def test_what_an_order_costs_to_arrive_does_not_grow_with_those_at_the_venue() -> None:
+    placed(10)  # compiles
+    # By steps that go through all orders, 16 times as many would take 256 times as long, some minutes.
+    assert min(placed(20_000) for _ in range(2)) < 40 * min(placed(1_250) for _ in range(4))

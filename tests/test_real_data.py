@@ -191,7 +191,7 @@ def pool_cash() -> int:
 
 def long_of(top_up: float, end: str, data: Path = HOURS) -> Result:
     settings = {"symbols": ["BTCUSDT"], "start": "2020-03-12", "end": end, "cash": 10_000.0}
-    return backtest.run(Buy(qty=1.0, top_up=top_up), data, margin="isolated", leverage=10, **settings)
+    return backtest.run(Buy(qty=1.0, top_up=top_up), data, venue="generic", margin="isolated", leverage=10, **settings)
 
 
 def test_ten_times_long_dies_at_its_crossing() -> None:
@@ -237,7 +237,7 @@ def test_a_hedged_pair_in_october_2025() -> None:
     """Long ETH, short BTC, twice the equity each, leverage 5: ETH alone falls through its level, the pair does not."""
     pair = {"long": "ETHUSDT", "short": "BTCUSDT"}
     dates = {"start": "2025-10-09", "end": "2025-10-13"}
-    both = backtest.compare("hedged_pair", HOURS, params=pair, leverage=5, **dates)
+    both = backtest.compare("hedged_pair", HOURS, venue="generic", params=pair, leverage=5, **dates)
     isolated, cross = both["isolated"], both["cross"]
     query = f"SELECT open, low FROM {files(HOURS, 'mark', 'ETHUSDT')} WHERE epoch_ms(ts) = {ms('2025-10-10T21:00')}"
     mark_open, mark_low = rows(query)[0]

@@ -344,13 +344,27 @@ class TestMarks:
     def test_derived_from_the_basis(self) -> None:
         # Marks of two minutes: basis 1.02 at 0 and 1.04 at minute 2; minute 1 lies halfway, 1.03; its middle 1.035.
         # Row 0: open 102, close 100 x 1.03, high and low 100 x 1.025 = 102.5 stretched to hold both.
-        # Row 1: open 103, high 110 x 1.035 = 113.85 clipped to 112, low 90 x 1.035 = 93.15, close 100 x 1.04 = 104.
+        # Row 1: open 103, high 110 x 1.035 = 113.85 clipped to 112, low 90 x 1.035 = 93.15, which is stretched to the
+        # 92 that the mark went to while this row was the lowest, close 100 x 1.04 = 104.
         trades = candles(100.0, (100.0, 110.0, 90.0, 100.0), 100.0)
         marks = {0: Candle(102.0, 112.0, 92.0, 104.0), 2 * MINUTE: Candle(104.0, 104.0, 104.0, 104.0)}
         rows = mark_rows(Symbol("X", 1, trades, marks, 2 * MINUTE), MINUTE)
         assert rows[0] == Candle(102.0, 103.0, 102.0, 103.0)
-        assert rows[MINUTE] == Candle(103.0, 112.0, 93.15, 104.0)
+        assert rows[MINUTE] == Candle(103.0, 112.0, 92.0, 104.0)
         assert rows[2 * MINUTE] == Candle(104.0, 104.0, 104.0, 104.0)
+
+    def test_the_extremes_of_a_mark_candle_are_attained(self) -> None:
+        # Three-minute marks, basis 1. The first one: rows 0 and 2 trade equally high, row 1 and 2 equally low, the
+        # earlier ones are stretched. The second one covers a gap alone: its first row is, and stands still otherwise.
+        # The third opens in a gap and trades in row 8 alone.
+        rows = [(100.0, 101.0, 100.0, 100.0), (100.0, 100.0, 99.0, 100.0), (100.0, 101.0, 99.0, 100.0)]
+        trades = candles(*rows, None, None, None, None, None, 100.0)
+        marks = {k * 3 * MINUTE: Candle(100.0, 105.123456789, 90.0, 100.0) for k in range(3)}
+        made = mark_rows(Symbol("X", 1, trades, marks, 3 * MINUTE), MINUTE)
+        highs, lows = [row.high for row in made.values()], [row.low for row in made.values()]
+        assert highs == [105.123456789, 100.0, 101.0, 105.123456789, 100.0, 100.0, 100.0, 100.0, 105.123456789]
+        assert lows == [100.0, 90.0, 99.0, 90.0, 100.0, 100.0, 100.0, 100.0, 90.0]
+        assert {(row.open, row.close) for row in made.values()} == {(100.0, 100.0)}
 
     def test_before_the_first_point_and_in_gaps(self) -> None:
         # Own marks: none in row 0 (basis 1), 99 in row 1, none in row 2 (basis 0.99), row 3 a gap with a mark,

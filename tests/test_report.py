@@ -110,13 +110,16 @@ def test_verdict_isolated_loses_a_leg_and_cross_keeps_both(isolated: Result, cro
     results = [_ended(isolated, 10_000.0), _ended(cross, 11_234.0)]
     words = comparison_words(results, [outcome(result) for result in results])
     # Row 1,203 of hourly candles closes 1,204 h after the start: 50 days and 4 hours after 1 January 2020.
-    assert words[0] == (
-        "Isolated lost BTC-USD at 04:00 on 20 February 2020; cross was never liquidated and kept both legs,"
-        " BTC-USD and ETH-USD."
-    )
-    assert words[1] == "Cross ended 1,234.00 higher: 11,234.00 against 10,000.00."
-    assert words[2] == "In isolated, 12.50 of the loss was more than the pool held: others bore it."
-    assert words[3] == "In cross, 2 candles are ambiguous: the path of prices inside decides whether a pool survives."
+    fate = "Isolated lost BTC-USD at 04:00 on 20 February 2020; cross was never liquidated and kept both legs, "
+    fate += "BTC-USD and ETH-USD"
+    # 38 orders were filled, 250 rejected, at the first closes.
+    assert words == [
+        "In cross, 250 of 288 orders were rejected (not enough margin), first at 01:00 on 1 January 2020.",
+        f"{fate}, but 250 of 288 orders were rejected.",
+        "Cross ended 1,234.00 higher: 11,234.00 against 10,000.00.",
+        "In isolated, 12.50 of the loss was more than the pool held: others bore it.",
+        "In cross, 2 candles are ambiguous: the path of prices inside decides whether a pool survives.",
+    ]
     assert held(cross, START_MS) == []
 
 
@@ -143,7 +146,7 @@ def test_verdict_without_liquidation() -> None:
 
 def test_verdict_without_trades() -> None:
     words = _words(Life(margin="isolated", trades=False), Life(margin="cross", trades=False))
-    assert words.startswith("Isolated never held a position; cross never held a position. Both ended with the same")
+    assert words.startswith("No trades: the strategy sent no order. Both ended with the same")
 
 
 def test_verdict_of_three(cross: Result) -> None:
@@ -151,7 +154,7 @@ def test_verdict_of_three(cross: Result) -> None:
         _ended(dataclasses.replace(cross, label=name), end) for name, end in (("a", 9.0), ("b", 12.5), ("c", 12.5))
     ]
     words = comparison_words(results, [outcome(result) for result in results])
-    assert words[:2] == ["No mode was liquidated.", "B ended highest, with 12.50; c the same; a 3.50 lower."]
+    assert words[1:3] == ["No mode was liquidated.", "B ended highest, with 12.50; c the same; a 3.50 lower."]
 
 
 def test_many_liquidations_are_counted() -> None:
@@ -164,13 +167,13 @@ def test_many_liquidations_are_counted() -> None:
 
 
 def test_words_of_a_run(cross: Result, isolated: Result) -> None:
-    lost = run_words(outcome(_ended(isolated, 12_500.0)), "USDC")
+    lost = run_words(isolated, outcome(_ended(isolated, 12_500.0)), "USDC")
     assert lost[:2] == [
         "The account started with 10,000.00 USDC and ended with 12,500.00 USDC (2,500.00 more, 25.00%).",
         "It lost BTC-USD at 04:00 on 20 February 2020.",
     ]
-    still = run_words(outcome(_ended(cross, CASH)), "")
-    assert still[0] == "The account started with 10,000.00 and ended with 10,000.00, no change."
+    still = run_words(cross, outcome(_ended(cross, CASH)), "")
+    assert still[1] == "The account started with 10,000.00 and ended with 10,000.00, no change."
 
 
 LIVES = [
@@ -301,7 +304,8 @@ def test_long_tables_are_cut_and_say_so(cross: Result) -> None:
 def test_empty_states_read_well() -> None:
     page = Page(render(account(Life(trades=False))))
     for sentence in (
-        "It never held a position.", "No position was held.", "No position was opened.", "No order was sent.",
+        "No trades: the strategy sent no order.",
+        "No position was held.", "No position was opened.", "No order was sent.",
         "No liquidation: no pool fell below its maintenance margin.", "No ambiguous candle:", "No symbol was traded.",
         "No funding was settled on a position, and trading cost nothing.", "Nothing changed the equity.",
     ):  # fmt: skip

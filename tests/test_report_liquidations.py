@@ -76,6 +76,10 @@ def cells(table: object) -> list[list[str]]:
     return [[cell.text for cell in line] for line in table.rows]  # type: ignore[attr-defined]
 
 
+def _said(result: Result) -> list[str]:
+    return run_words(result, outcome(result), "")
+
+
 def test_steps_are_one_liquidation() -> None:
     out = outcome(result_of(stepped()))
     (loss,) = out.losses
@@ -84,7 +88,7 @@ def test_steps_are_one_liquidation() -> None:
     assert out.sources["Liquidation penalties"] == -100
     assert out.sources["Paid by the insurance fund"] == 50
     assert sum(out.sources.values()) == out.change == -9000
-    assert run_words(out, "")[1] == "It lost BTC-USD in 3 steps at 00:01 on 1 January 2025."
+    assert _said(result_of(stepped()))[1] == "It lost BTC-USD in 3 steps at 00:01 on 1 January 2025."
 
 
 def test_the_overview_and_the_steps() -> None:
@@ -140,7 +144,7 @@ def test_how_it_ended(last: dict[str, int], words: str) -> None:
     loss = only(record)
     assert liquidations.ended(loss) == words
     assert loss.closed == (("BTC-USD",) if gone else ())
-    said = run_words(outcome(result_of(record)), "")[1]
+    said = _said(result_of(record))[1]
     assert said.startswith("It lost BTC-USD in 2" if gone else "It had to give up a part of BTC-USD in 2 steps at")
 
 
@@ -166,7 +170,7 @@ def test_only_the_first_liquidations_are_told_step_by_step() -> None:
     listing = liquidations.listing(outcome(result_of(record)))
     assert (len(listing.overview.rows), len(listing.steps)) == (12, 10)
     assert listing.more == "The steps of the first 10 of 12; all are in liquidations.parquet."
-    said = run_words(outcome(result_of(record)), "")[1]
+    said = _said(result_of(record))[1]
     assert said.startswith("It was liquidated 12 times, in 24 steps: it had to give up a part of BTC-USD in 2 steps at")
     assert "first and lost BTC-USD in 2 steps at 00:00" in said
 
@@ -178,7 +182,7 @@ def test_deleveraging_is_told_apart_from_a_liquidation(share: float, words: str,
     result = result_of(deleveraged(share))
     out = outcome(result)
     assert (out.losses, len(out.deleveraged)) == ((), 1)
-    said = run_words(out, "")
+    said = _said(result)
     assert said[1] == "It was never liquidated."
     assert said[2] == (
         f"Auto-deleveraging closed {words} in BTC-USD at 00:01 on 1 January 2025: what it hedged was left without it."
@@ -209,7 +213,7 @@ def test_what_guards_did_is_said_marked_and_listed() -> None:
     when = [fmt.spoken(ts) for ts in stamps(frame)]
     # The two orders of the stop at one close are one act, and so are the halt and the order with it.
     said = f"uards acted 5 times, first call=0.5 at {when[0]}; account-loss=20% halted trading at {when[4]}."
-    assert run_words(outcome(result), "")[2] == f"G{said}"
+    assert _said(result)[2] == f"G{said}"
     page = Page(render(result))
     for line in (
         "call=0.5 all cross 0.512 called the strategy",
@@ -227,7 +231,7 @@ def test_what_guards_did_is_said_marked_and_listed() -> None:
     assert f"In guarded, g{said}" in both.text
     assert "Guards cross No guard acted. guarded Close (UTC)" in both.text
     only_halt = Result("cross", base.summary, base.tables | {"guards": frame[4:6]})
-    assert run_words(outcome(only_halt), "")[2] == f"Account-loss=20% halted trading at {when[4]}."
+    assert _said(only_halt)[2] == f"Account-loss=20% halted trading at {when[4]}."
 
 
 def test_three_modes_side_by_side() -> None:

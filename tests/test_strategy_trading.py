@@ -385,6 +385,8 @@ def test_what_no_order_can_have_is_in_the_table_and_the_run_goes_on(tmp_path: Pa
     assert list(said) == list(range(len(calls)))
     reasons = [(n, "rejected", reason) for n, (_, reason) in enumerate(calls)]
     assert ended(result) == [*reasons, (len(calls), "filled", None)]
+    sizes = ("NaN", "infinite", *["0 or less"] * 3, "NaN", "0 or less", "NaN", "infinite", "NaN")
+    assert rows(result, "orders", "reason")[:10] == [(f"quantity: {size}",) for size in sizes]
     assert rows(result, "orders", "ts_sent", "ts_arrived", "ts_done")[0] == (HOUR, None, HOUR)
     # It is heard as any other end, at the next close.
     assert [state[:3] for state in heard.states] == [*reasons, (len(calls), "filled", None)]

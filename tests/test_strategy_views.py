@@ -17,7 +17,7 @@ import pytest
 import backtest
 from backtest import RunError, Strategy
 from backtest.engine.replay import Replay
-from tests.scenario import MINUTE, START, Market, Row, Step, Tape, both, buy, play, rows, sell, venue, write
+from tests.scenario import MINUTE, START, Market, Row, Script, Step, Tape, both, buy, play, rows, sell, venue, write
 
 ANY_FUNDING = ("missing-funding",)
 
@@ -208,6 +208,22 @@ def test_hourly_candles_on_a_fine_replay(tmp_path: Path, chunk_rows: int | None)
     ]
     assert rows(result, "fills", "ts", "qty", "price") == [(70 * MINUTE, 1.0, 114.0), (85 * MINUTE, -1.0, 117.0)]
     assert len(result.tables["equity"]) == 40
+
+
+def test_a_missing_settlement_is_counted_and_not_heard(tmp_path: Path) -> None:
+    # Settlements each minute from row 1 on, but for that of row 4. One BTC at 100 is held from row 1 on.
+    heard: list[Any] = Tape()
+
+    class Payee(Script):
+        def on_funding(self, payment: Any, market: Any, account: Any) -> None:
+            heard.append(((payment.ts_ms - START) // MINUTE, payment.rate, payment.payment))
+
+    market = Market("BTC", [100.0] * 8, funding=dict.fromkeys((1, 2, 3, 5, 6, 7), 0.001))
+    data = write(tmp_path, market)
+    result = backtest.run(Payee({0: buy("BTC", 1)}, MINUTE), data, allow=("missing-funding",))
+    assert heard == [(row, 0.001, -0.1) for row in (2, 3, 5, 6, 7)]
+    assert result.metrics["missing_settlements"] == 1
+    assert rows(result, "funding", "ts", "missing") == [(row * MINUTE, row == 4) for row in (2, 3, 4, 5, 6, 7)]
 
 
 def test_hours_are_those_of_the_clock(tmp_path: Path) -> None:

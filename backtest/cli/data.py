@@ -18,7 +18,7 @@ def data() -> None:
 @click.argument("folder", type=flags.FOLDER)
 @flags.JSON
 def info(folder: Path, as_json: bool) -> None:
-    """List the symbols of a dataset: spans, intervals, rows, gaps."""
+    """List the series of each symbol of a dataset: spans, intervals, rows, gaps."""
     from backtest.cli import show_data
     from backtest.feed.catalog import Catalog
     from backtest.feed.info import info as look
@@ -29,16 +29,21 @@ def info(folder: Path, as_json: bool) -> None:
 
 @data.command()
 @click.argument("folder", type=flags.FOLDER)
+@click.option("--all", "every", is_flag=True, help="List all cases of each finding, not only the 5 worst.")
 @flags.JSON
-def check(folder: Path, as_json: bool) -> None:
-    """Look for what is wrong in a dataset. Exit 2 if there are errors; warnings may be the market's own."""
+def check(folder: Path, every: bool, as_json: bool) -> None:
+    """Look for what is wrong in a dataset. Exit 2 if there are errors; warnings may be the market's own.
+
+    The worst cases of each finding come first.
+    """
     from backtest.cli import show_data
     from backtest.errors import UserError
     from backtest.feed.catalog import Catalog
+    from backtest.feed.check import CASES
     from backtest.feed.check import check as look
 
     catalog = Catalog.open(folder)
-    findings = look(catalog)
+    findings = look(catalog, most=None if every else CASES)
     show_data.findings(catalog, findings, as_json)
     if findings.errors:
         raise UserError(f"{findings.errors:,} wrong in the data", str(folder), "correct it before a run")

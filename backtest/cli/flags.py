@@ -107,7 +107,11 @@ _REPLAY = (
         help="With --interval: a candle in which something may happen (an order's level, a liquidation, an arrival) is "
         "played on its candles of this length.",
     ),
-    click.option("--venue", default="generic", show_default=True, help="A venue's name, or a FILE.toml."),
+    click.option(
+        "--venue",
+        metavar="NAME|FILE",
+        help="A name or alias of `backtest venues list`, or a FILE.toml.  [default: the dataset's, else generic]",
+    ),
     click.option(
         "--leverage", type=Number(min=0, min_open=True), help="Most notional over margin.  [default: the venue's]"
     ),

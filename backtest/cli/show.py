@@ -43,7 +43,7 @@ def result(shown: Result, as_json: bool) -> None:
     """One run: what happened in words, the headline metrics, what was assumed, where the report is."""
     if not as_json:
         out, quote = outcome(shown), _quote(shown)
-        title([shown], [*words.run_words(out, quote), *words.layer2_words(shown, out, quote)])
+        title([shown], [*words.run_words(shown, out, quote), *words.layer2_words(shown, out, quote)])
         table = grid("metric", shown.label)
         for name in _headlines([shown]):
             table.add_row(fmt.metric(name).title, fmt.text(name, shown.metrics[name]))
@@ -64,7 +64,7 @@ def subaccounts(shown: Subaccounts, as_json: bool) -> None:
     """Sub-accounts side by side, without a comparison, below what they made together."""
     if not as_json:
         outs = [outcome(r) for r in shown.results]
-        said = words.subaccount_words(outcome(shown.combined), outs, _quote(shown.combined))
+        said = words.subaccount_words(outcome(shown.combined), shown.results, outs, _quote(shown.combined))
         _side_by_side(shown.results, said, rivals=False)
     end(shown.summary, shown.folder, as_json)
 
@@ -122,9 +122,10 @@ def venues(shown: Sequence[Profile], as_json: bool) -> None:
     """The venues that come with the package."""
     if as_json:
         return write_json([profile.model_dump(mode="json", by_alias=True) for profile in shown])
-    table = grid("name", "quote", "date", "source", numbers=False)
+    table = grid("name", "alias", "quote", "date", "source", numbers=False)
     for profile in shown:
-        table.add_row(profile.name, profile.quote, str(profile.date), escape(profile.source))
+        also = escape(", ".join(profile.aliases))
+        table.add_row(profile.name, also, profile.quote, str(profile.date), escape(profile.source))
     return write_table(table)
 
 

@@ -9,6 +9,7 @@ import click
 from rich.markup import escape
 
 from backtest.cli import console, show
+from backtest.feed.catalog import SMALL_LOT
 from backtest.report import format as fmt
 
 if TYPE_CHECKING:
@@ -16,32 +17,58 @@ if TYPE_CHECKING:
 
     from backtest.feed.catalog import Catalog
     from backtest.feed.check import Findings
-    from backtest.feed.info import SymbolInfo
+    from backtest.feed.info import SeriesInfo, SymbolInfo
+
+RARE = 0.01
+"""Of all intervals between settlements; how often one came that is rarer is told."""
 
 
 def info(catalog: Catalog, shown: Sequence[SymbolInfo], as_json: bool) -> None:
-    """A row per symbol; the days are those of the first and the last candle."""
+    """A row per series of each symbol; times are those of the first and the last row."""
     if as_json:
         return console.write_json({**_about(catalog), "symbols": [asdict(row) for row in shown]})
     _title(catalog)
-    table = console.grid("symbol", "candles", "from", "to", "rows", "gaps", "marks", "funding", "step", gap=0)
+    table = console.grid("symbol", "series", "every", "from", "to", "rows", "gaps", "step", gap=0)
+    table.columns[1].justify = "left"
     for row in shown:
-        marks = fmt.interval(row.mark_interval_ms) if row.mark_rows else "none"
-        settles = " ".join(fmt.interval(ms) for ms in row.funding_intervals_ms) or (
-            "once" if row.funding_rows else "none"
-        )
-        span = (fmt.moment(row.first_ms)[:10], fmt.moment(row.last_ms)[:10])
-        sizes = (fmt.count(row.rows), fmt.count(row.gaps), marks, settles)
         step = fmt.quantity(row.step) + "*" * row.step_assumed
-        table.add_row(escape(row.symbol), fmt.interval(row.interval_ms), *span, *sizes, step)
+        span = (fmt.moment(row.first_ms), fmt.moment(row.last_ms))
+        sizes = (fmt.count(row.rows), fmt.count(row.gaps))
+        table.add_row(escape(row.symbol), "candles", fmt.interval(row.interval_ms), *span, *sizes, step)
+        for series in row.series:
+            span = (fmt.moment(series.first_ms), fmt.moment(series.last_ms))
+            gaps = "" if series.kind == "funding" else fmt.count(series.gaps)
+            table.add_row("", escape(series.kind), _every(series), *span, fmt.count(series.rows), gaps, "")
     console.write_table(table)
+    for missing in ("mark", "funding"):
+        without = [row.symbol for row in shown if missing not in {series.kind for series in row.series}]
+        if without:
+            show.say(f"no {missing}: {escape(', '.join(without))}")
     if any(row.step_assumed for row in shown):
-        show.say("[dim]*[/] no step is given; this one is assumed, from the first price")
+        most = fmt.quantity(float(SMALL_LOT))
+        show.say(f"[dim]*[/] no step is given; this one is assumed: a lot cost at most {most} {catalog.quote} at first")
+        for row in shown:
+            if row.step_assumed and row.lot_cost and row.lot_cost > SMALL_LOT:
+                cost = f"{fmt.number(row.lot_cost, 6)} {catalog.quote}"
+                show.say(f"  {escape(row.symbol)}: a lot cost {cost}, as no step is smaller than {fmt.quantity(1e-6)}")
     return None
 
 
+def _every(series: SeriesInfo) -> str:
+    """The interval of marks; of funding all intervals, the rare ones with their number: ``8h, 4h, 16h (2x)``."""
+    if not series.intervals_ms:
+        return "once"
+    if not series.interval_counts:
+        return fmt.interval(series.intervals_ms[0])
+    rare = sum(series.interval_counts) * RARE
+    return ", ".join(
+        fmt.interval(ms) + (f" ({count}x)" if count == 1 or count < rare else "")
+        for ms, count in zip(series.intervals_ms, series.interval_counts, strict=True)
+    )
+
+
 def findings(catalog: Catalog, shown: Findings, as_json: bool) -> None:
-    """Counts by kind with the first cases, errors first."""
+    """Counts by kind with the worst cases, errors first."""
     if as_json:
         every = [asdict(finding) for finding in shown.found]
         counts = {"symbols": shown.symbols, "rows": shown.rows, "errors": shown.errors, "warnings": shown.warnings}
@@ -51,8 +78,8 @@ def findings(catalog: Catalog, shown: Findings, as_json: bool) -> None:
         show.say(f"[bold]{finding.severity}[/] {escape(finding.kind)}: {finding.count:,}")
         for case in finding.cases:
             show.say(f"  {escape(str(case))}")
-        if finding.count > len(finding.cases):
-            show.say(f"  [dim]and more, {finding.count:,} in all[/]")
+        if finding.places > len(finding.cases):
+            show.say(f"  [dim]and {finding.places - len(finding.cases):,} more; --all lists them[/]")
     looked = f"{fmt.plural(shown.rows, 'candle')} of {fmt.plural(shown.symbols, 'symbol')}"
     found = f"{fmt.plural(shown.errors, 'error')}, {fmt.plural(shown.warnings, 'warning')}"
     return click.echo(f"{looked}: {found}")

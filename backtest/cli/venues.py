@@ -42,7 +42,7 @@ def chains_(as_json: bool) -> None:
 def show_(venue: str, when: datetime | None, symbol: str | None, as_json: bool) -> None:
     """Show a venue's tiers, its liquidation, its fees, and where the figures come from.
 
-    VENUE is a name, or a FILE.toml.
+    VENUE is a name or an alias, like okx, or a FILE.toml.
     """
     from backtest.cli import show
     from backtest.venue import profile

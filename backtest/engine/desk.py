@@ -18,7 +18,7 @@ from backtest.engine.path import lows_first
 from backtest.engine.requirement import fit_to_size
 from backtest.engine.send import ALONE, UNSENT, account_equity, message, target_lots, underway
 from backtest.engine.settle import move
-from backtest.engine.slots import land, leave
+from backtest.engine.slots import land, leave, symbol_of
 from backtest.engine.state import State
 from backtest.engine.ticket import Ticket
 from backtest.engine.transfer import deposit, refuse_transfer, withdraw
@@ -73,10 +73,10 @@ class Desk(State):
         )  # fmt: skip
         return slot
 
-    def refuse(self, ticket: Ticket, reason: int, *, target: int = NO_ORDER) -> int:
+    def refuse(self, ticket: Ticket, reason: int, *, have: int = 0, target: int = NO_ORDER) -> int:
         """Record an order that is refused before it is sent, such as one below a lot; returns its number.
 
-        `target`: it is an amendment of that order.
+        `have`: the first number of the record. `target`: it is an amendment of that order.
         """
         self.touched = True
         self._room_for(1)
@@ -84,7 +84,7 @@ class Desk(State):
         slot = self._post(ticket, UNSENT)
         row = self.queue[slot]
         number, row[at.TARGET] = int(row[at.ID]), target
-        put_order(self.world, slot, self.now_ms, REJECTED, int(reason), 0, 0)
+        put_order(self.world, slot, self.now_ms, REJECTED, int(reason), have, 0)
         put_state(self.world, slot, self.now_ms, IS_ENDED + REJECTED, int(reason))
         land(self.world, slot)
         leave(self.world, slot)
@@ -113,8 +113,7 @@ class Desk(State):
 
     def amend(self, order: int, lots: int = 0, limit: float = math.nan, stop: float = math.nan) -> int:
         """Send a change of an order's signed size, limit or stop price, of what is not 0 or NaN; its own number."""
-        known = [m[at.SYMBOL] for m in self.live() if int(m[at.ID]) == order]
-        row = self._tell(at.AMENDMENT, int(known[0]) if known else -1)
+        row = self._tell(at.AMENDMENT, symbol_of(self.world, order))
         row[at.TARGET], row[at.SIZE], row[at.LIMIT_AT], row[at.STOP_AT] = order, lots, limit, stop
         return int(row[at.ID])
 

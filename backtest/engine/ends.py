@@ -23,12 +23,11 @@ from backtest.engine.layout import (
     REDUCE_ONLY,
     STATE,
     STOP_AT,
-    SYMBOL,
     TRIGGERED,
     TYPE,
 )
 from backtest.engine.levels import trail_level
-from backtest.engine.slots import first_of, leave, next_of, pause
+from backtest.engine.slots import find_order, first_of, leave, next_of, pause
 from backtest.engine.world import World
 
 
@@ -50,16 +49,13 @@ def end_order(w: World, at: int, ts: int, status: int, reason: int, have: int, n
 def finish(w: World, at: int, ts: int, status: int, reason: int, have: int, need: int) -> None:
     """End an order at the venue; children that were to protect what it never filled end with it."""
     m = w.queue[at]
-    number, i = int(m[ID]), int(m[SYMBOL])
-    orphans = m[CHILDREN] != 0.0 and m[DONE_LOTS] == 0.0
+    number = int(m[ID])
+    orphans = int(m[CHILDREN]) if m[DONE_LOTS] == 0.0 else 0
     end_order(w, at, ts, status, reason, have, need)
-    if orphans:
-        other = first_of(w.book, i)
-        while other >= 0:
-            following = next_of(w.queue, other)
-            if int(w.queue[other, PARENT]) == number:
-                end_order(w, other, ts, CANCELLED, NO_PARENT, 0, 0)
-            other = following
+    for n in range(number + 1, number + 1 + orphans):
+        other = find_order(w, n)
+        if other >= 0 and int(w.queue[other, PARENT]) == number:
+            end_order(w, other, ts, CANCELLED, NO_PARENT, 0, 0)
 
 
 @kernel

@@ -44,6 +44,7 @@ from backtest.engine.layout import (
     TIF,
     TRIGGERED,
     TYPE,
+    WOKEN,
 )
 from backtest.engine.levels import beyond, follow, has_limit, trail_level
 from backtest.engine.outage import seen
@@ -190,6 +191,7 @@ def begin(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, leve
     """Let a child begin, whose parent has been filled at `level` (NaN: at the trade path)."""
     m = w.queue[at]
     m[DUE] = 0.0
+    w.acct[WOKEN] -= 1
     if m[TYPE] == TRAILING_STOP or not np.isnan(m[STOP_AT]):
         price = trigger_price(w, j, lows, t, at, level)
         m[STATE] = ARMED
@@ -205,7 +207,7 @@ def begin(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, leve
 def wake_children(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, i: int, level: float) -> None:
     """Let the children of symbol `i` begin that the last act has woken, in order of number."""
     at = first_of(w.book, i)
-    while at >= 0:
+    while at >= 0 and w.acct[WOKEN] > 0:
         if w.queue[at, DUE] != 0.0:
             begin(w, k, j, lows, t, t_ms, at, level)
             at = first_of(w.book, i)  # what it did may have ended others

@@ -58,6 +58,7 @@ from backtest.engine.layout import (
     TAKER_SHARE,
     TYPE,
     VOLUME,
+    WOKEN,
     WORKING,
 )
 from backtest.engine.levels import has_limit
@@ -67,7 +68,7 @@ from backtest.engine.path import price_at, value_at
 from backtest.engine.reorg import keep_soft
 from backtest.engine.room import use_room
 from backtest.engine.settle import move, trade
-from backtest.engine.slots import first_of, next_of, pause, work
+from backtest.engine.slots import find_order, first_of, next_of, pause, work
 from backtest.engine.world import World
 
 MOST_RATE = 1.0
@@ -247,16 +248,17 @@ def tell_group(w: World, at: int, now: int) -> None:
 @kernel
 def wake(w: World, at: int, lots: int) -> None:
     """Let the children of the order at `at` grow by a fill of `lots`, and wake: who filled lets them begin."""
-    number, i = int(w.queue[at, ID]), int(w.queue[at, SYMBOL])
-    other = first_of(w.book, i)
-    while other >= 0:
+    number, i, count = int(w.queue[at, ID]), int(w.queue[at, SYMBOL]), int(w.queue[at, CHILDREN])
+    for n in range(number + 1, number + 1 + count):
+        other = find_order(w, n)
+        if other < 0 or int(w.queue[other, PARENT]) != number:
+            continue
         o = w.queue[other]
-        if int(o[PARENT]) == number:
-            o[LEFT] -= lots
-            w.book[i, STALE] = 1
-            if o[STATE] == DORMANT:
-                o[STATE], o[DUE] = FLYING, 1.0
-        other = next_of(w.queue, other)
+        o[LEFT] -= lots
+        w.book[i, STALE] = 1
+        if o[STATE] == DORMANT:
+            o[STATE], o[DUE] = FLYING, 1.0
+            w.acct[WOKEN] += 1
 
 
 @kernel

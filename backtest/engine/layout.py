@@ -47,8 +47,9 @@ Ints = NDArray[np.int64]
     WATCHED,
     SENT_AT,
     SENT_COUNT,
+    STANDING,
     BOOK_WIDTH,
-) = range(33)
+) = range(34)
 # LOTS signed; COST micro, what the open lots cost at average (negative: short); POOL the number of the pool that the
 # symbol belongs to, HOME the one that it goes back to when a rule has isolated it; TRADED last row with a fill; HELD
 # scratch, the held symbols' numbers in the first rows; ENTERED ms at which the position was opened or last flipped; OWN
@@ -60,7 +61,7 @@ Ints = NDArray[np.int64]
 # of the last row those of the messages in flight, −1: empty; BUYS and SELLS unfilled lots of orders that reserve;
 # USED_TAKER and USED_MAKER lots that orders have filled in row USED_ROW; STALE 1: RISE and FALL of the spec are older
 # than the list; WATCHED scratch, numbers of the symbols with orders in the first rows. Of a symbol's messages, of those
-# of none in the last row: SENT_COUNT how many were sent at SENT_AT, ms.
+# of none in the last row: SENT_COUNT how many were sent at SENT_AT, ms; STANDING how many orders are at the venue.
 
 # acct: int64[ACCT_WIDTH]
 (
@@ -105,8 +106,9 @@ Ints = NDArray[np.int64]
     SOUND,
     SOUND_AT,
     SOUND_SINCE,
+    WOKEN,
     ACCT_WIDTH,
-) = range(42)
+) = range(43)
 # FUNDING_AT next settlement; FLIGHTS messages on their way; RESTING orders at the venue, RESERVING those of them that
 # reserve margin; FREE_SLOT first of the list of free slots, −1: none; SLOTS_USED slots that have ever been used;
 # EXPIRES_AT at most the earliest expiry of an order at the venue, ms; LOGGED journal rows; EVENTS bits of Event
@@ -119,7 +121,7 @@ Ints = NDArray[np.int64]
 # IN_FLIGHT between, micro; OUTAGE_AT first of the outages that may still be felt; HALTED_NOW, SPARED and FROZEN 1 at
 # the instant that is played (FROZEN: see `outage`); TOUCHED 1: an outage touches the row; LOST cancels that an outage
 # or the lack of gas has undone; SOFT fills in `soft`; SOUND what `bound` found for row SOUND_AT when the journal had
-# SOUND_SINCE rows
+# SOUND_SINCE rows; WOKEN orders at the venue that are DUE
 
 # spec: float64[symbols, SPEC_TIERS + TIER_WIDTH × tiers]; whole numbers are exact in doubles below 2^53.
 # From SPEC_TERMS on it is what the venue asks, and changes with it.
@@ -321,8 +323,9 @@ TARGET_ROW, TARGET_SYMBOL, AMOUNT = range(3)
     COSTS_GAS,
     RANK,
     BEHIND,
+    SAME_PLACE,
     QUEUE_WIDTH,
-) = range(38)
+) = range(39)
 ORDER, CANCEL, CANCEL_ALL, AMENDMENT, DEPOSIT, WITHDRAWAL = range(6)
 ON_ITS_WAY, IS_LOST, TOO_LATE = range(3)
 FLYING, DORMANT, ARMED, WORKING = range(4)
@@ -333,8 +336,9 @@ FLYING, DORMANT, ARMED, WORKING = range(4)
 # trailing stop follows, NaN: none yet; DUE 1: to be executed before anything else; ACTED thirds since 1970 of the
 # instant at which it acted last; FOLLOWED the last knot that a trailing stop knows, 4 × the row's open in ms and the
 # knot's number in it; FATE what an outage has made of it; COSTS_GAS micro; RANK order among those that
-# arrive at one instant; BEHIND 1: it travels with the one before it. Of a transfer: SIZE micro, TARGET its route's row
-# of `ways`
+# arrive at one instant; BEHIND 1: it travels with the one before it; SAME_PLACE the next slot of the chain that begins
+# in `numbered`, −1: none. Of a transfer: SIZE micro, TARGET its route's row of `ways`
+# numbered: int64[capacity]: by number modulo capacity, the first slot of a chain of orders at the venue, −1: none
 
 # bars: float64[bars, symbols, BAR_WIDTH]: what costs are made from, as known at the bar's start; bar b from START + b ×
 # BAR_MS
@@ -379,21 +383,9 @@ G_CALL, G_REDUCE, G_TOP_UP, G_STOP, G_TRAIL, G_LOSS, G_AGE, G_ACCOUNT_LOSS, G_DR
 
 # log: float64[capacity, LOG_WIDTH]; column 0 is the kind; whole numbers (below 2^53) first, then doubles
 (
-    L_FILL,
-    L_FUNDING,
-    L_LIQUIDATION,
-    L_MOVE,
-    L_ORDER,
-    L_AMBIGUOUS,
-    L_CALL,
-    L_POSITION,
-    L_POOL,
-    L_GUARD,
-    L_DETAIL,
-    L_STATE,
-    L_GAS,
-    L_TRANSFER,
-) = range(14)
+    L_FILL, L_FUNDING, L_LIQUIDATION, L_MOVE, L_ORDER, L_AMBIGUOUS, L_CALL, L_POSITION, L_POOL, L_GUARD, L_DETAIL,
+    L_STATE, L_GAS, L_TRANSFER,
+) = range(14)  # fmt: skip
 LOG_WIDTH = 18
 
 EV_FILL, EV_FUNDING, EV_LIQUIDATION, EV_CALL, EV_ORDER, EV_TRANSFER = 1, 2, 4, 8, 16, 32

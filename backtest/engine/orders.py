@@ -71,6 +71,7 @@ from backtest.engine.layout import (
     REDUCE_ONLY,
     RESTING,
     SIZE,
+    STANDING,
     STATE,
     STOP_AT,
     SYMBOL,
@@ -239,7 +240,7 @@ def arrive(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> 
                 put_state(w, at, now, IS_DORMANT, NO_REASON)
         at = following
     for n in range(number, number + 1 + others):
-        at = last_with(w, i, n)
+        at = find_order(w, n)
         if at < 0:
             continue
         if reason == LOST_IN_OUTAGE and fate == TOO_LATE:
@@ -256,18 +257,6 @@ def arrive(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> 
 
 
 @kernel
-def last_with(w: World, i: int, number: int) -> int:
-    """The slot of order `number` in the symbol's list, −1: it has ended."""
-    found = -1
-    at = first_of(w.book, i)
-    while at >= 0:
-        if int(w.queue[at, ID]) == number:
-            found = at
-        at = next_of(w.queue, at)
-    return found
-
-
-@kernel
 def refused(w: World, k: int, i: int, at: int, others: int) -> tuple[int, int, int]:
     """Why the whole message that begins with the order at `at`, still in flight, is refused: `(reason, have, need)`."""
     if barred(w.acct, w.queue, at):
@@ -280,11 +269,7 @@ def refused(w: World, k: int, i: int, at: int, others: int) -> tuple[int, int, i
     for _ in range(1 + others):
         standing += 0 if plain(w, at) else 1
         at = next_of(w.queue, at)
-    each = 0
-    other = first_of(w.book, i)
-    while other >= 0:
-        each += 1
-        other = next_of(w.queue, other)
+    each = w.book[i, STANDING]
     if float(each + standing) > w.run[MOST_ORDERS_EACH]:
         return TOO_MANY, each, int(w.run[MOST_ORDERS_EACH])
     if float(w.acct[RESTING] + standing) > w.run[MOST_ORDERS]:

@@ -11,6 +11,7 @@ from backtest.engine.layout import (
     ARRIVES,
     BUYS,
     CAUSE,
+    DUE,
     EXPIRES,
     EXPIRES_AT,
     FIRST_ORDER,
@@ -28,12 +29,15 @@ from backtest.engine.layout import (
     REDUCE_ONLY,
     RESERVING,
     RESTING,
+    SAME_PLACE,
     SELLS,
     SENT,
     SLOTS_USED,
     STALE,
+    STANDING,
     STATE,
     SYMBOL,
+    WOKEN,
     WORKING,
     Floats,
     Ints,
@@ -133,6 +137,8 @@ def land(w: World, at: int) -> None:
         if w.acct[RESTING] == 0:
             w.acct[EXPIRES_AT] = NEVER_MS  # what is noted is of orders that have ended
         w.acct[RESTING] += 1
+        w.book[i, STANDING] += 1
+        enlist(w, at)
         w.book[i, STALE] = 1
         if w.queue[at, EXPIRES] < float(w.acct[EXPIRES_AT]):
             w.acct[EXPIRES_AT] = int(w.queue[at, EXPIRES])
@@ -144,6 +150,9 @@ def leave(w: World, at: int) -> None:
     i = int(w.queue[at, SYMBOL])
     remove(w, i, at)
     w.acct[RESTING] -= 1
+    w.book[i, STANDING] -= 1
+    w.acct[WOKEN] -= int(w.queue[at, DUE])
+    strike(w, at)
     w.book[i, STALE] = 1
     free_slot(w, at)
 
@@ -191,13 +200,53 @@ def pause(w: World, at: int, state: int) -> None:
 @kernel
 def find_order(w: World, order: int) -> int:
     """The slot of an order at the venue by its number, −1: it is not there."""
+    at = w.numbered[order % w.numbered.shape[0]]
+    while at >= 0 and int(w.queue[at, ID]) != order:
+        at = int(w.queue[at, SAME_PLACE])
+    return int(at)
+
+
+@kernel
+def enlist(w: World, at: int) -> None:
+    """Let `find_order` find the order at `at`."""
+    place = int(w.queue[at, ID]) % w.numbered.shape[0]
+    w.queue[at, SAME_PLACE] = w.numbered[place]
+    w.numbered[place] = at
+
+
+@kernel
+def strike(w: World, at: int) -> None:
+    """Let `find_order` find the order at `at` no more."""
+    place, following = int(w.queue[at, ID]) % w.numbered.shape[0], int(w.queue[at, SAME_PLACE])
+    before = w.numbered[place]
+    if before == at:
+        w.numbered[place] = following
+        return
+    while int(w.queue[before, SAME_PLACE]) != at:
+        before = int(w.queue[before, SAME_PLACE])
+    w.queue[before, SAME_PLACE] = following
+
+
+@kernel
+def enlist_all(w: World) -> None:
+    """Fill `numbered` anew, which has another length."""
+    w.numbered[:] = -1
     for i in range(w.spec.shape[0]):
         at = first_of(w.book, i)
         while at >= 0:
-            if int(w.queue[at, ID]) == order:
-                return at
+            enlist(w, at)
             at = next_of(w.queue, at)
-    return -1
+
+
+@kernel
+def symbol_of(w: World, order: int) -> int:
+    """The symbol of an order at the venue or on its way, by its number; −1: it is neither."""
+    at = find_order(w, order)
+    if at < 0:
+        at = first_of(w.book, w.book.shape[0] - 1)
+        while at >= 0 and not (w.queue[at, KIND] == ORDER and int(w.queue[at, ID]) == order):
+            at = next_of(w.queue, at)
+    return int(w.queue[at, SYMBOL]) if at >= 0 else -1
 
 
 @inlined

@@ -19,7 +19,7 @@ from backtest.engine.passage import pack_gas, pack_outages, pack_ways
 from backtest.engine.publisher import Publisher
 from backtest.engine.row import advance, ahead
 from backtest.engine.send import post, send, send_target
-from backtest.engine.slots import NEVER_MS
+from backtest.engine.slots import NEVER_MS, enlist_all
 from backtest.engine.terms import note_calendar
 from backtest.engine.world import World
 from backtest.schema import CURVE
@@ -75,7 +75,8 @@ class State:
         self.panel = np.empty((8, 0, count))
         self.world = World(
             panel=self.panel, book=self.book, acct=self.acct, spec=self.spec, run=self.run, queue=self.queue,
-            log=self.log, curve=self.curve, funding=self.funding, calendar=self.calendar, guards=self.guards,
+            numbered=np.full(QUEUE_ROWS, -1), log=self.log, curve=self.curve, funding=self.funding,
+            calendar=self.calendar, guards=self.guards,
             targets=np.ascontiguousarray(self.targets, np.float64), bars=np.ascontiguousarray(charges.bars),
             depth=np.ascontiguousarray(charges.depth), fees=np.ascontiguousarray(charges.fees),
             turnover=turnover_ring(charges.fees), ways=pack_ways(self.setup.chain),
@@ -183,6 +184,8 @@ class State:
 
     def _lengthen_queue(self) -> None:
         self._put(queue=np.vstack([self.queue, np.zeros_like(self.queue)]))
+        self.world.put(numbered=np.empty(len(self.queue), np.int64))
+        enlist_all(self.world)
 
     def _room_to_log(self, rows: int) -> None:
         """See to it that so many more rows fit the journal in memory."""

@@ -18,6 +18,7 @@ class World(Bundle):
         "spec": ("f8", 2),
         "run": ("f8", 1),
         "queue": ("f8", 2),
+        "numbered": ("i8", 1),
         "log": ("f8", 2),
         "curve": ("f8", 2),
         "funding": ("f8", 2),
@@ -43,6 +44,7 @@ class World(Bundle):
     spec: Floats
     run: Floats
     queue: Floats
+    numbered: Ints
     log: Floats
     curve: Floats
     funding: Floats

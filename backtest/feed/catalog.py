@@ -22,8 +22,8 @@ from backtest.feed.selection import Selection
 from backtest.feed.source import Source
 from backtest.schema import MICRO
 
-_SMALL_LOT = Decimal("0.1")
-"""An assumed lot is worth at most this much quote."""
+SMALL_LOT = Decimal("0.1")
+"""An assumed lot is worth at most this much quote, or is the smallest quantity that there is."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class MarketInfo:
     symbol: str
     step_micro: int
     step_assumed: bool
-    """The step is no fact but the largest power of ten whose lot cost at most 0.1 quote at the first open."""
+    """The step is no fact but the largest power of ten whose lot cost at most 0.1 quote at the first open, and
+    0.000001, the smallest quantity that there is, above a price of 100,000."""
     tick: float | None
     interval_ms: int | None
     """Most common gap between candles; None with a single candle."""
@@ -92,7 +93,7 @@ class Catalog:
 
     @property
     def venue(self) -> str:
-        """Where the data come from; empty when nobody said."""
+        """Return the venue that a run goes by unless it names another; empty when the dataset names none."""
         return self.manifest.venue
 
     @property
@@ -171,12 +172,19 @@ def _market(
     )
 
 
-def _assumed_step(con: duckdb.DuckDBPyConnection, candles: Source) -> int:
-    """Micro-units of the largest power of ten, from 1e-6 to 1e6, of which a lot cost at most 0.1 quote at first."""
+def first_open(con: duckdb.DuckDBPyConnection, candles: Source) -> Decimal | None:
+    """The first open of a series; None when it is no price, which the reader names when it comes to it."""
     first = np.ma.filled(candles.fetch(con, f"{candles.scan(('open',))} LIMIT 1")["open"], np.nan)
     price = Decimal(repr(float(first[0])))
-    if not price.is_finite() or price <= 0:  # the reader names the bad price when it comes to it
-        return 1
+    return price if price.is_finite() and price > 0 else None
+
+
+def _assumed_step(con: duckdb.DuckDBPyConnection, candles: Source) -> int:
+    """Micro-units of the largest power of ten, from 1e-6 to 1e6, of which a lot cost at most 0.1 quote at first.
+
+    Quantities are whole micro-units: above a price of 100,000 no step has a lot that small, and it is one of them.
+    """
+    price = first_open(con, candles)
     exponents = range(6, -7, -1)
-    power = next((k for k in exponents if price * Decimal(10) ** k <= _SMALL_LOT), -6)
+    power = next((k for k in exponents if price and price * Decimal(10) ** k <= SMALL_LOT), -6)
     return int(Decimal(10) ** power * MICRO)

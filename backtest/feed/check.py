@@ -2,16 +2,18 @@
 
 An **outlier** is a close more than 20 times the symbol's median move (and more than 2 %) away from the
 close before it, of which the next close takes back at least three quarters. **Marks are far** from trades
-when their opens at one instant are more than 3 % apart.
+when their highs, their lows, or their opens at one instant are more than 3 % apart, over the longer of the two candles.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backtest.feed.catalog import Catalog
 from backtest.feed.intervals import mark_interval
@@ -21,7 +23,7 @@ from backtest.feed.times import HOUR_MS, stamp
 from backtest.interval import text as interval_name
 
 CASES = 5
-"""First cases that are listed of each finding."""
+"""Cases that are listed of each finding unless all are asked for."""
 _OUTLIER_MEDIANS, _OUTLIER_LEAST, _OUTLIER_LEFT = 20, 0.02, 0.25
 _FAR = 0.03
 
@@ -35,6 +37,8 @@ class Case:
     symbol: str
     ts_ms: int
     text: str
+    size: float = 0.0
+    """How bad it is in the finding's own measure: larger is worse."""
 
     def __str__(self) -> str:
         return f"{self.symbol} {stamp(self.ts_ms)}: {self.text}"
@@ -47,13 +51,17 @@ class Finding:
     kind: str
     severity: Severity
     count: int = 0
+    """Candles, settlements or stamps that are concerned."""
+    places: int = 0
+    """Where they are: a gap of ten candles is one."""
     cases: list[Case] = field(default_factory=list)
-    """The first of each symbol, at most `CASES` in all."""
+    """The places, the worst first, then by symbol and time; at most so many as were asked for."""
 
-    def add(self, count: int, cases: list[Case]) -> None:
-        """Count more of the kind; cases beyond the first few are not kept."""
+    def add(self, count: int, places: int, cases: list[Case], most: int | None) -> None:
+        """Count more of the kind; of all cases the ``most`` worst are kept (None: all)."""
         self.count += count
-        self.cases += cases[: CASES - len(self.cases)]
+        self.places += places
+        self.cases = sorted(self.cases + cases, key=lambda case: (-case.size, case.symbol, case.ts_ms))[:most]
 
 
 @dataclass(frozen=True)
@@ -79,24 +87,29 @@ class Findings:
 
 @dataclass(frozen=True)
 class Rule:
-    """A finding in SQL: rows ``where``, told as ``text``, each counting ``weight``."""
+    """A finding in SQL: rows ``where``, told as ``text``, each counting ``weight``; ``size`` says how bad it is."""
 
     kind: str
     severity: Severity
     where: str
     text: str
     weight: str = "1"
+    size: str = "0"
 
 
 _FINITE = "open > 0 AND isfinite(open) AND high > 0 AND isfinite(high) AND low > 0 AND isfinite(low) AND close > 0 AND isfinite(close)"  # noqa: E501
 _OHLC = "format('open {} high {} low {} close {}', open, high, low, close)"
+_CONTRADICTION = "greatest(greatest(open, close, low) / high, low / least(open, close))"
 
 
-def check(data: str | Path | Catalog, symbols: list[str] | None = None) -> Findings:
-    """Look at every row of a dataset. UserError if it cannot be opened at all."""
+def check(data: str | Path | Catalog, symbols: list[str] | None = None, *, most: int | None = CASES) -> Findings:
+    """Look at every row of a dataset, and list the ``most`` worst cases of each finding (None: all).
+
+    UserError if it cannot be opened at all.
+    """
     catalog = data if isinstance(data, Catalog) else Catalog.open(data)
     names = catalog.select(symbols).symbols if symbols else catalog.symbols
-    book = _Book(catalog)
+    book = _Book(catalog, most)
     for symbol in names:
         book.candles(symbol)
         for kind in (kind for kind in catalog.sources if kind == "mark" or kind.startswith(FURTHER)):
@@ -110,19 +123,19 @@ def check(data: str | Path | Catalog, symbols: list[str] | None = None) -> Findi
 class _Book:
     """Collects findings by kind, in the order in which kinds are looked for."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
+    def __init__(self, catalog: Catalog, most: int | None) -> None:
+        self.catalog, self.most = catalog, most
         self.found: dict[str, Finding] = {}
 
-    def add(self, kind: str, severity: Severity, count: int, cases: list[Case]) -> None:
-        self.found.setdefault(kind, Finding(kind, severity)).add(count, cases)
+    def add(self, kind: str, severity: Severity, count: int, places: int, cases: list[Case]) -> None:
+        self.found.setdefault(kind, Finding(kind, severity)).add(count, places, cases, self.most)
 
     def candles(self, symbol: str) -> None:
         source, market = self.catalog.sources["candles"][symbol], self.catalog.markets[symbol]
         interval = self.catalog.interval_ms
         if market.interval_ms not in (None, interval):
             text = f"{interval_name(market.interval_ms or 0)} candles in a dataset of {interval_name(interval)}"
-            self.add("different intervals", "error", 1, [Case(symbol, market.first_ms, text)])
+            self.add("different intervals", "error", 1, 1, [Case(symbol, market.first_ms, text)])
         phases = [m.first_ms % interval for m in self.catalog.markets.values()]
         rules = [*_series("candles", interval, max(phases, key=phases.count)), _outlier(source, self.catalog)]
         if "volume" in source.files[0].types:
@@ -139,13 +152,39 @@ class _Book:
         if source is None or interval is None:
             return
         self.run(source, CANDLE_COLUMNS, _series("marks", interval, source.first_ms % interval))
-        trades = self.catalog.sources["candles"][symbol].scan(("open",))
-        joined = (
-            f"SELECT t, m.open AS open, c.open AS trade FROM ({source.scan(('open',))}) m "
-            f"JOIN ({trades}) c USING (t) ORDER BY t"
+        ends = market.first_ms, market.last_ms + (market.interval_ms or interval)
+        self.ends("marks", symbol, (source.first_ms, source.last_ms + interval), ends)
+        self.query(source, self.beside(source, interval, symbol), [_FAR_MARKS])
+
+    def beside(self, source: Source, interval: int, symbol: str) -> str:
+        """SQL for marks beside trades, both over the longer of their candles: names with m_ and c_, and `apart`."""
+        trades, length = self.catalog.sources["candles"][symbol], self.catalog.markets[symbol].interval_ms or interval
+        span = math.lcm(interval, length)
+        phase = (source if interval >= length else trades).first_ms % span
+        # At either end one of the two may cover only a part of the span, and miss the other's extremes.
+        begin = max(source.first_ms, trades.first_ms)
+        end = min(source.last_ms + interval, trades.last_ms + length)
+        sides = " JOIN ".join(
+            f"(SELECT t - (t - {phase}) % {span} AS t, min(t) AS {n}_first, arg_min(open, t) AS {n}_open, "
+            f"max(high) AS {n}_high, min(low) AS {n}_low FROM ({of.scan(CANDLE_COLUMNS)}) WHERE {_FINITE} GROUP BY 1)"
+            for n, of in (("m", source), ("c", trades))
         )
-        text = "format('mark {} trade {}', open, trade)"
-        self.query(source, joined, [Rule("marks far from trades", "warning", f"abs(open / trade - 1) > {_FAR}", text)])
+        apart = {name: f"abs(m_{name} / c_{name} - 1)" for name in ("open", "high", "low")}
+        apart["open"] = f"CASE WHEN m_first = c_first THEN {apart['open']} END"
+        columns = ", ".join(f"{sql} AS {name}" for name, sql in apart.items())
+        return (
+            f"SELECT *, greatest(open, high, low) AS apart FROM (SELECT *, {columns} FROM {sides} USING (t)) "
+            f"WHERE t >= {begin} AND t + {span} <= {end}"
+        )
+
+    def ends(self, what: str, symbol: str, held: tuple[int, int], candles: tuple[int, int]) -> None:
+        """Report a series that covers less than the candles do; spans from the first open to the last end, ms."""
+        if held[0] > candles[0]:
+            case = Case(symbol, held[0], f"the candles begin at {stamp(candles[0])}", held[0] - candles[0])
+            self.add(f"{what} that begin after the candles", "warning", 1, 1, [case])
+        if held[1] < candles[1]:
+            case = Case(symbol, held[1], f"the candles go on to {stamp(candles[1])}", candles[1] - held[1])
+            self.add(f"{what} that end before the candles", "warning", 1, 1, [case])
 
     def funding(self, symbol: str) -> None:
         source, market = self.catalog.sources["funding"].get(symbol), self.catalog.markets[symbol]
@@ -163,10 +202,23 @@ class _Book:
             ),
         ]
         self.run(source, ("rate",), rules)
-        end = market.last_ms + self.catalog.interval_ms
-        lacking = missing_settlements(stamps, market.first_ms, end, self.catalog.manifest.funding_interval_ms)
-        cases = [Case(symbol, int(t), "expected, not there") for t in lacking[:CASES]]
-        self.add("missing settlements", "warning", len(lacking), cases)
+        first, end = market.first_ms, market.last_ms + self.catalog.interval_ms
+        lacking = missing_settlements(stamps, first, end, self.catalog.manifest.funding_interval_ms)
+        # Inside the first candle nobody can hold anything yet: the first order is sent at its close.
+        lacking = lacking[lacking >= first + self.catalog.interval_ms]
+        if len(stamps):
+            begin = int(stamps[0]) if (lacking < stamps[0]).any() else first
+            stop = int(stamps[-1]) if (lacking > stamps[-1]).any() else end
+            self.ends("settlements", symbol, (begin, stop), (first, end))
+        self.missing(symbol, stamps, lacking)
+
+    def missing(self, symbol: str, stamps: NDArray[np.int64], lacking: NDArray[np.int64]) -> None:
+        """Report settlements that are expected and not there, those between the same two stamps as one case."""
+        _, first, counts = np.unique(np.searchsorted(stamps, lacking), return_index=True, return_counts=True)
+        for at, count in zip(first.tolist(), counts.tolist(), strict=True):
+            text = "expected, not there" if count == 1 else f"{count:,} in a row expected, not there"
+            case = Case(symbol, int(lacking[at]), text, count)
+            self.add("missing settlements", "warning", count, 1, [case])
 
     def run(self, source: Source, columns: tuple[str, ...], rules: list[Rule]) -> None:
         """Apply ``rules`` to a source in the order of its files; `before` is the stamp of the row before."""
@@ -179,16 +231,35 @@ class _Book:
         self.query(source, rows, rules)
 
     def query(self, source: Source, rows: str, rules: list[Rule]) -> None:
-        """Count every rule in one pass; fetch the first cases of those that were broken."""
+        """Count every rule in one pass; fetch the worst cases of those that were broken."""
         con, symbol = self.catalog.con, source.symbol
-        sums = ", ".join(f"coalesce(sum({r.weight}) FILTER (WHERE {r.where}), 0)" for r in rules)
+        sums = ", ".join(
+            f"coalesce(sum({r.weight}) FILTER (WHERE {r.where}), 0), count(*) FILTER (WHERE {r.where})" for r in rules
+        )
         with reading(source.files):
             counts = con.execute(f"SELECT {sums} FROM ({rows})").fetchall()[0]
-            for rule, count in zip(rules, counts, strict=True):
+            for n, rule in enumerate(rules):
+                count, places = counts[2 * n : 2 * n + 2]
                 if count:
-                    query = f"SELECT t, {rule.text} FROM ({rows}) WHERE {rule.where} LIMIT {CASES}"
-                    cases = [Case(symbol, t or 0, text or "empty") for t, text in con.execute(query).fetchall()]
-                    self.add(rule.kind, rule.severity, int(count), cases)
+                    cases = [Case(symbol, t or 0, text or "empty", size) for t, text, size in self.worst(rows, rule)]
+                    self.add(rule.kind, rule.severity, int(count), places, cases)
+
+    def worst(self, rows: str, rule: Rule) -> list[tuple[int | None, str | None, float]]:
+        """Time, text and size of the worst rows that broke a rule."""
+        limit = "" if self.most is None else f" LIMIT {self.most}"
+        size = f"coalesce(CAST({rule.size} AS DOUBLE), 0)"
+        query = f"SELECT t, {rule.text}, {size} FROM ({rows}) WHERE {rule.where} ORDER BY 3 DESC, t{limit}"
+        return self.catalog.con.execute(query).fetchall()
+
+
+_BESIDE = "format('{} of the mark {{}}, of trades {{}}, {{:.1f}} % apart', m_{}, c_{}, 100 * apart)"
+_FAR_MARKS = Rule(
+    "marks far from trades",
+    "warning",
+    f"apart > {_FAR}",
+    "CASE apart " + " ".join(f"WHEN {n} THEN {_BESIDE.format(n, n, n)}" for n in ("high", "low", "open")) + " END",
+    size="apart",
+)
 
 
 def _order(what: str, gap: str) -> list[Rule]:
@@ -197,7 +268,7 @@ def _order(what: str, gap: str) -> list[Rule]:
     return [
         Rule(f"{what} without a time", "error", "t IS NULL", "'no ts'"),
         Rule(f"duplicate {what}", "error", f"{gap} = 0", "'there twice'"),
-        Rule(f"unsorted {what}", "error", f"{gap} < 0", after),
+        Rule(f"unsorted {what}", "error", f"{gap} < 0", after, size=f"-({gap})"),
     ]
 
 
@@ -209,8 +280,8 @@ def _series(what: str, interval: int, phase: int) -> list[Rule]:
         *_order(what, "t - before"),
         Rule(f"{what} off the grid", "error", f"t % {interval} <> {phase}", f"'not on the grid of {name}'"),
         Rule(f"{what} with bad prices", "error", f"({_FINITE}) IS NOT TRUE", _OHLC),
-        Rule(f"{what} that contradict themselves", "error", f"{_FINITE} AND (high < greatest(open, close, low) OR low > least(open, close))", _OHLC),  # noqa: E501
-        Rule(f"gaps in {what}", "warning", f"{lacking} > 0", f"format('{{}} missing before it', ({lacking})::BIGINT)", lacking),  # noqa: E501
+        Rule(f"{what} that contradict themselves", "error", f"{_FINITE} AND (high < greatest(open, close, low) OR low > least(open, close))", _OHLC, size=_CONTRADICTION),  # noqa: E501
+        Rule(f"gaps in {what}", "warning", f"{lacking} > 0", f"format('{{}} missing before it', ({lacking})::BIGINT)", lacking, lacking),  # noqa: E501
     ]  # fmt: skip
 
 
@@ -228,4 +299,4 @@ def _outlier(source: Source, catalog: Catalog) -> Rule:
     limit = max(_OUTLIER_LEAST, _OUTLIER_MEDIANS * float(np.ma.filled(found, 0.0)[0]))
     where = f"abs(move) > {limit!r} AND abs(move - back) < {_OUTLIER_LEFT} * abs(move)"
     text = "format('close {} moved {:.1f} % and came back', close, 100 * (exp(move) - 1))"
-    return Rule("outliers", "warning", where, text)
+    return Rule("outliers", "warning", where, text, size="abs(move)")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.errors import UserError
+from backtest.feed.marks import Stretch
 from backtest.feed.panel import MARK_OPEN
 from backtest.feed.reader import Grid, Lane, Reader
 from backtest.feed.selection import Selection
@@ -65,6 +66,11 @@ class Drill:
                 self._held.popitem(last=False)
         self._held.move_to_end(number)
         return np.ascontiguousarray(self._held[number][:, place * self.rows : (place + 1) * self.rows])
+
+    @property
+    def stretched(self) -> list[Stretch]:
+        """Stretched marks of the coarse candles and of all the fine ones, by time; see `Selection.stretched`."""
+        return sorted(self._coarse.stretched + self.fine.stretched)
 
     @cached_property
     def _lanes(self) -> list[Lane]:

@@ -24,6 +24,7 @@ class Manifest:
     interval_ms: int | None = None
     quote: str = "USD"
     venue: str = ""
+    """Whose rules hold in a run that names no other: a name, an alias or a file beside the manifest; empty: none's."""
     provenance: str = ""
     synthetic: bool = False
     funding_interval_ms: int = 8 * HOUR_MS

@@ -200,6 +200,8 @@ class Reader:
         if len(need) and lane.basis is not None:
             known[need] = significant(trade[3, need] * lane.basis.held(t + self.grid.interval_ms))
         lane.frozen += stand_still(mark, lane.last_close)
+        if lane.basis is not None:
+            lane.basis.cover.stretch(mark, self.grid.at(lo), self.grid.interval_ms)
         stand_still(marks[4:], lane.last_known)
         lane.last_close, lane.last_known = float(mark[3, -1]), float(known[-1])
         return marks
@@ -215,8 +217,9 @@ class Reader:
                 out[:, self._rows(piece, lo)] = piece.columns
             return
         t = self.grid.start_ms + np.arange(lo, lo + count) * self.grid.interval_ms
-        known = series.basis.covers(t) & ~np.isnan(trade[0])
+        known = series.basis.cover.holds(t) & ~np.isnan(trade[0])
         out[:, known] = derive(trade[:, known], t[known], self.grid.interval_ms, series.basis)
+        series.basis.cover.stretch(out, self.grid.at(lo), self.grid.interval_ms)
 
     def _rows(self, piece: Piece, start: int) -> slice | NDArray[np.int64]:
         """Where a piece's rows lie, counted from row ``start``: a slice when nothing is left out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backtest.errors import UserError
+from backtest.feed.extremes import nearest, stretches
 from backtest.feed.intervals import mark_interval
 from backtest.feed.join import candles_of, joined
-from backtest.feed.marks import Basis
+from backtest.feed.marks import Basis, Cover, Stretch
 from backtest.feed.panel import CLOSE, MARK_KNOWN, MARK_OPEN, Chunk
 from backtest.feed.reader import Grid, Lane, Reader, Series
 from backtest.feed.source import CANDLE_COLUMNS, FURTHER, KINDS, Source
@@ -138,6 +139,11 @@ class Selection:
         closed = len(t) - int(t[-1] + every_ms > span[1])
         return frame.head(closed).with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
 
+    @property
+    def stretched(self) -> list[Stretch]:
+        """Derived marks that were moved far to attain the venue's high or low, by time; not those of further series."""
+        return sorted(stretch for basis in self._bases.values() if basis for stretch in basis.stretches)
+
     def fingerprint(self, drill_ms: int = 0, further: bool = False) -> str:
         """SHA-256 of what is read: size and footer of each file, period, steps, intervals. It does not know the path.
 
@@ -224,10 +230,18 @@ class Selection:
     def _basis_of(self, symbol: str, mark: Source, mark_ms: int, coarse: bool) -> Basis:
         """The basis of one series of marks; ``coarse``: of one that is coarser than the candles, with its candles."""
         span = (self.start_ms - mark_ms, self._grid.at(self.rows) + mark_ms + 1)
-        times, low, high = np.empty(0, np.int64), np.empty(0), np.empty(0)
-        if coarse:
-            times, (low, high) = self._read(mark, ("low", "high"), (mark_ms, mark_ms), mark.first_ms, span)
-        return Basis(*self._basis_points(symbol, mark, mark_ms, coarse, span), times, low, high, mark_ms)
+        basis = Basis(*self._basis_points(symbol, mark, mark_ms, coarse, span))
+        return self._covered(symbol, mark, mark_ms, basis, span) if coarse else basis
+
+    def _covered(self, symbol: str, mark: Source, mark_ms: int, basis: Basis, span: tuple[int, int]) -> Basis:
+        """The basis with the mark candles around the rows, and what is stretched far to attain their extremes."""
+        times, (low, high) = self._read(mark, ("low", "high"), (mark_ms, mark_ms), mark.first_ms, span)
+        candles = self._candles(self.catalog.sources["candles"][symbol], self.catalog.interval_ms, span)
+        rows = nearest(self.catalog.con, mark, candles, self._grid, times, mark_ms)
+        cover = Cover(times, low, high, mark_ms, rows.low_rows, rows.high_rows)
+        whole, i = replace(basis, cover=cover), self.symbols.index(symbol)
+        life = self._grid.at(int(self.first_row[i])), self._grid.at(int(self.last_row[i]))
+        return replace(whole, stretches=tuple(stretches(symbol, whole, rows, self._grid, life)))
 
     def _basis_points(
         self, symbol: str, mark: Source, mark_ms: int, coarse: bool, span: tuple[int, int]
@@ -240,8 +254,8 @@ class Selection:
             f"WINDOW w AS (ORDER BY t) QUALIFY lag(t) OVER w IS DISTINCT FROM t - {run} "
             f"OR lead(t) OVER w IS DISTINCT FROM t + {run}"
         )
-        trades = self._opens(self.catalog.sources["candles"][symbol], self.catalog.interval_ms, span)
-        marks = self._opens(mark, mark_ms, span)
+        trades = self._candles(self.catalog.sources["candles"][symbol], self.catalog.interval_ms, span)
+        marks = self._candles(mark, mark_ms, span)
         points = mark.fetch(
             self.catalog.con,
             f"SELECT t, m.open / c.open AS b FROM ({trades}) c JOIN ({marks}) m USING (t) "
@@ -249,16 +263,18 @@ class Selection:
         )
         return points["t"], points["b"]
 
-    def _opens(self, source: Source, interval_ms: int, span: tuple[int, int]) -> str:
-        """SQL for t and open of a source's candles in a span; of joined candles, where they are finer than the run's.
+    def _candles(self, source: Source, interval_ms: int, span: tuple[int, int]) -> str:
+        """SQL for t and prices of a source's candles in a span; of joined ones, where they are finer than the run's.
 
-        A joined candle opens with the first of its finer ones, wherever in it that lies.
+        A joined candle opens with the first of its finer ones, wherever in it that lies. Columns that are not asked
+        for are not read.
         """
         if interval_ms >= self.interval_ms:
-            return source.scan(("open",), *span)
-        scan = source.scan(("open",), span[0], span[1] - 1 + self.interval_ms)
+            return source.scan(CANDLE_COLUMNS, *span)
+        scan = source.scan(CANDLE_COLUMNS, span[0], span[1] - 1 + self.interval_ms)
         opens = f"t - (t - {self.start_ms % self.interval_ms}) % {self.interval_ms}"
-        return f"SELECT {opens} AS t, arg_min(open, t) AS open FROM ({scan}) GROUP BY 1"
+        columns = "arg_min(open, t) AS open, max(high) AS high, min(low) AS low, arg_max(close, t) AS close"
+        return f"SELECT {opens} AS t, {columns} FROM ({scan}) GROUP BY 1"
 
     def _mark_ms(self, symbol: str) -> int:
         return self.catalog.markets[symbol].mark_interval_ms or self.interval_ms

@@ -5,10 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from backtest.report.format import listing
+import polars as pl
+
+from backtest.report.format import listing, number, plural, spoken
+from backtest.report.series import stamps
+from backtest.schema import OrderType, Reason, Status
 
 if TYPE_CHECKING:
+    from backtest.report.outcome import Outcome
     from backtest.results.result import Result
+
+NAMED = 2
+"""Reasons of rejected orders that a sentence names."""
+REASONS = {
+    "margin": "not enough margin",
+    "reduce_only": "no position to reduce",
+    "delisted": "the market's data had ended",
+    "step": "smaller than one lot",
+    "liquidation": "their margin account was liquidated",
+    "strategy": "cancelled by the strategy",
+    "end_of_run": "still open when the run ended",
+    "limit": "the position would be above the venue's limit",
+    "halted": "a guard had halted trading",
+    "quantity": "the quantity is no number above zero",
+    "price": "a price is no number above zero",
+    "bracket": "stop, entry and target are not in order",
+    "min_notional": "below the venue's minimum notional",
+    "open_orders": "too many open orders",
+    "post_only": "post-only, and would have taken",
+    "would_trigger": "the stop price was already passed",
+    "ioc": "immediate-or-cancel, and nothing to fill it",
+    "fok": "fill-or-kill, and not to be filled whole",
+    "gtd": "expired",
+    "oco": "the other order of the pair was filled",
+    "parent": "the entry was not filled",
+    "not_open": "the order had ended",
+    "amend": "the order has no such price",
+    "outage": "lost in an outage of the chain",
+    "gas": "could not pay the gas",
+    "stale": "the oracle's price was too old",
+    "gated": "the venue's gates were closed",
+    "collateral": "not enough free collateral",
+    "reserve": "not enough in the reserve",
+}
+"""Why an order ended as it did, by the word in the table `orders`."""
 
 
 def omissions(results: Sequence[Result]) -> str:
@@ -16,13 +56,78 @@ def omissions(results: Sequence[Result]) -> str:
     return _sentence("; ".join(in_common({r.label: r.summary.get("warnings", ()) for r in results})))
 
 
-def in_common(said: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return each clause once, in order; those that only some accounts have begin with the labels of these."""
+def in_common(said: Mapping[str, Sequence[str]], form: str = "{}: {}") -> list[str]:
+    """Return each clause once, in order; ``form`` puts the labels before one that only some accounts have."""
     whose: dict[str, list[str]] = {}
     for label, clauses in said.items():
         for clause in clauses:
             whose.setdefault(clause, []).append(label)
-    return [clause if len(labels) == len(said) else f"{listing(labels)}: {clause}" for clause, labels in whose.items()]
+    return [
+        clause if len(labels) == len(said) else form.format(listing(labels), clause) for clause, labels in whose.items()
+    ]
+
+
+def beforehand(results: Sequence[Result], outs: Sequence[Outcome], form: str = "In {}, {}") -> list[str]:
+    """Return the sentences that come before the outcome: an account that is dead, no trades, most orders rejected."""
+    said = {
+        result.label: [clause for clause in (_dead(out), _idle(result, out), _unknown(result)) if clause]
+        for result, out in zip(results, outs, strict=True)
+    }
+    return [_sentence(clause) for clause in in_common(said, form)]
+
+
+def _dead(out: Outcome) -> str:
+    if out.dead_ms is None:
+        return ""
+    left = f"{number(out.end)} of {number(out.start)} was left at the end"
+    return f"the account has been dead since {spoken(out.dead_ms)}: {left}"
+
+
+def _idle(result: Result, out: Outcome) -> str:
+    """Why nothing was traded, or that most orders were rejected."""
+    orders = result.tables["orders"].filter(pl.col("type") != OrderType.AMEND.name.lower())
+    rejected = orders.filter(pl.col("status") == Status.REJECTED.name.lower())
+    traded = "" if out.fills else "no trades: "
+    if traded and not len(orders):
+        return f"{traded}the strategy sent no order"
+    of, were = f"of {plural(len(orders), 'order')}", "was" if len(orders) == 1 else "were"
+    if 2 * len(rejected) > len(orders):
+        first = spoken(stamps(rejected, "ts_sent")[0])
+        return f"{traded}{len(rejected):,} {of} {were} rejected ({_why(rejected)}), first at {first}"
+    return f"{traded}0 {of} {were} filled ({_why(orders)})" if traded else ""
+
+
+def _why(orders: pl.DataFrame) -> str:
+    """The reason of all the orders, or the most frequent ones with their numbers."""
+    word, detail = pl.col("reason").str.split(": ").list.get(0), pl.col("reason").str.split(": ").list.last()
+    size = word == Reason.QUANTITY.name.lower()
+    why = (
+        pl.when(size & (word != detail))
+        .then(pl.format("quantity is {}", detail))
+        .otherwise(word.replace_strict(REASONS))
+    )
+    counted = orders.select(why=why).group_by("why").len().sort(["len", "why"], descending=[True, False]).rows()
+    if len(counted) == 1:
+        return str(counted[0][0])
+    named = [f"{text}: {n:,}" for text, n in counted[:NAMED]]
+    return ", ".join([*named, *["…"] * (len(counted) > NAMED)])
+
+
+def _unknown(result: Result) -> str:
+    """Features that had no value all the time."""
+    names = result.summary.get("strategy", {}).get("never_known", ())
+    if not names:
+        return ""
+    named = listing([_quoted(name) for name in names])
+    if len(names) == 1:
+        return f"feature {named} was never known: its window is longer than the period, or its input is missing"
+    return f"features {named} were never known: their windows are longer than the period, or their input is missing"
+
+
+def _quoted(name: str) -> str:
+    """``m of X`` as ``'m' of X``."""
+    feature, of, symbol = name.partition(" of ")
+    return f"'{feature}'{of}{symbol}"
 
 
 def _sentence(words: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from backtest.report import charts, liquidations
 from backtest.report import format as fmt
+from backtest.report.caveats import beforehand
 from backtest.report.charts import SHOWN, Chart, Run
 from backtest.report.figure import (
     FAINT,
@@ -71,7 +72,9 @@ def words_of(results: Sequence[Result], outs: Sequence[Outcome]) -> list[str]:
     data = results[0].summary["data"]
     # What prices do inside the finest candles that were played is not known.
     candle_ms = int(data.get("drill_ms") or data["interval_ms"])
-    return latency_words(outs, [delay_of(result) for result in results], candle_ms, quote_of(results[0]))
+    words = latency_words(outs, [delay_of(result) for result in results], candle_ms, quote_of(results[0]))
+    named = [replace(result, label=fmt.delay(delay_of(result))) for result in results]
+    return [*beforehand(named, outs, "At {}, {}"), *words]
 
 
 def delay_of(result: Result) -> int:

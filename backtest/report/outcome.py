@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from backtest.report.series import DUST, stamps
@@ -23,6 +24,8 @@ PRICE_MOVES = (
     "Price moves: what the same trades would have given at the prices of the decisions, without a cost; "
     "latency: what the way from the decision to the fill cost."
 )
+DEAD = 0.01
+"""An account with less than this share of its start is dead."""
 SHORTFALL, DELEVERAGED = (stage.name.lower() for stage in (Stage.SHORTFALL, Stage.DELEVERAGED))
 
 
@@ -84,6 +87,8 @@ class Outcome:
     fills: int
     guards: pl.DataFrame
     """The table `guards`: what they did, in order."""
+    dead_ms: int | None = None
+    """Close since which less than `DEAD` of the start was left, to the end; None where more was left."""
 
     @property
     def change(self) -> float:
@@ -113,7 +118,17 @@ def outcome(result: Result) -> Outcome:
         ambiguous=tables["ambiguous"]["ts"].n_unique(),
         fills=len(tables["fills"]),
         guards=tables["guards"],
+        dead_ms=_dead_ms(tables["equity"], metrics["start_cash"]),
     )
+
+
+def _dead_ms(closes: pl.DataFrame, start: float) -> int | None:
+    """The first of the closes at the end of the run at which an account had less than `DEAD` of its start."""
+    alive = ((closes["equity"] + closes["in_flight"] + closes["reserve"]) >= DEAD * start).to_numpy()
+    if not len(alive) or alive[-1] or start <= 0:
+        return None
+    last = np.flatnonzero(alive)
+    return int(stamps(closes)[last[-1] + 1 if len(last) else 0])
 
 
 def _loss(rows: pl.DataFrame) -> Loss:

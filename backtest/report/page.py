@@ -50,7 +50,7 @@ def render(result: Result) -> str:
         result,
         [result],
         charts=sections | (chained.charts if chained else {}),
-        words=[*run_words(out, quote), *(chained.words if chained else ())],
+        words=[*run_words(result, out, quote), *(chained.words if chained else ())],
         chained=chained,
         cards=_cards(result, out, quote),
         liquidations=liquidations.listing(out, unharmed(result, quote)),
@@ -87,7 +87,7 @@ def render_comparison(
     if combined is None:
         words = comparison_words(results, outs, left_out)
     else:
-        words = subaccount_words(whole[0].outcome, outs, quote)
+        words = subaccount_words(whole[0].outcome, results, outs, quote)
     return document(
         "comparison.html.j2",
         lead,
@@ -202,7 +202,8 @@ _ELSEWHERE = {
 }  # fmt: skip
 """What the configuration says and another part of the page shows as it came out."""
 _SETTINGS = {
-    "venue": "Venue", "venue_rules": "Its rules", "margin": "Margin mode", "leverage": "Leverage",
+    "venue": "Venue", "venue_from_data": "It is the one that the dataset names", "venue_rules": "Its rules",
+    "margin": "Margin mode", "leverage": "Leverage",
     "cash": "Cash at the start",
     "path": "Price path", "interval_ms": "Interval", "drill_ms": "Drill", "latency_ms": "Latency",
     "slippage_bps": "Slippage", "slippage": "Models of slippage",
@@ -217,7 +218,7 @@ _SETTINGS = {
     "oracle": "Oracle as asked",
 }  # fmt: skip
 _UNLESS_SET = {
-    "slippage": "slippage", "volume_share": "volume_share", "fee_bps": "fee_bps",
+    "venue_from_data": "venue_from_data", "slippage": "slippage", "volume_share": "volume_share", "fee_bps": "fee_bps",
     "maker_fee_bps": "maker_fee_bps", "fee_discount": "fee_discount",
     "modes": "modes", "isolate_above": "isolate_above", "adl": "adl", "adl_top": "adl",
     "chain": "chain", "chain_rules": "chain", "chain_source": "chain", "gas": "chain", "outages": "outages",

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from backtest.report.caveats import beforehand
 from backtest.report.format import delay, duration, interval, listing, number, percent, plural, spoken
-from backtest.report.outcome import Loss, Outcome, held
+from backtest.report.kept import kept
+from backtest.report.outcome import Loss, Outcome
 from backtest.report.series import stamps
 from backtest.report.spared import spared
 from backtest.schema import TransferState
@@ -31,10 +33,10 @@ NAMED = 3
 """Liquidations named one by one in a sentence; the table has all of them."""
 
 
-def run_words(out: Outcome, quote: str) -> list[str]:
+def run_words(result: Result, out: Outcome, quote: str) -> list[str]:
     """The outcome of one run."""
-    words = [course("The account", out, quote), f"{_capital(_fate(out, 'it'))}."]
-    return words + _warnings([out], several=False)
+    fate = [f"{_capital(_fate(out, 'it'))}."] if out.fills else []
+    return [*beforehand([result], [out]), course("The account", out, quote), *fate, *_warnings([out], several=False)]
 
 
 def course(who: str, out: Outcome, quote: str) -> str:
@@ -51,11 +53,12 @@ def comparison_words(
     if len(outs) > 1 and not any(out.losses for out in outs) and all(out.fills for out in outs):
         fates = ["Neither mode was liquidated" if len(outs) == 2 else "No mode was liquidated"]
     else:
-        fates = [_fate(out, out.label) + _kept(result, out, outs) for result, out in zip(results, outs, strict=True)]
-    return [*missing, _capital("; ".join(fates)) + ".", _ranking(outs), *_warnings(outs, several=True)]
+        fates = [_fate(out, out.label) + kept(result, out, outs) for result, out in zip(results, outs, strict=True)]
+    said = [_capital("; ".join(fates)) + "."] if any(out.fills for out in outs) else []
+    return [*missing, *beforehand(results, outs), *said, _ranking(outs), *_warnings(outs, several=True)]
 
 
-def subaccount_words(whole: Outcome, outs: Sequence[Outcome], quote: str) -> list[str]:
+def subaccount_words(whole: Outcome, results: Sequence[Result], outs: Sequence[Outcome], quote: str) -> list[str]:
     """What all of them made together, what became of each, what each made of its deposit, and what is uncertain."""
     if len(outs) > 1 and not any(out.losses for out in outs) and all(out.fills for out in outs):
         fates = ["No sub-account was liquidated"]
@@ -63,7 +66,8 @@ def subaccount_words(whole: Outcome, outs: Sequence[Outcome], quote: str) -> lis
         fates = [_fate(out, out.label) for out in outs]
     gains = [_gain(out) for out in sorted(outs, key=lambda out: -out.change)]
     words = [f"{_capital('; '.join(said))}." for said in (fates, gains)]
-    return [course("All sub-accounts together", whole, quote), *words, *_warnings(outs, several=True)]
+    together = course("All sub-accounts together", whole, quote)
+    return [*beforehand(results, outs), together, *words, *_warnings(outs, several=True)]
 
 
 def latency_words(outs: Sequence[Outcome], delays: Sequence[int], candle_ms: int, quote: str) -> list[str]:
@@ -283,19 +287,6 @@ def _event(loss: Loss) -> str:
     every = "all " if loss.closed == loss.symbols else ""
     lost = listing(loss.symbols) if len(loss.symbols) <= NAMED else f"{every}{len(loss.symbols)} positions"
     return f"{lost}{f' in {loss.steps:,} steps' if loss.steps > 1 else ''} at {spoken(loss.ts_ms)}"
-
-
-def _kept(result: Result, out: Outcome, outs: Sequence[Outcome]) -> str:
-    """Whether an account without liquidations held on to what another one lost first."""
-    others = [o.losses[0] for o in outs if o is not out and o.losses]
-    if out.losses or not others:
-        return ""
-    first = min(others, key=lambda loss: loss.ts_ms)
-    now = held(result, first.ts_ms)
-    if not set(first.symbols) <= set(now):
-        return ""
-    legs = "" if len(now) == 1 else "both legs, " if len(now) == 2 else f"all {len(now)} positions, "
-    return f" and kept {legs}{listing(now)}" if len(now) <= NAMED else f" and kept {legs.removesuffix(', ')}"
 
 
 def _ranking(outs: Sequence[Outcome]) -> str:

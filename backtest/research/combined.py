@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from backtest.feed.selection import Selection
 from backtest.report.format import metric
+from backtest.research.notes import STRETCHED
 from backtest.results import digest, metrics, tables
 from backtest.results.books import FLOWS, Books
 from backtest.results.result import Result
@@ -126,6 +127,12 @@ def _joined(name: str, results: Sequence[Result]) -> pl.DataFrame:
     return joined.sort(next(column for column in STAMPS if column in joined.columns), maintain_order=True)
 
 
+def _stretched(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """The stretched marks of all markets by time, each once."""
+    listed = {tuple(stretch.items()) for r in results for stretch in r.summary["data"]["stretched_marks"]}
+    return [dict(items) for items in sorted(listed)]
+
+
 def _summary(
     results: Sequence[Result], union: Selection, numbers: dict[str, Any], tables_digest: str
 ) -> dict[str, Any]:
@@ -135,6 +142,8 @@ def _summary(
     met = sorted({name for r in results for name in r.summary["counts"]} - set(union.counts))
     counts = {name: n for name, n in union.counts.items() if n}
     counts |= {name: sum(r.summary["counts"].get(name, 0) for r in results) for name in met}
+    stretched = _stretched(results)
+    counts |= {STRETCHED: len(stretched)} if stretched else {}
     reserve = sum(round(r.summary["config"]["reserve"] * MICRO) for r in results) / MICRO
     names = ", ".join(r.label for r in results)
     doc = f"Sub-accounts of {names}: each with its own wallet, pools and positions."
@@ -145,6 +154,7 @@ def _summary(
         "to_ms": union.start_ms + union.rows * union.interval_ms,
         "rows": union.rows,
         "marks": dict(union.marks),
+        "stretched_marks": stretched,
         "fingerprint": union.fingerprint(
             first["data"]["drill_ms"] or 0, further="median" in first["config"].get("oracle", ())
         ),

@@ -14,12 +14,15 @@ from backtest.research.slippage import LIMIT_FILLS, parse_shares, parse_slippage
 from backtest.schema import ALLOWANCES, PATHS
 from backtest.strategy.account import LEAST_LEVERAGE
 from backtest.strategy.guards import parse
+from backtest.venue.profile import canonical
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 Moment = int | str | dt.date | dt.datetime | None
 
 LEAST_CASH, MOST_CASH = 0.01, 1e9
 """A cent; and a billion, since one amount is counted exactly up to 4.5 billion (`engine.money`)."""
+YARDSTICK = "generic"
+"""The venue of a run where neither the user nor the dataset names one."""
 MOST_LEVERAGE = 1_000.0
 MOST_LATENCY_MS = 30 * 86_400_000
 WHOLE_BPS = 10_000.0
@@ -42,7 +45,10 @@ class Config:
     """Of the candles that are replayed, joined from the data's; None: the data's own."""
     drill_ms: int | None = None
     """Of the finer candles on which one is played in which something may happen; None: it is played as it is."""
-    venue: str = "generic"
+    venue: str = YARDSTICK
+    """A name of `backtest venues list`, or a file."""
+    venue_from_data: bool = False
+    """Whether it is the dataset's, none having been asked for."""
     leverage: float | None = None
     cash: float = 100_000.0
     path: str = "coherent"
@@ -153,7 +159,7 @@ def config(
     end: Moment = None,
     interval: int | str | None = None,
     drill: int | str | None = None,
-    venue: str = "generic",
+    venue: str | Path | None = None,
     leverage: float | None = None,
     cash: float = 100_000.0,
     path: str = "coherent",
@@ -192,7 +198,7 @@ def config(
         end_ms=end_ms,
         interval_ms=span(interval, "--interval"),
         drill_ms=span(drill, "--drill"),
-        venue=str(venue),
+        venue=canonical(str(venue or YARDSTICK)),
         leverage=None if leverage is None else number(leverage, "leverage", LEAST_LEVERAGE, MOST_LEVERAGE),
         cash=number(cash, "cash", LEAST_CASH, MOST_CASH),
         path=one_of(path, PATHS, "path"),

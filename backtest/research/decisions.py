@@ -55,6 +55,21 @@ class Decisions:
         """Rows between decisions."""
         return self.every_ms // self.selection.interval_ms
 
+    def never_known(self) -> list[str]:
+        """Return the features without a value all the time: ``name``, or ``name of SYMBOL`` where others have one."""
+        values = self.coarse.features if self.coarse else self.features
+        # The last row first: a feature that is known at all is mostly known there.
+        unknown = {
+            name: np.isnan(v[-1]) & np.isnan(v).all(axis=0) for name, v in values.items() if np.isnan(v[-1]).any()
+        }
+        return [
+            text
+            for name, where in unknown.items()
+            for text in (
+                [name] if where.all() else [f"{name} of {self.selection.symbols[i]}" for i in np.flatnonzero(where)]
+            )
+        ]
+
     def next_decision(self, row: int) -> int:
         """The first row from `row` on at whose close the strategy decides."""
         s = self.selection

@@ -1,17 +1,19 @@
 """The ladder: at what move of the market which position goes, in what stage, at what price, and what is left.
 
-It is no second implementation of liquidation. The engine plays a straight path of candles on the book's positions, and
-the rungs are read off its record: what a run would do in such a market is what stands here.
+It is no second implementation of liquidation. The engine plays a straight path of candles on the book's positions: what
+a run would do in such a market is what stands here.
 
-A rung takes an hour. Stages that a venue spreads over seconds or minutes (a cooldown, a share per block, an auction)
-then play out within a small part of a rung, so that the ladder answers "at what level", not "how fast".
+The market moves by one per cent of where it began in an hour, whatever the step between rungs: the steps of a
+liquidation that a venue spreads over seconds or minutes (a cooldown, a share per block, an auction) then come at levels
+that do not depend on which rungs are shown. Rungs are read off the path that was played.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +24,14 @@ from backtest.engine.path import lows_first
 from backtest.engine.replay import Replay
 from backtest.errors import UserError, nearest
 from backtest.research.leg import Leg
-from backtest.schema import CROSS_POOL, CURVE, MICRO, Record, Stage
-from backtest.venue.terms import Contract
+from backtest.schema import CROSS_POOL, MICRO, Record, Stage
+from backtest.venue.pool import Pool
+from backtest.venue.terms import Contract, Portfolio
 
-RUNG_MS = 3_600_000
+ROW_MS = 3_600_000
+"""A candle of the path: an hour."""
+PACE = 1.0
+"""Per cent that the market moves in a candle."""
 TOGETHER, BY_BETA = "all", "beta"
 LEAST = 0.01
 """A mark never falls below this share of where it began: with a beta above 1 it would else reach zero."""
@@ -57,11 +63,16 @@ class Range:
             return leg.held.terms.beta
         return float(self.by in (TOGETHER, leg.symbol))
 
-    def moves(self, way: int) -> NDArray[np.float64]:
-        """The rungs' levels as fractions from the marks, 0 first; ``way`` is −1 down, 1 up."""
-        rungs = math.floor((self.up if way > 0 else self.down) / self.step + 1e-9)
-        levels: NDArray[np.float64] = np.arange(rungs + 1, dtype=np.float64) * (way * self.step / 100.0)
-        return levels
+    def rungs(self, way: int) -> list[float]:
+        """Return the per cents, unsigned, at which the account is shown; ``way`` is −1 down, 1 up."""
+        count = math.floor((self.up if way > 0 else self.down) / self.step + 1e-9)
+        return [n * self.step for n in range(1, count + 1)]
+
+    def path(self, way: int) -> NDArray[np.float64]:
+        """Return the market's moves at the ends of the candles, as fractions, 0 first; they cover all rungs."""
+        candles = math.ceil(self.rungs(way)[-1] / PACE - 1e-9)
+        moves: NDArray[np.float64] = np.arange(candles + 1, dtype=np.float64) * (way * PACE / 100.0)
+        return moves
 
 
 @dataclass(frozen=True)
@@ -116,17 +127,18 @@ class Ladder:
 def climb(legs: Sequence[Leg], contract: Contract, margin: str, wallet_micro: int, span: Range, way: int) -> Ladder:
     """The ladder of ``legs`` in one direction: ``way`` −1 falling, 1 rising."""
     legs = sorted(legs, key=lambda leg: leg.symbol)  # the engine's order
-    moves = span.moves(way)
-    levels = _levels(legs, span, moves)
-    replay = _replay(legs, contract, margin, wallet_micro, len(moves) - 1)
-    replay.load(_straight(levels), 0)
+    path = span.path(way)
+    marks = _marks(legs, span, path)
+    replay = _replay(legs, contract, margin, wallet_micro, len(path) - 1)
+    replay.load(_straight(marks), 0)
     try:
-        played = _play(replay)
+        _play(replay)
     except AssertionError as error:
         raise UserError(
             f"the ladder goes too far: {error}", "ladder", "take smaller positions, or a smaller --up"
         ) from error
-    return _read(legs, replay.record({}), moves, levels, played, span.by)
+    account = _Account.of(legs, wallet_micro, contract.portfolio if margin == "portfolio" else None)
+    return _read(account, replay.record({}), path, marks, span, way)
 
 
 def _replay(legs: Sequence[Leg], contract: Contract, margin: str, wallet_micro: int, rows: int) -> Replay:
@@ -136,7 +148,7 @@ def _replay(legs: Sequence[Leg], contract: Contract, margin: str, wallet_micro: 
         step_micro=np.array([leg.step_micro for leg in legs], np.int64),
         first_row=np.zeros(len(legs), np.int64),
         last_row=np.full(len(legs), rows - 1, np.int64),
-        interval_ms=RUNG_MS,
+        interval_ms=ROW_MS,
         start_ms=0,
         rows=rows,
         mark_offset=0,
@@ -149,7 +161,7 @@ def _replay(legs: Sequence[Leg], contract: Contract, margin: str, wallet_micro: 
     )
     replay = Replay(setup, hooks=at.EV_LIQUIDATION)
     # Nobody reads samples here; without them the engine glides from one liquidation to the next.
-    replay.run[at.SAMPLE] = 2 * rows * RUNG_MS
+    replay.run[at.SAMPLE] = 2 * rows * ROW_MS
     for i, leg in enumerate(legs):
         replay.hold(i, leg.lots, leg.cost_micro, leg.posted_micro - leg.cost_micro)
         if leg.held.leverage is not None:
@@ -157,11 +169,11 @@ def _replay(legs: Sequence[Leg], contract: Contract, margin: str, wallet_micro: 
     return replay
 
 
-def _levels(legs: Sequence[Leg], span: Range, moves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[rungs + 1, legs] marks."""
+def _marks(legs: Sequence[Leg], span: Range, path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[candles + 1, legs] marks at the ends of the candles."""
     shares = np.array([span.share(leg) for leg in legs])
     marks = np.array([float(leg.held.mark) for leg in legs])
-    levels: NDArray[np.float64] = marks * np.maximum(1.0 + moves[:, None] * shares, LEAST)
+    levels: NDArray[np.float64] = marks * np.maximum(1.0 + path[:, None] * shares, LEAST)
     return levels
 
 
@@ -180,35 +192,80 @@ def _straight(levels: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.ascontiguousarray(panel)
 
 
-def _play(replay: Replay) -> int:
-    """Play until nothing is left; returns the rungs played."""
-    # It comes back after each rung with a liquidation.
+def _play(replay: Replay) -> None:
+    """Play until nothing is left."""
+    # It comes back after each candle with a liquidation.
     while not replay.advance(replay.setup.rows) and replay.book[:, at.LOTS].any():
         pass
-    return replay.row
+
+
+@dataclass
+class _Account:
+    """What is left of the book after the steps read so far."""
+
+    legs: Sequence[Leg]
+    """In the order of the record's symbols."""
+    lots: list[int]
+    """Signed."""
+    cash_micro: int
+    """Such that the account's equity is cash plus the values of its positions."""
+    portfolio: Portfolio | None
+    """Of the shared pool."""
+
+    @classmethod
+    def of(cls, legs: Sequence[Leg], wallet_micro: int, portfolio: Portfolio | None) -> _Account:
+        return cls(legs, [leg.lots for leg in legs], wallet_micro - sum(leg.cost_micro for leg in legs), portfolio)
+
+    def take(self, step: np.void) -> None:
+        """Apply one step of a liquidation."""
+        i, traded = int(step["symbol"]), int(step["lots"])
+        if traded:
+            self.lots[i] += traded
+            self.cash_micro -= round(Fraction(float(step["price"])) * traded * self.legs[i].step_micro)
+        self.cash_micro += int(step["bad_debt"]) - int(step["insurance"])
+
+    def rung(self, move: float, marks: NDArray[np.float64]) -> Rung:
+        """The account with each leg's mark at ``marks``."""
+        held = [
+            replace(leg.held, units=lots * leg.step_micro, mark=float(mark))
+            for leg, lots, mark in zip(self.legs, self.lots, marks, strict=True)
+        ]
+        shared = Pool(0, tuple(at for at, leg in zip(held, self.legs, strict=True) if not leg.isolated), self.portfolio)
+        alone = sum(at.maintenance for at, leg in zip(held, self.legs, strict=True) if leg.isolated)
+        equity, maintenance = self.cash_micro + sum(at.value_micro for at in held), shared.maintenance + alone
+        ratio = 0.0 if not maintenance else maintenance / equity if equity > 0 else None
+        notionals = {at.symbol: at.value_micro / MICRO for at in held}
+        return Rung(move, equity / MICRO, maintenance / MICRO, ratio, notionals)
+
+    @property
+    def left(self) -> dict[str, float]:
+        """Positions, base units, signed."""
+        return {leg.symbol: lots * leg.step_micro / MICRO for leg, lots in zip(self.legs, self.lots, strict=True)}
 
 
 def _read(
-    legs: Sequence[Leg], record: Record, moves: NDArray[np.float64], levels: NDArray[np.float64], played: int, by: str
+    account: _Account, record: Record, path: NDArray[np.float64], marks: NDArray[np.float64], span: Range, way: int
 ) -> Ladder:
-    held = [leg.lots for leg in legs]
     shared = "portfolio" if record.margin == "portfolio" else "cross"
+    candles = np.arange(len(path))
     events: list[Event] = []
-    rungs = []
+    rungs: list[Rung] = []
+    asked = span.rungs(way)
     found = _steps(record)
     step = next(found, None)
-    for row in range(played):
-        # What falls on a close happens at the next open, unless there is none.
-        end = (row + 1) * RUNG_MS + (row + 1 == played)
+    for per_cent in asked:
+        # Nothing falls between a level and the path's end, but a step on that very level.
+        end = round(per_cent / PACE * ROW_MS) + (per_cent == asked[-1])
         while step is not None and step["ts_ms"] < end:
-            i = int(step["symbol"])
-            held[i] += int(step["lots"])
-            events.append(_event(legs[i], step, shared, moves, held[i]))
+            account.take(step)
+            leg, move = account.legs[int(step["symbol"])], np.interp(float(step["ts_ms"]) / ROW_MS, candles, path)
+            events.append(_event(leg, step, shared, float(move), account.left[leg.symbol]))
             step = next(found, None)
-        rungs.append(_rung(legs, record, row, float(moves[row + 1]), levels[row + 1], held))
-    assert step is None, "a liquidation after the last rung"
-    left = {leg.symbol: lots * leg.step_micro / MICRO for leg, lots in zip(legs, held, strict=True)}
-    return Ladder(by, tuple(events), tuple(rungs), rungs[-1].equity, left)
+        there = [np.interp(per_cent / PACE, candles, column) for column in marks.T]
+        rungs.append(account.rung(way * per_cent / 100.0, np.array(there)))
+        if not any(account.lots):
+            break
+    return Ladder(span.by, tuple(events), tuple(rungs), rungs[-1].equity, account.left)
 
 
 def _steps(record: Record) -> Iterator[np.void]:
@@ -216,10 +273,9 @@ def _steps(record: Record) -> Iterator[np.void]:
     return iter(record.liquidations[np.argsort(record.liquidations["seq"], kind="stable")])
 
 
-def _event(leg: Leg, step: np.void, shared: str, moves: NDArray[np.float64], left: int) -> Event:
-    at_rung = float(step["ts_ms"]) / RUNG_MS
+def _event(leg: Leg, step: np.void, shared: str, move: float, left: float) -> Event:
     return Event(
-        move=float(np.interp(at_rung, np.arange(len(moves)), moves)),
+        move=move,
         symbol=leg.symbol,
         pool=shared if step["pool"] == CROSS_POOL else leg.symbol,
         stage=Stage(int(step["stage"])).name.lower(),
@@ -232,16 +288,5 @@ def _event(leg: Leg, step: np.void, shared: str, moves: NDArray[np.float64], lef
         maintenance_before=int(step["maintenance_before"]) / MICRO,
         equity_after=int(step["equity_after"]) / MICRO,
         maintenance_after=int(step["maintenance_after"]) / MICRO,
-        left=left * leg.step_micro / MICRO,
+        left=left,
     )
-
-
-def _rung(
-    legs: Sequence[Leg], record: Record, row: int, move: float, marks: NDArray[np.float64], held: Sequence[int]
-) -> Rung:
-    curve = dict(zip(CURVE, record.curve[row].tolist(), strict=True))
-    # Whole micro, of which doubles may be a little off.
-    equity, maintenance = round(curve["equity"], 6), round(curve["maintenance_margin"], 6)
-    ratio = 0.0 if not maintenance else maintenance / equity if equity > 0 else None
-    notionals = {leg.symbol: float(marks[i]) * held[i] * leg.step_micro / MICRO for i, leg in enumerate(legs)}
-    return Rung(move, equity, maintenance, ratio, notionals)

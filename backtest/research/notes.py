@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backtest.engine.pack import Charges
-from backtest.report.format import delay, duration, listing, moment, number, plural
+from backtest.feed.extremes import LISTED_BPS
+from backtest.feed.marks import Stretch
+from backtest.report.format import delay, duration, listing, moment, number, plural, price
 from backtest.research.chaining import Chaining
 from backtest.research.charges import in_words, uncharged
 from backtest.research.config import Config
@@ -20,6 +22,8 @@ from backtest.venue.profile import Profile
 FREE = Charges()
 """Without slippage by models and without a share of volume."""
 INSTANT = Chaining()
+STRETCHED = f"derived marks stretched by more than {LISTED_BPS:g} bps"
+"""The count of what `Selection.stretched` lists."""
 TOLD = 3
 """Outages that a note names."""
 
@@ -31,6 +35,7 @@ def notes(
     charges: Charges = FREE,
     chaining: Chaining = INSTANT,
     usual: Usual | None = None,
+    stretched: Sequence[Stretch] = (),
 ) -> list[str]:
     """What a reader should know before trusting the numbers; empty when nothing was out of the ordinary."""
     return [
@@ -42,11 +47,12 @@ def notes(
         *_pools(profile, asked, record),
         *_deleveraging(asked, record),
         *_data(asked, record),
+        *_stretched(stretched),
     ]
 
 
 def _venue(profile: Profile, asked: Config, record: Record, charges: Charges) -> list[str]:
-    said = []
+    said = [f"Venue {profile.name}: the one that the dataset names."] if asked.venue_from_data else []
     said += in_words(asked) + uncharged(asked, charges, record)
     most = max(profile.max_leverage(symbol) for symbol in record.symbols)
     if asked.leverage is not None and asked.leverage > most:
@@ -164,6 +170,21 @@ def _deleveraging(asked: Config, record: Record) -> list[str]:
     idle = int(record.counts.get("deleveraging events without a candidate", 0))
     said = f"Deleveraging events were assumed: {plural(taken, 'position was', 'positions were')} deleveraged"
     return [said + (f", {plural(idle, 'event')} met no position with a profit." if idle else ".")]
+
+
+def _stretched(stretched: Sequence[Stretch]) -> list[str]:
+    """How often the venue's mark went much farther than trades and basis say, and where farthest."""
+    if not stretched:
+        return []
+    worst = max(stretched, key=lambda stretch: stretch.bps)
+    were = plural(len(stretched), "derived mark was", "derived marks were")
+    prices = f"{worst.side} {price(worst.derived)} became {price(worst.mark)}, {worst.bps:,.0f} bps"
+    said = (
+        f"{were} stretched by more than {LISTED_BPS:g} bps to reach the high or low of the venue's coarser mark "
+        f"candle, which does not tell when the mark was there. Worst: {worst.symbol} at {moment(worst.ts_ms)} UTC, "
+        f"{prices}."
+    )
+    return [said]
 
 
 def _data(asked: Config, record: Record) -> list[str]:

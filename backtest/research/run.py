@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,9 +27,10 @@ from backtest.research.config import Config, config
 from backtest.research.congestion import Usual
 from backtest.research.decisions import Decisions, prepare
 from backtest.research.modes import margin_modes, require
-from backtest.research.notes import notes
+from backtest.research.notes import STRETCHED, notes
 from backtest.research.player import Player, hook_bits
 from backtest.research.shadow import Shadow
+from backtest.research.venue import venue_of
 from backtest.research.volatility import widened
 from backtest.research.warnings import warnings
 from backtest.results import books, digest, files, metrics, summary, tables, trades
@@ -136,7 +137,7 @@ def plan(strategy: Any, data: Any, union: Selection | None = None, **settings: A
     asked = config(spec, catalog.path, **{**settings, "params": loaded.params})
     loaded.bind(asked.seed)
     guards = chosen(loaded.guards, base.place(loaded), asked.guards)
-    profile = venues.load(asked.venue)
+    asked, profile = venue_of(asked, settings.get("venue"), catalog)
     selection = catalog.select(wanted(loaded, asked.symbols, catalog), asked.start_ms, asked.end_ms, asked.interval_ms)
     if selection.no_funding and "missing-funding" not in asked.allow:
         names = ", ".join(selection.no_funding[:3]) + (", …" if len(selection.no_funding) > 3 else "")
@@ -303,7 +304,9 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
         numbers = metrics.metrics(record, balanced, trips)
     s, c = planned.selection, planned.config
     description = type(planned.strategy).describe()
-    counts = {name: number for name, number in (record.counts | chaining.halts.counts).items() if number}
+    stretched = (planned.drill if planned.drill and record.counts.get("candles played on finer ones") else s).stretched
+    counted = record.counts | chaining.halts.counts | {STRETCHED: len(stretched)}
+    counts = {name: number for name, number in counted.items() if number}
     about = summary.build(
         label=label or record.margin,
         strategy={
@@ -313,6 +316,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
             "source": loader.source_sha256(planned.strategy),
             "every_ms": planned.decisions.every_ms,
             "guards": list(planned.strategy.guards),
+            "never_known": planned.decisions.never_known(),
         },
         config={
             **c.as_dict(),
@@ -336,13 +340,14 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
             "synthetic": s.catalog.synthetic,
             "provenance": s.catalog.provenance,
             "marks": dict(s.marks),
+            "stretched_marks": [asdict(stretch) for stretch in stretched],
             "fingerprint": s.fingerprint(c.drill_ms or 0, further=planned.chaining.oracle.median),
         },
         seed=c.seed,
         metrics=numbers,
         counts=counts,
         digest=hashed.result(),
-        notes=notes(planned.profile, c, record, planned.charges, chaining, planned.usual),
+        notes=notes(planned.profile, c, record, planned.charges, chaining, planned.usual, stretched),
         warnings=warnings(planned.profile, c, record, s.catalog.synthetic),
         chain=figures(record, chaining.chain, frames["fills"]) if chaining.alive else None,
     )

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backtest.results.columns import TIME, lower, number, numbers, quantity, sides, times, words
-from backtest.schema import CROSS_POOL, MICRO, Cause, OrderType, Reason, Record, Status, TimeInForce
+from backtest.schema import BAD_SIZES, CROSS_POOL, MICRO, Cause, OrderType, Reason, Record, Status, TimeInForce
 
 F, S, B, I = pl.Float64(), pl.String(), pl.Boolean(), pl.Int64()  # noqa: E741
 SCHEMA = pl.Schema(
@@ -19,8 +19,11 @@ SCHEMA = pl.Schema(
      "trail_unit": S, "activation": F, "parent_id": I, "group_id": I, "target_id": I}
 )  # fmt: skip
 UNCONDITIONAL = (OrderType.MARKET, OrderType.LIMIT, OrderType.AMEND)
-NUMBERED = (Reason.MARGIN, Reason.LIMIT, Reason.LIMIT_SIZE, Reason.MIN_NOTIONAL, Reason.OPEN_ORDERS, Reason.GAS)
-"""Reasons that come with two numbers."""
+NUMBERED = (
+    Reason.MARGIN, Reason.LIMIT, Reason.LIMIT_SIZE, Reason.QUANTITY, Reason.MIN_NOTIONAL, Reason.OPEN_ORDERS,
+    Reason.GAS,
+)  # fmt: skip
+"""Reasons that come with numbers."""
 
 
 def orders(record: Record) -> pl.DataFrame:
@@ -81,6 +84,8 @@ def _reasons(record: Record) -> pl.Series:
 def _text(reason: int, have: int, need: int, own_pool: bool) -> str:
     if reason == Reason.MARGIN:
         return _shortfall(have, need, own_pool)
+    if reason == Reason.QUANTITY:
+        return f"quantity: {BAD_SIZES[have]}" if have else "quantity"
     if reason == Reason.MIN_NOTIONAL:
         left, right = both(have, need)
         return f"min_notional: worth {left}, the venue takes {right} or more"

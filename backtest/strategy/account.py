@@ -15,7 +15,7 @@ from backtest.engine.send import decision_price
 from backtest.engine.ticket import Ticket
 from backtest.errors import UserError, nearest
 from backtest.schema import OrderType, Reason, TransferKind
-from backtest.strategy.grid import rises, whole_parts
+from backtest.strategy.grid import bad_size, rises, whole_parts
 from backtest.strategy.holdings import Holdings
 from backtest.strategy.order import MOST, NUMBERS, Order, Prices, Terms, When
 from backtest.strategy.transit import route_number
@@ -72,7 +72,7 @@ class Account(Holdings):
         """Send an order; returns its number. Those of its children follow, in the order of `Order.children`."""
         grid = self._grids[self._tradable(order.symbol)]
         ticket, reason = grid.ticket(order, self._replay.now_ms)
-        return self._replay.refuse(ticket, reason) if reason else self._replay.send(ticket)
+        return self._replay.refuse(ticket, reason, have=bad_size(order.qty)) if reason else self._replay.send(ticket)
 
     def oco(self, *orders: Order) -> tuple[int, ...]:
         """Send orders for one market of which one cancels the others; returns their numbers.
@@ -90,7 +90,9 @@ class Account(Holdings):
         reason = next((reason for _, reason in made if reason), Reason.NONE)
         tickets = [ticket for ticket, _ in made]
         if reason:
-            return tuple(self._replay.refuse(ticket, reason) for ticket in tickets)
+            sizes = [bad_size(order.qty) * (reason == Reason.QUANTITY) for order in orders]
+            pairs = zip(tickets, sizes, strict=True)
+            return tuple(self._replay.refuse(ticket, reason, have=size) for ticket, size in pairs)
         return tuple(self._replay.send_group(tickets))
 
     def close(self, symbol: str, **terms: Unpack[Prices]) -> int | None:
@@ -131,7 +133,8 @@ class Account(Holdings):
         kind, amount = given[0]
         i = self._tradable(symbol)
         if not self._countable(amount, f"order for {symbol}"):
-            return self._replay.refuse(Ticket(i, 0, reduce_only=reduce_only), Reason.QUANTITY)
+            ticket = Ticket(i, 0, reduce_only=reduce_only)
+            return self._replay.refuse(ticket, Reason.QUANTITY, have=bad_size(amount))
         if kind == at.TARGET_LOTS:
             amount = float(self._grids[i].lots(amount))
         elif kind == at.NOTIONAL:
@@ -231,7 +234,8 @@ class Account(Holdings):
         sound = self._countable(amount, f"order for {symbol}") and amount > 0
         if terms or not sound:
             # A size that no order can have is refused beside all else that the order says.
-            size = 0.0 if not sound else amount if notional is None else self._worth(i, sign, amount, terms)
+            counted = sound and notional is not None
+            size = self._worth(i, sign, amount, terms) if counted else 0.0 if amount <= 0 else amount
             return self.send(Order(symbol, math.copysign(size, sign), reduce_only=reduce_only, **terms))
         lots = self._grids[i].lots(amount) if notional is None else self._lots_worth(i, amount, self._price(i))
         if not lots:
@@ -264,7 +268,7 @@ class Account(Holdings):
             math.nan if stop is None else grid.price(stop, rises(kind, buys)),
         )  # fmt: skip
         if qty is not None and not 0 < qty < math.inf:
-            return self._replay.refuse(ticket, Reason.QUANTITY, target=int(m[at.ID]))
+            return self._replay.refuse(ticket, Reason.QUANTITY, have=bad_size(max(qty, 0.0)), target=int(m[at.ID]))
         if qty is not None and lots == 0:
             return self._replay.refuse(ticket, Reason.STEP, target=int(m[at.ID]))
         asked = ((limit, ticket.limit), (stop, ticket.stop))

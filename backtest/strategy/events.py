@@ -131,9 +131,17 @@ def since(replay: Replay, number: int, written: frozenset[str]) -> Iterator[tupl
         for hook in written:
             if hook in HOOKS and HOOKS[hook][0] == kind:
                 row = records(int(kind), log[n : n + 1])[0]
-                # A close that cost more than the pool had is in the same table, and liquidated nothing.
-                if hook != "on_liquidation" or row["stage"] != Stage.SHORTFALL:
+                if _happened(hook, row):
                     yield hook, row
+
+
+def _happened(hook: str, row: np.void) -> bool:
+    """Whether what the hook is for happened: its table also has rows of what did not."""
+    if hook == "on_liquidation":
+        # A close that cost more than the pool had liquidated nothing.
+        return bool(row["stage"] != Stage.SHORTFALL)
+    # A settlement that the data lack paid nothing, at no rate.
+    return hook != "on_funding" or bool(row["missing"] == 0)
 
 
 def written(replay: Replay) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.engine.ticket import Ticket
-from backtest.schema import MICRO, OrderType, Reason
+from backtest.schema import BAD_SIZES, MICRO, OrderType, Reason
 from backtest.strategy.order import TIFS, Order, share
 
 EXACT = Context(prec=700)
@@ -111,6 +111,13 @@ class Grid:
             return ticket, Reason.PRICE
         wrong = next((reason for _, reason in children if reason), Reason.NONE)
         return ticket, wrong or (Reason.BRACKET if children and not _in_order(ticket) else Reason.NONE)
+
+
+def bad_size(qty: float) -> int:
+    """Return the index in `BAD_SIZES` of what is wrong with the size of an order; 0: nothing."""
+    if math.isnan(qty):
+        return BAD_SIZES.index("NaN")
+    return BAD_SIZES.index("infinite" if math.isinf(qty) else "" if qty else "0 or less")
 
 
 def rises(kind: OrderType, buys: bool) -> bool:

@@ -23,7 +23,7 @@ from backtest.venue.values import instant_ms
 
 PRESETS = Path(__file__).parent / "presets"
 DATED = ("margin", "liquidation", "fees", "orders")
-OWN = ("name", "about", "extends")
+OWN = ("name", "aliases", "about", "extends")
 """Keys that are not inherited: a changed venue is not the venue, and must not pass for it."""
 INSTEAD = {
     "tiers": ("margin", "default_class"),
@@ -100,10 +100,11 @@ def opened(
     shelf = shelf or VENUES
     text = str(name_or_path)
     if isinstance(name_or_path, str) and not text.endswith(".toml") and not {"/", "\\"} & set(text):
-        if text not in shelf.names():
-            near = f"{nearest(text, shelf.names())} (or give a FILE.toml)"
+        name = shelf.canonical(text)
+        if name is None:
+            near = f"{nearest(text, (*shelf.names(), *shelf.aliases()))} (or give a FILE.toml)"
             raise UserError(f"unknown {shelf.noun} {text!r}", place or shelf.noun, near)
-        path = shelf.folder / f"{text}.toml"
+        path = shelf.folder / f"{name}.toml"
     else:
         path = (beside or Path()) / name_or_path
         if not path.is_file():
@@ -238,6 +239,15 @@ class Shelf:
     def names(self) -> list[str]:
         """Of the files that come with the package."""
         return sorted(file.stem for file in self.folder.glob("*.toml"))
+
+    def aliases(self) -> dict[str, str]:
+        """Return the names of those files by the other names that they give themselves (`aliases`)."""
+        files = {name: tomllib.loads((self.folder / f"{name}.toml").read_text("utf-8")) for name in self.names()}
+        return {alias: name for name, table in files.items() for alias in table.get("aliases", ())}
+
+    def canonical(self, asked: str) -> str | None:
+        """Return the name of the file that comes with the package, by its name or an alias; None: there is none."""
+        return asked if asked in self.names() else self.aliases().get(asked)
 
 
 VENUES = Shelf("venue", PRESETS, laid_on_venue)

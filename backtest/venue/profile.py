@@ -270,8 +270,8 @@ class Profile(Sheet):
         return said | {"shown": shown}
 
     def sha256(self) -> str:
-        """Hash of all that the profile says, with what it extends."""
-        said = self.model_dump_json(by_alias=True) + (self._data.sha256 if self._data else "")
+        """Hash of all that the profile says, with what it extends; but for what else it may be called."""
+        said = self.model_dump_json(by_alias=True, exclude={"aliases"}) + (self._data.sha256 if self._data else "")
         return hashlib.sha256(said.encode()).hexdigest()
 
     @property
@@ -346,17 +346,23 @@ def names() -> list[str]:
     return origin.VENUES.names()
 
 
+def canonical(name_or_path: str) -> str:
+    """Return the name of a venue that comes with the package, for its name or an alias; else what was given."""
+    return origin.VENUES.canonical(name_or_path) or name_or_path
+
+
 def available() -> list[Profile]:
     """The venues that come with the package, by name."""
     return [load(name) for name in names()]
 
 
-def load(name_or_path: str | Path) -> Profile:
-    """The profile of a venue that comes with the package, by name, or of a TOML file, by path.
+def load(name_or_path: str | Path, place: str = "") -> Profile:
+    """The profile of a venue that comes with the package, by name or alias, or of a TOML file, by path.
 
-    Raises `UserError` for an unknown name, a missing file, broken TOML, and a key or value that does not belong.
+    Raises `UserError` for an unknown name (``place``: where it was asked for), a missing file, broken TOML, and a key
+    or value that does not belong.
     """
-    file, path = origin.opened(name_or_path)
+    file, path = origin.opened(name_or_path, place=place)
     return _checked(origin.whole(file, path))
 
 

@@ -119,6 +119,8 @@ class Sheet(Part):
     """A venue. Rates are fractions of notional, taken on the mark price."""
 
     name: Text
+    aliases: list[Text] = Field(default_factory=list)
+    """Other names that it may be asked for by, if it comes with the package."""
     about: str = ""
     source: str
     """Where the numbers come from."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from tests.reference.market import Candle, Symbol
@@ -25,7 +26,25 @@ def mark_rows(symbol: Symbol, interval_ms: int) -> dict[int, Candle]:
             candle = symbol.candles[at]
         rows[at] = candle
         last_close = candle.close
+    if symbol.marks and symbol.mark_interval_ms != interval_ms:
+        for start in sorted(symbol.marks):
+            stretch(rows, symbol, start, interval_ms)
     return rows
+
+
+def stretch(rows: dict[int, Candle], symbol: Symbol, start: int, interval_ms: int) -> None:
+    """Make the rows of the mark candle that opens at `start` attain its high and its low."""
+    assert symbol.mark_interval_ms is not None
+    mark = symbol.marks[start]
+    inside = [at for at in sorted(symbol.candles) if start <= at < start + symbol.mark_interval_ms]
+    holds_open = start - (start - symbol.first_ms) % interval_ms
+    # `max` and `min` take the first of equals, which is the earliest.
+    top = max(inside, key=lambda at: symbol.candles[at].high, default=holds_open)
+    bottom = min(inside, key=lambda at: symbol.candles[at].low, default=holds_open)
+    if top in rows:
+        rows[top] = replace(rows[top], high=max(rows[top].high, mark.high))
+    if bottom in rows:
+        rows[bottom] = replace(rows[bottom], low=min(rows[bottom].low, mark.low))
 
 
 def known_closes(symbol: Symbol, interval_ms: int) -> dict[int, float]:
