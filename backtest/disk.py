@@ -40,11 +40,16 @@ _attempts: list[tuple[Path, tuple[int, int]]] = []
 
 
 def put_in_place() -> list[Path]:
-    """Return the targets that hold what this process wrote there.
+    """Return the targets that hold what this process wrote there since `begin`.
 
     The file system is asked, so the answer is true whenever an interruption came.
     """
     return [target for target, identity in dict(_attempts).items() if _identity(target) == identity]
+
+
+def begin() -> None:
+    """Forget what was written so far: a command speaks of its own writes alone."""
+    _attempts.clear()
 
 
 @contextmanager

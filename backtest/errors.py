@@ -28,6 +28,7 @@ class UserError(BacktestError):
     exit_code = 2
 
     def __init__(self, thing: str, place: str = "", remedy: str = "") -> None:
+        thing, place, remedy = (printable(part) for part in (thing, place, remedy))
         self.thing, self.place, self.remedy = thing, place, remedy
         text = f"{place}: {thing}" if place else thing
         super().__init__(f"{text}; {remedy}" if remedy else text)
@@ -37,6 +38,11 @@ class RunError(BacktestError):
     """The strategy, or the run, failed after it had begun. What was computed so far is not a result."""
 
     exit_code = 1
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with a space in place of every character that is not printed, such as a terminal's escapes."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,10 @@ from backtest.errors import UserError
 UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 """Largest first. No months or years: they have no fixed length."""
 
-_FORM = re.compile(r"([0-9]+)(ms|s|m|h|d)")
+LONGEST_MS = 100_000 * UNITS_MS["d"]
+"""Longer than any market has been there, and exact wherever times are counted."""
+
+_FORM = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
 
 
 def parse(text: str, place: str = "") -> int:
@@ -19,6 +22,8 @@ def parse(text: str, place: str = "") -> int:
     """
     match = _FORM.fullmatch(str(text).strip())  # what a TOML file calls an interval may be a number
     length = int(match[1]) * UNITS_MS[match[2]] if match else 0
+    if length > LONGEST_MS:
+        raise UserError(f"{text!r} is longer than {LONGEST_MS // UNITS_MS['d']:,} days", place, "give a shorter one")
     if length <= 0:
         raise UserError(
             f"{text!r} is not an interval", place, "write a whole number and s, m, h or d, like 90s, 5m, 1h or 1d"

@@ -251,7 +251,7 @@ USAGE: dict[str, tuple[str, ...]] = {
     "verify market": ("market: not a report",),
     "demo hold.py": ("hold.py/report: cannot be written", "hold.py is a file"),
     "data info markt": ("markt: no such folder", "did you mean market?"),
-    "data sample market": ("market: it holds files that are no sample",),
+    "data sample market": ("market: holds files that are not a sample",),
     "data sample new --interval 7m": ("7m",),
     "venues show generik": ("did you mean generic?",),
 }  # fmt: skip

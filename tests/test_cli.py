@@ -23,7 +23,7 @@ from tests.feed_datasets import HOUR, candles, flat, funding
 
 HEAVY = {"polars", "pyarrow", "duckdb", "numpy", "numba", "pydantic", "rich", "plotly", "jinja2"}
 DEFAULTS = {
-    "symbols": None, "start": None, "end": None, "venue": "generic", "leverage": None, "cash": 100_000,
+    "symbols": None, "start": None, "end": None, "venue": None, "leverage": None, "cash": 100_000,
     "path": "coherent", "latency_ms": 0, "slippage_bps": 0, "slippage": (), "volume_share": None,
     "limit_fill": "through", "fee_bps": None,
     "maker_fee_bps": None, "fee_discount": None, "params": {}, "seed": 0, "allow": (),
@@ -341,6 +341,7 @@ def test_data_check_ends_with_2_on_errors_and_lists_them(call: Any, market: Path
     frame.with_columns(high=pl.when(pl.int_range(pl.len()) == 5).then(1.0).otherwise("high")).write_parquet(
         bad / "part.parquet"
     )
+    (tmp_path / "funding").symlink_to(market / "funding")
     done = call("data", "check", str(tmp_path))
     assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert done.err.startswith(f"error: {tmp_path}: 1 wrong in the data")
@@ -352,6 +353,7 @@ def test_data_check_ends_with_2_on_errors_and_lists_them(call: Any, market: Path
 def test_data_check_lists_the_worst_cases_and_all_of_them_on_demand(call: Any, tmp_path: Path) -> None:
     candles(tmp_path, "X", [(k * (k + 3) // 2, 1, 1, 1, 1, 1) for k in range(9)])
     (tmp_path / "dataset.toml").write_text('[dataset]\ninterval = "1m"')
+    funding(tmp_path, "X", [(0, 0.0)])
     few = call("data", "check", str(tmp_path)).out
     assert "8 missing before it" in few.splitlines()[2]
     assert "and 3 more; --all lists them" in few

@@ -91,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(given: list[str]) -> int:
+    disk.begin()
     try:
         # Without its standalone mode Click gives back an exit code, or nothing.
         code = cli.main(given, prog_name="backtest", standalone_mode=False)

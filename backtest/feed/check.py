@@ -26,6 +26,8 @@ CASES = 5
 """Cases that are listed of each finding unless all are asked for."""
 _OUTLIER_MEDIANS, _OUTLIER_LEAST, _OUTLIER_LEFT = 20, 0.02, 0.25
 _FAR = 0.03
+_WIDEST, _HIGHEST = "1e4", "1e12"
+"""A candle whose extremes are further apart, and a price above it, are slips of a file: no market has had either."""
 
 Severity = Literal["error", "warning"]
 
@@ -99,6 +101,8 @@ class Rule:
 
 _FINITE = "open > 0 AND isfinite(open) AND high > 0 AND isfinite(high) AND low > 0 AND isfinite(low) AND close > 0 AND isfinite(close)"  # noqa: E501
 _OHLC = "format('open {} high {} low {} close {}', open, high, low, close)"
+_RATIO = "greatest(open, high, low, close) / least(open, high, low, close)"
+_IMPOSSIBLE = f"{_RATIO} > {_WIDEST} OR greatest(open, high, low, close) > {_HIGHEST}"
 _CONTRADICTION = "greatest(greatest(open, close, low) / high, low / least(open, close))"
 
 
@@ -189,6 +193,8 @@ class _Book:
     def funding(self, symbol: str) -> None:
         source, market = self.catalog.sources["funding"].get(symbol), self.catalog.markets[symbol]
         if source is None:
+            text = "a run refuses it, unless by --allow missing-funding"
+            self.add("symbols without funding", "error", 1, 1, [Case(symbol, market.first_ms, text)])
             return
         stamps = np.unique(np.ma.compressed(source.fetch(self.catalog.con, source.scan(()))["t"])).astype(np.int64)
         grid = min(HOUR_MS, int(np.median(np.diff(stamps)))) if len(stamps) > 2 else HOUR_MS
@@ -266,7 +272,6 @@ def _order(what: str, gap: str) -> list[Rule]:
     """Stamps that do not rise strictly."""
     after = "format('after {}', epoch_ms(before)::VARCHAR)"
     return [
-        Rule(f"{what} without a time", "error", "t IS NULL", "'no ts'"),
         Rule(f"duplicate {what}", "error", f"{gap} = 0", "'there twice'"),
         Rule(f"unsorted {what}", "error", f"{gap} < 0", after, size=f"-({gap})"),
     ]
@@ -281,6 +286,7 @@ def _series(what: str, interval: int, phase: int) -> list[Rule]:
         Rule(f"{what} off the grid", "error", f"t % {interval} <> {phase}", f"'not on the grid of {name}'"),
         Rule(f"{what} with bad prices", "error", f"({_FINITE}) IS NOT TRUE", _OHLC),
         Rule(f"{what} that contradict themselves", "error", f"{_FINITE} AND (high < greatest(open, close, low) OR low > least(open, close))", _OHLC, size=_CONTRADICTION),  # noqa: E501
+        Rule(f"{what} with prices that no market has", "error", f"{_FINITE} AND high >= low AND ({_IMPOSSIBLE})", _OHLC, size=_RATIO),  # noqa: E501
         Rule(f"gaps in {what}", "warning", f"{lacking} > 0", f"format('{{}} missing before it', ({lacking})::BIGINT)", lacking, lacking),  # noqa: E501
     ]  # fmt: skip
 

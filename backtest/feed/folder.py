@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from backtest.errors import UserError, nearest
+from backtest.errors import UserError, nearest, printable
 from backtest.feed.foreign import foreign_in
 from backtest.feed.source import FURTHER, KINDS, Source, describe, describe_plain, read_file
 
@@ -34,7 +35,8 @@ def find(path: Path) -> Folder:
         return _single(path)
     if path.is_dir():
         if (path / "candles").is_dir():
-            kinds = (*KINDS, *sorted(d.name for d in path.glob(f"{FURTHER}?*") if d.is_dir()))
+            further = (d.name for d in _entries(path) if d.name.startswith(FURTHER) and d.name != FURTHER)
+            kinds = (*KINDS, *further)
             return Folder(path.resolve().name, path / "dataset.toml", {k: _tree(path / k) for k in kinds}, {})
         return _plain(path, None)
     if path.parent.is_dir() and any(_prefix(file, "candles") is not None for file in path.parent.glob("*.parquet")):
@@ -56,6 +58,9 @@ def sources(con: duckdb.DuckDBPyConnection, folder: Folder) -> dict[str, dict[st
         if folder.plain.get(kind):
             series = describe_plain(con, kind, [read_file(p, kind, True) for p in folder.plain[kind]])
         found[kind] = dict(sorted(series.items()))
+    odd = next((symbol for symbol in found["candles"] if printable(symbol) != symbol), None)
+    if odd is not None:
+        raise UserError(f"the symbol {odd!r} has characters that are not printed", str(folder.manifest.parent), _LAYOUT)
     if not found["candles"]:
         raise foreign_in(folder.manifest.parent) or UserError(
             "it holds no candles", str(folder.manifest.parent), _LAYOUT
@@ -64,9 +69,29 @@ def sources(con: duckdb.DuckDBPyConnection, folder: Folder) -> dict[str, dict[st
 
 
 def _tree(folder: Path) -> dict[str, list[Path]]:
-    """`symbol=NAME/*.parquet` below ``folder``."""
-    tree = {d.name.partition("=")[2]: sorted(d.glob("*.parquet")) for d in sorted(folder.glob("symbol=*"))}
-    return {symbol: files for symbol, files in tree.items() if files}
+    """`symbol=NAME/*.parquet` below ``folder``; empty where there is no such folder."""
+    if not os.path.lexists(folder):
+        return {}
+    tree = {}
+    for place in (d for d in _entries(folder) if d.name.startswith("symbol=")):
+        files = _parquet_in(place)
+        if not files:
+            raise UserError("holds no *.parquet file", str(place), "put the symbol's files there, or remove it")
+        tree[place.name.partition("=")[2]] = files
+    return tree
+
+
+def _parquet_in(folder: Path) -> list[Path]:
+    return [file for file in _entries(folder) if file.name.endswith(".parquet")]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in ``folder``, sorted; UserError where that cannot be told, so that nothing goes missing unseen."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        remedy = "make it a folder that may be read, or take it out of the dataset"
+        raise UserError(f"cannot be read as a folder ({error.strerror})", str(folder), remedy) from None
 
 
 def _single(path: Path) -> Folder:
@@ -79,7 +104,7 @@ def _single(path: Path) -> Folder:
 
 
 def _plain(folder: Path, wanted: str | None) -> Folder:
-    files = sorted(folder.glob("*.parquet"))
+    files = _parquet_in(folder)
     prefixes = sorted({p for p in (_prefix(file, "candles") for file in files) if p is not None})
     if not prefixes:
         raise foreign_in(folder) or UserError("it holds no candles", str(folder), _LAYOUT)

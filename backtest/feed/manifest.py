@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from backtest.errors import UserError, nearest
+from backtest.errors import UserError, nearest, printable
 from backtest.feed.times import HOUR_MS
 from backtest.interval import parse as parse_interval
 from backtest.schema import MICRO
 
 _DATASET_KEYS = ("interval", "quote", "venue", "provenance", "synthetic", "funding_interval", "generator")
+_SYMBOL_KEYS = ("step", "tick", "mark_interval")
+_LEAST, _MOST = Decimal("1e-12"), Decimal("1e12")
+"""Bounds of steps and ticks: what lies beyond is a slip, and numbers with long exponents take forever to write out."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,19 @@ def read_manifest(file: Path) -> Manifest:
 
     Raises UserError with the line and the reason when it is not TOML or a value makes no sense.
     """
-    if not file.is_file():
+    if not os.path.lexists(file):
         return Manifest()
+    if not file.is_file():
+        raise UserError("is not a file", str(file), "write a TOML file there, or take it away")
     try:
         text = file.read_text("utf-8")
         data = tomllib.loads(text, parse_float=Decimal)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, InvalidOperation) as error:
         raise UserError(f"not valid TOML: {error}", str(file), "correct that line") from None
+    except RecursionError:
+        raise UserError("not valid TOML: nested too deeply", str(file), "write plain tables") from None
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", str(file), "make it readable") from None
     return _Reader(file, text).manifest(data)
 
 
@@ -76,6 +86,9 @@ class _Reader:
         marks: dict[str, int] = {}
         for symbol, raw in self.table(data.get("symbols", {}), "symbols").items():
             entry = self.table(raw, symbol)
+            for key in entry:
+                if key not in _SYMBOL_KEYS:
+                    raise self.wrong(f"unknown key {key!r} of {symbol}", key, nearest(key, _SYMBOL_KEYS), symbol)
             if "step" in entry:
                 steps[symbol] = self.step(entry["step"], symbol)
             if "tick" in entry:
@@ -113,7 +126,7 @@ class _Reader:
         value = dataset.get(key, "")
         if not isinstance(value, str):
             raise self.wrong(f"{key} is not text", key, "put it in quotes")
-        return value
+        return printable(value)
 
     def interval(self, table: dict[str, Any], key: str, section: str = "") -> int:
         try:
@@ -125,6 +138,8 @@ class _Reader:
         number = Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else Decimal(0)
         if not number.is_finite() or number <= 0:
             raise self.wrong(f"{key} of {symbol} is not a number above zero", key, "write it like 0.001", symbol)
+        if not _LEAST <= number <= _MOST:
+            raise self.wrong(f"{key} of {symbol} is {number:.3g}", key, f"give one from {_LEAST} to {_MOST:f}", symbol)
         return number
 
     def step(self, value: Any, symbol: str) -> int:

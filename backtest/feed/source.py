@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ FURTHER = "mark_"
 
 SECONDS_END, MILLISECONDS_END = 10**11, 10**14
 """Stamps below the first would be before March 1973 as milliseconds, and are seconds; the others are finer."""
+_FILL_IN = "fill in ts, or take them out"
 _NOT_PARQUET = "write the file anew, or take it out of the folder"
 
 
@@ -110,7 +112,28 @@ def quoted(text: str) -> str:
 
 
 def table_of(files: tuple[File, ...]) -> str:
-    """SQL that reads ``files`` one after another. Folder names must not become columns."""
+    """SQL that reads ``files`` one after another.
+
+    DuckDB would cast every file to the types of the first: prices would be rounded to whole numbers where the first
+    file has whole ones. Files that differ are read apart, and their numbers become doubles before they meet.
+    """
+    alike = [tuple(same) for _, same in groupby(files, key=lambda file: file.types)]
+    if len(alike) == 1:
+        return _parquet(files)
+    shared = [name for name in files[0].types if all(name in file.types for file in files)]
+    parts = (f"SELECT {', '.join(_unified(name, same[0]) for name in shared)} FROM {_parquet(same)}" for same in alike)
+    return f"({' UNION ALL '.join(parts)})"
+
+
+def _unified(name: str, file: File) -> str:
+    """SQL for a column in a type that it has in every file: numbers as doubles."""
+    quoted_name = '"' + name.replace('"', '""') + '"'
+    number = name != "ts" and _is_number(file.types[name])
+    return f"CAST({quoted_name} AS DOUBLE) AS {quoted_name}" if number else quoted_name
+
+
+def _parquet(files: tuple[File, ...]) -> str:
+    """SQL that reads files of equal columns. Folder names must not become columns."""
     # DuckDB reads a path as a pattern; a bracket class of one letter is that letter.
     names = (quoted("".join(f"[{c}]" if c in "*?[" else c for c in str(f.path))) for f in files)
     return f"read_parquet([{', '.join(names)}], hive_partitioning=false)"
@@ -126,10 +149,12 @@ def time_of(file: File) -> str:
 
 def read_file(path: Path, kind: str, symbol_column: bool) -> File:
     """The file's footer, checked for the columns of its kind. UserError names the file."""
-    size = path.stat().st_size
-    if size == 0:
-        raise UserError("the file is empty", str(path), _NOT_PARQUET)
     try:
+        if not path.is_file():
+            raise UserError("is not a file that can be read", str(path), _NOT_PARQUET)
+        size = path.stat().st_size
+        if size == 0:
+            raise UserError("the file is empty", str(path), _NOT_PARQUET)
         footer = _footer(path, size)
         metadata = pq.read_metadata(path)
         types = {column.name: column.type for column in metadata.schema.to_arrow_schema()}
@@ -144,7 +169,11 @@ def read_file(path: Path, kind: str, symbol_column: bool) -> File:
         _require(file, column, "a number", _is_number)
     if symbol_column:
         _require(file, "symbol", "text", _is_text)
-    return File(path, size, footer, metadata.num_rows, types, _span(metadata, types["ts"]))
+    statistics = _statistics(metadata)
+    nulls = sum(s.null_count for s in statistics)
+    if nulls:
+        raise UserError(f"{nulls:,} rows without a time", str(path), _FILL_IN)
+    return File(path, size, footer, metadata.num_rows, types, _span(statistics, types["ts"]))
 
 
 def describe(con: duckdb.DuckDBPyConnection, kind: str, symbol: str, files: list[File]) -> Source | None:
@@ -168,15 +197,16 @@ def describe_plain(con: duckdb.DuckDBPyConnection, kind: str, files: list[File])
     same_time(files)
     ordered = tuple(sorted(files, key=lambda f: (f.span or (0, 0), f.path.name)))
     time = time_of(ordered[0])
-    query = f"SELECT symbol, count(*), min({time}), max({time}) FROM {table_of(ordered)} GROUP BY 1 ORDER BY 1"
+    sums = f"count(*), min({time}), max({time}), count(*) - count(ts)"
+    query = f"SELECT symbol, {sums} FROM {table_of(ordered)} GROUP BY 1 ORDER BY 1"
     with reading(ordered):
         found = con.execute(query).fetchall()
-    for symbol, _, first, _ in found:
-        if symbol is None or first is None:
+    for symbol, _, _, _, nulls in found:
+        if symbol is None or nulls:
             raise UserError(f"{kind} without a symbol or a time", str(ordered[0].path), "fill them in")
     if found:
         _plausible(ordered[0], min(row[2] for row in found), max(row[3] for row in found))
-    return {s: Source(kind, s, ordered, True, rows, first, last) for s, rows, first, last in found}
+    return {s: Source(kind, s, ordered, True, rows, first, last) for s, rows, first, last, _ in found}
 
 
 def same_time(files: list[File]) -> None:
@@ -205,26 +235,28 @@ def _footer(path: Path, size: int) -> bytes:
         return handle.read(length)
 
 
-def _span(metadata: Any, kind: Any) -> tuple[int, int] | None:
+def _statistics(metadata: Any) -> list[Any]:
+    """The footer's statistics of `ts`, one per row group; empty unless all of them tell first, last and nulls."""
     index = [metadata.schema.column(i).path for i in range(metadata.num_columns)].index("ts")
+    found = [metadata.row_group(n).column(index).statistics for n in range(metadata.num_row_groups)]
+    told = all(s is not None and s.has_min_max and s.has_null_count and isinstance(s.min_raw, int) for s in found)
+    return found if told else []
+
+
+def _span(statistics: list[Any], kind: Any) -> tuple[int, int] | None:
     per_ms = {"s": 0.001, "ms": 1, "us": 1_000, "ns": 1_000_000}["ms" if pa.types.is_integer(kind) else kind.unit]
-    low, high = [], []
-    for group in range(metadata.num_row_groups):
-        statistics = metadata.row_group(group).column(index).statistics
-        if statistics is None or not statistics.has_min_max or not isinstance(statistics.min_raw, int):
-            return None
-        low.append(statistics.min_raw)
-        high.append(statistics.max_raw)
+    low, high = [s.min_raw for s in statistics], [s.max_raw for s in statistics]
     return (int(min(low) // per_ms), int(max(high) // per_ms)) if low else None
 
 
 def _query_span(con: duckdb.DuckDBPyConnection, file: File) -> tuple[int, int]:
-    query = f"SELECT min({time_of(file)}), max({time_of(file)}) FROM {table_of((file,))}"
+    time = time_of(file)
+    query = f"SELECT min({time}), max({time}), count(*) - count(ts) FROM {table_of((file,))}"
     with reading([file]):
-        found = con.execute(query).fetchall()
-    if found[0][0] is None:
-        raise UserError("no row has a time", str(file.path), "fill in ts")
-    return found[0][0], found[0][1]
+        first, last, nulls = con.execute(query).fetchall()[0]
+    if nulls:
+        raise UserError(f"{nulls:,} rows without a time", str(file.path), _FILL_IN)
+    return first, last
 
 
 def _require(file: File, column: str, wanted: str, accepts: Any) -> None:

@@ -12,11 +12,11 @@ import datetime as dt
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from backtest.errors import UserError, nearest
+from backtest.errors import UserError, nearest, printable
 from backtest.venue.lines import line_of
 from backtest.venue.market_tables import MarketTables
 from backtest.venue.values import instant_ms
@@ -68,7 +68,7 @@ def grown(value: Any, file: File, path: Place = ()) -> Node:
         return Node({key: grown(below, file, (*path, key)) for key, below in value.items()}, file, path)
     if isinstance(value, list):
         return Node([grown(below, file, (*path, n)) for n, below in enumerate(value)], file, path)
-    return Node(value, file, path)
+    return Node(printable(value) if isinstance(value, str) else value, file, path)
 
 
 def plain(node: Node) -> Any:
@@ -125,8 +125,10 @@ def whole(file: File, path: Path | None, shelf: Shelf | None = None, seen: tuple
     try:
         # Decimals stay decimals: 0.05 as a double is not a twentieth, and the difference would reach a deduction.
         root = grown(tomllib.loads(file.text, parse_float=Decimal), file)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, InvalidOperation) as error:
         raise UserError(f"not readable as TOML: {error}", file.place, "correct the file") from error
+    except RecursionError:
+        raise UserError("not readable as TOML: nested too deeply", file.place, "write plain tables") from None
     base = root.table.get("extends")
     own = Node({key: node for key, node in root.value.items() if key != "extends"}, file, ())
     if base is None:
