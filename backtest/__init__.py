@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from backtest import forks
+
 if TYPE_CHECKING:
     from backtest.errors import BacktestError, RunError, UserError
     from backtest.research.calculator import Calculation, margin
@@ -69,6 +71,8 @@ _HOME = {
     "verify": "backtest.research.verify",
 }
 """Where each public name is made; the same as above, for Python instead of the type checker."""
+
+forks.watch()
 
 
 def __getattr__(name: str) -> object:

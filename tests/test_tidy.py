@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 FILE_LINES, FUNCTION_LINES = 400, 70
 
 ROOMS = (
-    "errors", "schema", "interval", "disk",
+    "errors", "schema", "interval", "disk", "forks",
     "feed", "venue", "engine", "strategy", "results", "report", "research", "cli",
 )  # fmt: skip
 """In the order in which data walk through them: each may import from itself and from those before it."""

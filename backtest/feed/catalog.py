@@ -12,6 +12,7 @@ from typing import Self
 import duckdb
 import numpy as np
 
+from backtest import forks
 from backtest.errors import UserError
 from backtest.feed.folder import find, sources
 from backtest.feed.foreign import in_memory
@@ -73,6 +74,7 @@ class Catalog:
         """
         if not isinstance(path, (str, os.PathLike)):
             raise in_memory(path)
+        forks.check()
         place = Path(path)
         folder = find(place)
         manifest = read_manifest(folder.manifest)
@@ -124,6 +126,7 @@ class Catalog:
         UserError for an unknown symbol, one without candles in the period, one whose candles have another interval
         than the rest, or an interval that they cannot be joined to.
         """
+        forks.check()  # it may have been opened before the fork
         return select(self, symbols, start_ms, end_ms, interval_ms)
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from backtest import disk
+from backtest import disk, forks
 from backtest.errors import UserError
 from backtest.feed.manifest import read_manifest
 from backtest.feed.times import DAY_MS, HOUR_MS
@@ -96,6 +96,7 @@ def write_sample(
 
     Raises UserError when ``folder`` holds anything that this function did not write, or an argument makes no sense.
     """
+    forks.check()
     target = Path(folder)
     interval_ms = parse_interval(interval)
     if HOUR_MS % interval_ms or days < 1:

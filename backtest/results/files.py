@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from backtest import disk
+from backtest import disk, forks
 from backtest.errors import UserError
 from backtest.results.digest import digest
 from backtest.results.result import Result
@@ -123,6 +123,7 @@ def _writable(above: Path, target: Path) -> None:
 
 def read(folder: str | Path) -> Result | dict[str, Result]:
     """The Result in ``folder``, or the Results of a comparison by label; UserError if it is not a whole report."""
+    forks.check()
     place = Path(folder)
     if not place.is_dir():
         raise UserError("no such report", str(place), "name the folder that holds its summary.json")
