@@ -38,13 +38,18 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "error: $(PYTHON) is missing or older than Python 3.11; name a newer one: make PYTHON=python3.12" >&2; \
 	  exit 2; }
+	@echo "making a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "error: $(PYTHON) cannot make a virtual environment; install its venv module (Debian: python3-venv)" >&2; \
 	  exit 2; }
 
+# pip says what it downloads and installs: nobody looks at a silent terminal for minutes.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 # The build tool comes first, pinned like the rest: an isolated build would fetch whatever is newest.
 , := ,
 define install
-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e "$(1)"
+@echo "installing $(1) with pinned versions into $(VENV), a minute or two"
+@$(PIP) setuptools
+@$(PIP) --no-build-isolation -e "$(1)"
+@echo "installed"
 endef

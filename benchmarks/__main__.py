@@ -77,6 +77,8 @@ def table(measures: list[Measure]) -> str:
 
 def main() -> None:
     given = arguments()
+    # What is measured is the engine, not whether a short replay is worth loading it; commands choose as users meet it.
+    os.environ.setdefault("BACKTEST_KERNELS", "compiled")
     folder: Path = given.folder or Path(tempfile.gettempdir()) / "perp-backtest-benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     measures: list[Measure] = []

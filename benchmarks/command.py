@@ -26,6 +26,7 @@ def backtest(*arguments: str, **env: str) -> tuple[float, subprocess.CompletedPr
     around = {**os.environ, **env}
     # As installed, bytecode lies beside the source; a machine that forbids it would compile Python each time.
     around.pop("PYTHONDONTWRITEBYTECODE", None)
+    around.pop("BACKTEST_KERNELS", None)
     command = [sys.executable, "-m", "backtest", *arguments]
     begun = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env=around, capture_output=True, text=True, check=False)

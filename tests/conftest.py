@@ -14,6 +14,9 @@ import backtest
 from backtest.cli import main
 from tests import small_market as small
 
+os.environ.setdefault("BACKTEST_KERNELS", "compiled")
+"""What users run most of the time is what is tested, however short a test's market; NUMBA_DISABLE_JIT=1 wins."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write tests/goldens.json anew from today's results")

@@ -16,6 +16,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from backtest.engine import layout as at
 from backtest.engine.cost import taker_rates
+from backtest.engine.machine import entry
+from backtest.engine.tier import INTERPRETED, asked
 from backtest.engine.world import World
 from backtest.venue import slippage, spread
 from tests import small_market, vectors
@@ -241,11 +243,11 @@ class TestKernel:
 
 def many() -> str:
     """Rates of a thousand fills, every bit of them."""
-    w = tables(8)
+    w, rate = tables(8), taker_rates if asked() == INTERPRETED else entry(taker_rates)
     rng = np.random.default_rng(9)
     found = []
     for n in range(1_000):
         w.run[at.IMPACT], w.run[at.IMPACT_EXPONENT] = n % 4, 0.4 + 0.001 * n
         base, notional, hours = rng.uniform(0, 60), rng.lognormal(13, 3), rng.uniform(0, 45)
-        found += taker_rates(w, n % 2, float(base), float(notional), 40.0, int(hours * HOUR))
+        found += rate(w, n % 2, float(base), float(notional), 40.0, int(hours * HOUR))
     return " ".join(float(rate).hex() for rate in found)

@@ -86,6 +86,12 @@ def test_a_run_is_what_it_was(name: str, sample: Path, request: pytest.FixtureRe
     )
 
 
+@pytest.mark.parametrize("name", RUNS)
+def test_interpreted_kernels_give_the_same_bytes(name: str, sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKTEST_KERNELS", "interpreted")
+    assert played(name, sample)["runs"] == json.loads(FILE.read_text())[name]["runs"]
+
+
 @pytest.mark.parametrize("name", sorted(set(RUNS) - set(BESIDE)))
 def test_an_instant_chain_changes_no_byte(name: str, sample: Path) -> None:
     assert played(name, sample, chain="instant")["runs"] == json.loads(FILE.read_text())[name]["runs"]

@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from backtest.engine import layout as at
-from backtest.engine.compile import INTERPRETED
 from backtest.engine.pack import Setup
 from backtest.engine.replay import Replay, to_micro
 from backtest.engine.ticket import Ticket
+from backtest.engine.tier import INTERPRETED, asked
 from backtest.schema import OrderType, Reason, Record, Status, TimeInForce
 from backtest.venue import profile
 
@@ -199,7 +199,7 @@ def placed(count: int) -> float:
     return taken
 
 
-@pytest.mark.skipif(INTERPRETED, reason="interpreted kernels are slow in any case")
+@pytest.mark.skipif(asked() == INTERPRETED, reason="interpreted kernels are slow in any case")
 def test_what_an_order_costs_to_arrive_does_not_grow_with_those_at_the_venue() -> None:
     placed(10)  # compiles
     # By steps that go through all orders, 16 times as many would take 256 times as long, some minutes.

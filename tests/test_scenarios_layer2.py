@@ -16,7 +16,7 @@ import pytest
 
 import backtest
 from backtest.engine import layout as at
-from backtest.engine.compile import entry
+from backtest.engine.machine import entry
 from backtest.engine.passage import pack_chain, pack_ways
 from backtest.engine.way import draw
 from backtest.engine.world import World
@@ -424,7 +424,7 @@ def test_drawn_latencies_have_their_median_and_p99(name: str) -> None:
     run = np.zeros(at.RUN_WIDTH)
     pack_chain(chain, 12_345_678_901, run)
     w = World(run=run, ways=pack_ways(chain))
-    one = entry(draw, w, 0, 0, 0, 0, 0)
+    one = entry(draw)
     for stage, row in STAGES.items():
         latency = getattr(chain, stage)
         drawn = [one(w, row, row, START + k * 60_000, k % 7, k % 3) for k in range(100_000)]

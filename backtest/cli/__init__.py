@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from backtest import disk
-from backtest.cli import chains, data, latency, margin, replay, strategies, venues
+from backtest.cli import cache, chains, data, latency, margin, replay, strategies, venues
 from backtest.errors import BacktestError
 
 INTERRUPTED = 130
@@ -65,6 +65,7 @@ for _command in (
     strategies.strategies,
     venues.venues,
     chains.chains,
+    cache.cache,
 ):
     cli.add_command(_command)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +42,6 @@ class Closing(click.ParamType[dict[str, Any]]):
 @flags.JSON
 def margin(file: str, out: Path | None, as_json: bool, **settings: Any) -> None:
     """What a book of positions needs, holds and risks, and its ladder of liquidations; no history needed."""
-    if sys.argv[1:2] == ["margin"]:
-        # The ladder is a few hundred rows: played by interpreted kernels it is done before Numba were loaded. Only in a
-        # process that was started for this command: another might want machine code later.
-        os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
     import backtest
     from backtest.cli import show_margin
 

@@ -13,6 +13,11 @@ from rich import progress
 from rich.console import Console
 
 PATIENCE_S = 1.0
+WORDS = {
+    "here": "compiling the kernels: only the first run does, and it takes a minute or so",
+    "beside": "compiling the kernels in the background; until they are ready, in a minute or so, the replay is slower",
+}
+"""By where they are compiled: the replay waits, or goes on."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -23,6 +28,7 @@ class Progress:
         self._begun = 0.0
         self._bar: progress.Progress | None = None
         self._task = progress.TaskID(0)
+        self._told = False
         self._seen = sys.stderr.isatty()
 
     def __enter__(self) -> Self:
@@ -36,8 +42,8 @@ class Progress:
 
     def __call__(self, done: int, rows: int, now_ms: int) -> None:
         """Show that ``done`` of ``rows`` candles are replayed, up to ``now_ms``."""
+        self._announce()
         if done == 0:
-            _announce()
             # Real time decides only when the bar appears; nothing of it reaches a result.
             self._begun = time.monotonic()
             return
@@ -56,10 +62,11 @@ class Progress:
         self._bar.start()
         self._task = self._bar.add_task("", when="")
 
+    def _announce(self) -> None:
+        """Say once why the first long run takes longer. Imported here: the engine is not needed for help."""
+        from backtest.engine.tier import compiling
 
-def _announce() -> None:
-    """Say why the first run ever takes longer. Here, not above: the engine is not needed for help."""
-    from backtest.research.run import first_run
-
-    if first_run():
-        click.echo("compiling the kernels: only the first run does, and it takes half a minute or so", err=True)
+        where = compiling()
+        if where and not self._told:
+            self._told = True
+            click.echo(WORDS[where], err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.compile import kernel
+from backtest.engine.compile import called, kernel
 from backtest.engine.journal import put_pool, put_position
 from backtest.engine.layout import (
     BETA,
@@ -70,6 +70,12 @@ def draw_curve(w: World, row: Floats, j: int, close: int) -> None:
     row[6] = value / MICRO
 
 
+@called
+def see(w: World, j: int, close: int) -> None:
+    """Draw the curve's row of panel row `j` for a strategy to see."""
+    draw_curve(w, w.seen, j, close)
+
+
 @kernel
 def account_needs(w: World, j: int, close: int) -> tuple[float, float]:
     """Initial and maintenance margin of all pools, micro in doubles, where they are not sums over positions."""
@@ -128,6 +134,13 @@ def liquidation_price(w: World, i: int, j: int, close: int, equity: float, least
         if np.isnan(best) or (price > best if lots > 0 else price < best):
             best = price
     return best if best > 0.0 else np.nan
+
+
+@called
+def level_now(w: World, i: int, j: int, close: int) -> float:
+    """`liquidation_price` by the pool's own figures at the marks in panel field `close` of panel row `j`."""
+    equity, _, least = pool_margin(w, w.book[i, POOL], j, close)
+    return liquidation_price(w, i, j, close, equity, least)
 
 
 @kernel

@@ -11,18 +11,17 @@ from numpy.typing import NDArray
 
 from backtest.engine import layout as at
 from backtest.engine.admission import cross_room
-from backtest.engine.curve import draw_curve, liquidation_price, pool_margin
+from backtest.engine.curve import level_now, see
 from backtest.engine.journal import IS_ENDED, REJECTED, put_order, put_state
 from backtest.engine.passage import routes
 from backtest.engine.path import lows_first
 from backtest.engine.requirement import fit_to_size
-from backtest.engine.send import ALONE, UNSENT, account_equity, message, target_lots, underway
+from backtest.engine.send import ALONE, UNSENT, missing, post, send, send_target, tell
 from backtest.engine.settle import move
 from backtest.engine.slots import land, leave, symbol_of
 from backtest.engine.state import State
 from backtest.engine.ticket import Ticket
 from backtest.engine.transfer import deposit, refuse_transfer, withdraw
-from backtest.engine.way import depart
 from backtest.schema import CURVE, MICRO, NO_ORDER, Cause, Reason, TimeInForce
 
 
@@ -37,8 +36,7 @@ class Desk(State):
         """Send a plain market order of signed `lots` by the shortest way; returns its number."""
         self.touched = True
         self._room_for(1)
-        number: int = self._market(i, lots, reduce_only, int(Cause.STRATEGY), self.now_ms, self.j)
-        return number
+        return self.call(send, i, lots, reduce_only, int(Cause.STRATEGY), self.now_ms, self.j)
 
     def send_group(self, tickets: Sequence[Ticket]) -> list[int]:
         """Send orders of one market that cancel one another, as one message; one alone is in no group."""
@@ -66,12 +64,11 @@ class Desk(State):
     def _post(self, ticket: Ticket, before: int) -> int:
         """Put one order in flight, as `send.post` says of `before`; its own slot."""
         expires = ticket.expires_ms if ticket.tif == TimeInForce.GTD else math.inf
-        slot: int = self._order(
-            ticket.symbol, ticket.lots, ticket.type, ticket.tif, ticket.limit, ticket.stop, ticket.trail,
+        return self.call(
+            post, ticket.symbol, ticket.lots, ticket.type, ticket.tif, ticket.limit, ticket.stop, ticket.trail,
             ticket.trail_share, ticket.activation, ticket.by_mark, ticket.post_only, ticket.reduce_only, expires,
             self.now_ms, self.j, before,
         )  # fmt: skip
-        return slot
 
     def refuse(self, ticket: Ticket, reason: int, *, have: int = 0, target: int = NO_ORDER) -> int:
         """Record an order that is refused before it is sent, such as one below a lot; returns its number.
@@ -84,24 +81,22 @@ class Desk(State):
         slot = self._post(ticket, UNSENT)
         row = self.queue[slot]
         number, row[at.TARGET] = int(row[at.ID]), target
-        put_order(self.world, slot, self.now_ms, REJECTED, int(reason), have, 0)
-        put_state(self.world, slot, self.now_ms, IS_ENDED + REJECTED, int(reason))
-        land(self.world, slot)
-        leave(self.world, slot)
+        self.call(put_order, slot, self.now_ms, REJECTED, int(reason), have, 0)
+        self.call(put_state, slot, self.now_ms, IS_ENDED + REJECTED, int(reason))
+        self.call(land, slot)
+        self.call(leave, slot)
         return number
 
     def target(self, i: int, kind: int, amount: float, reduce_only: bool = False) -> int | None:
         """Send what is missing to a target (`layout.WEIGHT`, `TARGET_LOTS`, `NOTIONAL`); None if nothing is."""
         self.touched = True
         self._room_for(1)
-        number: int = self._target(i, kind, float(amount), reduce_only, self.now_ms, self.j)
+        number = self.call(send_target, i, kind, float(amount), reduce_only, self.now_ms, self.j)
         return number if number >= 0 else None
 
     def missing_lots(self, i: int, kind: int, amount: float) -> int:
         """Signed lots that `target` would send."""
-        world = self.world
-        wanted = target_lots(world, self.j, i, kind, float(amount), account_equity(world, self.j))
-        return int(wanted - self.book[i, at.LOTS] - underway(self.world, i))
+        return int(self.call(missing, i, kind, float(amount), self.j))
 
     def cancel(self, order: int) -> None:
         """Send a cancel; it travels as long as an order does."""
@@ -113,16 +108,14 @@ class Desk(State):
 
     def amend(self, order: int, lots: int = 0, limit: float = math.nan, stop: float = math.nan) -> int:
         """Send a change of an order's signed size, limit or stop price, of what is not 0 or NaN; its own number."""
-        row = self._tell(at.AMENDMENT, symbol_of(self.world, order))
+        row = self._tell(at.AMENDMENT, self.call(symbol_of, order))
         row[at.TARGET], row[at.SIZE], row[at.LIMIT_AT], row[at.STOP_AT] = order, lots, limit, stop
         return int(row[at.ID])
 
     def _tell(self, kind: int, i: int) -> NDArray[np.float64]:
         self.touched = True
         self._room_for(1)
-        slot = message(self.world, kind, i, self.now_ms)
-        depart(self.world, slot, self.j)
-        row: NDArray[np.float64] = self.queue[slot]
+        row: NDArray[np.float64] = self.queue[self.call(tell, kind, i, self.now_ms, self.j)]
         return row
 
     def deposit(self, amount: int | None, route: int = 0) -> int:
@@ -143,8 +136,8 @@ class Desk(State):
         self._room_for(1)
         self._room_to_log(4)
         if amount is None:
-            return int(refuse_transfer(self.world, kind, route, self.now_ms, int(Reason.QUANTITY)))
-        return int(send(self.world, amount, route, self.now_ms, self.j))
+            return int(self.call(refuse_transfer, kind, route, self.now_ms, int(Reason.QUANTITY)))
+        return int(self.call(send, amount, route, self.now_ms, self.j))
 
     def set_leverage(self, i: int, leverage: float) -> None:
         """Change the initial margin asked of symbol `i` from now on; what an isolated pool holds stays."""
@@ -155,15 +148,14 @@ class Desk(State):
     def add_margin(self, i: int, amount: int) -> bool:
         """Move `amount` micro from the wallet to the isolated pool of `i`; False if it cannot be."""
         self.touched = True
-        world = self.world
         if self.book[i, at.POOL] != i or not self.book[i, at.LOTS] or amount <= 0:
             return False
         end = 3 * self.setup.interval_ms
-        have, need = cross_room(world, self.j, bool(lows_first(self.panel, self.j)), end)
+        have, need = self.call(cross_room, self.j, bool(lows_first(self.panel, self.j)), end)
         if have - amount < need:
             return False
         self._room_to_log(1)
-        move(world, self.now_ms, i, amount)
+        self.call(move, self.now_ms, i, amount)
         return True
 
     def set_mode(self, i: int, isolated: bool) -> bool:
@@ -193,10 +185,7 @@ class Desk(State):
 
     def liquidation_price(self, i: int) -> float:
         """Mark of `i` at which its pool meets maintenance, other marks frozen; NaN: none."""
-        world, pool = self.world, int(self.book[i, at.POOL])
-        known = self.setup.known_field
-        equity, _, least = pool_margin(world, pool, self.j, known)
-        return float(liquidation_price(world, i, self.j, known, equity, least))
+        return float(self.call(level_now, i, self.j, self.setup.known_field))
 
     def state(self) -> NDArray[np.float64]:
         """Columns of `schema.CURVE` at the last close as far as it is known: the curve's own row, unless a mark of it
@@ -210,8 +199,8 @@ class Desk(State):
             return row
         if self._seen_at != self.row:
             self._seen_at = self.row
-            draw_curve(self.world, self._seen, self.j, self.setup.known_field)
-        return self._seen
+            self.call(see, self.j, self.setup.known_field)
+        return self.world.seen
 
     def live(self) -> NDArray[np.float64]:
         """Rows of the queue of orders that have not ended, in flight or at the venue, by number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backtest.engine.close import close_row
-from backtest.engine.compile import inlined, kernel
+from backtest.engine.compile import called, inlined
 from backtest.engine.guard import watch
 from backtest.engine.layout import (
     BASE,
@@ -39,7 +39,7 @@ def end_row(w: World, k: int, j: int, t_end: int) -> None:
         send_targets(w, k, j, t_end)
 
 
-@kernel
+@called
 def play_fine(w: World, k: int, first: int, t_ms: int) -> int:
     """Play row `k`, which opens at `t_ms`, on the fine candles of the panel from the `first` on, all but its close.
 
@@ -67,7 +67,7 @@ def play_fine(w: World, k: int, first: int, t_ms: int) -> int:
     return int(w.panel.shape[1])
 
 
-@kernel
+@called
 def close_fine(w: World, k: int) -> None:
     """Close row `k` of the coarse panel, which has been played on fine candles."""
     end_row(w, k, k - w.acct[BASE], int(w.run[START]) + (k + 1) * int(w.run[INTERVAL]))

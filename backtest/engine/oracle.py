@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from backtest.engine.compile import Bundle, inlined, kernel
+from backtest.engine.compile import Bundle, called, inlined, kernel
 from backtest.engine.layout import Floats, Floats3, Ints
 from backtest.engine.path import knot, lows_first
 
@@ -95,7 +95,7 @@ class Tape(Bundle):
     ends: Ints
 
 
-@kernel
+@called
 def publish(o: Tape, first: int, end: int, base: int) -> None:
     """Write the oracle's knots of panel rows `[first, end)`, row 0 being row `base` of the run."""
     panel, state = o.panel, o.state

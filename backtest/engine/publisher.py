@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.engine.compile import INTERPRETED
 from backtest.engine.layout import Floats
 from backtest.engine.oracle import (
     AVERAGE,
@@ -39,6 +38,7 @@ from backtest.engine.oracle import (
     publish,
     spread_out,
 )
+from backtest.engine.tier import Tier
 from backtest.venue.chain import Oracle
 
 LANES, WORTH = 2, 1 << 16
@@ -63,6 +63,7 @@ class Publisher:
         mark_offset: int,
         field: int,
         further: int = 0,
+        tier: Tier | None = None,
     ) -> None:
         """`further`: how many further series of marks there are, four fields each, behind the oracle's own."""
         rule = np.zeros(RULE_WIDTH)
@@ -79,7 +80,7 @@ class Publisher:
         lags = np.stack([_lag(3 * ms, interval_ms) for ms in (oracle.average_ms, oracle.delay_ms)])
         most = lags[:, :, ROWS_BACK].max(axis=1) + 1
         depths = (most[OF_AVERAGE] if oracle.average_ms else 0, most[OF_DELAY] if oracle.delay_ms else 0)
-        parts = 1 if INTERPRETED else min(LANES, symbols)
+        parts, self._tier = min(LANES, symbols), tier or Tier()
         self._tapes = [
             _tape(rule, lags, depths, part * symbols // parts, (part + 1) * symbols // parts) for part in range(parts)
         ]
@@ -117,17 +118,17 @@ class Publisher:
 
     def _publish(self, first: int, end: int, base: int) -> None:
         """Begin with rows `[first, end)` of the panel; few are done at once."""
-        symbols = self._panel.shape[2]
-        if INTERPRETED or (end - first) * symbols < WORTH:
+        symbols, write = self._panel.shape[2], self._tier.code(publish)
+        if not self._tier.compiled or (end - first) * symbols < WORTH:
             for tape in self._tapes:
-                publish(tape, first, end, base)
+                write(tape, first, end, base)
             self._known = base + end
             return
         lanes = [ThreadPoolExecutor(1, "oracle") for _ in self._tapes]
         step = max(1, BLOCK // symbols)
         for row in range(first, end, step):
             until = min(row + step, end)
-            work = [lane.submit(publish, tape, row, until, base) for lane, tape in zip(lanes, self._tapes, strict=True)]
+            work = [lane.submit(write, tape, row, until, base) for lane, tape in zip(lanes, self._tapes, strict=True)]
             self._blocks.append((base + until, work))
         for lane in lanes:
             lane.shutdown(wait=False)  # it ends with its last block
@@ -147,7 +148,7 @@ class Publisher:
         _, rows, symbols = fine.shape
         whole = np.concatenate([fine[: self._field], np.empty((4, rows, symbols))])
         fresh = np.empty((3 * rows if len(self._fresh) else 0, symbols))
-        spread_out(self._tapes[0], j, whole, fresh)
+        self._tier.code(spread_out)(self._tapes[0], j, whole, fresh)
         return whole, fresh
 
     @property

@@ -12,6 +12,7 @@ from backtest.engine.desk import Desk
 from backtest.engine.fine import close_fine, play_fine
 from backtest.engine.journal import AMEND, END_OF_RUN, EXPIRED, TRAILING_STOP, orders_of, put_order, records
 from backtest.engine.levels import trail_level
+from backtest.engine.state import PIECE, WHOLE
 from backtest.errors import UserError
 from backtest.schema import MICRO, Record
 
@@ -45,7 +46,8 @@ class Replay(Desk):
         """Play rows up to `end` (exclusive); True when it is reached, False when it stopped after a row with an
         event of `hooks`. Raises UserError for a settlement that is missing."""
         while self.row < end:
-            self.row = self._step(self.row, self._goal(end))
+            piece = WHOLE if self.tier.compiled else PIECE
+            self.row = self._step(self.row, min(self._goal(end), self.row + piece))
             status = self._status[at.STATUS]
             if status != at.OK:
                 self._help(status)
@@ -86,14 +88,14 @@ class Replay(Desk):
         self._keep_last(j)
         fine, opens = 0, self.setup.start_ms + k * self.setup.interval_ms
         while fine < panel.shape[1]:
-            fine = play_fine(self.world.but(panel=panel, run=run, fresh=fresh), k, fine, opens)
+            fine = self.tier.code(play_fine)(self.world.but(panel=panel, run=run, fresh=fresh), k, fine, opens)
             if self.acct[at.STATUS] != at.OK:
                 self._help(int(self.acct[at.STATUS]))
         self.spec[:, [at.LAST_TRADE, at.LAST_MARK]] = kept
         self.acct[at.DRILLED] += 1
         if self.acct[at.EVENTS] & at.EV_FILL:
             self.fine[k] = panel
-        close_fine(self.world, k)
+        self.call(close_fine, k)
         self.row = k + 1
 
     def record(self, counts: dict[str, int]) -> Record:
@@ -152,7 +154,6 @@ class Replay(Desk):
 
     def _expire(self) -> None:
         """End what has not ended with the run."""
-        world = self.world
         for row in range(len(self.book)):
             slot = int(self.book[row, at.FIRST_ORDER])
             while slot >= 0:
@@ -163,10 +164,10 @@ class Replay(Desk):
                 if m[at.KIND] == at.ORDER and m[at.TYPE] == TRAILING_STOP and m[at.TRIGGERED] < 0:
                     m[at.STOP_AT] = trail_level(self.queue, slot)
                 if m[at.KIND] == at.ORDER:
-                    put_order(world, slot, self.now_ms, EXPIRED, END_OF_RUN, 0, 0)
+                    self.call(put_order, slot, self.now_ms, EXPIRED, END_OF_RUN, 0, 0)
                 elif m[at.KIND] == at.AMENDMENT:
                     m[at.TYPE] = AMEND
-                    put_order(world, slot, self.now_ms, EXPIRED, END_OF_RUN, 0, 0)
+                    self.call(put_order, slot, self.now_ms, EXPIRED, END_OF_RUN, 0, 0)
                 slot = int(m[at.NEXT_SLOT])
 
 

@@ -36,7 +36,8 @@ def room(w: World, j: int, i: int, row: int, maker: bool) -> int:
     used = 0
     if w.book[i, USED_ROW] == row:
         used = w.book[i, USED_MAKER] if maker else w.book[i, USED_TAKER]
-    return max(0, int(np.floor(volume * portion * 1e6 / w.spec[i, STEP] * NEARLY)) - used)
+    lots = np.floor(volume * portion * 1e6 / w.spec[i, STEP] * NEARLY)
+    return max(0, int(min(lots, float(ALL))) - used)  # more than 64 bits hold is as good as all
 
 
 @kernel

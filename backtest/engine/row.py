@@ -11,7 +11,7 @@ import numpy as np
 from backtest.engine.acts import expire
 from backtest.engine.bound import surely_healthy
 from backtest.engine.closing import TAKE_POOL
-from backtest.engine.compile import kernel
+from backtest.engine.compile import called, kernel
 from backtest.engine.fine import end_row
 from backtest.engine.glide import glide, quiet_until
 from backtest.engine.guard import messages_for
@@ -122,7 +122,7 @@ def inside(w: World, j: int, t_ms: int) -> bool:
     return at < w.calendar.shape[0] and t_ms < w.calendar[at, CALENDAR_STAMP] < t_end
 
 
-@kernel
+@called
 def advance(w: World, first: int, end: int) -> int:
     """Play rows `[first, end)` and return the next row to play.
 
@@ -144,7 +144,7 @@ def advance(w: World, first: int, end: int) -> int:
     return k
 
 
-@kernel
+@called
 def ahead(w: World, first: int, end: int) -> int:
     """Write the curve of the quiet rows from `first` on and return the first that is not, `end` at most."""
     return glide(w, first, quiet_until(w, first, end))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.compile import inlined, kernel
+from backtest.engine.compile import called, inlined, kernel
 from backtest.engine.journal import LIMIT_ORDER, MARKET_ORDER, ORDERED
 from backtest.engine.layout import (
     ACTED,
@@ -110,7 +110,7 @@ def underway(w: World, i: int) -> int:
     return total
 
 
-@kernel
+@called
 def decision_price(w: World, j: int, i: int) -> float:
     """What the strategy sees at the close: the trade close, in a gap the mark's."""
     price = w.panel[3, j, i]
@@ -127,7 +127,7 @@ def target_lots(w: World, j: int, i: int, kind: int, amount: float, equity: int)
     return lots if value > 0 else -lots
 
 
-@kernel
+@called
 def send(w: World, i: int, lots: int, reduce_only: bool, cause: int, sent: int, j: int) -> int:
     """Put a plain market order on its way at the close of panel row `j`; returns its number."""
     at = message(w, ORDER, i, sent)
@@ -138,7 +138,15 @@ def send(w: World, i: int, lots: int, reduce_only: bool, cause: int, sent: int, 
     return int(m[ID])
 
 
-@kernel
+@called
+def tell(w: World, kind: int, i: int, sent: int, j: int) -> int:
+    """Put a message that is no order on its way at the close of panel row `j`; returns its slot."""
+    at = message(w, kind, i, sent)
+    depart(w, at, j)
+    return at
+
+
+@called
 def post(
     w: World,
     i: int,
@@ -193,7 +201,14 @@ def message(w: World, kind: int, i: int, sent: int) -> int:
     return at
 
 
-@kernel
+@called
+def missing(w: World, i: int, kind: int, amount: float, j: int) -> int:
+    """Signed lots that a target lacks at the close of panel row `j`."""
+    equity = account_equity(w, j) if kind == WEIGHT else 0
+    return target_lots(w, j, i, kind, amount, equity) - w.book[i, LOTS] - underway(w, i)
+
+
+@called
 def send_target(
     w: World,
     i: int,
@@ -204,8 +219,7 @@ def send_target(
     j: int,
 ) -> int:
     """Send what is missing to one target at the close of panel row `j`; the order's number, or −1 for nothing."""
-    equity = account_equity(w, j) if kind == WEIGHT else 0
-    lots = target_lots(w, j, i, kind, amount, equity) - w.book[i, LOTS] - underway(w, i)
+    lots = missing(w, i, kind, amount, j)
     if lots == 0:
         return -1
     return send(w, i, lots, reduce_only, ORDERED, sent, j)

@@ -6,7 +6,7 @@ how many there are, or have been.
 
 from __future__ import annotations
 
-from backtest.engine.compile import inlined, kernel
+from backtest.engine.compile import called, inlined, kernel
 from backtest.engine.layout import (
     ARRIVES,
     BUYS,
@@ -227,7 +227,7 @@ def strike(w: World, at: int) -> None:
     w.queue[before, SAME_PLACE] = following
 
 
-@kernel
+@called
 def enlist_all(w: World) -> None:
     """Fill `numbered` anew, which has another length."""
     w.numbered[:] = -1
@@ -238,7 +238,7 @@ def enlist_all(w: World) -> None:
             at = next_of(w.queue, at)
 
 
-@kernel
+@called
 def symbol_of(w: World, order: int) -> int:
     """The symbol of an order at the venue or on its way, by its number; −1: it is neither."""
     at = find_order(w, order)

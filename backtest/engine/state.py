@@ -5,30 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backtest.engine import layout as at
-from backtest.engine.compile import entry
 from backtest.engine.fee import turnover_ring
 from backtest.engine.limit import pack_limits
 from backtest.engine.pack import Setup, pack_calendar, pack_run, pack_spec
 from backtest.engine.passage import pack_gas, pack_outages, pack_ways
 from backtest.engine.publisher import Publisher
 from backtest.engine.row import advance, ahead
-from backtest.engine.send import post, send, send_target
 from backtest.engine.slots import NEVER_MS, enlist_all
 from backtest.engine.terms import note_calendar
+from backtest.engine.tier import Tier
 from backtest.engine.world import World
 from backtest.schema import CURVE
 
+P = ParamSpec("P")
+R = TypeVar("R")
 LOG_ROWS = 1 << 14
 QUEUE_ROWS = 64
 SOFT_ROWS = 4_096
 """Fills that a reorg can undo at most; more within its depth stop the run."""
 LONG_AGO = -(1 << 60)
+PIECE, WHOLE = 256, 1 << 62
+"""Rows that are played at a time while they are interpreted, and else."""
 
 
 @dataclass
@@ -50,6 +53,8 @@ class State:
 
     def __post_init__(self) -> None:
         count = len(self.setup.symbols)
+        self._codes: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self.tier = Tier(self.setup.rows, count, lambda: self.row, self._change_tier)
         self.book = np.zeros((count + 1, at.BOOK_WIDTH), np.int64)
         self.book[:, [at.FLAGGED, at.CROSSED, at.TRADED, at.SINCE]] = -1
         self.book[:, [at.FIRST_ORDER, at.LAST_ORDER, at.USED_ROW]] = -1
@@ -83,20 +88,21 @@ class State:
             outages=pack_outages(self.setup.chain, self.setup.start_ms), gas=pack_gas(self.setup.chain),
             limits=pack_limits(self.setup.chain, self.setup.start_ms), still=np.full((5, 1, count), np.nan),
             usual=np.ascontiguousarray(self.setup.usual),
+            seen=np.zeros(len(CURVE)),
             soft=np.full((SOFT_ROWS if self.setup.chain.reorg_ms else 0, at.SOFT_WIDTH), -np.inf),
         )  # fmt: skip
         o, s = self.setup.oracle, self.setup
         self.publisher = (
             None
             if o.plain
-            else Publisher(o, count, s.interval_ms, s.start_ms, s.mark_offset, s.oracle_field, s.further)
+            else Publisher(o, count, s.interval_ms, s.start_ms, s.mark_offset, s.oracle_field, s.further, self.tier)
         )
         """Of the mark that the venue sees, where it is not the market's."""
         self._known = int(self.run[at.ROWS])
         """Rows before this one have all that they are played on."""
         self._status = self.acct.data
         self._logs: list[NDArray[np.float64]] = []
-        self._seen, self._seen_at = np.zeros(len(CURVE)), -1
+        self._seen_at = -1
         self._asked_at = -1
         self.fine: dict[int, NDArray[np.float64]] = {}
         """Fine panels of drilled rows with fills, by row; who looks at them empties it."""
@@ -111,7 +117,7 @@ class State:
         if self.panel.shape[1]:
             self._keep_last(self.j + 1)
         else:
-            note_calendar(self.world)
+            self.call(note_calendar)
         if self.publisher is not None:
             self.publisher.see(panel, first_row)
             self.world.put(fresh=self.publisher.fresh)
@@ -135,31 +141,29 @@ class State:
             self._known = self.publisher.known(self.row)
         return min(end, self._known)
 
-    # Made when they are asked for first: nobody waits for what is never called, nor before it has been said why.
+    def call(self, kernel: Callable[Concatenate[World, P], R], *arguments: P.args, **_: P.kwargs) -> R:
+        """Call a kernel on this account, as the tier wants it."""
+        code = self._codes.get(kernel)
+        if code is None:
+            code = self._codes[kernel] = self.tier.code(kernel)
+        made: R = code(self.world, *arguments)
+        return made
+
+    # The two that are called most. Made when they are asked for first: nobody waits before it has been said why.
 
     @cached_property
     def _step(self) -> Callable[..., Any]:
-        return self._entry(advance, 0, 0)
+        return partial(self.tier.code(advance), self.world)
 
     @cached_property
     def _ahead(self) -> Callable[..., Any]:
-        return self._entry(ahead, 0, 0)
+        return partial(self.tier.code(ahead), self.world)
 
-    @cached_property
-    def _target(self) -> Callable[..., Any]:
-        return self._entry(send_target, 0, 0, 0.0, False, 0, 0)
-
-    @cached_property
-    def _market(self) -> Callable[..., Any]:
-        return self._entry(send, 0, 0, False, 0, 0, 0)
-
-    @cached_property
-    def _order(self) -> Callable[..., Any]:
-        return self._entry(post, 0, 0, 0, 0, *[0.0] * 3, False, 0.0, *[False] * 3, 0.0, 0, 0, 0)
-
-    def _entry(self, function: Callable[..., Any], *like: Any) -> Callable[..., Any]:
-        """A kernel for this account: what follows are arguments like `like`. A call is what event strategies pay."""
-        return partial(entry(function, self.world, *like), self.world)
+    def _change_tier(self) -> None:
+        """Look up again what to call."""
+        self._codes.clear()
+        self.__dict__.pop("_step", None)
+        self.__dict__.pop("_ahead", None)
 
     def _put(self, **arrays: NDArray[np.float64]) -> None:
         """Take other arrays in the place of those of these names."""
@@ -170,7 +174,7 @@ class State:
     @property
     def j(self) -> int:
         """Panel row of the candle that closed last."""
-        return int(self.row - 1 - self.acct[at.BASE])
+        return self.row - 1 - self._status[at.BASE]
 
     @property
     def now_ms(self) -> int:
@@ -185,7 +189,7 @@ class State:
     def _lengthen_queue(self) -> None:
         self._put(queue=np.vstack([self.queue, np.zeros_like(self.queue)]))
         self.world.put(numbered=np.empty(len(self.queue), np.int64))
-        enlist_all(self.world)
+        self.call(enlist_all)
 
     def _room_to_log(self, rows: int) -> None:
         """See to it that so many more rows fit the journal in memory."""

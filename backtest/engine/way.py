@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from backtest.engine.compile import kernel
+from backtest.engine.compile import called, kernel
 from backtest.engine.layout import (
     ARRIVES,
     BACKLOG,
@@ -122,7 +122,7 @@ def quantile(u: float) -> float:
     return -num / den if q < 0.0 else num / den
 
 
-@kernel
+@called
 def draw(w: World, row: int, stage: int, time_ms: int, symbol: int, n: int) -> float:
     """A latency of row `row` of `ways`, ms, not rounded; `symbol` −1: of none."""
     way = w.ways[row]

@@ -37,6 +37,7 @@ class World(Bundle):
         "still": ("f8", 3),
         "fresh": ("f8", 2),
         "soft": ("f8", 2),
+        "seen": ("f8", 1),
     }
     panel: Floats3
     book: Ints
@@ -63,3 +64,4 @@ class World(Bundle):
     still: Floats3
     fresh: Floats
     soft: Floats
+    seen: Floats

@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from backtest.errors import UserError
@@ -86,8 +87,8 @@ class Stream:
     def _checked(self, batch: Any) -> Piece:
         if batch.column(0).null_count:
             raise UserError(f"a {self.source.kind} row without a time", self._files(), _CHECK)
-        t = batch.column(0).to_numpy()
-        columns = tuple(batch.column(j + 1).to_numpy(zero_copy_only=False) for j in range(len(self.names)))
+        t = _numbers(batch.column(0))
+        columns = tuple(_numbers(batch.column(j + 1)) for j in range(len(self.names)))
         steps = np.diff(t)
         unbroken = bool((steps == self.interval_ms).all())
         self._check_times(t, None if unbroken else steps)
@@ -132,3 +133,11 @@ class Stream:
 
     def _files(self) -> str:
         return f"{self.source.symbol} in {self.source.files[0].path}"
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    """A column of Arrow; NaN for null. Its own `to_numpy` would import pandas, where that is installed."""
+    if not column.null_count:
+        return np.from_dlpack(column)
+    filled: NDArray[Any] = pl.Series(column).to_numpy()
+    return filled

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from plotly.offline import get_plotlyjs
 
 from backtest.report import format as fmt
 from backtest.report.charts import MODES, SHOWN, Chart
 from backtest.report.figure import FAINT, INK, LIMIT, PALETTE, PAPER, Figure, axis, money_axis, plain
-from backtest.report.page import environment, script_json
+from backtest.report.page import environment, plotly_js, script_json
 from backtest.report.tables import Cell, Table
 
 GENERATOR = "backtest margin"
@@ -55,7 +54,7 @@ def render(answer: Values) -> str:
             charts=charts,
             tables={table.name: table for table in tables},
             notes=answer["notes"],
-            plotly=get_plotlyjs(),
+            plotly=plotly_js(),
             figures=script_json({name: chart.figure for name, chart in charts.items()}),
         )
     )

@@ -8,7 +8,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from backtest.report import charts, excursions, layer2, liquidations, orders, tables
 from backtest.report import format as fmt
@@ -135,7 +134,7 @@ def document(template: str, lead: Result, results: Sequence[Result], **context: 
             quote=quote_of(lead),
             assumed=_assumed(results, f"All {context.get('noun', NOUN)}s"),
             reproduction=_reproductions(results, f"All {context.get('noun', NOUN)}s"),
-            plotly=get_plotlyjs(),
+            plotly=plotly_js(),
             figures=script_json(figures),
             period=f"{_period(lead)} (UTC)",
             labels=[result.label for result in results],
@@ -143,6 +142,14 @@ def document(template: str, lead: Result, results: Sequence[Result], **context: 
             **context,
         )
     )
+
+
+def plotly_js() -> str:
+    """Plotly's JavaScript. Imported here: a run without a page goes without Plotly."""
+    from plotly.offline import get_plotlyjs
+
+    code: str = get_plotlyjs()
+    return code
 
 
 @cache

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from backtest.engine.compile import compiled_before
 from backtest.engine.pack import Charges, Setup
 from backtest.engine.replay import Replay, to_micro
 from backtest.errors import UserError, nearest
@@ -50,7 +49,7 @@ Progress = Callable[[int, int, int], None]
 ORACLE_FIELDS = 4
 """Of a panel, behind the volume, that an oracle writes its mark into."""
 CALLED_ROWS = 16_384
-"""Rows of a chunk at most for a strategy that is called: it may be slow, and progress is told once a chunk."""
+"""Rows of a chunk at most for a strategy that is called, or kernels that are interpreted."""
 
 
 @dataclass(frozen=True)
@@ -252,8 +251,9 @@ def stream(s: Selection, players: Sequence[Player], progress: Progress | None, c
     """Lead the players through the rows of the selection, all of them through one chunk after another."""
     each = [player for player in players if player.each]
     tail = max((player.strategy.lookback for player in each), default=0)
-    compiled = all(player.compiled for player in players)
-    usual = s.default_chunk_rows if compiled else min(s.default_chunk_rows, CALLED_ROWS)
+    # Progress is told once a chunk, and what is called or interpreted may be slow.
+    fast = all(player.compiled and player.replay.tier.compiled for player in players)
+    usual = s.default_chunk_rows if fast else min(s.default_chunk_rows, CALLED_ROWS)
     tell = progress or _silent
     for player in players:
         player.start()
@@ -393,8 +393,3 @@ def run(
     if target is None:
         return made
     return Result(made.label, made.summary, made.tables, files.write(target, made, render(made)))
-
-
-def first_run() -> bool:
-    """Whether the kernels have still to be compiled, which takes some seconds once."""
-    return not compiled_before()

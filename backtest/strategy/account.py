@@ -256,7 +256,7 @@ class Account(Holdings):
 
     def _price(self, i: int) -> float:
         """The last price, which orders are decided on."""
-        return float(decision_price(self._replay.world, self._replay.j, i))
+        return float(self._replay.call(decision_price, self._replay.j, i))
 
     def _amend(self, m: NDArray[np.float64], qty: float | None, limit: float | None, stop: float | None) -> int:
         """Amend the order of a row of the queue."""

@@ -76,5 +76,5 @@ class Hearing:
         names = record.dtype.names or ()
         symbol = int(record["symbol"]) if "symbol" in names else NO_SYMBOL
         number = int(record["order_id"]) if "order_id" in names else NO_ORDER
-        world, when = self._replay.world, int(record["ts_ms"])
-        return int(whole_ms(draw(world, at.WAY_BACK, at.WAY_BACK, when, symbol, number)))
+        when = int(record["ts_ms"])
+        return int(whole_ms(self._replay.call(draw, at.WAY_BACK, at.WAY_BACK, when, symbol, number)))

@@ -132,6 +132,7 @@ class Holdings:
         ticks = setup.ticks or (None,) * len(setup.symbols)
         self._grids = [Grid.of(i, int(setup.step_micro[i]), ticks[i]) for i in range(len(setup.symbols))]
         self._steps = [int(step) for step in setup.step_micro]
+        self._known_field = setup.known_field
         self._book = replay.book.data  # read far faster than the array; the kernels never move it
         self.unread: list[weakref.ref[Position]] = []
         """Positions given out since the account last changed, whose liquidation price may not have been computed."""
@@ -208,7 +209,7 @@ class Holdings:
         """The position in a market, also when there is none."""
         replay, i = self._replay, self._at(symbol)
         lots = self._book[i, at.LOTS]
-        mark = replay.panel.item(replay.setup.known_field, replay.j, i) if replay.row else math.nan
+        mark = replay.panel.item(self._known_field, replay.j, i) if replay.row else math.nan
         if lots == 0:
             return Position(symbol, 0.0, math.nan, mark, 0.0, 0.0, math.nan)
         qty = lots * self._steps[i] / MICRO

@@ -33,7 +33,13 @@ class Parameter:
     """int, float, bool or str; empty until the class that declares it is made."""
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else instance.__dict__.get("_params", {}).get(self.name, self.default)
+        if instance is None:
+            return self
+        # Read at every candle: nothing is built here, and the usual case is the first that is tried.
+        try:
+            return instance._params[self.name]
+        except (AttributeError, KeyError):
+            return self.default
 
     def __set__(self, instance: Any, value: Any) -> None:
         # The summary and the report state the parameters of a run, so a run must not alter them.

@@ -1,0 +1,67 @@
+"""`backtest cache build`, `info` and `clear`."""
+
+from __future__ import annotations
+
+import click
+
+from backtest.cli import flags
+
+
+@click.group()
+def cache() -> None:
+    """The compiled kernels that long runs use: what there is, compile what is missing, delete them."""
+
+
+@cache.command()
+def build() -> None:
+    """Compile the kernels that are not compiled yet, a minute or two.
+
+    Runs do this in the background when they are long enough. Interrupted, it keeps what is finished.
+    """
+    from backtest.engine import tier
+    from backtest.engine.builder import build as compile_missing
+    from backtest.errors import UserError
+
+    if tier.asked() == tier.INTERPRETED:
+        raise UserError("kernels are not compiled here", "the environment", "unset NUMBA_DISABLE_JIT, BACKTEST_KERNELS")
+    compile_missing(lambda name, number, of: click.echo(f"compiling {name} ({number + 1} of {of})", err=True))
+    click.echo("all kernels are compiled", err=True)
+
+
+@cache.command()
+@flags.JSON
+def info(as_json: bool) -> None:
+    """Show where the compiled kernels are, how many, and their size."""
+    import backtest.engine.replay  # noqa: F401  every kernel is defined by now
+    from backtest.cli import console
+    from backtest.engine import cache as kept
+    from backtest.engine.compile import CALLED
+
+    absent = [kernel.__name__ for kernel in kept.missing()]
+    others = [place for place in kept.folders() if place != kept.folder()]
+    found = {
+        "folder": str(kept.folder()),
+        "compiled": len(CALLED) - len(absent),
+        "missing": sorted(absent),
+        "bytes": kept.size(kept.folder()),
+        "other_versions": len(others),
+        "other_versions_bytes": sum(map(kept.size, others)),
+    }
+    if as_json:
+        console.write_json(found)
+        return
+    click.echo(f"{found['folder']}: {found['compiled']} of {len(CALLED)} kernels, {_mb(found['bytes'])}")
+    if others:
+        click.echo(f"of other versions: {len(others)} folders, {_mb(found['other_versions_bytes'])}")
+
+
+@cache.command()
+def clear() -> None:
+    """Delete the compiled kernels, of other versions too. Nothing else is lost: long runs compile them again."""
+    from backtest.engine import cache as kept
+
+    click.echo(f"deleted {_mb(kept.clear())}", err=True)
+
+
+def _mb(size: object) -> str:
+    return f"{float(str(size)) / 1e6:.1f} MB"
