@@ -27,6 +27,10 @@ class HedgedPair(Strategy):
     band: float = Param(0.05, gt=0, le=1, doc="how far one leg may outgrow the other before the day is over")
     every = "1h"
 
+    def validate(self):
+        """Refuse a pair of one market."""
+        return f"long and short are both {self.long}" if self.long == self.short else None
+
     def __init__(self, **params):
         """Ask for the two markets only."""
         super().__init__(**params)

@@ -30,6 +30,12 @@ class Lifeline(Strategy):
     least: float = Param(100.0, gt=0, doc="quote units that are worth a transfer, and stay for its gas")
     every = "1h"
 
+    def validate(self):
+        """Refuse bounds that the leverage at the start is not between: money would move at once."""
+        if not self.low < self.leverage < self.high:
+            return f"low < leverage < high does not hold: {self.low:g}, {self.leverage:g}, {self.high:g}"
+        return None
+
     def __init__(self, **params):
         """Ask for the one market only."""
         super().__init__(**params)

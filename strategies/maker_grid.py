@@ -30,6 +30,10 @@ class MakerGrid(Strategy):
     most: float = Param(1.0, gt=0, le=20, doc="inventory at which it stops adding, as a multiple of that part")
     every = "1h"
 
+    def validate(self):
+        """Refuse orders that are larger than the inventory may be: none would ever be sent."""
+        return f"size = {self.size:g} is above most = {self.most:g}" if self.size > self.most else None
+
     def features(self, candle):
         """Give the average range of an hour over a day, as a share of the price."""
         return {"range": ((candle.high - candle.low) / candle.close).rolling_mean(24)}

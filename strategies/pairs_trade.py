@@ -34,6 +34,14 @@ class PairsTrade(Strategy):
     inside: float = Param(0.001, ge=0, le=0.1, doc="how much better than the price an entry is")
     every = "1h"
 
+    def validate(self):
+        """Refuse a pair of one market, and levels that leave no score to hold the pair at."""
+        if self.first == self.second:
+            return f"first and second are both {self.first}"
+        if not self.leave < self.enter < self.give_up:
+            return f"leave < enter < give_up does not hold: {self.leave:g}, {self.enter:g}, {self.give_up:g}"
+        return None
+
     def __init__(self, **params):
         """Ask for the two markets only."""
         super().__init__(**params)

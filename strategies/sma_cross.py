@@ -23,6 +23,12 @@ class SmaCross(Strategy):
     weight: float = Param(0.5, gt=0, le=20, doc="size of each position, as a share of equity")
     every = "1h"
 
+    def validate(self):
+        """Refuse averages that are in the wrong order: the cross would mean the opposite."""
+        if self.fast >= self.slow:
+            return f"fast = {self.fast} is not below slow = {self.slow}"
+        return None
+
     def features(self, candle):
         """Give both averages, in hourly candles."""
         return {"fast": candle.close.rolling_mean(self.fast), "slow": candle.close.rolling_mean(self.slow)}

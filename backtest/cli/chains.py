@@ -9,7 +9,7 @@ import click
 from backtest.cli import flags
 
 
-@click.group()
+@click.group(cls=flags.Group)
 def chains() -> None:
     """What orders and money travel on: latency, outages, gas, bridges."""
 

@@ -9,7 +9,7 @@ import click
 from backtest.cli import flags
 
 
-@click.group()
+@click.group(cls=flags.Group)
 def data() -> None:
     """What a dataset holds, what is wrong with it, and one to try."""
 

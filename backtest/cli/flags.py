@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,30 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+_RATE = re.compile(r"(-?(?:\d+\.?\d*|\.\d+))\s*(%|bps?)", re.IGNORECASE)
+"""A number with a unit behind it."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Command(click.Command):
+    """A command that refuses a flag of one value that is given twice: Click would silently take the last."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; a usage error for a repeated flag."""
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        for param in order:
+            single = isinstance(param, click.Option) and not (param.multiple or param.is_flag or param.count)
+            if single and order.count(param) > 1:
+                raise click.UsageError(
+                    f"{param.opts[-1]} is given {order.count(param)} times, and takes one value", ctx
+                )
+        return super().parse_args(ctx, args)
+
+
+class Group(click.Group):
+    """A group whose commands refuse repeated flags."""
+
+    command_class = Command
 
 
 class Moment(click.ParamType[int]):
@@ -36,8 +60,21 @@ class Number(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The value, if it is finite and in range."""
+        _refuse_other_units(value, param, ctx)
         number = float(super().convert(value, param, ctx))
         return number if math.isfinite(number) else self.fail(f"{value!r} is not a finite number", param, ctx)
+
+
+def _refuse_other_units(value: Any, param: click.Parameter | None, ctx: click.Context | None) -> None:
+    """A usage error where a flag in basis points is given per cent, or a number with its unit behind it."""
+    found = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None or param is None or not (param.name or "").endswith("_bps"):
+        return
+    number, unit = found.groups()
+    if unit != "%":
+        raise click.BadParameter(f"{value!r} has its unit behind it: give {number}", ctx, param)
+    said = f"{value!r} is in per cent, and it takes basis points (1 bps = 0.01 %): give {100 * float(number):g}"
+    raise click.BadParameter(said, ctx, param)
 
 
 class Finite(click.ParamType[float]):
@@ -47,6 +84,7 @@ class Finite(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The value, if it is finite."""
+        _refuse_other_units(value, param, ctx)
         number = click.FLOAT.convert(value, param, ctx)
         return float(number) if math.isfinite(number) else self.fail(f"{value!r} is not a finite number", param, ctx)
 

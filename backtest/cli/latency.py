@@ -12,7 +12,9 @@ import click
 from backtest.cli import flags, replay
 
 
-@click.command(epilog=replay.ABOUT, short_help="Replay it at several delays: the price of being slower.")
+@click.command(
+    cls=flags.Command, epilog=replay.ABOUT, short_help="Replay it at several delays: the price of being slower."
+)
 @click.argument("strategy")
 @flags.replay
 @click.option(

@@ -29,7 +29,7 @@ class Closing(click.ParamType[dict[str, Any]]):
         return {"symbol": symbol.strip(), **numbers}
 
 
-@click.command(epilog=FORMAT)
+@click.command(cls=flags.Command, epilog=FORMAT)
 @click.argument("file")
 @click.option("--close", type=Closing(), metavar="SYMBOL=QTY[@PRICE]", help="Judge a close of so much of a position.")
 @click.option(

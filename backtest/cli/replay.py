@@ -23,7 +23,7 @@ UNEXPLAINED = (
 """What a verification says that fails although nothing that it compares has changed."""
 
 
-@click.command(epilog=ABOUT, short_help="Replay one account, or sub-accounts of several strategies.")
+@click.command(cls=flags.Command, epilog=ABOUT, short_help="Replay one account, or sub-accounts of several strategies.")
 @click.argument("strategies", metavar="STRATEGY...", nargs=-1, required=True)
 @flags.replay
 @click.option(
@@ -102,7 +102,7 @@ def _check_apart(strategies: tuple[str, ...], apart: bool, given: dict[str, str 
             raise click.UsageError(f"{name} is of sub-accounts; add --sub-accounts.")
 
 
-@click.command(epilog=ABOUT, short_help="Replay it in several margin modes, side by side.")
+@click.command(cls=flags.Command, epilog=ABOUT, short_help="Replay it in several margin modes, side by side.")
 @click.argument("strategy")
 @flags.replay
 @click.option(
@@ -126,7 +126,7 @@ def compare(
     show.comparison(comparison, as_json)
 
 
-@click.command(short_help="Make a synthetic market and compare a hedged pair on it.")
+@click.command(cls=flags.Command, short_help="Make a synthetic market and compare a hedged pair on it.")
 @click.argument("folder", type=flags.FOLDER, default=Path("backtest-demo"))
 @flags.JSON
 def demo(folder: Path, as_json: bool) -> None:
@@ -143,7 +143,7 @@ def demo(folder: Path, as_json: bool) -> None:
     show.comparison(comparison, as_json)
 
 
-@click.command(short_help="Run a report again and compare.")
+@click.command(cls=flags.Command, short_help="Run a report again and compare.")
 @click.argument("folder", type=flags.FOLDER)
 @click.option("--data", type=flags.FOLDER, help="Where the dataset lies now.  [default: where it was]")
 @flags.JSON

@@ -9,7 +9,7 @@ import click
 from backtest.cli import flags
 
 
-@click.group()
+@click.group(cls=flags.Group)
 def strategies() -> None:
     """What can be run by name, and a new one to start from."""
 

@@ -9,7 +9,7 @@ import click
 from backtest.cli import flags
 
 
-@click.group()
+@click.group(cls=flags.Group)
 def venues() -> None:
     """What a venue asks: margin, liquidation, fees."""
 

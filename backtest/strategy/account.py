@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Unpack
+from typing import Never, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +110,7 @@ class Account(Holdings):
     def target(
         self,
         symbol: str,
-        *,
+        *unnamed: Never,
         weight: float | None = None,
         qty: float | None = None,
         notional: float | None = None,
@@ -126,6 +126,13 @@ class Account(Holdings):
         venue. Conditional orders are not counted before their trigger. Sizes are rounded down to whole lots. Returns
         the order's number, None if nothing is missing.
         """
+        if unnamed:
+            said = ", ".join(map(repr, unnamed))
+            raise UserError(
+                f"{said} has no name",
+                f"account.target({symbol!r}, {said})",
+                f"write weight={said} for a share of equity, qty= for base units, or notional= for quote",
+            )
         asked = ((at.WEIGHT, weight), (at.TARGET_LOTS, qty), (at.NOTIONAL, notional))
         given = [(kind, amount) for kind, amount in asked if amount is not None]
         if len(given) != 1:

@@ -53,8 +53,10 @@ class Strategy:
                 raise UserError(f"parameter {name} has the name of a part of Strategy", cls.__name__, "rename it")
 
     def __init__(self, **params: Any) -> None:
-        """Parameters by name, as values or as text. Raises UserError for an unknown one or one out of range."""
+        """Parameters by name, as values or as text. Raises UserError for an unknown one, one out of range, or values
+        that `validate` does not accept together."""
         self._params = choose(self._parameters, params, type(self).__name__)
+        check_together(self)
         self.bind(0)
 
     @property
@@ -78,6 +80,13 @@ class Strategy:
         """Name, first line of the docstring, and parameters with their ranges."""
         lines = (vars(cls).get("__doc__") or "").strip().splitlines()
         return Description(cls.__name__, lines[0] if lines else "", tuple(cls._parameters.values()))
+
+    def validate(self) -> str | None:
+        """Check the parameters together; return (or raise ValueError with) what is wrong with them, None if nothing.
+
+        It is called when the strategy is made, as soon as the parameters have their values, and sees nothing else.
+        """
+        return None
 
     def features(self, candle: Any) -> dict[str, pl.Expr]:
         """Polars expressions over one symbol's candles, by name; computed once, before the replay.
@@ -123,6 +132,21 @@ class Strategy:
 
     def on_stop(self, market: Any, account: Any) -> None:
         """After the last candle."""
+
+
+def check_together(strategy: Strategy) -> None:
+    """Raise UserError for parameters that `validate` does not accept together."""
+    name = type(strategy).__name__
+    try:
+        said: object = strategy.validate()
+    except ValueError as error:
+        said = str(error)
+    if said is None:
+        return
+    if not isinstance(said, str) or not said:
+        remedy = "return None where the parameters are fine, else a message"
+        raise UserError(f"validate has returned {said!r}", name, remedy)
+    raise UserError(said, name, "change one of the parameters")
 
 
 class Description(NamedTuple):

@@ -39,6 +39,17 @@ KINDS = {
     "drawdown": (at.G_DRAWDOWN, SHARE),
 }
 """Kind: its number in the kernels, and the form of its value."""
+ALSO_CALLED = {
+    "sl": "stop", "stop-loss": "stop", "stoploss": "stop",
+    "ts": "trail", "tsl": "trail", "trailing": "trail", "trailing-stop": "trail",
+    "dd": "drawdown", "mdd": "drawdown", "max-drawdown": "drawdown",
+    "max-loss": "account-loss", "equity-stop": "account-loss",
+    "max-age": "age", "timeout": "age", "time-stop": "age",
+    "margin-call": "call", "deleverage": "reduce", "add-margin": "top-up",
+}  # fmt: skip
+"""Names from elsewhere, by which a kind is suggested."""
+NO_GUARD = {"tp": "take_profit", "take-profit": "take_profit", "takeprofit": "take_profit"}
+"""What orders do, by the keyword that does it."""
 PER_POSITION = ("stop", "trail", "loss", "age")
 MOST_QUOTE = 1e9
 NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
@@ -72,7 +83,7 @@ def parse(text: str, place: str = "--guard") -> Guard:
         raise UserError(f"guard {text!r} is not KIND=VALUE", place, "write it like stop=5% or stop[BTC-USD]=5%")
     kind, symbol, value = match.groups()
     if kind not in KINDS:
-        raise UserError(f"unknown guard {kind!r}", place, nearest(kind, KINDS))
+        raise UserError(f"unknown guard {kind!r}", place, _meant(kind))
     if symbol is not None and kind not in PER_POSITION:
         thing = f"guard {kind} does not watch one market"
         raise UserError(thing, place, f"leave [{symbol}] out; {', '.join(PER_POSITION)} can")
@@ -82,6 +93,14 @@ def parse(text: str, place: str = "--guard") -> Guard:
         raise UserError(f"guard {kind} = {value!r}", place, WANTED[form])
     level, target = read
     return Guard(text.strip(), kind, level, target, symbol, form == LOSS and value.endswith("%"))
+
+
+def _meant(kind: str) -> str:
+    """What may have been meant by a kind that is none."""
+    name = kind.lower().replace("_", "-")
+    if name in NO_GUARD:
+        return f"no guard does that; an order of the strategy does, with {NO_GUARD[name]}="
+    return f"did you mean {ALSO_CALLED[name]}?" if name in ALSO_CALLED else nearest(name, KINDS)
 
 
 def chosen(of_class: object, where: str, asked: Iterable[str]) -> tuple[Guard, ...]:
