@@ -344,8 +344,8 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_all_versions_are_shown_by_date(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line.split() for line in shown(capsys, "show", "dydx_v4", "--symbol", "BTCUSDT").splitlines()]
-    before = "BTCUSDT: BTC-USD 2023-10-26 no limit 5.00% 3.00% 20.0 amounts rounded up verified"
-    after = "BTCUSDT: BTC-USD 2025-01-01 no limit 2.00% 1.20% 50.0 amounts rounded up assumed"
+    before = "BTCUSDT: BTC-USD 2023-10-26 no limit 5.00% 3.00% 20.0 amounts rounded up verified networks at 9663b34f4"
+    after = "BTCUSDT: BTC-USD 2025-01-01 no limit 2.00% 1.20% 50.0 amounts rounded up assumed genesis"
     assert lines.index(before.split()) + 2 == lines.index(after.split())
     day = shown(capsys, "show", "dydx_v4", "--symbol", "BTCUSDT", "--date", "2024-01-05")
     assert before.split() in [line.split() for line in day.splitlines()]
@@ -365,6 +365,9 @@ def test_a_ladder_is_shown_with_its_deductions_and_sources(capsys: pytest.Captur
         "150.0",
         "0.00",
         "verified",
+        "brackets",
+        "at",
+        "098e60dbf",
     ] in lines
     assert ["1,800,000,000", "100.00%", "50.00%", "1.0", "421,482,000.00"] in lines
     assert "source brackets: the venue's leverageBracket answers, freqtrade/freqtrade" in text
