@@ -53,11 +53,19 @@ def call(capsys: pytest.CaptureFixture[str]) -> Any:
 def fake(label: str, equity: float, folder: Path | None = None) -> Any:
     """A run's result without a run: nothing happened, and its Sharpe ratio is undefined."""
     tables = {name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()}
-    metrics = dict.fromkeys(show.HEADLINES, 0) | {"start_cash": 1000.0, "final_equity": equity, "sharpe": None}
+    metrics = dict.fromkeys((*show.HEADLINES, "trades", "open_trades", "orders"), 0) | {
+        "start_cash": 1000.0,
+        "final_equity": equity,
+        "sharpe": None,
+    }
     summary = {
         "label": label, "metrics": metrics, "counts": {"gaps": 3, "none": 0}, "notes": ["marks are trades"],
         "warnings": ["synthetic data", "no fees charged (--fee-bps is 0)"],
-        "config": {"margin": label}, "data": {"quote": "USDC", "synthetic": True},
+        "config": {"margin": label, "venue": "v"},
+        "data": {
+            "quote": "USDC", "synthetic": True, "from_ms": 0, "to_ms": 86_400_000, "interval_ms": 3_600_000,
+            "symbols": ["A", "B"],
+        },
     }  # fmt: skip
     return SimpleNamespace(label=label, metrics=metrics, tables=tables, summary=summary, folder=folder)
 
@@ -156,9 +164,14 @@ def test_compare_takes_modes_and_names_its_folder(call: Any, asked: dict[str, An
 
 
 def test_run_prints_words_table_notes_and_the_report(call: Any, asked: dict[str, Any]) -> None:
-    done = call("run", "x", "--data", "d", "--out", "o")
+    brief, done = (call("run", "x", "--data", "d", "--out", "o", *more) for more in ((), ("--verbose",)))
     assert (done.code, done.err) == (0, "")
+    assert "\n1 assumption and 1 count; --verbose lists them\n" in brief.out
+    assert "marks are trades" not in brief.out
     lines = [line.split() for line in done.out.splitlines()]
+    top = [" ".join(line) for line in lines if line and line[0] in ("Period", "Venue", "Markets", "Trades")]
+    assert top == ["Period 1970-01-01 00:00 to 1970-01-02 00:00 UTC, 1h candles", "Venue v", "Markets A, B", "Trades 0"]
+    assert lines.index(["Trades", "0"]) < lines.index(["Equity", "at", "the", "end", "1,100.00"])
     assert ["Equity", "at", "the", "end", "1,100.00"] in lines
     assert ["Sharpe", "n/a"] in lines
     assert ["-", "marks", "are", "trades"] in lines

@@ -158,18 +158,18 @@ def test_the_report_sets_the_two_side_by_side(tmp_path: Path) -> None:
     assert shown is not None
     table = next(table for table in shown.tables if table.name == "mark_cost")
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
-    assert rows["Equity at the end"] == ["28,865.98", "100,000.00", "71,134.02"]
-    # As in the waterfall, what was paid is below zero; of a cost it is what is above zero that was lost.
-    assert rows["Liquidation penalties"] == ["-14,432.99", "0.00", "14,432.99"]
-    assert rows["Price moves"] == ["-56,701.03", "0.00", "56,701.03"]
+    assert rows["Equity at the end"] == ["28,865.98", "100,000.00", "-71,134.02"]
+    # As in the waterfall, what was paid or lost is below zero.
+    assert rows["Liquidation penalties"] == ["-14,432.99", "0.00", "-14,432.99"]
+    assert rows["Price moves"] == ["-56,701.03", "0.00", "-56,701.03"]
     marks = {row[0].text: [cell.mark for cell in row[1:]] for row in table.rows}
     assert marks["Liquidation penalties"] == ["minus", "", "minus"]
-    assert table.head[-1].text == "Cost"
+    assert table.head[-1].text == "Difference"
     # The mark that saves: 71,134.02 were gained, and are not marked as a loss.
     saved = by_both(tmp_path / "saved", 100.0, 100.0, 100.0, DIP, 100.0, oracle="deviation=20%")
     (other,) = charts.runs([saved], [outcome(saved)])
     ends = next(t for t in section(other, "USDC").tables if t.name == "mark_cost").rows[0]  # type: ignore[union-attr]
-    assert [(cell.text, cell.mark) for cell in ends[1:]] == [("100,000.00", ""), ("28,865.98", ""), ("-71,134.02", "")]
+    assert [(cell.text, cell.mark) for cell in ends[1:]] == [("100,000.00", ""), ("28,865.98", ""), ("+71,134.02", "")]
     assert rows["Liquidations of a pool"] == ["1", "0", ""]
     assert "Gas" not in rows
     # Without a chain nothing is under way; and what was opened and lost inside a candle was held at no close.

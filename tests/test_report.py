@@ -198,7 +198,7 @@ def test_run_page_is_whole(life: Life) -> None:
     assert "url(" not in html.split("</style>", maxsplit=1)[0]
     assert len(page.ids) == len(set(page.ids))
     for name, value in result.metrics.items():
-        assert f"{fmt.metric(name).title} {fmt.text(name, value)}" in page.text, name
+        assert f"{fmt.metric(name, life.trades).title} {fmt.text(name, value)}" in page.text, name
     assert ("SYNTHETIC DATA" in page.text) is life.synthetic
     for word in (
         result.digest,

@@ -213,8 +213,9 @@ def _orders(life: Life, fills: pl.DataFrame) -> pl.DataFrame:
     n, extra = len(fills), life.rejected
     ts = [*fills["ts"].dt.epoch("ms").to_list(), *_close(life, np.arange(extra)).tolist()]
     reason = "margin: equity 9,812.40 would not cover initial 12,000.00"
+    arrived = [ms + 250 for ms in ts]
     return _frame(
-        "orders", order_id=np.arange(n + extra), ts_sent=ts, ts_arrived=ts, ts_done=ts,
+        "orders", order_id=np.arange(n + extra), ts_sent=ts, ts_arrived=arrived, ts_done=ts,
         symbol=[*fills["symbol"], *[life.symbols[0]] * extra], side=[*fills["side"], *["buy"] * extra],
         type=[*_kinds(fills), *["market"] * extra], qty=[*fills["qty"], *[1.5] * extra], tif=["gtc"] * (n + extra),
         status=["filled"] * n + ["rejected"] * extra, reason=[None] * n + [reason] * extra,

@@ -16,6 +16,7 @@ from backtest.report.caveats import REASONS, beforehand
 from backtest.report.kept import kept
 from backtest.report.outcome import outcome
 from backtest.report.page import render, render_comparison
+from backtest.report.scope import scope
 from backtest.report.words import comparison_words, run_words
 from backtest.schema import Reason
 from tests.order_harness import buy
@@ -127,6 +128,38 @@ def test_an_account_is_dead_while_less_than_a_hundredth_is_left(left: list[float
         f"The account has been dead since 0{dead}:00 on 1 January 2020: {left[-1]:.2f} of 100.00 was left at the end."
     )
     assert (told in said(made)) is (dead is not None)
+
+
+def test_the_top_says_what_the_results_are_about() -> None:
+    lives = (Life(margin="isolated", symbols=tuple(f"S{n}" for n in range(8))), Life())
+    results = [account(life) for life in lives]
+    assert scope(results) == [
+        ("Period", "2020-01-01 00:00 to 2020-03-24 08:00 UTC, 1h candles"),
+        ("Venue", "generic"),
+        ("Markets", "10: S0, S1, S2, S3, S4, S5, …"),
+        ("Trades", f"isolated {results[0].metrics['trades']}; cross {results[1].metrics['trades']}"),
+    ]
+    still = Result("cross", {**results[1].summary, "metrics": {**results[1].metrics, "open_trades": 2}}, {})
+    assert scope([still, still])[-1] == ("Trades", f"{still.metrics['trades']} (and 2 open at the end) each")
+    text = Page(render(results[1])).text
+    assert text.index("Period 2020-01-01") < text.index("Equity at the end")
+
+
+def test_a_gain_by_latency_needs_a_latency() -> None:
+    late = account(Life())
+    orders = late.tables["orders"].with_columns(ts_arrived="ts_sent")
+    at_once = Result("cross", late.summary, late.tables | {"orders": orders})
+    assert "Gap to the next open" not in Page(render(late)).text
+    text = Page(render(at_once)).text
+    assert f"Gap to the next open {-late.metrics['latency']:,.2f}" in text
+    assert "Latency 250 ms" in text  # the setting; no other line has the word
+    assert text.count("Latency") == 1
+
+
+def test_assumptions_are_folded() -> None:
+    page = Page(render(account(Life())))
+    assert "What was assumed, skipped or filled in 1 assumption and 2 counts" in page.text
+    assert page.tags.count("details") == 1
 
 
 def fills(*trades: tuple[int, str, float, str]) -> pl.DataFrame:

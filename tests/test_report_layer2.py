@@ -277,8 +277,9 @@ def test_ways_and_figures_of_a_record() -> None:
         ["Withdrawals", "1", "1 d 12 h", "1 d 12 h", "1 d 12 h"],
     ]
     assert cells(table(result, "transfers")) == [
-        ["2025-01-02 00:00", "to the venue", "canonical", "200.00", "2.00", "arrived", "2025-01-04 00:00", "2 d", ""],
-        ["2025-01-03 00:00", "to the reserve", "fast", "300.00", "5.00", "arrived", "2025-01-04 12:00", "1 d 12 h", ""],
+        ["2025-01-02 00:00", "to the venue", "canonical", "200.00", "-2.00", "arrived", "2025-01-04 00:00", "2 d", ""],
+        ["2025-01-03 00:00", "to the reserve", "fast", "300.00", "-5.00", "arrived", "2025-01-04 12:00", "1 d 12 h",
+         ""],
         ["2025-01-04 00:00", "to the venue", "canonical", "9,999.00", "", "rejected", "", "",
          "reserve: 299.00 there, 10,000.00 needed"],
         ["2025-01-06 00:00", "to the reserve", "fast", "50.00", "", "in flight at the end",
@@ -293,8 +294,8 @@ def test_ways_and_figures_of_a_record() -> None:
     many = Result(result.label, result.summary, result.tables | {"transfers": more})
     assert "3 transfers were rejected, 2 of them for the reason reserve." in told(many)
     facts = dict(shown(result).facts)
-    gas = {"Gas of orders": "1.00", "Gas of cancels": "0.25", "Gas of deposits": "1.00", "Gas of withdrawals": "4.00"}
-    assert {name: facts[name] for name in gas} == {name: f"{paid} USD" for name, paid in gas.items()}
+    gas = {"orders": "-1.00", "cancels": "-0.25", "deposits": "-1.00", "withdrawals": "-4.00"}
+    assert {name: facts[f"Gas of {name}"] for name in gas} == {name: f"{paid} USD" for name, paid in gas.items()}
     assert facts["Time to finality"] == "12 h"
     assert facts["Most at risk at a time"] == "110.22 USD"
     assert facts["Fills undone in a reorg"] == "1, 110.22 USD"

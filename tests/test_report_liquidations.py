@@ -94,19 +94,19 @@ def test_steps_are_one_liquidation() -> None:
 def test_the_overview_and_the_steps() -> None:
     listing = liquidations.listing(outcome(result_of(stepped())))
     assert [cell.text for cell in listing.overview.head] == [
-        "Time (UTC)", "Positions", "What happened", "Steps", "Took", "Health before", "Health after", "To the fund",
+        "Time (UTC)", "Positions", "What happened", "Steps", "Took", "Health before", "Health after", "Insurance fund",
         "Cost to the other side",
     ]  # fmt: skip
     ended = "closed by auto-deleveraging, at its bankruptcy price"
     assert cells(listing.overview) == [
-        ["2025-01-01 00:01:00.500", "BTC-USD", ended, "3", "59 s", "100.0%", "nothing held", "+50.00", "400.00"]
+        ["2025-01-01 00:01:00.500", "BTC-USD", ended, "3", "59 s", "100.0%", "nothing held", "-50.00", "400.00"]
     ]
     (table,) = listing.steps
     assert table.title == f"BTC-USD, 2025-01-01 00:01:00.500: {ended}, 3 steps"
     # 0.4 of 1, 0.3 of 0.6, 0.3 of 0.3; 1,900 / 2,100, 1,000 / 2,100, 1,050 / 1,200, 600 / 1,100
     assert [line[1:6] + line[7:8] + line[9:] for line in cells(table)] == [
-        ["BTC-USD", "part of the position", "1", "0.4", "40.0%", "+100.00", "100.0%", "90.5%"],
-        ["BTC-USD", "part of the position", "0.6", "0.3", "50.0%", "-50.00", "47.6%", "87.5%"],
+        ["BTC-USD", "part of the position", "1", "0.4", "40.0%", "-100.00", "100.0%", "90.5%"],
+        ["BTC-USD", "part of the position", "0.6", "0.3", "50.0%", "+50.00", "47.6%", "87.5%"],
         ["BTC-USD", "closed by auto-deleveraging", "0.3", "0.3", "100.0%", "0.00", "54.5%", "nothing held"],
     ]
 
@@ -154,7 +154,7 @@ def test_three_hundred_steps_stay_readable() -> None:
     assert "It lost BTC-USD in 300 steps at 00:00 on 1 January 2025." in page.text
     assert "First 40 of 300; all are in liquidations.parquet." in page.text
     assert page.text.count("part of the position") == 40
-    assert page.tags.count("details") == 1
+    assert page.tags.count("details") == 2  # the steps, and what was assumed
     assert "Positions liquidated 1 In 1 liquidation of a pool, 300 steps" in page.text
     marks = {trace["name"]: len(trace["x"]) for trace in page.figures["equity"]["data"] if trace["mode"] == "markers"}
     assert marks == {"Liquidation": 1, "Further step": 299}

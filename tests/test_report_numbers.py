@@ -8,6 +8,7 @@ import pytest
 
 from backtest.report import format as fmt
 from backtest.report.series import BUCKETS, envelope, running, together, tracks
+from backtest.results.books import COSTS
 from tests.test_report_accounts import Life, account
 
 
@@ -23,6 +24,11 @@ from tests.test_report_accounts import Life, account
         ("sharpe", None, "n/a"),
         ("sharpe", float("nan"), "n/a"),
         ("funding", -0.001, "0.00"),
+        ("fees", 12.5, "-12.50"),
+        ("fees", -1, "1.00"),  # rebates were more
+        ("gas", 0, "0.00"),
+        ("slippage", None, "n/a"),
+        ("insurance", 12.5, "12.50"),
         ("a_metric_of_tomorrow", 2, "2.00"),
         ("cagr", 9_999.5, "999,950.00%"),
         ("cagr", 3.7e11, "over 1,000,000%"),
@@ -33,6 +39,10 @@ def test_metric_as_text(name: str, value: float | None, shown: str) -> None:
     assert fmt.text(name, value) == shown
 
 
+def test_costs_are_those_of_the_books() -> None:
+    assert {name for name, metric in fmt.METRICS.items() if metric.cost} == {*COSTS, "slippage"}
+
+
 def test_every_metric_has_a_title() -> None:
     assert set(account(Life()).metrics) == set(fmt.METRICS)
     assert [row[1] for row in fmt.table({"odd_one": 1, "cagr": 0.5})] == ["Return per year (CAGR)", "Odd one"]
@@ -40,8 +50,9 @@ def test_every_metric_has_a_title() -> None:
 
 def test_difference_and_which_is_better() -> None:
     assert fmt.difference("return", 0.15, 0.10) == "+5.00 pp"
-    assert fmt.difference("fees", 10.0, 12.5) == "-2.50"
+    assert fmt.difference("fees", 10.0, 12.5) == "+2.50"  # 10 paid is -10.00, and 12.5 is -12.50
     assert fmt.difference("fees", 10.001, 10.0) == "0.00"
+    assert fmt.difference("funding", 10.0, 12.5) == "-2.50"
     assert fmt.difference("sortino", None, 1.0) == "n/a"
     assert fmt.difference("cagr", 1e9, 1.0) == "over 1,000,000 pp"
     assert fmt.difference("cagr", 1.0, 1e9) == "below -1,000,000 pp"

@@ -122,7 +122,8 @@ def test_the_profit_by_source_and_by_symbol() -> None:
     assert sum(out.sources.values()) == pytest.approx(out.change, abs=1e-9)
     table = tables.symbols(result)
     assert heads(table) == [
-        "Symbol", "Fills", "Price moves", "Funding", "Fees", "Spread", "Impact", "Latency", "Change of equity",
+        "Symbol", "Fills", "Price moves", "Funding", "Fees", "Spread", "Impact", "Gap to the next open",
+        "Change of equity",
     ]  # fmt: skip
     assert cells(table) == [
         ["BTC-USD", "2", "510.00", "-5.10", "-63.24", "-50.00", "-10.00", "-13.25", "368.41"],

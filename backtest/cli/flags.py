@@ -121,6 +121,7 @@ def _params(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) 
 
 FOLDER = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
+VERBOSE = click.option("--verbose", is_flag=True, help="List every assumption and count below the results.")
 DATE = click.option(
     "--date",
     "when",
@@ -276,6 +277,7 @@ _REPLAY = (
         "--guard", "guards", multiple=True, metavar="KIND=VALUE", help="A guard, like stop=5%. May be repeated."
     ),
     click.option("--out", type=FOLDER, help="Folder of the report.  [default: reports/ and the strategy's name]"),
+    VERBOSE,
     JSON,
 )
 

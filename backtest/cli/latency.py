@@ -30,7 +30,7 @@ from backtest.cli import flags, replay
     show_default=True,
     help="Margin mode: cross, isolated or portfolio; a market may have its own, with commas: cross,DOGE-USD=isolated.",
 )
-def latency(strategy: str, data: Path, out: Path | None, as_json: bool, **settings: Any) -> None:
+def latency(strategy: str, data: Path, out: Path | None, as_json: bool, verbose: bool, **settings: Any) -> None:
     """Replay one account per delay over the same prices and write the curve of profit against latency."""
     import backtest
     from backtest.cli import show_latency
@@ -39,7 +39,7 @@ def latency(strategy: str, data: Path, out: Path | None, as_json: bool, **settin
     folder = out or Path("reports", f"{replay.stem(strategy)}-latency")
     with redirect_stdout(sys.stderr), Progress() as progress:
         curve = backtest.latency(strategy, data, out=folder, progress=progress, **settings)
-    show_latency.curve(curve, as_json)
+    show_latency.curve(curve, as_json, verbose)
 
 
 # The grid has the delays: one more would say twice what is asked.

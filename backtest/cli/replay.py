@@ -61,6 +61,7 @@ def run(
     out: Path | None,
     margin: str,
     as_json: bool,
+    verbose: bool,
     **settings: Any,
 ) -> None:
     """Replay one account and write its report.
@@ -83,9 +84,9 @@ def run(
         else:
             result = backtest.run(strategies[0], data, progress=progress, mark_cost=mark_cost, **settings)
     if apart:
-        show.subaccounts(shown, as_json)
+        show.subaccounts(shown, as_json, verbose)
     else:
-        show.result(result, as_json)
+        show.result(result, as_json, verbose)
 
 
 def _check_apart(strategies: tuple[str, ...], apart: bool, given: dict[str, str | None]) -> None:
@@ -113,7 +114,7 @@ def _check_apart(strategies: tuple[str, ...], apart: bool, given: dict[str, str 
     help="Margin modes, with commas: isolated, cross, portfolio; and SYMBOL=isolated or SYMBOL=cross for all of them.",
 )
 def compare(
-    strategy: str, data: Path, out: Path | None, margin: tuple[str, ...], as_json: bool, **settings: Any
+    strategy: str, data: Path, out: Path | None, margin: tuple[str, ...], as_json: bool, verbose: bool, **settings: Any
 ) -> None:
     """Replay one account per margin mode over the same prices and write one report."""
     import backtest
@@ -123,13 +124,14 @@ def compare(
     folder = out or Path("reports", f"{stem(strategy)}-{_plain('-'.join(margin))}")
     with redirect_stdout(sys.stderr), Progress() as progress:
         comparison = backtest.compare(strategy, data, margin=margin, out=folder, progress=progress, **settings)
-    show.comparison(comparison, as_json)
+    show.comparison(comparison, as_json, verbose)
 
 
 @click.command(cls=flags.Command, short_help="Make a synthetic market and compare a hedged pair on it.")
 @click.argument("folder", type=flags.FOLDER, default=Path("backtest-demo"))
+@flags.VERBOSE
 @flags.JSON
-def demo(folder: Path, as_json: bool) -> None:
+def demo(folder: Path, as_json: bool, verbose: bool) -> None:
     """Make a synthetic market and compare a hedged pair in isolated and cross margin.
 
     Everything is written into FOLDER, by default backtest-demo.
@@ -140,7 +142,7 @@ def demo(folder: Path, as_json: bool) -> None:
 
     with Progress() as progress:
         comparison = backtest.demo(folder, progress=progress)
-    show.comparison(comparison, as_json)
+    show.comparison(comparison, as_json, verbose)
 
 
 @click.command(cls=flags.Command, short_help="Run a report again and compare.")

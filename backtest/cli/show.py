@@ -13,8 +13,9 @@ from rich.markup import escape
 from backtest.cli.console import grid, write_json, write_table
 from backtest.report import format as fmt
 from backtest.report import words
-from backtest.report.caveats import in_common, omissions
-from backtest.report.outcome import outcome
+from backtest.report.caveats import fold, in_common, omissions
+from backtest.report.outcome import delayed, outcome
+from backtest.report.scope import scope
 
 if TYPE_CHECKING:
     from datetime import date
@@ -39,49 +40,49 @@ SELDOM = ("insurance", "gas", "bridge_fees", "adl_loss", "backstops", "deleverag
 REPORT = "report.html"
 
 
-def result(shown: Result, as_json: bool) -> None:
+def result(shown: Result, as_json: bool, verbose: bool) -> None:
     """One run: what happened in words, the headline metrics, what was assumed, where the report is."""
     if not as_json:
         out, quote = outcome(shown), _quote(shown)
         title([shown], [*words.run_words(shown, out, quote), *words.layer2_words(shown, out, quote)])
         table = grid("metric", shown.label)
         for name in _headlines([shown]):
-            table.add_row(fmt.metric(name).title, fmt.text(name, shown.metrics[name]))
+            table.add_row(fmt.metric(name, out.delayed).title, fmt.text(name, shown.metrics[name]))
         write_table(table)
-        assumed([shown])
+        assumed([shown], verbose)
     end(shown.summary, shown.folder, as_json)
 
 
-def comparison(shown: Comparison, as_json: bool) -> None:
+def comparison(shown: Comparison, as_json: bool, verbose: bool) -> None:
     """Several accounts side by side; with two of them, the second against the first."""
     if not as_json:
         outs, left_out = [outcome(r) for r in shown.results], shown.summary.get("left_out")
-        _side_by_side(shown.results, words.comparison_words(shown.results, outs, left_out), rivals=True)
+        _side_by_side(shown.results, words.comparison_words(shown.results, outs, left_out), True, verbose)
     end(shown.summary, shown.folder, as_json)
 
 
-def subaccounts(shown: Subaccounts, as_json: bool) -> None:
+def subaccounts(shown: Subaccounts, as_json: bool, verbose: bool) -> None:
     """Sub-accounts side by side, without a comparison, below what they made together."""
     if not as_json:
         outs = [outcome(r) for r in shown.results]
         said = words.subaccount_words(outcome(shown.combined), shown.results, outs, _quote(shown.combined))
-        _side_by_side(shown.results, said, rivals=False)
+        _side_by_side(shown.results, said, False, verbose)
     end(shown.summary, shown.folder, as_json)
 
 
-def _side_by_side(results: Sequence[Result], sentences: Sequence[str], rivals: bool) -> None:
+def _side_by_side(results: Sequence[Result], sentences: Sequence[str], rivals: bool, verbose: bool) -> None:
     """Sentences, a column of metrics per account, what was assumed; ``rivals`` are compared with each other."""
     title(results, sentences)
-    pair = rivals and len(results) == 2
+    pair, late = rivals and len(results) == 2, any(map(delayed, results))
     table = grid("metric", *(r.label for r in results), *["difference"] * pair)
     for name in _headlines(results):
         values = [r.metrics[name] for r in results]
         best = fmt.better(name, values) if rivals else [False] * len(values)
         cells = [f"[bold]{fmt.text(name, v)}[/]" if b else fmt.text(name, v) for v, b in zip(values, best, strict=True)]
         gap = [fmt.difference(name, values[1], values[0])] if pair else []
-        table.add_row(fmt.metric(name).title, *cells, *gap)
+        table.add_row(fmt.metric(name, late).title, *cells, *gap)
     write_table(table)
-    assumed(results)
+    assumed(results, verbose)
 
 
 def _headlines(results: Sequence[Result]) -> list[str]:
@@ -202,16 +203,22 @@ def title(results: Sequence[Result], sentences: Sequence[str]) -> None:
         say(f"[bold yellow]{escape(above)}[/]")
     for sentence in sentences:
         say(escape(sentence))
+    for name, value in scope(results):
+        say(f"[dim]{name:<8}[/] {escape(value)}")
 
 
-def assumed(results: Sequence[Result]) -> None:
-    """Notes and counts of what was skipped or filled in; each once, with its account where they differ."""
-    said = {}
-    for r in results:
-        counted = [f"{name.replace('_', ' ')}: {number:,}" for name, number in r.summary["counts"].items() if number]
-        said[r.label] = [*r.summary["notes"], *counted]
-    for line in in_common(said):
+def assumed(results: Sequence[Result], verbose: bool) -> None:
+    """How much was assumed, skipped or filled in; ``verbose``: each of it once, with its account where they differ."""
+    notes = in_common({r.label: r.summary["notes"] for r in results})
+    counts = in_common({r.label: _counted(r.summary["counts"]) for r in results})
+    if not verbose and (notes or counts):
+        say(f"[dim]{fold(len(notes), len(counts))}; --verbose lists them[/]")
+    for line in [*notes, *counts] * verbose:
         say(f"[dim]-[/] {escape(line)}")
+
+
+def _counted(counts: dict[str, int]) -> list[str]:
+    return [f"{name.replace('_', ' ')}: {number:,}" for name, number in counts.items() if number]
 
 
 def _quote(shown: Result) -> str:

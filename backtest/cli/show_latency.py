@@ -8,22 +8,22 @@ from rich.markup import escape
 
 from backtest.cli import show
 from backtest.cli.console import grid, write_table
-from backtest.report.latency import delays_table, words_of
+from backtest.report.latency import delays_table, named, words_of
 from backtest.report.outcome import outcome
 
 if TYPE_CHECKING:
     from backtest import LatencyCurve
 
 
-def curve(shown: LatencyCurve, as_json: bool) -> None:
+def curve(shown: LatencyCurve, as_json: bool, verbose: bool) -> None:
     """The outcome in words, a row per delay, what was assumed, where the report is."""
     if not as_json:
-        outs = [outcome(result) for result in shown.results]
-        show.title(shown.results, words_of(shown.results, outs))
-        found = delays_table(shown.results, outs)
+        results, outs = named(shown.results), [outcome(result) for result in shown.results]
+        show.title(results, words_of(results, outs))
+        found = delays_table(results, outs)
         table = grid(*(cell.text for cell in found.head))
         for row in found.rows:
             table.add_row(*(escape(cell.text) for cell in row))
         write_table(table)
-        show.assumed(shown.results)
+        show.assumed(results, verbose)
     show.end(shown.summary, shown.folder, as_json)

@@ -56,6 +56,12 @@ def omissions(results: Sequence[Result]) -> str:
     return _sentence("; ".join(in_common({r.label: r.summary.get("warnings", ()) for r in results})))
 
 
+def fold(notes: int, counts: int) -> str:
+    """Return how much was assumed and counted, the lists being folded away."""
+    said = [text for n, text in ((notes, plural(notes, "assumption")), (counts, plural(counts, "count"))) if n]
+    return listing(said) or "nothing"
+
+
 def in_common(said: Mapping[str, Sequence[str]], form: str = "{}: {}") -> list[str]:
     """Return each clause once, in order; ``form`` puts the labels before one that only some accounts have."""
     whose: dict[str, list[str]] = {}

@@ -32,7 +32,7 @@ from backtest.report.figure import (
     width,
 )
 from backtest.report.marks import KINDS, LIQUIDATED, MARKED, Kind, trace
-from backtest.report.outcome import PRICE_MOVES, SOURCES, Loss, Outcome
+from backtest.report.outcome import LATENCY, SOURCES, Loss, Outcome, source_title, sources_note
 from backtest.report.series import (
     CROSS,
     Line,
@@ -297,7 +297,7 @@ def flows_chart(run: Run, quote: str) -> Chart:
         ("Fees", PALETTE[1], stamps(fills), -floats(fills, "fee")),
         ("Spread", PALETTE[3], stamps(fills), -floats(fills, "spread")),
         ("Impact", PALETTE[5], stamps(fills), -floats(fills, "impact")),
-        ("Latency", PALETTE[6], stamps(fills), -floats(fills, "latency")),
+        (source_title(LATENCY, out.delayed), PALETTE[6], stamps(fills), -floats(fills, "latency")),
         ("Liquidation penalties", PALETTE[2], stamps(lost), -floats(lost, "penalty")),
         ("Paid by the insurance fund", PALETTE[4], stamps(lost), floats(lost, "penalty") - floats(lost, "insurance")),
         ("Gas", PALETTE[7], stamps(tables["gas"]), -floats(tables["gas"], "amount")),
@@ -317,14 +317,15 @@ def flows_chart(run: Run, quote: str) -> Chart:
 
 def sources_chart(run: Run, quote: str) -> Chart:
     """A waterfall from nothing to the change of equity."""
-    amounts = [run.outcome.sources[name] for name in SOURCES]
-    total = run.outcome.change
+    out = run.outcome
+    amounts, total = [out.sources[name] for name in SOURCES], out.change
     title = f"Where the profit came from{f' ({quote})' if quote else ''}"
     if not any((*amounts, total)):
         return Chart("sources", title, "", None, 0, _STILL)
+    names = [folded(source_title(name, out.delayed)) for name in SOURCES]
     steps = np.cumsum([0.0, *amounts])
     bar = {
-        "type": "waterfall", "orientation": "h", "y": [*(folded(n) for n in SOURCES), "Change of equity"],
+        "type": "waterfall", "orientation": "h", "y": [*names, "Change of equity"],
         "x": [*amounts, total], "measure": ["relative"] * len(amounts) + ["total"],
         "text": [fmt.signed(v) for v in (*amounts, total)], "textposition": "outside", "cliponaxis": False,
         "increasing": {"marker": {"color": GAIN}}, "decreasing": {"marker": {"color": LOSS}},
@@ -332,12 +333,13 @@ def sources_chart(run: Run, quote: str) -> Chart:
         "hoverinfo": "none", "textfont": {"color": INK},
     }  # fmt: skip
     layout = bars([*amounts, total], steps.tolist())
-    return Chart("sources", title, PRICE_MOVES, {"data": [bar], "layout": layout}, 400)
+    return Chart("sources", title, sources_note(out.delayed), {"data": [bar], "layout": layout}, 400)
 
 
 def sources_side_by_side(accounts: Sequence[Run], quote: str) -> Chart:
     """The same entries for each account, one bar each."""
-    names = [*SOURCES, "Change of equity"]
+    late = any(run.outcome.delayed for run in accounts)
+    names = [*(source_title(name, late) for name in SOURCES), "Change of equity"]
     title = f"Where the profit came from{f' ({quote})' if quote else ''}"
     data, drawn = [], [0.0]
     for run in accounts:
@@ -354,7 +356,7 @@ def sources_side_by_side(accounts: Sequence[Run], quote: str) -> Chart:
         return Chart("sources", title, "", None, 0, _STILL)
     layout = bars(drawn, drawn) | {"barmode": "group", "bargap": 0.3, "showlegend": True}
     height = 130 + len(names) * (24 + 20 * len(accounts))
-    return Chart("sources", title, PRICE_MOVES, {"data": data, "layout": layout}, height)
+    return Chart("sources", title, sources_note(late), {"data": data, "layout": layout}, height)
 
 
 def _marked(run: Run, kind: Kind, heights: Values, several: bool) -> list[Figure]:

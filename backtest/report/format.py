@@ -20,12 +20,14 @@ class Metric:
 
     ``kind`` is one of ``percent`` (of a fraction), ``money``, ``times``, ``ratio``, ``count`` and ``days``. ``better``
     is ``high``, ``low`` or ``shallow`` only where nobody would argue, else empty. ``help`` says what the number means.
+    A ``cost`` is what the account paid: positive in JSON and Parquet, below zero where people read it.
     """
 
     title: str
     kind: str
     better: str = ""
     help: str = ""
+    cost: bool = False
 
 
 METRICS: dict[str, Metric] = {
@@ -55,20 +57,20 @@ METRICS: dict[str, Metric] = {
     ),
     "price_moves": Metric("Price moves", "money", "", "At the prices of the decisions, before every cost"),
     "funding": Metric("Funding", "money", "", "Positive: received"),
-    "fees": Metric("Fees", "money", "", "Paid for fills, less rebates"),
-    "spread": Metric("Spread", "money", "", "Half of it for each fill that takes, fixed slippage with it"),
-    "impact": Metric("Impact", "money", "", "What the size of the fills moved prices"),
-    "latency": Metric("Latency", "money", "", "What prices did between decision and fill; positive: it cost"),
-    "penalties": Metric("Liquidation penalties", "money", "", "Paid to the insurance fund"),
+    "fees": Metric("Fees", "money", "", "Paid for fills, less rebates", cost=True),
+    "spread": Metric("Spread", "money", "", "Half of it for each fill that takes, with fixed slippage", cost=True),
+    "impact": Metric("Impact", "money", "", "What the size of the fills moved prices", cost=True),
+    "latency": Metric("Latency", "money", "", "What prices did between decision and fill", cost=True),
+    "penalties": Metric("Liquidation penalties", "money", "", "Paid to the insurance fund", cost=True),
     "insurance": Metric("Paid by the insurance fund", "money", "", "Of losses beyond what the pool held"),
     "bad_debt": Metric("Bad debt borne by others", "money", "low", "Losses beyond what the pool held"),
-    "gas": Metric("Gas", "money", "", "Paid to the chain for messages and transfers"),
-    "bridge_fees": Metric("Bridge fees", "money", "", "Paid for transfers"),
+    "gas": Metric("Gas", "money", "", "Paid to the chain for messages and transfers", cost=True),
+    "bridge_fees": Metric("Bridge fees", "money", "", "Paid for transfers", cost=True),
     "adl_loss": Metric(
         "Cost to the other side of deleveraging", "money", "low", "Positions closed at their bankruptcy price"
     ),
     "slippage": Metric(
-        "Slippage", "money", "", "Spread, impact and drift: what fills paid beyond the price on the way"
+        "Slippage", "money", "", "Spread, impact and drift: what fills paid beyond the path's price", cost=True
     ),
     "rebates": Metric("Rebates", "money", "", "Received for fills as maker; they are in the fees"),
     "maker_share": Metric("Traded as maker", "percent", "", "Of what orders traded"),
@@ -97,21 +99,38 @@ METRICS: dict[str, Metric] = {
 """In the order in which they are shown. What each one means exactly is in `backtest/results/metrics.py`."""
 
 
-def metric(name: str) -> Metric:
-    """How the metric ``name`` is shown; one that is not listed is a plain number under its own name."""
+OPEN_GAP = Metric(
+    "Gap to the next open",
+    "money",
+    "",
+    "What prices did between a decision's close and the open that fills it",
+    cost=True,
+)
+"""The metric `latency` of an account whose orders arrive at once."""
+
+
+def metric(name: str, delayed: bool = True) -> Metric:
+    """How the metric ``name`` is shown; one that is not listed is a plain number under its own name.
+
+    ``delayed``: whether orders took time to arrive; without it there is no latency that could cost or gain.
+    """
+    if name == "latency" and not delayed:
+        return OPEN_GAP
     return METRICS.get(name) or Metric(name.replace("_", " ").capitalize(), "ratio")
 
 
 def text(name: str, value: float | None) -> str:
-    """The metric's value as people read it: ``text("total_return", 0.1234)`` is ``12.34%``."""
-    return _write(metric(name).kind, value)
+    """The metric's value as people read it: ``text("total_return", 0.1234)`` is ``12.34%``; a cost is below zero."""
+    shown = metric(name)
+    return _write(shown.kind, 0.0 - value if shown.cost and value is not None else value)
 
 
 def difference(name: str, value: float | None, base: float | None) -> str:
-    """``value - base`` with a sign, in the metric's own unit (percent: percentage points)."""
+    """What ``value`` is above ``base`` as both are shown, with a sign, in the metric's own unit (percent: points)."""
     if value is None or base is None or not math.isfinite(value - base):
         return NA
-    kind, gap = metric(name).kind, value - base
+    known = metric(name)
+    kind, gap = known.kind, base - value if known.cost else value - base
     shown = _write(kind, gap).replace("%", " pp")
     return "+" + shown if gap > 0 and shown[0].isdigit() and any(c in "123456789" for c in shown) else shown
 
@@ -237,9 +256,9 @@ def plural(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def table(metrics: Mapping[str, float | None]) -> list[tuple[str, str, str]]:
-    """Rows ``(name, title, text)`` in the order of :func:`ordered`."""
-    return [(name, metric(name).title, text(name, metrics[name])) for name in ordered(metrics)]
+def table(metrics: Mapping[str, float | None], delayed: bool = True) -> list[tuple[str, str, str]]:
+    """Rows ``(name, title, text)`` in the order of :func:`ordered`; ``delayed`` as of :func:`metric`."""
+    return [(name, metric(name, delayed).title, text(name, metrics[name])) for name in ordered(metrics)]
 
 
 def ordered(names: Iterable[str]) -> list[str]:

@@ -45,6 +45,7 @@ def render(answer: Values) -> str:
             more="",
             synthetic=False,
             omissions="",
+            scope=[],
             period=f"Terms of {answer['date']}",
             quote=answer["quote"],
             venue=answer["venue"],

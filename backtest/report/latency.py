@@ -25,7 +25,7 @@ from backtest.report.figure import (
     plain,
     thinned,
 )
-from backtest.report.outcome import Outcome, outcome
+from backtest.report.outcome import LATENCY, Outcome, outcome
 from backtest.report.page import document, quote_of, settings_of, sources_table
 from backtest.report.series import envelope
 from backtest.report.tables import Cell, Table, amount
@@ -40,7 +40,7 @@ NARROW, LETTER, BETWEEN = 285, 7.0, 6.0
 
 def render_latency(results: Sequence[Result]) -> str:
     """The report of the same account at several delays, the fastest first, as a complete HTML document."""
-    results = [replace(result, label=fmt.delay(delay_of(result))) for result in results]
+    results = named(results)
     outs, delays = [outcome(result) for result in results], [delay_of(result) for result in results]
     quote = quote_of(results[0])
     shown = _some(len(results))
@@ -73,8 +73,12 @@ def words_of(results: Sequence[Result], outs: Sequence[Outcome]) -> list[str]:
     # What prices do inside the finest candles that were played is not known.
     candle_ms = int(data.get("drill_ms") or data["interval_ms"])
     words = latency_words(outs, [delay_of(result) for result in results], candle_ms, quote_of(results[0]))
-    named = [replace(result, label=fmt.delay(delay_of(result))) for result in results]
-    return [*beforehand(named, outs, "At {}, {}"), *words]
+    return [*beforehand(named(results), outs, "At {}, {}"), *words]
+
+
+def named(results: Sequence[Result]) -> list[Result]:
+    """The results with their delays as labels."""
+    return [replace(result, label=fmt.delay(delay_of(result))) for result in results]
 
 
 def delay_of(result: Result) -> int:
@@ -90,25 +94,27 @@ def _some(count: int) -> list[int]:
 def curve_chart(results: Sequence[Result], outs: Sequence[Outcome], quote: str) -> Chart:
     """Profit at each delay, and below it what prices did between decision and fill."""
     delays = [delay_of(result) for result in results]
-    places, named = _places(delays), [fmt.delay(delay) for delay in delays]
-    profits, drifts = [out.change for out in outs], [out.sources["Latency"] for out in outs]
+    places, names = _places(delays), [fmt.delay(delay) for delay in delays]
+    profits, drifts = [out.change for out in outs], [out.sources[LATENCY] for out in outs]
     told = [
-        f"{name}: profit {fmt.signed(profit)}, latency {fmt.signed(drift)}, {fmt.plural(out.fills, 'fill')}"
-        for name, profit, drift, out in zip(named, profits, drifts, outs, strict=True)
+        f"{name}: profit {fmt.signed(profit)}, latency {_latency(out)}, {fmt.plural(out.fills, 'fill')}"
+        for name, profit, out in zip(names, profits, outs, strict=True)
     ]
+    # Without a delay there is no latency that could cost or gain.
+    first = next((n for n, out in enumerate(outs) if out.delayed), len(outs))
     data = [
         _points("Profit", places, profits, told, PALETTE[0], 2.4, "y"),
-        _points("Latency", places, drifts, told, PALETTE[1], 1.8, "y2"),
+        _points("Latency", places[first:], drifts[first:], told[first:], PALETTE[1], 1.8, "y2"),
     ]
     lost = [i for i, out in enumerate(outs) if out.losses]
     if lost:
         data.append(_crosses([places[i] for i in lost], [profits[i] for i in lost], [told[i] for i in lost]))
-    kept = _labelled(places, named)
+    kept = _labelled(places, names)
     words = {"text": "Delay from decision to message", "standoff": 6, "font": {"size": 12.5}}
     room = (places[-1] - places[0]) * 0.04
     layout = {
         "xaxis": axis(
-            title=words, tickvals=[places[i] for i in kept], ticktext=[named[i] for i in kept],
+            title=words, tickvals=[places[i] for i in kept], ticktext=[names[i] for i in kept],
             range=[places[0] - room, places[-1] + room], anchor="y2", tickangle=0,
         ),
         "yaxis": money_axis([np.array(profits)], domain=[0.42, 1.0], zeroline=True),
@@ -124,6 +130,14 @@ _NOTE = (
     "Delays stand on a logarithmic scale that begins at none. Below zero, latency is a cost. The rest of the "
     "difference went another way: orders that did not fill, other funding, fees and liquidations."
 )
+
+
+def _latency(out: Outcome) -> str:
+    return fmt.signed(out.sources[LATENCY]) if out.delayed else "none"
+
+
+def _latency_cell(out: Outcome) -> Cell:
+    return amount(out.sources[LATENCY]) if out.delayed else Cell(_latency(out), True)
 
 
 def _places(delays: Sequence[int]) -> list[float]:
@@ -193,7 +207,7 @@ def _cards(outs: Sequence[Outcome], delays: Sequence[int], quote: str) -> list[d
         _card(f"{'Cost of' if cost >= 0 else 'Gained by'} being slower{unit}", fmt.number(abs(cost)), share, FAINT),
         _card(
             f"Latency at {fmt.delay(delays[-1])}{unit}",
-            fmt.signed(slow.sources["Latency"]),
+            fmt.signed(slow.sources[LATENCY]),
             "What prices did between decision and fill; below zero: a cost",
             PALETTE[1],
         ),
@@ -215,7 +229,7 @@ def delays_table(results: Sequence[Result], outs: Sequence[Outcome]) -> Table:
     kept = [(title, name) for title, name in _COUNTS if name not in _SELDOM or any(r.metrics[name] for r in results)]
     rows = []
     for result, out in zip(results, outs, strict=True):
-        amounts = map(amount, (out.change, out.change - fast, out.sources["Latency"]))
+        amounts = (amount(out.change), amount(out.change - fast), _latency_cell(out))
         counts = (Cell(fmt.text(name, result.metrics[name]), True) for _, name in kept)
         rows.append((Cell(fmt.delay(delay_of(result)), True), *amounts, *counts))
     titles = ("Delay", "Profit", "Against the fastest", "Latency", *(title for title, _ in kept))

@@ -11,6 +11,7 @@ import polars as pl
 from backtest.report import format as fmt
 from backtest.report.charts import SHOWN, Chart, Run, over
 from backtest.report.figure import INK, PALETTE, axis, caption, curve, money_axis, thinned
+from backtest.report.outcome import delayed
 from backtest.report.series import envelope, floats, stamps
 from backtest.report.tables import ROWS, Cell, Column, Table, amount, listed, stamp, text
 from backtest.report.words import layer2_words
@@ -74,7 +75,7 @@ def _facts(result: Result, quote: str) -> Facts:
     facts = [("Chain", chain["name"])]
     facts += [(title, fmt.count(ends[name])) for name, title in _ENDS.items() if ends[name]]
     facts += [
-        (f"Gas of {kind.replace('_', ' ')}s", fmt.number(paid) + unit)
+        (f"Gas of {kind.replace('_', ' ')}s", fmt.text("gas", paid) + unit)
         for kind, paid in chain["gas"].items()
         if paid and kind != "total"
     ]
@@ -255,30 +256,26 @@ def _mark_cost(result: Result) -> Table | None:
     shown = [name for name in TOLD if name not in FLOWS or own[name] or other[name]]
     rows = [
         (
-            Cell(fmt.metric(name).title),
+            Cell(fmt.metric(name, delayed(result)).title),
             _side(name, own[name]),
             _side(name, other[name]),
-            _lost(costs[name]) if name in costs else Cell("", True),
+            amount(0.0 - costs[name]) if name in costs else Cell("", True),
         )
         for name in shown
     ]
-    titles = (("", False), ("By the venue's mark", True), ("By the market's", True), ("Cost", True))
-    note = "The same account twice: other liquidations and refusals make another history from there on. What was paid "
-    note += "is below zero. Cost: what the venue's mark took; below zero it gave."
+    titles = (("", False), ("By the venue's mark", True), ("By the market's", True), ("Difference", True))
+    note = (
+        "The same account twice: other liquidations and refusals make another history from there on. Costs are below "
+    )
+    note += "zero. Difference: what the venue's mark added; below zero it cost."
     return Table("mark_cost", "What the venue's mark cost", tuple(Cell(*t) for t in titles), tuple(rows), note=note)
 
 
 def _side(name: str, value: float) -> Cell:
-    """A flow as what it adds to the equity at the end, like the page's other charts and tables; all else as it is."""
+    """A flow with its sign, like the page's other charts and tables; all else as it is."""
     if name in FLOWS:
         return amount((0.0 - value) if name in COSTS else value)
     return Cell(fmt.text(name, value), True)
-
-
-def _lost(cost: float) -> Cell:
-    """A cost: above zero it is what is marked elsewhere as below zero."""
-    shown = fmt.number(cost)
-    return Cell(shown, True, "minus" if cost > 0 and shown != fmt.number(0.0) else "")
 
 
 def _ways(result: Result) -> Table | None:
@@ -369,7 +366,7 @@ def _became(row: dict[str, Any], end: dict[str, Any] | None) -> tuple[Cell, ...]
     """Fee, state, arrival and time under way of a transfer that was sent by ``row``; ``end``: its arrival, if any."""
     if end is not None:
         took = fmt.duration(end["ts"] - row["ts"]) if end["ts"] > row["ts"] else "at once"
-        return Cell(fmt.number(end["fee"]), True), Cell(ARRIVED), Cell(fmt.moment(end["ts"])), Cell(took, True)
+        return amount(0.0 - end["fee"]), Cell(ARRIVED), Cell(fmt.moment(end["ts"])), Cell(took, True)
     if row["state"] == REJECTED:
         return Cell("", True), Cell(REJECTED), Cell(""), Cell("", True)
     return Cell("", True), Cell("in flight at the end"), Cell(f"due {fmt.moment(row['arrives'])}"), Cell("", True)

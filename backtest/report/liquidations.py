@@ -31,7 +31,7 @@ STAGES = {
 }
 NOTE = (
     "Health is the pool's equity over its maintenance margin: liquidation begins below 100%. "
-    "To the insurance fund: positive is what it received, negative what it paid."
+    "Insurance fund: below zero is what the account paid it, above zero what it paid for the account."
 )
 
 
@@ -114,7 +114,7 @@ _OVERVIEW = (
     Column("Price", _price, wanted=_single),
     Column("Health before", lambda loss: health(loss.equity, loss.maintenance)),
     Column("Health after", lambda loss: health(loss.equity_after, loss.maintenance_after)),
-    Column("To the fund", lambda loss: fmt.signed(loss.insurance)),
+    Column("Insurance fund", lambda loss: fmt.signed(0.0 - loss.insurance)),
     Column("Bad debt", lambda loss: fmt.number(loss.bad_debt), wanted=lambda loss: loss.bad_debt > 0),
     Column("Cost to the other side", lambda loss: fmt.number(loss.adl_loss), wanted=lambda loss: loss.adl_loss > 0),
     Column("Ambiguous", _ambiguous, figure=False, wanted=lambda loss: loss.ambiguous),
@@ -131,7 +131,7 @@ def _overview(events: Sequence[Loss], empty: str) -> Table:
 
 _STEPS = (
     ("Time (UTC)", False), ("Symbol", False), ("What was closed", False), ("Position before", True), ("Closed", True),
-    ("Share", True), ("Price", True), ("To the fund", True), ("Bad debt", True), ("Health before", True),
+    ("Share", True), ("Price", True), ("Insurance fund", True), ("Bad debt", True), ("Health before", True),
     ("Health after", True),
 )  # fmt: skip
 
@@ -143,7 +143,7 @@ def _steps(loss: Loss) -> Table:
         texts = (
             fmt.moment(ts_ms), row["symbol"], STAGES[row["stage"]], fmt.quantity(abs(row["held"] or 0.0)),
             fmt.quantity(abs(row["qty"])), fmt.percent(share, 1), fmt.price(row["price"]),
-            fmt.signed(row["insurance"]), fmt.number(row["bad_debt"]),
+            fmt.signed(0.0 - row["insurance"]), fmt.number(row["bad_debt"]),
             health(row["equity_before"], row["maintenance_before"]),
             health(row["equity_after"], row["maintenance_after"]),
         )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from backtest.report.format import OPEN_GAP
 from backtest.report.series import DUST, stamps
 from backtest.results.books import COSTS, FLOWS
 from backtest.schema import Cause, Stage
@@ -20,10 +21,22 @@ SOURCES = (
     "Paid by the insurance fund", "Bad debt borne by others", "Gas", "Bridge fees",
 )  # fmt: skip
 """What adds up to the change of equity, in the order in which it is shown: `FLOWS` of the books."""
-PRICE_MOVES = (
-    "Price moves: what the same trades would have given at the prices of the decisions, without a cost; "
-    "latency: what the way from the decision to the fill cost."
-)
+LATENCY = "Latency"
+
+
+def source_title(name: str, delayed: bool) -> str:
+    """What one of `SOURCES` is called; without a delay there is no latency, only the gap to the next open."""
+    return OPEN_GAP.title if name == LATENCY and not delayed else name
+
+
+def sources_note(delayed: bool) -> str:
+    """What price moves and latency are."""
+    said = "Price moves: what the same trades would have given at the prices of the decisions, without a cost; "
+    if delayed:
+        return f"{said}latency: what prices did between decision and fill."
+    return f"{said}gap to the next open: orders are decided at a close and filled at the next open."
+
+
 DEAD = 0.01
 """An account with less than this share of its start is dead."""
 SHORTFALL, DELEVERAGED = (stage.name.lower() for stage in (Stage.SHORTFALL, Stage.DELEVERAGED))
@@ -87,6 +100,8 @@ class Outcome:
     fills: int
     guards: pl.DataFrame
     """The table `guards`: what they did, in order."""
+    delayed: bool = True
+    """Whether orders took time to arrive."""
     dead_ms: int | None = None
     """Close since which less than `DEAD` of the start was left, to the end; None where more was left."""
 
@@ -118,8 +133,15 @@ def outcome(result: Result) -> Outcome:
         ambiguous=tables["ambiguous"]["ts"].n_unique(),
         fills=len(tables["fills"]),
         guards=tables["guards"],
+        delayed=delayed(result),
         dead_ms=_dead_ms(tables["equity"], metrics["start_cash"]),
     )
+
+
+def delayed(result: Result) -> bool:
+    """Whether an order of the account arrived later than it was sent."""
+    orders = result.tables["orders"]
+    return bool((orders["ts_arrived"] > orders["ts_sent"]).any())
 
 
 def _dead_ms(closes: pl.DataFrame, start: float) -> int | None:

@@ -11,8 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from backtest.report import charts, excursions, layer2, liquidations, orders, tables
 from backtest.report import format as fmt
-from backtest.report.caveats import omissions
-from backtest.report.outcome import SOURCES, Outcome, outcome
+from backtest.report.caveats import fold, omissions
+from backtest.report.outcome import SOURCES, Outcome, outcome, source_title
+from backtest.report.scope import scope
 from backtest.report.spared import unharmed
 from backtest.report.tables import Cell, Table, amount
 from backtest.report.words import comparison_words, run_words, subaccount_words
@@ -56,7 +57,7 @@ def render(result: Result) -> str:
         deleveraged=bool(out.deleveraged),
         health=liquidations.NOTE if out.losses or out.deleveraged else "",
         tables={table.name: table for table in (make(result) for make in listed)},
-        metrics=[(title, text) for _, title, text in fmt.table(result.metrics)],
+        metrics=[(title, text) for _, title, text in fmt.table(result.metrics, out.delayed)],
         settings=settings_of(result),
     )
 
@@ -128,6 +129,8 @@ def document(template: str, lead: Result, results: Sequence[Result], **context: 
             about=about,
             more=rest.strip(),
             omissions=omissions(results),
+            scope=scope(results),
+            folded=fold,
             synthetic=any(_data(result).get("synthetic") for result in results),
             data=_data_facts(lead),
             marks=sorted(_data(lead).get("marks", {}).items()),
@@ -332,7 +335,8 @@ def _account_card(account: charts.Run, quote: str) -> dict[str, str]:
 def sources_table(outs: Sequence[Outcome]) -> Table:
     """Where the profit of each came from, side by side."""
     head = (Cell("Source"), *(Cell(out.label, True) for out in outs))
-    rows = [(Cell(name), *(amount(out.sources[name]) for out in outs)) for name in SOURCES]
+    late = any(out.delayed for out in outs)
+    rows = [(Cell(source_title(name, late)), *(amount(out.sources[name]) for out in outs)) for name in SOURCES]
     rows.append((Cell("Change of equity"), *(amount(out.change) for out in outs)))
     return Table("sources", "Where the profit came from", head, tuple(rows))
 

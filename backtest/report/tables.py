@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from backtest.report import format as fmt
-from backtest.report.outcome import PRICE_MOVES, by_symbol
+from backtest.report.outcome import LATENCY, by_symbol, delayed, source_title, sources_note
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -106,7 +106,7 @@ _AMBIGUOUS = (stamp("ts", "Candle (UTC)"), text("pool", "Pool"))
 _SYMBOLS = (
     text("symbol", "Symbol"), count("fills", "Fills"), _money("price_moves", "Price moves"),
     _money("funding", "Funding"), _money("fees", "Fees"), _money("spread", "Spread"), _money("impact", "Impact"),
-    _money("latency", "Latency"), _money("penalties", "Penalties"), _money("insurance", "From the fund"),
+    _money("latency", LATENCY), _money("penalties", "Penalties"), _money("insurance", "From the fund"),
     _money("bad_debt", "Bad debt"), _money("gas", "Gas"), _money("bridge_fees", "Bridge fees"),
     _money("change", "Change of equity"),
 )  # fmt: skip
@@ -175,10 +175,12 @@ def _deed(symbol: str | None, pool: str | None, order_id: int | None) -> str:
 
 def symbols(result: Result) -> Table:
     """Where profit and cost arose, per symbol; what it says adds up to the change of equity."""
-    note = f"Costs are below zero. {PRICE_MOVES}"
+    late = delayed(result)
+    note = f"Costs are below zero. {sources_note(late)}"
     frame = by_symbol(result).with_columns(pl.col("symbol").fill_null("of no symbol"))
     idle = {name for name in _COSTLY if not (frame[name] != 0).any()}
-    columns = [column for column in _SYMBOLS if column.source not in idle]
+    titled = (replace(column, title=source_title(column.title, late)) for column in _SYMBOLS)
+    columns = [column for column in titled if column.source not in idle]
     return listed("symbols", "By symbol", frame, columns, "No symbol was traded.", "attribution.parquet", note)
 
 
@@ -216,19 +218,20 @@ def metrics(results: Sequence[Result], combined: Result | None = None) -> Table:
     head += [Cell(f"{other.label} minus {rivals[0].label}", True) for other in rivals[1:]]
     head.append(Cell("What it says", mark="help"))
     names = fmt.ordered(name for result in columns for name in result.metrics)
-    rows = tuple(_metric_row(name, columns, rivals) for name in names)
+    late = any(map(delayed, columns))
+    rows = tuple(_metric_row(name, columns, rivals, late) for name in names)
     note = "" if combined else _BETTER
     return Table("metrics", "Metrics side by side", tuple(head), rows, note=note, empty="No metrics.")
 
 
-_BETTER = "The better figure is in bold where nobody would argue which one that is. pp: percentage points."
+_BETTER = "Costs are below zero. The better figure is in bold where nobody would argue. pp: percentage points."
 
 
-def _metric_row(name: str, columns: Sequence[Result], rivals: Sequence[Result]) -> tuple[Cell, ...]:
+def _metric_row(name: str, columns: Sequence[Result], rivals: Sequence[Result], late: bool) -> tuple[Cell, ...]:
     """The figures of all columns, then how far each rival is from the first of them."""
     values = [result.metrics.get(name) for result in columns]
     best = fmt.better(name, values) if rivals else [False] * len(values)
     cells = [Cell(fmt.text(name, v), True, "better" if b else "") for v, b in zip(values, best, strict=True)]
     gaps = [Cell(fmt.difference(name, other.metrics.get(name), values[0]), True) for other in rivals[1:]]
-    shown = fmt.metric(name)
+    shown = fmt.metric(name, late)
     return (Cell(shown.title), *cells, *gaps, Cell(shown.help, mark="help"))
