@@ -179,7 +179,7 @@ def test_chains_are_sound(name: str) -> None:
 
 HISTORY = {
     "arbitrum": [("2021-09-14T14:14", 45), ("2022-01-09T10:30", 420), ("2023-12-15T15:29", 78)],
-    "base": [("2023-09-05T21:36", 30), ("2025-08-05T06:07", 33), ("2026-06-25T15:47", 116)],
+    "base": [("2023-09-05T21:36", 30), ("2025-08-05T06:07", 33), ("2026-06-25T15:47", 116), ("2026-06-26T15:28", 20)],
     "zksync": [("2023-12-25T05:50", 302)],  # to 10:52
     "starknet": [("2025-09-02T02:23", 133), ("2026-01-05T09:42", 275)],  # to 04:36 and 14:17
     "linea": [("2025-09-10T05:52", 60)],
@@ -202,7 +202,6 @@ def test_what_is_not_played_and_why() -> None:
     unknown = "its time of day is not known"
     assert left == {
         ("arbitrum", "2023-06-07"): "trading went on, only finality was late",
-        ("base", "2026-06-26"): unknown,
         ("hyperliquid", "2025-07-29"): "trading went on, only the way in was down",
         ("linea", "2024-06-02"): unknown,
         ("optimism", "2023-04-26"): "trading went on, slower",

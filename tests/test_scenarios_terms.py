@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import backtest
 from backtest import Result
-from tests.scenario import Market, Step, buy, column, play, rows, sell
+from tests.scenario import Market, Script, Step, buy, column, play, rows, sell, write
 from tests.staged import sound
 
 HOUR = 3_600_000
@@ -44,6 +45,67 @@ def test_a_change_of_tiers_liquidates_at_the_open_of_its_day(tmp_path: Path, mar
         (24 * HOUR, 9_500.0, 50_000.0, 57_000.0)
     ]
     assert column(result, "equity", "maintenance_margin")[2:] == [28_500.0] * 22 + [0.0] * 3
+
+
+HALF_PAST = TWO_DAYS.replace("2024-03-02", "2024-03-01T12:30:00Z")
+
+
+@pytest.mark.parametrize("margin", ["cross", "isolated"])
+def test_a_change_inside_a_candle_liquidates_at_its_instant(tmp_path: Path, margin: str) -> None:
+    # As above, at half past twelve: in row 12 the price falls from 9,520 to 9,480 on a straight line (path best), so
+    # that at the half of it the mark is 9,500.
+    prices = [1e4, 1e4, *[9.52e3] * 10, (9_520.0, 9_520.0, 9_480.0, 9_480.0), *[9.48e3] * 3]
+    result = under(tmp_path, HALF_PAST, prices, {0: buy("BTC", 100)}, margin=margin, leverage=10, path="best")
+    assert rows(result, "liquidations", "ts", "price", "equity_before", "maintenance_before") == [
+        (HOUR * 25 // 2, 9_500.0, 50_000.0, 57_000.0)
+    ]
+    assert column(result, "equity", "maintenance_margin")[2:] == [28_560.0] * 10 + [0.0] * 4
+
+
+@pytest.mark.parametrize(("since", "need"), [("12:30:00Z", 57_000.0), ("12:30:00.001Z", 28_500.0)])
+def test_a_change_comes_before_the_funding_of_its_instant(tmp_path: Path, since: str, need: float) -> None:
+    # Funding takes 950,000 x 5 % = 47,500 of 50,000 at half past twelve, below 28,500: the pool dies either way. Where
+    # the terms change at that very instant the look after the funding sees 57,000.
+    text = HALF_PAST.replace("12:30:00Z", since)
+    market = Market("BTC", [1e4, 1e4, *[9.5e3] * 14], funding={12.5: 0.05})
+    file = tmp_path / "venue.toml"
+    file.write_text(HEAD + text)
+    result = sound(play(tmp_path / "data", [market], {0: buy("BTC", 100)}, interval="1h", venue=str(file)))
+    assert rows(result, "liquidations", "ts", "equity_before", "maintenance_before") == [
+        (HOUR * 25 // 2, 2_500.0, need)
+    ]
+
+
+def test_a_law_that_changes_inside_a_candle_liquidates_from_its_instant_on(tmp_path: Path) -> None:
+    # At 9,700 equity is 70,000 and 3 % of 970,000 is 29,100; at 9,270 it is 27,000 and 27,810: the pool dies where
+    # 100,000 + 100 x (p - 10,000) = 3 p, at 9,278.350515: of 9,700 to 9,270 in an hour that is at 58 m 50.088 s. From
+    # half past on the venue takes a fifth of the position, in value, and whole lots of it.
+    text = """
+[[liquidation]]
+[[liquidation]]
+from = 2024-03-01T12:30:00Z
+take = "share"
+portion = 0.2
+price = "mark"
+every = "1h"
+"""
+    prices = [1e4, 1e4, *[9.7e3] * 10, (9_700.0, 9_700.0, 9_270.0, 9_270.0)]
+    result = under(tmp_path, text, prices, {0: buy("BTC", 100)}, path="best")
+    ((ts, stage, qty),) = rows(result, "liquidations", "ts", "stage", "qty")
+    assert (ts, stage, qty) == (12 * HOUR + 3_530_088, "partial", -19.999)
+
+
+def test_a_drill_changes_terms_at_the_same_instant(tmp_path: Path) -> None:
+    folder = write(tmp_path / "fine", Market("BTC", [1e4] * 120 + [9.5e3] * 840), interval="1m")
+    (tmp_path / "venue.toml").write_text(HEAD + HALF_PAST)
+    settings = {"cash": 100_000, "allow": ("missing-funding",), "venue": str(tmp_path / "venue.toml"), "fee_bps": 0}
+    script = Script({0: buy("BTC", 100)}, HOUR)
+    fine = backtest.run(Script({59: buy("BTC", 100)}, 60_000), folder, **settings)
+    drilled = backtest.run(script, folder, interval="1h", drill="1m", **settings)
+    for result in (fine, drilled):
+        assert rows(result, "liquidations", "ts", "price", "maintenance_before") == [
+            (HOUR * 25 // 2, 9_500.0, 57_000.0)
+        ]
 
 
 @pytest.mark.parametrize(

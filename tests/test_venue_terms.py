@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backtest.cli import main
 from backtest.errors import UserError
 from backtest.venue import profile, symbol
 from backtest.venue.values import instant_ms
@@ -104,6 +105,31 @@ def test_a_change_inside_a_run_moves_the_liquidation_price(
     play(tmp_path, [Market(name, [100.0] * 6)], steps, "1h", venue=venue, cash=5_000, fee_bps=0, **margin)
     # The close of row 2 is the instant of the change: what is read there is still what held in the row.
     assert seen == pytest.approx([before, before, after, after], abs=1e-4)
+
+
+def test_a_report_names_the_changes_inside_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scenario, "START", instant_ms(day("2022-11-25")) - 2 * 3_600_000)
+    data = scenario.write(tmp_path / "data", Market("SOLUSDT", [100.0] * 6), interval="1h")
+    names = ["--data", str(data), "--venue", "binance_usdm", "--allow", "missing-funding", "--out", str(tmp_path / "r")]
+    with pytest.raises(SystemExit):
+        main(("run", "sma_cross", *names))
+    said = (
+        "SOLUSDT: maintenance 1 % → 2 %, maximum leverage 50× → 12×, "
+        "largest position 20,000,000 → 11,000,000, seen 25 Nov 2022"
+    )
+    assert f"changed: {said}" in " ".join(capsys.readouterr().out.split())
+    assert said in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_changed_above_the_first_tier_is_said() -> None:
+    said = profile.load("binance_usdm").changes(
+        ["SOLUSDT"], instant_ms(day("2023-07-01")), instant_ms(day("2023-09-01"))
+    )
+    assert said == [
+        "SOLUSDT: maintenance 2 % → 1.2 % above 50,000, maximum leverage 25× → 40× above 50,000, seen 1 Aug 2023"
+    ]
 
 
 def test_a_bound_on_leverage_asks_more_to_open_and_nothing_more_to_stay() -> None:

@@ -218,13 +218,12 @@ def gmx(folder: Path) -> Iterator[Row]:
 
 
 def _gmx_terms(row: Row, coin: str) -> Row:
-    """Before there was a factor for liquidation, the smallest collateral applied there too. Open interest is taken at
-    its cap, the most that can be."""
+    """Before there was a factor for liquidation, the smallest collateral applied there too. Open interest is taken as
+    none, as at the other venues."""
     factor, closing = row["min_collateral_factor"], row["min_collateral_factor_liquidation"]
-    slope, most = row["oi_multiplier_long"] or 0.0, row["max_open_interest_long"] or 0.0
     penalty = 0.002 if coin in ("BTC", "ETH") else 0.003
     rates = {"initial": max(factor, closing or 0.0), "maintenance": factor if closing is None else closing}
-    return {**rates, "multiplier": slope, "open_interest": most, "penalty": penalty}
+    return {**rates, "multiplier": row["oi_multiplier_long"] or 0.0, "open_interest": 0.0, "penalty": penalty}
 
 
 def synthetix(folder: Path) -> Iterator[Row]:

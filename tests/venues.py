@@ -137,7 +137,11 @@ def venues(
 
     def change() -> int | None:
         at = draw(st.sampled_from((None, None, None, 1, 2, 3)))
-        return None if at is None else run[0] + (run[1] - run[0]) * at // 5 + draw(st.sampled_from((0, 1)))
+        return (
+            None
+            if at is None
+            else run[0] + (run[1] - run[0]) * at // 5 + draw(st.sampled_from((0, 1, interval_ms // 3)))
+        )
 
     dated = {}
     for name, price in prices.items():

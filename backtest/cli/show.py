@@ -13,7 +13,7 @@ from rich.markup import escape
 from backtest.cli.console import grid, write_json, write_table
 from backtest.report import format as fmt
 from backtest.report import words
-from backtest.report.caveats import fold, in_common, omissions
+from backtest.report.caveats import fold, in_common, omissions, terms_changes
 from backtest.report.outcome import delayed, outcome
 from backtest.report.scope import scope
 
@@ -38,6 +38,8 @@ HEADLINES = (
 SELDOM = ("insurance", "gas", "bridge_fees", "adl_loss", "backstops", "deleveraged")
 """Left out where they are zero in every account."""
 REPORT = "report.html"
+MOST_CHANGES = 5
+"""Changes of terms that the terminal names one by one."""
 
 
 def result(shown: Result, as_json: bool, verbose: bool) -> None:
@@ -49,6 +51,7 @@ def result(shown: Result, as_json: bool, verbose: bool) -> None:
         for name in _headlines([shown]):
             table.add_row(fmt.metric(name, out.delayed).title, fmt.text(name, shown.metrics[name]))
         write_table(table)
+        changes([shown])
         assumed([shown], verbose)
     end(shown.summary, shown.folder, as_json)
 
@@ -82,6 +85,7 @@ def _side_by_side(results: Sequence[Result], sentences: Sequence[str], rivals: b
         gap = [fmt.difference(name, values[1], values[0])] if pair else []
         table.add_row(fmt.metric(name, late).title, *cells, *gap)
     write_table(table)
+    changes(results)
     assumed(results, verbose)
 
 
@@ -205,6 +209,15 @@ def title(results: Sequence[Result], sentences: Sequence[str]) -> None:
         say(escape(sentence))
     for name, value in scope(results):
         say(f"[dim]{name:<8}[/] {escape(value)}")
+
+
+def changes(results: Sequence[Result]) -> None:
+    """What the venue changed of its terms inside the runs; the page has all of them."""
+    told = terms_changes(results)
+    for change in told[:MOST_CHANGES]:
+        say(f"[dim]changed:[/] {escape(change)}")
+    if len(told) > MOST_CHANGES:
+        say(f"[dim]changed:[/] {len(told) - MOST_CHANGES:,} more terms of markets, listed in the report")
 
 
 def assumed(results: Sequence[Result], verbose: bool) -> None:

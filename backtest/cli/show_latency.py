@@ -25,5 +25,6 @@ def curve(shown: LatencyCurve, as_json: bool, verbose: bool) -> None:
         for row in found.rows:
             table.add_row(*(escape(cell.text) for cell in row))
         write_table(table)
+        show.changes(results)
         show.assumed(results, verbose)
     show.end(shown.summary, shown.folder, as_json)

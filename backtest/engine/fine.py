@@ -7,6 +7,7 @@ from backtest.engine.compile import called, inlined
 from backtest.engine.guard import watch
 from backtest.engine.layout import (
     BASE,
+    CALENDAR_AT,
     CALENDAR_DUE,
     GUARDED,
     INTERVAL,
@@ -21,7 +22,7 @@ from backtest.engine.layout import (
 )
 from backtest.engine.path import lows_first
 from backtest.engine.send import send_targets
-from backtest.engine.terms import note_calendar
+from backtest.engine.terms import note_calendar, take_terms
 from backtest.engine.walk import busy, open_row, room_for_row, walk_row
 from backtest.engine.world import World
 
@@ -51,6 +52,8 @@ def play_fine(w: World, k: int, first: int, t_ms: int) -> int:
     for j in range(first, w.panel.shape[1]):
         opens = t_ms + j * d
         acct[SOUND_AT] = -1  # rows of another panel have the same numbers
+        if acct[CALENDAR_AT] < w.calendar.shape[0]:
+            take_terms(w, opens)
         if not room_for_row(w, j, opens + d):
             acct[STATUS] = LOG_FULL
             return j

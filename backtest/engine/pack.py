@@ -116,6 +116,11 @@ class Setup:
     place: str = "data"
     """Where the data lie, for messages."""
 
+    @property
+    def end_ms(self) -> int:
+        """The close of the last row."""
+        return self.start_ms + self.rows * self.interval_ms
+
     def home(self, i: int) -> int:
         """The pool that symbol `i` belongs to at the start: its own, or the cross pool."""
         mode = self.modes.get(self.symbols[i], self.margin)
@@ -153,8 +158,10 @@ def idio_maintenance(setup: Setup) -> float:
 
 
 def tier_count(setup: Setup) -> int:
-    """The longest ladder's tiers, over all dates."""
-    return max(len(terms.tiers) for symbol in setup.symbols for terms in setup.contract.terms[symbol])
+    """The longest ladder's tiers, of all that holds in the run."""
+    dated = (setup.contract.terms[symbol] for symbol in setup.symbols)
+    held = (terms for one in dated for terms in one[in_force(one, setup.start_ms) :] if terms.from_ms < setup.end_ms)
+    return max((len(terms.tiers) for terms in held), default=1)
 
 
 def pack_terms(terms: Terms, tiers: int, idio_maintenance: float) -> list[float]:
@@ -294,20 +301,15 @@ def _entries(setup: Setup) -> Iterator[list[float]]:
     tiers, idio = tier_count(setup), idio_maintenance(setup)
     for i, symbol in enumerate(setup.symbols):
         for terms in setup.contract.terms[symbol][1:]:
-            if terms.from_ms > setup.start_ms:
-                yield [_row_open(setup, terms.from_ms), at.NEW_TERMS, i, *pack_terms(terms, tiers, idio)]
+            if setup.start_ms < terms.from_ms < setup.end_ms:
+                yield [terms.from_ms, at.NEW_TERMS, i, *pack_terms(terms, tiers, idio)]
     changes = {law.from_ms for law in setup.contract.law[1:]} | {rule.from_ms for rule in setup.contract.orders[1:]}
     for from_ms in sorted(changes):
-        if from_ms > setup.start_ms:
-            yield [_row_open(setup, from_ms), at.NEW_LAW, -1, *law_at(setup, from_ms)]
+        if setup.start_ms < from_ms < setup.end_ms:
+            yield [from_ms, at.NEW_LAW, -1, *law_at(setup, from_ms)]
     for stamp, name, portion in setup.adl:
         if stamp >= setup.start_ms:
             yield [stamp, at.DELEVERAGE, setup.symbols.index(name) if name else -1, portion]
-
-
-def _row_open(setup: Setup, stamp: int) -> int:
-    """The first row's open at or after a time."""
-    return setup.start_ms + -(-(stamp - setup.start_ms) // setup.interval_ms) * setup.interval_ms
 
 
 def sample_ms(setup: Setup) -> int:

@@ -95,6 +95,7 @@ class Replay(Desk):
         self.acct[at.DRILLED] += 1
         if self.acct[at.EVENTS] & at.EV_FILL:
             self.fine[k] = panel
+        self.run[at.RUN_LAW :] = run[at.RUN_LAW :]  # it may have changed inside the row
         self.call(close_fine, k)
         self.row = k + 1
 

@@ -1,4 +1,4 @@
-"""Terms that change by the calendar: what the venue asks from a row on (docs/rules.md section 9)."""
+"""Terms that change by the calendar: what the venue asks from an instant on (docs/rules.md section 9)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from backtest.engine.layout import (
     ROWS,
     RUN_LAW,
     SIZED,
+    SOUND_AT,
     SPEC_TERMS,
     START,
 )
@@ -28,11 +29,12 @@ from backtest.engine.world import World
 
 @kernel
 def take_terms(w: World, t_ms: int) -> None:
-    """Put what is dated up to a row's open, at `t_ms`, into the spec and the law."""
+    """Put what is dated up to an instant into the spec and the law."""
     at = w.acct[CALENDAR_AT]
     while at < w.calendar.shape[0] and w.calendar[at, CALENDAR_STAMP] <= t_ms:
         if w.calendar[at, CALENDAR_KIND] == DELEVERAGE:
             break
+        w.acct[SOUND_AT] = -1  # what `bound` found of the row was by the old terms
         if w.calendar[at, CALENDAR_KIND] == NEW_TERMS:
             i = int(w.calendar[at, CALENDAR_SYMBOL])
             width = w.spec.shape[1] - SPEC_TERMS
@@ -51,7 +53,7 @@ def take_terms(w: World, t_ms: int) -> None:
 
 @kernel
 def note_calendar(w: World) -> None:
-    """Note the row in which the calendar's next entry is due; changes of terms are stamped with a row's open."""
+    """Note the row in which the calendar's next entry is due."""
     at = w.acct[CALENDAR_AT]
     if at >= w.calendar.shape[0]:
         w.acct[CALENDAR_DUE] = int(w.run[ROWS])

@@ -25,9 +25,9 @@ from backtest.engine.layout import (
     ARRIVES,
     CALENDAR_AT,
     CALENDAR_KIND,
+    CALENDAR_PAYLOAD,
     CALENDAR_STAMP,
     CAP,
-    DELEVERAGE,
     EVERY,
     EXPIRES_AT,
     FLIGHTS,
@@ -38,12 +38,14 @@ from backtest.engine.layout import (
     LOGGED,
     LOTS,
     MARK,
+    NEW_LAW,
     OUT_END,
     OUT_SPARED,
     PORTION,
     PROCESSES,
     REORG,
     RESTING,
+    RUN_LAW,
     SOFT,
     SPARED,
     STAMP,
@@ -59,6 +61,7 @@ from backtest.engine.outage import next_turn, on_after, see_again, turn
 from backtest.engine.reorg import undo_soft
 from backtest.engine.settle import settle_funding
 from backtest.engine.slots import first_of
+from backtest.engine.terms import take_terms
 from backtest.engine.world import World
 
 ROWS_PER_ORDER = 16
@@ -67,13 +70,12 @@ ROWS_PER_ORDER = 16
 
 @kernel
 def next_due(w: World, t: int, t_ms: int, d: int) -> int:
-    """The next time after `t`, in thirds, at which a settlement, a deleveraging, a message or the end of an order is
-    due in the row; else its close."""
+    """The next time after `t`, in thirds, at which a change of terms, a settlement, a deleveraging, a message or the
+    end of an order is due in the row; else its close."""
     due = 3 * d
     if w.acct[CALENDAR_AT] < w.calendar.shape[0]:
         stamp = 3 * (int(w.calendar[w.acct[CALENDAR_AT], CALENDAR_STAMP]) - t_ms)
-        # terms that change inside a row hold from the next one on
-        if w.calendar[w.acct[CALENDAR_AT], CALENDAR_KIND] == DELEVERAGE and stamp > t:
+        if stamp > t:
             due = min(due, stamp)
     at = w.acct[FUNDING_AT]
     if at < w.funding.shape[0]:
@@ -102,11 +104,7 @@ def busy(w: World, j: int, t_end: int) -> bool:
     if acct[PROCESSES] > 0 or (at < w.funding.shape[0] and w.funding[at, STAMP] < t_end):
         return True
     at = acct[CALENDAR_AT]
-    if (
-        at < w.calendar.shape[0]
-        and w.calendar[at, CALENDAR_KIND] == DELEVERAGE
-        and w.calendar[at, CALENDAR_STAMP] < t_end
-    ):
+    if at < w.calendar.shape[0] and w.calendar[at, CALENDAR_STAMP] < t_end:
         return True
     return may_act(w, j, t_end) or not surely_healthy(w, j)
 
@@ -173,6 +171,8 @@ def instant(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, passed: flo
     closing = t == 3 * int(w.run[INTERVAL])
     returns = False
     if not closing:
+        if w.acct[CALENDAR_AT] < w.calendar.shape[0]:
+            take_terms(w, t_ms + t // 3)
         if w.acct[TOUCHED] != 0:
             if w.acct[FROZEN] != 0 and not stood:
                 follow_frozen(w, j, lows, t, t_ms)
@@ -222,14 +222,20 @@ def room_for_row(w: World, j: int, t_end: int) -> bool:
     need += rows_for(w.guards)
     if w.acct[TOUCHED] != 0 and w.run[REORG] > 0.0:
         need += 2 * min(w.acct[SOFT], w.soft.shape[0])
-    if int(w.run[TAKE]) != TAKE_POOL and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
-        need += rows_of_steps(w, j)
+    if w.acct[PROCESSES] > 0 or events > 0 or not surely_healthy(w, j):
+        if int(w.run[TAKE]) != TAKE_POOL:
+            need += rows_of_steps(w, j, w.run[PORTION], w.run[CAP], w.run[EVERY])
+        for n in range(at, at + events):
+            law = CALENDAR_PAYLOAD - RUN_LAW
+            if int(w.calendar[n, CALENDAR_KIND]) == NEW_LAW and int(w.calendar[n, law + TAKE]) != TAKE_POOL:
+                portion, cap, every = w.calendar[n, law + PORTION], w.calendar[n, law + CAP], w.calendar[n, law + EVERY]
+                need += rows_of_steps(w, j, portion, cap, every)
     return w.acct[LOGGED] + need <= w.log.shape[0]
 
 
 @kernel
-def rows_of_steps(w: World, j: int) -> int:
-    """More journal rows than the steps of a row can write: fill and row each.
+def rows_of_steps(w: World, j: int, portion: float, cap: float, every: float) -> int:
+    """More journal rows than the steps of a row can write under such a law: fill and row each.
 
     A position that goes by a share `p` a step is below a millionth of itself after 14 / p steps, by tiers after their
     number, by a cap after the notional over it; where steps take time no more of them fit the row. Several
@@ -240,7 +246,7 @@ def rows_of_steps(w: World, j: int) -> int:
         if w.book[i, LOTS] != 0:
             held += 1
             gross += abs(adverse(w.panel, int(w.run[MARK]), j, i, -1) * float(w.book[i, LOTS]) * w.spec[i, STEP])
-    steps = held * (w.spec.shape[1] + 32 + int(14.0 / max(w.run[PORTION], 1e-3))) + int(gross / w.run[CAP])
-    if w.run[EVERY] > 0.0:
-        steps = min(steps, (held + 1) * (int(w.run[INTERVAL] / w.run[EVERY]) + held + 2))
+    steps = held * (w.spec.shape[1] + 32 + int(14.0 / max(portion, 1e-3))) + int(gross / cap)
+    if every > 0.0:
+        steps = min(steps, (held + 1) * (int(w.run[INTERVAL] / every) + held + 2))
     return 8 * steps + 64

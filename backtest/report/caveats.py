@@ -138,3 +138,9 @@ def _quoted(name: str) -> str:
 
 def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}." if words else ""
+
+
+def terms_changes(results: Sequence[Result]) -> list[str]:
+    """What the venue changed of its terms inside the runs; each change once."""
+    told = [change for result in results for change in result.summary["config"].get("venue_changes", ())]
+    return list(dict.fromkeys(told))

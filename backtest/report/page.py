@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from backtest.report import charts, excursions, layer2, liquidations, orders, tables
 from backtest.report import format as fmt
-from backtest.report.caveats import fold, omissions
+from backtest.report.caveats import fold, omissions, terms_changes
 from backtest.report.outcome import SOURCES, Outcome, outcome, source_title
 from backtest.report.scope import scope
 from backtest.report.spared import unharmed
@@ -135,6 +135,7 @@ def document(template: str, lead: Result, results: Sequence[Result], **context: 
             data=_data_facts(lead),
             marks=sorted(_data(lead).get("marks", {}).items()),
             quote=quote_of(lead),
+            changes=terms_changes(results),
             assumed=_assumed(results, f"All {context.get('noun', NOUN)}s"),
             reproduction=_reproductions(results, f"All {context.get('noun', NOUN)}s"),
             plotly=plotly_js(),
@@ -208,7 +209,7 @@ def _data_facts(result: Result) -> Facts:
 
 _ELSEWHERE = {
     "strategy", "data", "symbols", "seed", "params", "start_ms", "end_ms", "venue_sha256", "depth_sha256",
-    "chain_sha256", "outages_played",
+    "chain_sha256", "outages_played", "venue_changes",
 }  # fmt: skip
 """What the configuration says and another part of the page shows as it came out."""
 _SETTINGS = {

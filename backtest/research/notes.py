@@ -18,6 +18,7 @@ from backtest.results.chain import ends
 from backtest.schema import CROSS_POOL, Cause, Record, Stage
 from backtest.venue.chain import Outage
 from backtest.venue.profile import Profile
+from backtest.venue.values import moment_at
 
 FREE = Charges()
 """Without slippage by models and without a share of volume."""
@@ -54,13 +55,15 @@ def notes(
 def _venue(profile: Profile, asked: Config, record: Record, charges: Charges) -> list[str]:
     said = [f"Venue {profile.name}: the one that the dataset names."] if asked.venue_from_data else []
     said += in_words(asked) + uncharged(asked, charges, record)
-    most = max(profile.max_leverage(symbol) for symbol in record.symbols)
+    end_ms = record.start_ms + len(record.curve) * record.interval_ms
+    most = max(
+        profile.max_leverage(name, moment_at(at)) for name in record.symbols for at in (record.start_ms, end_ms - 1)
+    )
     if asked.leverage is not None and asked.leverage > most:
         said.append(
             f"A leverage of {asked.leverage:g} changes nothing: the initial margin of venue {profile.name} allows "
             f"{most:.4g} at most."
         )
-    end_ms = record.start_ms + len(record.curve) * record.interval_ms
     return said + profile.assumptions(record.symbols, record.start_ms, end_ms, fees=asked.fee_bps is None)
 
 

@@ -41,6 +41,7 @@ from backtest.strategy import base, loader
 from backtest.strategy.guards import Guard, chosen, pack
 from backtest.venue import profile as venues
 from backtest.venue.terms import Contract
+from backtest.venue.values import moment_at
 
 P = TypeVar("P", bound=Player)
 NO_USUAL = np.empty((0, 2))
@@ -322,7 +323,8 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
             **c.as_dict(),
             "margin": record.margin,
             "fees": schedule.in_words(planned.profile, c, s.start_ms, s.start_ms + s.rows * s.interval_ms),
-            "venue_rules": planned.profile.in_words(s.symbols),
+            "venue_rules": planned.profile.in_words(s.symbols, moment_at(s.start_ms)),
+            "venue_changes": planned.profile.changes(s.symbols, s.start_ms, s.start_ms + s.rows * s.interval_ms),
             "venue_sha256": planned.profile.sha256(),
             "depth_sha256": depth_sha256(c),
             **chaining.as_dict(s.start_ms),

@@ -21,14 +21,17 @@ import csv
 import datetime as dt
 import gzip
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import TypeAdapter, ValidationError
+
 from backtest.errors import UserError, nearest
+from backtest.venue.rule import Margin, Rule, Table
 from backtest.venue.symbol import DOLLARS, Name, read
 from backtest.venue.values import instant_ms
 
@@ -69,6 +72,7 @@ IN_BASE = ("limit_size", "skew_scale", "baseline", "increment")
 _EXACT = 2
 """Ranks of a market's quote up to this one are what the name asked for."""
 Row = dict[str, Any]
+_MARGIN: TypeAdapter[list[Rule]] = TypeAdapter(Margin)
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,19 @@ def bounded(table: Row, bound: Row) -> Row:
     kept = {key: value for key, value in table.items() if key not in ("until", "derived")}
     rates = [key for key in ("tiers", "initial", "maintenance") if key in table]
     return kept | bound | {"assumed": [*bound.get("assumed", ()), *rates]}
+
+
+def checked_tables(rows: list[Row], place: str, sources: Container[str]) -> tuple[Table, ...]:
+    """Return tables of a file as those of a TOML file are read. UserError naming ``place`` for one that is wrong."""
+    try:
+        tables = tuple(_MARGIN.validate_python(rows))
+    except ValidationError as error:
+        first: Any = error.errors(include_url=False)[0]
+        key = ".".join(str(part + 1 if isinstance(part, int) else part) for part in first["loc"])
+        raise UserError(f"table {key}: {first['msg']}", place, "correct the table") from error
+    for known in (source for table in tables for source in table.source if source not in sources):
+        raise UserError(f"unknown source {known!r}", place, "add it to [sources]")
+    return tables
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,16 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import PrivateAttr, TypeAdapter, ValidationError
+from pydantic import PrivateAttr, ValidationError
 
-from backtest.errors import UserError, nearest
-from backtest.venue import origin, symbol, words
+from backtest.errors import UserError
+from backtest.venue import changes, origin, symbol, words
 from backtest.venue.complaint import complaint
 from backtest.venue.fees import Fees, FeeTier
 from backtest.venue.ladder import Rung
 from backtest.venue.law import Liquidation
-from backtest.venue.market_tables import Listed, MarketTables, Row, bounded
-from backtest.venue.rule import Margin, Rule, Table, Tiers
+from backtest.venue.market_tables import Listed, MarketTables, Row, bounded, checked_tables
+from backtest.venue.rule import Table, Tiers
 from backtest.venue.sheet import Defaults, Factor, Market, Sheet
 from backtest.venue.terms import Contract, Law, OrderRules, Terms, Tier
 from backtest.venue.trust import left_to_trust, outside
@@ -42,6 +42,8 @@ class Found:
     """``BTC-USD``, ``class large_cap``, …: what of the profile it is."""
     fallback: bool
     """Whether the profile does not know the symbol, and it gets what holds for every other one."""
+    seen: bool = False
+    """Whether tables are dated by their first sight, and not by the day of the change."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,6 @@ class Section:
     """Names in `[sources]`, with the commit that the table was read at."""
 
 
-_MARGIN: TypeAdapter[list[Rule]] = TypeAdapter(Margin)
-
-
 class Profile(Sheet):
     """A venue. ``when`` is a day (UTC); None is the latest that the profile knows.
 
@@ -74,8 +73,7 @@ class Profile(Sheet):
     _seen: dict[str, Found] = PrivateAttr(default_factory=dict)
 
     def found(self, name: str) -> Found:
-        """The tables of a symbol: by its exact name, by its base asset, by class, in the file of terms, else the
-        venue's default."""
+        """The tables of a symbol: by exact name, base asset, class, in the file of terms, else the venue's default."""
         if name not in self._seen:
             self._seen[name] = self._find(name)
         return self._seen[name]
@@ -90,7 +88,7 @@ class Profile(Sheet):
             return Found(_tables(self.classes[group]), f"class {group}", False)
         listed = self._data.find(name) if self._data else None
         if listed:
-            return Found(self._dated(listed), listed.market, not listed.exact)
+            return Found(self._dated(listed), listed.market, not listed.exact, seen=True)
         return self._fallback()
 
     def _fallback(self) -> Found:
@@ -103,16 +101,8 @@ class Profile(Sheet):
     def _dated(self, listed: Listed) -> tuple[Table, ...]:
         """A listed market's tables; a bound on leverage alone is laid over the table before it, or the default."""
         out = [row if "rule" in row else bounded(self._written(row["from"]), row) for row in listed.tables]
-        try:
-            tables = tuple(_MARGIN.validate_python(out))
-        except ValidationError as error:
-            assert self._data is not None, "a listed market has a file"
-            first: Any = error.errors(include_url=False)[0]
-            place = f"{self._data.path}: {listed.market}"
-            raise UserError(f"{first['loc']}: {first['msg']}", place, "correct the table") from error
-        for known in (source for table in tables for source in table.source if source not in self.sources):
-            raise UserError(f"unknown source {known!r}", listed.market, nearest(known, self.sources))
-        return tables
+        assert self._data is not None, "a listed market has a file"
+        return checked_tables(out, f"{self._data.path}: {listed.market}", self.sources)
 
     def _written(self, when: Moment) -> Row:
         """What holds for a symbol that is not named, as a file would give it."""
@@ -227,6 +217,16 @@ class Profile(Sheet):
         for kind, tables in (("liquidation", self.liquidation), ("fees", schedule), ("orders", self.orders)):
             out += [f"{self.name}: {kind} {line}." for line in left_to_trust(tables or (), start_ms, end_ms)]
         return out
+
+    def changes(self, symbols: Sequence[str], start_ms: int, end_ms: int) -> list[str]:
+        """What changed inside a run from ``start_ms`` to before ``end_ms``, by time: ``SOLUSDT: maintenance 1 % → 2 %,
+        seen 25 Nov 2022``; `seen` where the day is that of the first sight."""
+        out = changes.laws(self.liquidation or (), start_ms, end_ms)
+        for name in symbols:
+            found = self.found(name)
+            terms = self.terms_of(found.tables, name)
+            out += changes.markets(name, terms, found.tables, found.seen, start_ms, end_ms)
+        return [said for _, said in sorted(out)]
 
     def sections(self, when: Moment | None = None, name: str | None = None) -> list[Section]:
         """What is known of every market, or of the market ``name``: all dates, or what holds on a day."""

@@ -19,6 +19,7 @@ from backtest.schema import MICRO
 DAY_MS = 86_400_000
 _EPOCH = dt.date(1970, 1, 1)
 _START = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _Word = TypeVar("_Word", bound=IntEnum)
 
 
@@ -176,17 +177,24 @@ def instant_ms(when: Moment) -> int:
     return (aware - _START) // dt.timedelta(milliseconds=1)
 
 
-def moment(ms: int) -> Moment:
+def moment_at(ms: int) -> Moment:
     """Return the day that begins at an instant, or the instant where it is no day's first."""
     return _EPOCH + dt.timedelta(ms // DAY_MS) if ms % DAY_MS == 0 else _START + dt.timedelta(milliseconds=ms)
 
 
 def moment_text(when: Moment) -> str:
     """Return ``2025-05-05``, or ``2025-05-05 03:00`` where a time of day was given."""
-    short = moment(instant_ms(when))
+    short = moment_at(instant_ms(when))
     if not isinstance(short, dt.datetime):
         return short.isoformat()
     return short.replace(tzinfo=None).isoformat(" ", "auto").removesuffix(":00")
+
+
+def moment_said(at_ms: int) -> str:
+    """Return ``25 Nov 2022``, or ``25 Nov 2022 03:00`` where it is no day's first instant."""
+    when = moment_at(at_ms)
+    time = moment_text(when).partition(" ")[2]
+    return f"{when.day} {_MONTHS[when.month - 1]} {when.year}" + f" {time}" * bool(time)
 
 
 def in_force(tables: Sequence[_Table], when: Moment | None) -> _Table:

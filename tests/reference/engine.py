@@ -52,7 +52,7 @@ class Replay:
         self.outages = Outages(beside.chain)
         self.account, self.outcome = Account(list(self.symbols.values()), config), Outcome()
         self.asked = Asked(self.venue, config.leverage, config.margin)
-        self.asked.from_row(self.start_ms)
+        self.asked.hold_at(self.start_ms)
         self.fund = Fund(self.asked.law)
         self.books = Books(self.account, self.asked, self.fund, self.outcome)
         self.ends = Ends(self.account, self.outcome)
@@ -114,8 +114,7 @@ class Replay:
         return replace(row, marks={**row.marks, **{n: self.seen[n].rows[open_ms] for n in row.marks if n in self.seen}})
 
     def play_row(self, row: Row) -> None:
-        self.asked.from_row(row.open_ms)
-        self.fund.under(self.asked.law)
+        self.change_terms(row.open_ms)
         last = self.play_way(row, self.play_open(row))
         self.closes.trades.update({name: candle.close for name, candle in row.trades.items()})
         self.closes.marks.update({name: candle.close for name, candle in row.marks.items()})
@@ -127,6 +126,11 @@ class Replay:
         self.orders.ways.at_close(row)
         self.guards.look(row, last)
         self.script.send(last)
+
+    def change_terms(self, ts_ms: int) -> None:
+        """Section 9."""
+        self.asked.hold_at(ts_ms)
+        self.fund.under(self.asked.law)
 
     def play_open(self, row: Row) -> Way:
         """What happens at the open, before anything moves."""
@@ -187,6 +191,7 @@ class Replay:
         time, view = 3 * row.open_ms + at, self.outages.view(row, at)
         way.row = view
         if stamp is not None:
+            self.change_terms(stamp)
             self.ends.expire(stamp)
             self.settle_funding(view, stamp)
         if not self.outages.spared(time):
@@ -216,11 +221,11 @@ class Replay:
             self.reorg.at(row, ts_ms)
 
     def due(self, row: Row) -> list[int]:
-        """Instants strictly inside the row: arrivals, deleveraging events, settlements of any living symbol, times at
-        which an order at the venue expires, and what outages begin and end."""
+        """Instants strictly inside the row: changes of terms, arrivals, deleveraging events, settlements of any living
+        symbol, times at which an order at the venue expires, and what outages begin and end."""
         stamps = {ts for name in row.marks for ts, _ in self.symbols[name].funding}
         stamps |= set(self.orders.arrivals()) | set(self.transfers.arrivals()) | self.outages.instants()
-        stamps |= {ts for ts, _, _ in self.adl}
+        stamps |= {ts for ts, _, _ in self.adl} | self.asked.changes()
         stamps |= {order.expires_ms for order in self.account.orders if order.expires_ms is not None}
         return sorted(ts for ts in stamps if row.open_ms < ts < row.close_ms)
 

@@ -75,14 +75,19 @@ class Asked:
     def __init__(self, venue: Venue, leverage: dict[str, float], margin: str) -> None:
         self.venue, self.leverage = venue, dict(leverage)
         self.portfolio = venue.portfolio if margin == "portfolio" else None
-        self.from_row(0)
+        self.hold_at(0)
 
-    def from_row(self, open_ms: int) -> None:
-        """What holds from the row that opens at `open_ms` on."""
-        self.law = in_force(self.venue.law, open_ms)
-        self.order_rules = in_force(self.venue.orders, open_ms)
-        self.terms = {name: in_force(dated, open_ms) for name, dated in self.venue.terms.items()}
+    def hold_at(self, ts_ms: int) -> None:
+        """What holds from an instant on."""
+        self.law = in_force(self.venue.law, ts_ms)
+        self.order_rules = in_force(self.venue.orders, ts_ms)
+        self.terms = {name: in_force(dated, ts_ms) for name, dated in self.venue.terms.items()}
         self.ladders = {name: Ladder(terms, self.leverage.get(name)) for name, terms in self.terms.items()}
+
+    def changes(self) -> set[int]:
+        """Instants from which something else holds."""
+        dated = [*self.venue.terms.values(), self.venue.law, self.venue.orders]
+        return {entry.from_ms for entries in dated for entry in entries[1:]}
 
     def set_leverage(self, symbol: str, leverage: float) -> None:
         self.leverage[symbol] = leverage

@@ -131,7 +131,7 @@ class Venue:
 Dated = TypeVar("Dated", Terms, Law, OrderRules)
 
 
-def in_force(dated: list[Dated], open_ms: int) -> Dated:
-    """The last that is dated at or before a row's open; the first of all holds before its own date as well."""
-    begun = [entry for entry in dated if entry.from_ms <= open_ms]
+def in_force(dated: list[Dated], ts_ms: int) -> Dated:
+    """The last that is dated at or before an instant; the first of all holds before its own date as well."""
+    begun = [entry for entry in dated if entry.from_ms <= ts_ms]
     return begun[-1] if begun else dated[0]
