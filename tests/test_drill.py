@@ -235,7 +235,7 @@ def happened(results: list[Result]) -> dict[str, Counter[Any]]:
     return found
 
 
-COSTS: dict[str, Any] = {"fee_bps": 4.0, "slippage_bps": 1.0, "leverage": 20.0}
+COSTS: dict[str, Any] = {"venue": "generic", "fee_bps": 4.0, "slippage_bps": 1.0, "leverage": 20.0}
 
 
 @pytest.fixture(scope="module")
