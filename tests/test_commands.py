@@ -283,7 +283,7 @@ def test_the_demo_from_nothing(tmp_path: Path) -> None:
     """One command: the sample, both modes side by side, and where the report is."""
     done = process(tmp_path, "demo")
     assert done.code == 0
-    assert done.out.startswith("Synthetic data, no market moved like this; no ")
+    assert done.out.startswith("Synthetic data, no market moved like this.\n")
     assert ["metric", "isolated", "cross", "difference"] in [line.split() for line in done.out.splitlines()]
     place = tmp_path / "backtest-demo"
     assert done.out.splitlines()[-1] == f"report: {place / 'report' / 'report.html'}"
