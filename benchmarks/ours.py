@@ -68,7 +68,7 @@ def over_chain(made: Market, targets: NDArray[np.float64], kind: int) -> tuple[C
     usual = hours * (float(np.nanmean((made.panel[1] - made.panel[2]) / made.panel[0])), np.nan)
     chain = {"chain": chains.load("arbitrum").chain(START_MS), "usual": usual}
     # The oracle writes its mark into fields of its own, as in a run.
-    wide = replace(made, panel=np.concatenate([made.panel, np.empty((4, rows, symbols))]))
+    wide = replace(made, panel=np.concatenate([made.panel, np.empty((8, rows, symbols))]))
     oracle = {"oracle": Oracle(delay_ms=3_000, deviation=0.001, heartbeat_ms=HOUR_MS), "oracle_field": prices}
     return replay(made, targets, kind, **chain), replay(wide, targets, kind, **chain, **oracle)
 

@@ -126,7 +126,7 @@ def oracle(even: random.Random, interval_ms: int) -> Oracle:
     return Oracle(
         median=even.random() < 0.4,
         average_ms=even.choice((0, 0, third, length, 2 * length + 7)),
-        delay_ms=even.choice((0, 0, third, length, 1, length + third)),
+        delay_ms=even.choice((0, 0, third, length, 1, even.randrange(3 * length), even.randrange(length))),
         heartbeat_ms=even.choice((0, length, 3 * length)),
         deviation=even.choice((0.0, 0.0, 0.002, 0.01)),
         limit_ms=even.choice((0, 0, third // 2, length)),

@@ -1,4 +1,8 @@
-"""The oracle's knots by hand and by fractions (docs/rules-layer2.md section 4)."""
+"""The oracle's path by hand and by fractions (docs/rules-layer2.md section 4).
+
+A *path* is [rows, 6, symbols]: the prices of a row at its open, at the four inner knots, and at its close. Without a
+delay the first two inner ones are the open, so knots 0, 3, 4 and 5 are those of a candle.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +26,13 @@ from backtest.venue.chain import Oracle
 MINUTE = 60_000
 THIRD = MINUTE // 3
 T0 = 1_700_006_400_000
-MARK, INTO, FURTHER = 4, 8, 12
+MARK, INTO, FURTHER = 4, 8, 16
+CANDLE = [0, 3, 4, 5]
 nan = float("nan")
 
 
 def panel_of(rows: list[list[tuple[float, float, float, float]]], series: int = 0) -> np.ndarray:
-    """[12 + 4 × series, rows, symbols]: mark and trade are the same candles (open, high, low, close)."""
+    """[16 + 4 × series, rows, symbols]: mark and trade are the same candles (open, high, low, close)."""
     panel = np.full((FURTHER + 4 * series, len(rows), len(rows[0])), nan)
     for j, row in enumerate(rows):
         for i, candle in enumerate(row):
@@ -36,7 +41,7 @@ def panel_of(rows: list[list[tuple[float, float, float, float]]], series: int = 
 
 
 def published(oracle: Oracle, panel: np.ndarray, chunk: int = 1000, series: int = 0) -> tuple[np.ndarray, Publisher]:
-    """[rows, 4, symbols]: the oracle's knots in the order of time, the rows seen in chunks of so many."""
+    """The oracle's path, the rows seen in chunks of so many."""
     publisher = Publisher(oracle, panel.shape[2], MINUTE, T0, MARK, INTO, series)
     pieces, fresh = [], []
     for first in range(0, panel.shape[1], chunk):
@@ -47,7 +52,11 @@ def published(oracle: Oracle, panel: np.ndarray, chunk: int = 1000, series: int 
         fresh.append(publisher.fresh)
     whole = np.concatenate(pieces, axis=1)
     publisher.all_fresh = np.concatenate(fresh)  # type: ignore[attr-defined]
-    return knots(whole, INTO), publisher
+    return path_of(whole), publisher
+
+
+def path_of(panel: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(panel[[INTO, *range(INTO + 4, INTO + 8), INTO + 3]].transpose(1, 0, 2))
 
 
 def knots(panel: np.ndarray, off: int) -> np.ndarray:
@@ -67,26 +76,6 @@ RISING = panel_of([[(100.0, 106.0, 97.0, 103.0)], [(104.0, 110.0, 101.0, 107.0)]
     ("name", "oracle", "want"),
     [
         ("nothing but the market", Oracle(), [[100, 97, 106, 103], [104, 101, 110, 107], [107, 104, 122, 110]]),
-        # 20 s: one knot. A close sees the row's second extreme, and the open at the same time sees the same one. Row
-        # 1's first extreme sees the instant of its open, behind the jump: 104.
-        ("delay of a knot", Oracle(delay_ms=20_000), [[100, 100, 97, 106], [106, 104, 101, 110], [110, 107, 104, 122]]),
-        # 60 s: a row. Each knot sees its own of the row before: the close 103 at the close, the open 104 at the open.
-        ("delay of a row", Oracle(delay_ms=60_000), [[100] * 4, [100, 97, 106, 103], [104, 101, 110, 107]]),
-        # 5 s: three quarters of the way from the knot before. Row 0: 100; 100 + ¾ (97 − 100) = 97.75; 97 + ¾ 9 =
-        # 103.75; 106 − ¾ 3 = 103.75. Row 1's open: as the close. Then 104 − 2.25 = 101.75; 101 + 6.75; 110 − 2.25.
-        (
-            "delay of a quarter",
-            Oracle(delay_ms=5_000),
-            [[100, 97.75, 103.75, 103.75], [103.75, 101.75, 107.75, 107.75], [107.75, 104.75, 117.5, 113]],
-        ),
-        # 70 s: 3½ knots. Half of the lines three to four knots ago; the first knot before it.
-        # Row 1's extremes, 80 and 100 s: at 10 s, (100 + 97) / 2, and 30 s, 101.5; close, 120 s: at 50 s, 104.5.
-        # Row 2's open as that; 140 s: at 70 s, (104 + 101) / 2; 160 s: at 90 s, 105.5; 180 s: at 110 s, 108.5.
-        (
-            "delay beyond a row",
-            Oracle(delay_ms=70_000),
-            [[100] * 4, [100, 98.5, 101.5, 104.5], [104.5, 102.5, 105.5, 108.5]],
-        ),
         # 40 s: two knots. Row 0: 100; (100 + 97) / 2; (98.5 + 101.5) / 2; (101.5 + 104.5) / 2.
         # Row 1: the open as the close; its lines' means are 102.5, 105.5, 108.5: (104.5 + 102.5) / 2;
         # (102.5 + 105.5) / 2; (105.5 + 108.5) / 2. Row 2's are 105.5, 113, 116.
@@ -114,12 +103,6 @@ RISING = panel_of([[(100.0, 106.0, 97.0, 103.0)], [(104.0, 110.0, 101.0, 107.0)]
                 [108.25, 106.25, 110.25, 116.5],
             ],
         ),
-        # The averages of two knots, seen a row later.
-        (
-            "average, then delay",
-            Oracle(average_ms=40_000, delay_ms=60_000),
-            [[100] * 4, [100, 98.5, 100, 103], [103, 103.5, 104, 107]],
-        ),
         # From 100: 97 is off by 3, 106 by 6. From 106, whose 5 % are 5.3: 103, 104, 101 (5 off), 110 (4), 107, 107,
         # 104; 122 is off by 16, and 110 from it by 12, more than 6.1.
         (
@@ -146,27 +129,93 @@ RISING = panel_of([[(100.0, 106.0, 97.0, 103.0)], [(104.0, 110.0, 101.0, 107.0)]
 )
 def test_knots_by_hand(name: str, oracle: Oracle, want: list[list[float]]) -> None:
     have, _ = published(oracle, RISING)
-    np.testing.assert_allclose(have[:, :, 0], want, rtol=1e-15, err_msg=name)
+    np.testing.assert_allclose(have[:, CANDLE, 0], want, rtol=1e-15, err_msg=name)
+    np.testing.assert_array_equal(have[:, 1:3, 0], have[:, [0, 0], 0])
 
 
-def test_the_field_of_the_lows_may_be_the_higher_one() -> None:
-    """Row 1 of the delay of a knot: lows first, so its first knot, 104, is in the low's field, above the high's 101."""
+@pytest.mark.parametrize(
+    ("name", "oracle", "want"),
+    [
+        # 20 s: the market's jump, from 103 to 104 at 60 s, comes 20 s after the open, between two inner knots.
+        (
+            "a knot",
+            Oracle(delay_ms=20_000),
+            [[100, 100, 100, 100, 97, 106], [106, 106, 103, 104, 101, 110], [110, 110, 107, 107, 104, 122]],
+        ),
+        # 40 s: knots at 0, 20 s, 40 s before the jump, and behind it.
+        (
+            "two knots",
+            Oracle(delay_ms=40_000),
+            [[100, 100, 100, 100, 100, 97], [97, 97, 106, 103, 104, 101], [101, 101, 110, 107, 107, 104]],
+        ),
+        # 60 s: the row before, as it is.
+        (
+            "a row",
+            Oracle(delay_ms=60_000),
+            [[100] * 6, [100, 100, 100, 97, 106, 103], [104, 104, 104, 101, 110, 107]],
+        ),
+        # 5 s: the close is at 55 s, a quarter of the way back from 103 to 106: 103.75. Inner knots at 5 s (103, then
+        # 104), 25 s, 45 s. Row 1 closes at 110 - 3 * 3/4, row 2 at 122 - 12 * 3/4.
+        (
+            "a quarter of a knot",
+            Oracle(delay_ms=5_000),
+            [
+                [100, 100, 100, 97, 106, 103.75],
+                [103.75, 103, 104, 101, 110, 107.75],
+                [107.75, 107, 107, 104, 122, 113],
+            ],
+        ),
+        # 70 s: nothing until 10 s into row 1. It closes at 50 s: half of the way from 106 to 103; row 2 at 108.5.
+        (
+            "more than a row",
+            Oracle(delay_ms=70_000),
+            [[100] * 6, [100, 100, 100, 97, 106, 104.5], [104.5, 103, 104, 101, 110, 108.5]],
+        ),
+        # 95 s: 35 s, 15 s behind a knot, so inner knots at 15, 35 (the jump) and 55 s. Row 1 closes at 97 + 9 / 4.
+        (
+            "a row and a half",
+            Oracle(delay_ms=95_000),
+            [[100] * 6, [100, 100, 100, 100, 97, 99.25], [99.25, 106, 103, 104, 101, 103.25]],
+        ),
+        # The averages of two knots (above), seen a row later.
+        (
+            "an average, a row later",
+            Oracle(average_ms=40_000, delay_ms=60_000),
+            [[100] * 6, [100, 100, 100, 98.5, 100, 103], [103, 103, 103, 103.5, 104, 107]],
+        ),
+        # A staircase 5 s later: 106 was published at 40 s, 122 at 160 s, 110 at 180 s; nothing lies between.
+        (
+            "a deviation of 5 %, later",
+            Oracle(deviation=0.05, delay_ms=5_000),
+            [[100, 100, 100, 100, 106, 106], [106] * 6, [106, 106, 106, 106, 122, 122]],
+        ),
+    ],
+)
+def test_a_delay_by_hand(name: str, oracle: Oracle, want: list[list[float]]) -> None:
+    have, _ = published(oracle, RISING)
+    assert have[:, :, 0].tolist() == want, name
+
+
+def test_high_and_low_are_those_of_the_rows_that_fall_into_one() -> None:
+    """Rows 97 to 106, 101 to 110, 104 to 122; of the first the price before it as well."""
     panel = RISING.copy()
-    Publisher(Oracle(delay_ms=20_000), 1, MINUTE, T0, MARK, INTO).see(panel, 0)
-    assert panel[INTO : INTO + 4, 1, 0].tolist() == [106, 101, 104, 110]
+    Publisher(Oracle(delay_ms=1_000), 1, MINUTE, T0, MARK, INTO).see(panel, 0)
+    assert panel[INTO + 1 : INTO + 3, :, 0].T.tolist() == [[106, 97], [110, 97], [122, 101]]
     np.testing.assert_array_equal(panel[:INTO], RISING[:INTO])  # the market's own fields are left alone
+    Publisher(Oracle(delay_ms=60_000), 1, MINUTE, T0, MARK, INTO).see(panel, 0)
+    assert panel[INTO + 1 : INTO + 3, :, 0].T.tolist() == [[100, 100], [106, 97], [110, 101]]
 
 
 def test_highs_first_where_the_product_falls() -> None:
     """103 / 100 × 90 / 100 < 1: highs first, for the symbol that rises too. Knots 100 106 97 103, a knot later."""
     panel = panel_of([[(100.0, 106.0, 97.0, 103.0), (100.0, 101.0, 89.0, 90.0)]])
     have, _ = published(Oracle(delay_ms=20_000), panel)
-    assert have[0].T.tolist() == [[100, 100, 106, 97], [100, 100, 101, 89]]
+    assert have[0, 2:].T.tolist() == [[100, 100, 106, 97], [100, 100, 101, 89]]
 
 
 def test_a_deviation_that_is_just_met_publishes() -> None:
     have, _ = published(Oracle(deviation=0.0625), panel_of([[(64.0, 67.75, 60.0, 66.0)]]))
-    assert have[0, :, 0].tolist() == [64, 60, 67.75, 67.75]  # off by 4 = 64 / 16; by 7.75; by 1.75 < 67.75 / 16
+    assert have[0, CANDLE, 0].tolist() == [64, 60, 67.75, 67.75]  # off by 4 = 64 / 16; by 7.75; by 1.75 < 67.75 / 16
 
 
 def test_the_median_is_of_what_is_known() -> None:
@@ -178,7 +227,7 @@ def test_the_median_is_of_what_is_known() -> None:
     panel[FURTHER + 4 :] = 300.0
     panel[:4, 2:] = panel[FURTHER + 4 :, 1:] = panel[FURTHER : FURTHER + 4, 3] = nan
     have, _ = published(Oracle(median=True), panel, series=2)
-    assert have[:, :, 0].tolist() == [[99.0] * 4, [98.0] * 4, [99.0] * 4, [100.0] * 4]
+    assert have[:, :, 0].tolist() == [[99.0] * 6, [98.0] * 6, [99.0] * 6, [100.0] * 6]
 
 
 def test_each_series_of_a_median_has_its_own_extremes() -> None:
@@ -187,28 +236,32 @@ def test_each_series_of_a_median_has_its_own_extremes() -> None:
     panel[:4, 0, 0] = 100.0, 103.0, 98.0, 100.0
     panel[FURTHER:, 0, 0] = 100.5
     have, _ = published(Oracle(median=True), panel, series=1)
-    assert have[0, :, 0].tolist() == [100, 99, 101, 100]
+    assert have[0, CANDLE, 0].tolist() == [100, 99, 101, 100]
 
 
 def test_a_symbol_has_no_oracle_before_and_after_its_life() -> None:
     panel = panel_of([[(100.0,) * 4, (7.0,) * 4]] * 3)
     panel[:8, 0, 1] = panel[:8, 2, 0] = nan
     have, publisher = published(Oracle(average_ms=90_000, delay_ms=30_000, heartbeat_ms=MINUTE, limit_ms=1), panel, 2)
-    np.testing.assert_array_equal(have[:, :, 0], [[100.0] * 4, [100.0] * 4, [nan] * 4])
-    np.testing.assert_array_equal(have[:, :, 1], [[nan] * 4, [7.0] * 4, [7.0] * 4])
+    np.testing.assert_array_equal(have[:, :, 0], [[100.0] * 6, [100.0] * 6, [nan] * 6])
+    np.testing.assert_array_equal(have[:, :, 1], [[nan] * 6, [7.0] * 6, [7.0] * 6])
     fresh = publisher.all_fresh
-    np.testing.assert_array_equal(fresh[6:, 0], [nan] * 3)
-    # the second symbol's first knot is at 60 s, and its heartbeat comes at the close of that row
-    np.testing.assert_array_equal((fresh[:, 1] - 3 * T0) / 3000, [nan] * 3 + [60] * 3 + [120] * 3)
+    np.testing.assert_array_equal(fresh[8:, 0], [nan] * 4)
+    # the second symbol's first knot is at 60 s, seen at 90 s; its heartbeat comes at the close of that row
+    want = [nan] * 4 + [90] * 4 + [90, 90, 150, 150]
+    np.testing.assert_array_equal((fresh[:, 1] - 3 * T0) / 3000, want)
 
 
 def test_publications_are_stamped_in_thirds_of_a_millisecond() -> None:
     """A heartbeat of 50 s publishes at 0, 60, 120 and 180 s, a deviation of 5 % at 0, 40, 160 and 180 s; where nothing
     can be refused nothing is kept."""
     _, every = published(Oracle(heartbeat_ms=50_000, limit_ms=10_000), RISING)
-    assert ((every.all_fresh[:, 0] - 3 * T0) / 3000).tolist() == [0, 0, 0, 60, 60, 60, 120, 120, 120]
+    assert ((every.all_fresh[:, 0] - 3 * T0) / 3000).tolist() == [0] * 4 + [60] * 4 + [120] * 4
     _, moved = published(Oracle(deviation=0.05, limit_ms=10_000), RISING)
-    assert ((moved.all_fresh[:, 0] - 3 * T0) / 3000).tolist() == [0, 0, 40, 40, 40, 40, 40, 40, 160]
+    assert ((moved.all_fresh[:, 0] - 3 * T0) / 3000).tolist() == [0, 0, 0, 40, 40, 40, 40, 40, 40, 40, 40, 160]
+    # 15 s later: at the open, and 15 s (the jump), 35 s and 55 s after it; until 15 s what comes then is known
+    _, late = published(Oracle(deviation=0.05, limit_ms=10_000, delay_ms=15_000), RISING)
+    assert ((late.all_fresh[:, 0] - 3 * T0) / 3000).tolist() == [15, 15, 15, 55] + [55] * 4 + [55, 55, 55, 175]
     assert published(Oracle(deviation=0.05), RISING)[1].fresh.shape == (0, 1)
     assert published(Oracle(delay_ms=1, limit_ms=5), RISING)[1].fresh.shape == (0, 1)  # it publishes always
 
@@ -223,33 +276,57 @@ def test_rows_seen_again_keep_what_was_published() -> None:
         piece = np.ascontiguousarray(panel[:, first:end])
         piece[INTO:] = nan
         publisher.see(piece, first)
-        np.testing.assert_array_equal(knots(piece, INTO), want[first:end])
-        np.testing.assert_array_equal(publisher.fresh, whole.all_fresh[3 * first : 3 * end])
+        np.testing.assert_array_equal(path_of(piece), want[first:end])
+        np.testing.assert_array_equal(publisher.fresh, whole.all_fresh[4 * first : 4 * end])
     with pytest.raises(AssertionError, match="in order"):
         publisher.see(np.ascontiguousarray(panel[:, :1]), 41)
 
 
-@pytest.mark.parametrize("holds", [False, True])
-def test_a_row_on_finer_candles_keeps_its_path(holds: bool) -> None:
-    """Row 1 with the delay of a knot: 106 104 101 110, 20 s apart, lows first. On two candles of 30 s there is a knot
-    every 10 s: 106, 105, 104, 102.5 | 102.5, 101, 105.5, 110. The first candle rises, the second falls: the fields are
-    in the order of each. What is published when it is off holds from knot to knot."""
+def test_a_row_on_finer_candles_is_the_path_of_these() -> None:
+    """Two candles of 30 s in a row: the market's path on them, 35 s later. The first half of row 1 shows the last 5 s
+    of row 0's first half, and 25 s of its second; the second half goes on to 25 s of row 1's first half."""
+    first = [(100.0, 104.0, 96.0, 102.0), (90.0, 90.0, 90.0, 90.0)]
+    halves = panel_of([[first[0]], [first[1]], [(80.0, 80.0, 80.0, 80.0)], [(70.0, 70.0, 70.0, 70.0)]])
+    panel = panel_of([[(100.0, 104.0, 90.0, 90.0)], [(80.0, 80.0, 70.0, 70.0)]])
+    publisher = Publisher(Oracle(delay_ms=35_000, limit_ms=1), 1, MINUTE, T0, MARK, INTO)
+    publisher.see(panel, 0)
+    whole, fresh, last = publisher.inside(lambda row: halves[:INTO, 2 * row : 2 * row + 2], 1, 1)
+    np.testing.assert_array_equal(whole[:INTO], halves[:INTO, 2:])
+    # 25 s into the first half: from 104, the high at 20 s, half of the way to 102 at 30 s. The jump, 5 s after.
+    assert path_of(whole)[:, :, 0].tolist() == [[103, 102, 90, 90, 90, 90], [90, 90, 80, 80, 80, 80]]
+    assert whole[INTO + 1 : INTO + 3, :, 0].T.tolist() == [[104, 90], [90, 80]]
+    assert last.tolist() == [103]
+    assert fresh.shape == (0, 1)
+
+
+def test_a_jump_at_the_open_of_a_row_on_finer_candles_comes_from_the_close_before_it() -> None:
+    halves = panel_of([[(100.0,) * 4], [(90.0,) * 4], [(80.0,) * 4], [(70.0,) * 4]])
+    panel = panel_of([[(100.0, 100.0, 90.0, 90.0)], [(80.0, 80.0, 70.0, 70.0)]])
+    publisher = Publisher(Oracle(delay_ms=30_000), 1, MINUTE, T0, MARK, INTO)
+    publisher.see(panel, 0)
+    whole, _, last = publisher.inside(lambda row: halves[:INTO, 2 * row : 2 * row + 2], 1, 1)
+    assert path_of(whole)[:, :, 0].tolist() == [[90.0] * 6, [80.0] * 6]
+    assert last.tolist() == [100]
+    # of the run's first row it is the first price
+    whole, _, last = publisher.inside(lambda row: halves[:INTO, 2 * row : 2 * row + 2], 0, 0)
+    assert (path_of(whole)[:, :, 0].tolist(), last.tolist()) == ([[100.0] * 6, [100.0] * 6], [100])
+
+
+def test_what_else_an_oracle_does_stays_as_it_is_on_finer_candles() -> None:
+    """Row 1 with a deviation, a knot later: 106, at 20 s 103 and 104, at 40 s 101, at 60 s 110; a staircase. On two
+    candles of 30 s the knots are 10 s apart, and the jump comes 20 s after each open."""
     panel = RISING.copy()
-    oracle = Oracle(delay_ms=20_000, deviation=1e-6 if holds else 0.0, limit_ms=1)
-    publisher = Publisher(oracle, 1, MINUTE, T0, MARK, INTO)
+    publisher = Publisher(Oracle(delay_ms=20_000, deviation=1e-6, limit_ms=1), 1, MINUTE, T0, MARK, INTO)
     publisher.see(panel, 0)
     fine = np.empty((8, 2, 1))
     fine[:, 0, 0], fine[:, 1, 0] = [1, 2, 1, 2] * 2, [2, 2, 1, 1] * 2
-    whole, fresh = publisher.inside(fine, 1)
+    whole, fresh, last = publisher.inside(lambda _: fine, 1, 1)
     np.testing.assert_array_equal(whole[:8], fine)
-    straight = [[106, 104, 105, 102.5], [102.5, 101, 105.5, 110]]
-    stairs = [[106, 104, 106, 104], [104, 101, 101, 110]]
-    assert whole[INTO:, :, 0].T.tolist() == (stairs if holds else straight)
-    if not holds:  # always published
-        assert fresh.shape == (0, 1)
-        return
-    # the row's own knots, at each of which something new was published, or at 60 s the same again
-    assert ((fresh[:, 0] - 3 * T0) / 3000).tolist() == [60, 60, 80, 80, 100, 100]
+    assert path_of(whole)[:, :, 0].tolist() == [[106, 106, 106, 103, 104, 104], [104, 104, 101, 101, 101, 110]]
+    assert whole[INTO + 1 : INTO + 3, :, 0].T.tolist() == [[106, 103], [110, 101]]
+    # at 0, 0, 10, 20 s and 30, 30, 40, 50 s; published at the market's knots, 20 s before
+    assert ((fresh[:, 0] - 3 * T0) / 3000).tolist() == [60, 60, 60, 80, 80, 80, 100, 100]
+    assert np.isnan(last).all()
 
 
 def walks(seed: int, rows: int, symbols: int) -> list[list[tuple[float, float, float, float]]]:
@@ -298,8 +375,16 @@ class Naive:
     def averaged(self, span: Fraction) -> None:
         self.knots = [(n, self.mean(n - span, Fraction(n))) for n, _ in self.knots]
 
-    def delayed(self, span: Fraction) -> None:
-        self.knots = [(n, self.at(n - span, before=at % 4 == 3)) for at, (n, _) in enumerate(self.knots)]
+    def late(self, row: int, span: Fraction) -> list[Fraction]:
+        """The path of a row, so late: at its open, at its inner knots, where it jumps twice, and at its close."""
+        begin, jump = Fraction(3 * row), span % 3
+        inner = [begin + jump % 1 + n for n in range(3)]
+        path = [self.at(begin - span, before=False)]
+        for time in inner:
+            jumps = time - begin == jump
+            # without a delay the row before is not seen
+            path += [self.at(time - span, before=jump > 0), self.at(time - span, before=False)][not jumps :]
+        return [*path, self.at(begin + 3 - span, before=True)]
 
 
 def eight_digits(price: float) -> float:
@@ -315,7 +400,8 @@ def eight_digits(price: float) -> float:
     chunk=st.integers(1, 9),
     late=st.integers(0, 3),
     average=st.sampled_from([0, 1, 999, 5_000, 20_000, 40_000, 60_000, 90_000, 120_000, 200_001]),
-    delay=st.sampled_from([0, 1, 999, 5_000, 20_000, 40_000, 60_000, 90_000, 120_000, 200_001]),
+    delay=st.sampled_from([0, 1, 999, 5_000, 20_000, 40_000, 60_000, 90_000, 120_000, 200_001])
+    | st.integers(0, 400_000),
 )
 def test_values_are_those_of_fractions(seed: int, rows: int, chunk: int, late: int, average: int, delay: int) -> None:
     """Two symbols, the second listed late; average and delay of whole knots, whole rows and neither."""
@@ -328,10 +414,12 @@ def test_values_are_those_of_fractions(seed: int, rows: int, chunk: int, late: i
         naive = Naive(first, market[first:, :, i])
         if average:
             naive.averaged(Fraction(average, THIRD))
-        if delay:
-            naive.delayed(Fraction(delay, THIRD))
-        want = [eight_digits(float(price)) if average or delay else float(price) for _, price in naive.knots]
-        assert have[first:, :, i].ravel().tolist() == want
+            naive.knots = [(n, Fraction(eight_digits(float(price)))) for n, price in naive.knots]
+        span = Fraction(delay, THIRD)
+        want = [[float(price) for price in naive.late(row, span)] for row in range(first, rows)]
+        np.testing.assert_allclose(have[first:, :, i], want, rtol=1e-15)
+        if span % 1 == 0:
+            assert have[first:, :, i].tolist() == want
 
 
 @settings(max_examples=60, deadline=None)
@@ -347,7 +435,8 @@ def test_publications_are_those_of_a_loop(
 ) -> None:
     """The naive loop runs over the values that an oracle that always publishes shows, one knot after another."""
     panel = panel_of(walks(seed, 15, 1))
-    values, _ = published(Oracle(average_ms=average), panel)
+    whole, _ = published(Oracle(average_ms=average), panel)
+    values = whole[:, CANDLE]
     oracle = Oracle(average_ms=average, heartbeat_ms=heartbeat, deviation=deviation, limit_ms=1)
     have, publisher = published(oracle, panel, chunk)
     want, stamps, last, shown = [], [], 0, nan
@@ -358,8 +447,8 @@ def test_publications_are_those_of_a_loop(
         if at == 0 or always or beats or (deviation > 0 and abs(value - shown) >= deviation * shown):
             shown, last = value, now
         want.append(shown)
-        stamps += [last] if at % 4 < 3 else []
-    assert have.ravel().tolist() == want
+        stamps += [last] * (2 if at % 4 == 0 else 1 if at % 4 < 3 else 0)
+    assert have[:, CANDLE].ravel().tolist() == want
     assert publisher.all_fresh[:, 0].tolist() == (stamps if heartbeat or deviation else [])
 
 

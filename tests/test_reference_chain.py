@@ -233,31 +233,71 @@ def test_a_reorg_undoes_the_fills_just_before_the_halt_the_last_first() -> None:
 # ---- the oracle
 
 
-def knots(oracle: Oracle) -> list[float]:
+def knots(oracle: Oracle) -> list[list[tuple[int, float]]]:
+    """Of two rows (seconds from the row's open, price)."""
     # Lows first: 100 97 106 103 | 104 101 110 107, 20 s apart.
     symbol = market("BTC", (100.0, 106.0, 97.0, 103.0), (104.0, 110.0, 101.0, 107.0))
     rows = [
         Row(at, MINUTE, {"BTC": candle}, {"BTC": candle}, True, "coherent") for at, candle in symbol.candles.items()
     ]
-    made = seen(oracle, "BTC", rows).rows.values()
-    return [price for row in made for price in (row.open, row.first, row.second, row.close)]
+    return [[(at // 3_000, price) for at, price in row.knots] for row in seen(oracle, "BTC", rows).rows.values()]
+
+
+def even(*prices: float) -> list[tuple[int, float]]:
+    return list(zip((0, 20, 40, 60), prices, strict=True))
 
 
 @pytest.mark.parametrize(
     ("oracle", "want"),
     [
-        (Oracle(), [100, 97, 106, 103, 104, 101, 110, 107]),
-        (Oracle(delay_ms=20_000), [100, 100, 97, 106, 106, 104, 101, 110]),
-        (Oracle(delay_ms=60_000), [100, 100, 100, 100, 100, 97, 106, 103]),
+        (Oracle(), [even(100, 97, 106, 103), even(104, 101, 110, 107)]),
+        # The market's jump at 60 s comes at 80 s.
+        (
+            Oracle(delay_ms=20_000),
+            [even(100, 100, 97, 106), [(0, 106), (20, 103), (20, 104), (40, 101), (60, 110)]],
+        ),
+        (Oracle(delay_ms=60_000), [[(0, 100), (60, 100)], even(100, 97, 106, 103)]),
+        # At 55 s it is 106 - 3 * 3/4, at 115 s 110 - 3 * 3/4.
+        (
+            Oracle(delay_ms=5_000),
+            [
+                [(0, 100), (5, 100), (25, 97), (45, 106), (60, 103.75)],
+                [(0, 103.75), (5, 103), (5, 104), (25, 101), (45, 110), (60, 107.75)],
+            ],
+        ),
+        # Row 1 begins 10 s before the first knot is seen, and ends with 50 s, half of the way from 106 to 103.
+        (
+            Oracle(delay_ms=70_000),
+            [[(0, 100), (60, 100)], [(0, 100), (10, 100), (30, 97), (50, 106), (60, 104.5)]],
+        ),
         # Means over 40 s: 100; 98.5; (98.5 + 101.5) / 2; (101.5 + 104.5) / 2; the same; (104.5 + 102.5) / 2; …
-        (Oracle(average_ms=40_000), [100, 98.5, 100, 103, 103, 103.5, 104, 107]),
+        (Oracle(average_ms=40_000), [even(100, 98.5, 100, 103), even(103, 103.5, 104, 107)]),
         # 97 is 3 off 100; 106 is 6 off; from it 103, 104 are not 5.3 off, 101 is 5 off, 110 and 107 are not.
-        (Oracle(deviation=0.05), [100, 100, 106, 106, 106, 106, 106, 106]),
-        (Oracle(heartbeat_ms=40_000), [100, 100, 106, 106, 106, 101, 101, 107]),
+        (Oracle(deviation=0.05), [even(100, 100, 106, 106), even(106, 106, 106, 106)]),
+        (Oracle(heartbeat_ms=40_000), [even(100, 100, 106, 106), even(106, 101, 101, 107)]),
+        # Published at 0, 40, 60, 80 and 120 s, and 5 s later seen; a staircase, so nothing is in between.
+        (
+            Oracle(heartbeat_ms=40_000, delay_ms=5_000),
+            [
+                [(0, 100), (5, 100), (25, 100), (45, 106), (60, 106)],
+                [(0, 106), (5, 106), (5, 106), (25, 101), (45, 101), (60, 101)],
+            ],
+        ),
     ],
 )
-def test_knots_of_an_oracle(oracle: Oracle, want: list[float]) -> None:
+def test_knots_of_an_oracle(oracle: Oracle, want: list[list[tuple[int, float]]]) -> None:
     assert knots(oracle) == want
+
+
+def test_the_extremes_of_a_late_row_are_those_of_the_rows_that_fall_into_it() -> None:
+    symbol = market("BTC", (100.0, 106.0, 97.0, 103.0), (104.0, 110.0, 101.0, 107.0), (107.0,) * 4)
+    rows = [
+        Row(at, MINUTE, {"BTC": candle}, {"BTC": candle}, True, "coherent") for at, candle in symbol.candles.items()
+    ]
+    late = [(row.low, row.high) for row in seen(Oracle(delay_ms=5_000), "BTC", rows).rows.values()]
+    assert late == [(97, 106), (97, 110), (101, 110)]
+    whole = [(row.low, row.high) for row in seen(Oracle(delay_ms=60_000), "BTC", rows).rows.values()]
+    assert whole == [(100, 100), (97, 106), (101, 110)]
 
 
 def test_the_venue_sees_the_oracle_and_the_account_the_market() -> None:

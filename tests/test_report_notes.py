@@ -95,6 +95,28 @@ def test_orders_refused_on_an_old_mark_are_counted(tmp_path: Path) -> None:
     assert told(stale, lost, stale) == [f"{said}2 were."]
 
 
+def test_what_of_an_oracle_is_approximate(tmp_path: Path) -> None:
+    file = tmp_path / "venue.toml"
+    file.write_text(VENUE)
+
+    def told(oracle: Oracle, **settings: Any) -> list[str]:
+        asked = config("mine", "data", slippage_bps=1.0, fee_bps=5.0, **settings)
+        record = idle(margin="isolated", interval_ms=3_600_000)
+        return notes(load(str(file)), asked, record, chaining=Chaining(oracle=oracle))
+
+    assert told(Oracle(delay_ms=600_000)) == ["The venue's mark was not the market's, but 10 min late."]
+    (said,) = told(Oracle(delay_ms=1_000, deviation=0.005))[1:]
+    assert said == (
+        "The oracle is approximate: its deviation is worked out at the four knots of a candle, 20 min apart. What "
+        "prices do between them may decide a liquidation: shorter candles (--interval) are more exact."
+    )
+    (said,) = told(Oracle(median=True, average_ms=1_000, heartbeat_ms=1_000), interval="1h", drill="5m")[1:]
+    assert said.startswith(
+        "The oracle is approximate: its median, average and heartbeat are worked out at the four knots of a candle, "
+        "20 min apart (also in candles that --drill opens)."
+    )
+
+
 def test_what_the_venue_is_not_known_to_do() -> None:
     """A preset's own sentences are among the notes, and only those of the run's symbols and days."""
     profile = load("dydx_v4")

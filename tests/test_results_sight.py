@@ -49,6 +49,20 @@ def test_a_frozen_mark_is_that_of_the_path_at_its_begin() -> None:
     assert seen(sight) == [(1, 0, 100, 100), (2, 0, 106, 103), (3, 0, 110, 103), (4, 0, 120, 120)]
 
 
+def test_a_frozen_late_mark_is_that_of_the_late_path() -> None:
+    # 25 s late: row 1 opens at 90, is at 96 after 5 s and 25 s, where it jumps to 100, at 106 after 45 s and so on to
+    # 103. Frozen 35 s after its open it is at 103; 25 s after it, at the jump, at 100.
+    market, venue = flat(90, 100, 100, 100), np.full((8, 4, 1), 100.0)
+    venue[:, 1, 0] = 90, 106, 90, 103, 96, 96, 100, 106
+    for begin, still in ((95, 103), (85, 100), (75, 96), (62.5, 93)):
+        sight = Sight(1, T0, MINUTE, MINUTE, [(T0 + round(begin * 1000), T0 + 150_000)], late_ms=25_000)
+        sight.take(0, market, market, venue)
+        assert seen(sight)[1] == (2, 0, 100, still)
+    stairs = Sight(1, T0, MINUTE, MINUTE, [(T0 + 95_000, T0 + 150_000)], holds=True, late_ms=25_000)
+    stairs.take(0, market, market, venue)
+    assert seen(stairs)[1] == (2, 0, 100, 100)
+
+
 def test_a_close_at_the_end_of_the_freeze_sees_the_market_again() -> None:
     market = flat(100, 90, 80)
     sight = watch(1, (0.5, 2))

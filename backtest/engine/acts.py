@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.compile import kernel
+from backtest.engine.compile import inlined, kernel
 from backtest.engine.ends import finish
 from backtest.engine.execute import execute, make, trigger, wake_children
 from backtest.engine.journal import EXPIRED, TIME_UP, TRAILING_STOP
@@ -13,12 +13,14 @@ from backtest.engine.layout import (
     ARMED,
     BEST_PRICE,
     BY_MARK,
+    CANDLE,
     EXPIRES,
     EXPIRES_AT,
     FOLLOWED,
     FROZEN,
     HOLDS,
     INTERVAL,
+    LATE,
     LIMIT_AT,
     MARK,
     RESTING,
@@ -31,9 +33,9 @@ from backtest.engine.layout import (
     TYPE,
     WORKING,
 )
-from backtest.engine.levels import beyond, follow, has_limit, level_of, reached, refresh
+from backtest.engine.levels import beyond, follow, followed, has_limit, level_of, reached, refresh
 from backtest.engine.outage import STILL
-from backtest.engine.path import knot, price_at
+from backtest.engine.path import knot, knot_at, knot_from, knot_time, last_knot, price_at
 from backtest.engine.room import room
 from backtest.engine.slots import NEVER_MS, earlier, first_of, next_of
 from backtest.engine.world import World
@@ -102,18 +104,21 @@ def meets(w: World, j: int, i: int, lows: bool, at: int, passed: float, t_ms: in
         return NEVER, np.nan  # what stands still meets nothing
     if np.isnan(w.panel[off, j, i]) or (not armed and room(w, j, i, t_ms, True) == 0):
         return NEVER, np.nan
-    d, touch, holds = float(w.run[INTERVAL]), w.run[TOUCH] != 0.0, by_mark and w.run[HOLDS] != 0.0
+    d, touch, holds = int(w.run[INTERVAL]), w.run[TOUCH] != 0.0, by_mark and w.run[HOLDS] != 0.0
+    late = late_for(w, at)
     trails = armed and m[TYPE] == TRAILING_STOP
     kept = m[BEST_PRICE]
     found, met = NEVER, np.nan
-    for s in range(segment(passed, d), 3):
+    for s in range(segment(passed, late, d), last_knot(late)):
         level = level_of(w.queue, at)
-        a, b = knot(w.panel, off, j, i, lows, s), knot(w.panel, off, j, i, lows, s + 1)
+        a, b = knot(w.panel, off, j, i, lows, s, late), knot(w.panel, off, j, i, lows, s + 1, late)
         if beyond(w.queue, at, b, level, touch):
             found = passed
             if not beyond(w.queue, at, a, level, touch):
-                way = d if holds else (level - a) / (b - a) * d  # what holds until the knot has jumped there
-                found, met = max(passed, float(s) * d + way), level
+                since, until = float(knot_time(s, late, d)), float(knot_time(s + 1, late, d))
+                # what holds until the knot has jumped there
+                way = until - since if holds else (level - a) / (b - a) * (until - since)
+                found, met = max(passed, since + way), level
             break
         if trails:
             follow(w.queue, at, b)  # only to look ahead: what it has followed so far is put back
@@ -122,10 +127,18 @@ def meets(w: World, j: int, i: int, lows: bool, at: int, passed: float, t_ms: in
 
 
 @kernel
-def segment(passed: float, d: float) -> int:
-    """The segment that holds `passed`; of a knot the one that ends with it."""
-    s = int(passed / d)
-    return s - 1 if s > 0 and float(s) * d == passed else s
+def segment(passed: float, late: int, d: int) -> int:
+    """The segment that holds `passed`; of a knot the last one that ends with it."""
+    s, last = 0, last_knot(late) - 1
+    while s < last and (knot_time(s + 1, late, d) < passed or knot_time(s + 2, late, d) <= passed):
+        s += 1
+    return s
+
+
+@inlined
+def late_for(w: World, at: int) -> int:
+    """How late the path is that the order at `at` looks at, as `path` has it."""
+    return int(w.run[LATE]) if w.queue[at, STATE] == ARMED and w.queue[at, BY_MARK] != 0.0 else CANDLE
 
 
 @kernel
@@ -174,15 +187,32 @@ def follow_all(w: World, j: int, lows: bool, t: int, t_ms: int) -> None:
 @kernel
 def follow_knots(w: World, j: int, i: int, lows: bool, at: int, t: int, t_ms: int) -> None:
     """Let a trailing stop follow the knots up to `t` that it does not know yet."""
-    m = w.queue[at]
-    d = int(w.run[INTERVAL])
+    follow_until(w, j, i, lows, at, knot_at(t, late_for(w, at), int(w.run[INTERVAL])), t_ms)
+
+
+@kernel
+def follow_until(w: World, j: int, i: int, lows: bool, at: int, last: int, t_ms: int) -> None:
+    """Let a trailing stop follow the knots of its path up to number `last` that it does not know yet."""
+    m, late = w.queue[at], late_for(w, at)
     off = int(w.run[MARK]) if m[BY_MARK] != 0.0 else 0
     frozen = m[BY_MARK] != 0.0 and w.acct[FROZEN] == STILL
-    for s in range(4):
-        if s * d <= t and float(4 * t_ms + s) > m[FOLLOWED]:
-            follow(w.queue, at, w.still[0, 0, i] if frozen else knot(w.panel, off, j, i, lows, s))
-            m[FOLLOWED] = float(4 * t_ms + s)
+    for s in range(last + 1):
+        if followed(t_ms, s) > m[FOLLOWED]:
+            follow(w.queue, at, w.still[0, 0, i] if frozen else knot(w.panel, off, j, i, lows, s, late))
+            m[FOLLOWED] = followed(t_ms, s)
             w.book[i, STALE] = 1
+
+
+@kernel
+def follow_to_jump(w: World, j: int, lows: bool, t_ms: int) -> None:
+    """Let the trailing stops by mark follow it up to where it jumps inside the row, and not beyond."""
+    for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
+        at = first_of(w.book, i)
+        while at >= 0:
+            m = w.queue[at]
+            if m[STATE] == ARMED and m[TYPE] == TRAILING_STOP and m[BY_MARK] != 0.0:
+                follow_until(w, j, i, lows, at, int(w.run[LATE]) // int(w.run[INTERVAL]) + 1, t_ms)
+            at = next_of(w.queue, at)
 
 
 @kernel
@@ -206,7 +236,7 @@ def skip_knots(w: World, t: int, t_ms: int) -> None:
         while at >= 0:
             m = w.queue[at]
             if m[STATE] == ARMED and m[TYPE] == TRAILING_STOP:
-                m[FOLLOWED] = max(m[FOLLOWED], float(4 * t_ms + (t + d - 1) // d - 1))
+                m[FOLLOWED] = max(m[FOLLOWED], followed(t_ms, knot_from(t, late_for(w, at), d) - 1))
             at = next_of(w.queue, at)
 
 
@@ -237,7 +267,8 @@ def left_behind(w: World, j: int, i: int, lows: bool, at: int, t: int, t_ms: int
     off = int(w.run[MARK]) if by_mark else 0
     if (by_mark and w.acct[FROZEN] == STILL) or np.isnan(w.panel[off, j, i]) or m[ACTED] == float(3 * t_ms + t):
         return False
-    price = price_at(w.panel, off, j, i, lows, t, int(w.run[INTERVAL]), by_mark and w.run[HOLDS] != 0.0)
+    holds = by_mark and w.run[HOLDS] != 0.0
+    price = price_at(w.panel, off, j, i, lows, t, int(w.run[INTERVAL]), late_for(w, at), holds)
     if not beyond(w.queue, at, price, level_of(w.queue, at), w.run[TOUCH] != 0.0):
         return False
     return armed or room(w, j, i, t_ms, True) > 0

@@ -94,7 +94,7 @@ def admit_cross(
 def maintenance_after(w: World, j: int, i: int, lows: bool, t: int) -> int:
     """Maintenance margin of the cross pool on the mark at `t` with what the book says is held, symbol `i` changed."""
     cross = cross_pool(w.spec)
-    value_pool(w, cross, COHERENT, j, lows, t, VALUE_X)
+    value_pool(w, cross, COHERENT, j, lows, t, VALUE_X, False)
     if w.spec[i, SIZED] != 0.0:
         fit_to_size(w.spec, i, w.book[i, LOTS])
     return maintenance_of(w, cross, VALUE_X)

@@ -30,6 +30,7 @@ from backtest.engine.journal import (
 from backtest.engine.layout import (
     ARMED,
     ARRIVES,
+    CANDLE,
     DONE_LOTS,
     DORMANT,
     FATE,
@@ -138,5 +139,5 @@ def crosses_now(w: World, j: int, lows: bool, t: int, at: int) -> bool:
     """Whether a limit order would take at `t`; not in a gap."""
     m = w.queue[at]
     i = int(m[SYMBOL])
-    price = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), False)
+    price = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), CANDLE, False)
     return price <= m[LIMIT_AT] if m[SIZE] > 0.0 else price >= m[LIMIT_AT]

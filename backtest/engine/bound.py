@@ -109,12 +109,12 @@ def net_surely_covered(w: World, j: int) -> bool:
 def surely_above(w: World, j: int, lows: bool, t: int, amount: float, free: bool) -> bool:
     """Whether the cross pool's equity at `t` of panel row `j`, or what its initial margin leaves `free` of it, is above
     `amount` by more than rounding: of a value at two knots and between them, and of a requirement."""
-    panel, off, row, holds = seen(w, j)
+    panel, off, row, late, holds = seen(w, j)
     spec, d, cross = w.spec, int(w.run[INTERVAL]), cross_pool(w.spec)
     worth, slack = float(w.acct[WALLET]), 4.0
     for i in range(cross):
         if in_pool(w.book, cross, i):
-            price = panel[off, row, i] if t == 0 else price_at(panel, off, row, i, lows, t, d, holds)
+            price = panel[off, row, i] if t == 0 else price_at(panel, off, row, i, lows, t, d, late, holds)
             v = price * (float(w.book[i, LOTS]) * spec[i, STEP])
             n = abs(v)
             worth += v - initial_need(spec, i, n) if free else v

@@ -27,6 +27,7 @@ from backtest.engine.margin import (
     value_pool,
 )
 from backtest.engine.money import between, share
+from backtest.engine.outage import seen
 from backtest.engine.path import next_knot
 from backtest.engine.world import World
 
@@ -105,15 +106,15 @@ def pin_crossing(w: World, p: int, ta: int, tb: int, ha: int, hb: int, level: fl
 @kernel
 def crossing(w: World, p: int, j: int, lows: bool, ta: int, tb: int, level: float) -> int:
     """First time in `[ta, tb]` at which health of pool `p` at `level` is below zero, −1: none; its values are in X."""
-    path, d = int(w.run[PATH]), int(w.run[INTERVAL])
-    value_pool(w, p, path, j, lows, ta, VALUE_X)
+    path, d, late = int(w.run[PATH]), int(w.run[INTERVAL]), seen(w, j)[3]
+    value_pool(w, p, path, j, lows, ta, VALUE_X, False)
     ha = health_at(w, p, VALUE_X, level)
     if ha < 0:
         return ta
     keep(w, p, VALUE_A)
     while ta < tb:
-        te = min(next_knot(path, ta, d), tb)
-        value_pool(w, p, path, j, lows, te, VALUE_X)
+        te = min(next_knot(path, ta, d, late), tb)
+        value_pool(w, p, path, j, lows, te, VALUE_X, True)
         hb = health_at(w, p, VALUE_X, level)
         keep(w, p, VALUE_B)
         if hb < 0 and w.run[HOLDS] != 0.0:

@@ -107,7 +107,7 @@ def take_position(w: World, k: int, j: int, i: int, lows: bool, t: int, now: int
     held, p = w.book[i, LOTS], w.book[i, POOL]
     closed = min(abs(held), int(np.ceil(float(abs(held)) * portion)))
     lots = closed if held > 0 else -closed
-    value_pool(w, p, COHERENT, j, lows, t, VALUE_X)
+    value_pool(w, p, COHERENT, j, lows, t, VALUE_X, False)
     equity, need = equity_of(w, p, VALUE_X), maintenance_of(w, p, VALUE_X)
     marked = proportion(w.book[i, VALUE_X], closed, abs(held))
     q = marked - share(abs(marked), w.run[GIVE_UP])

@@ -29,10 +29,12 @@ from backtest.engine.layout import (
     ACTED,
     ARMED,
     BY_MARK,
+    CANDLE,
     DUE,
     FLYING,
     FOLLOWED,
     INTERVAL,
+    LATE,
     LEFT,
     LIMIT_AT,
     LOTS,
@@ -46,9 +48,9 @@ from backtest.engine.layout import (
     TYPE,
     WOKEN,
 )
-from backtest.engine.levels import beyond, follow, has_limit, trail_level
+from backtest.engine.levels import beyond, follow, followed, has_limit, trail_level
 from backtest.engine.outage import seen
-from backtest.engine.path import price_at
+from backtest.engine.path import knot_at, knot_time, price_at
 from backtest.engine.room import room
 from backtest.engine.slots import first_of, next_of, pause, work
 from backtest.engine.world import World
@@ -68,7 +70,7 @@ def execute(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, le
         rest(w, j, lows, t, at, now)
         return
     if has_limit(int(m[TYPE])):
-        price = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), False) if np.isnan(level) else level
+        price = price_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), CANDLE, False) if np.isnan(level) else level
         crosses = price <= m[LIMIT_AT] if m[LEFT] > 0.0 else price >= m[LIMIT_AT]
         if not crosses:
             rest(w, j, lows, t, at, now)
@@ -170,8 +172,9 @@ def arm(w: World, at: int, t: int, t_ms: int, price: float) -> None:
     if m[TYPE] == TRAILING_STOP:
         follow(w.queue, at, price)
         # A knot at this very instant comes after it: what woke the order may have been met a hair before.
-        d = int(w.run[INTERVAL])
-        m[FOLLOWED] = float(4 * t_ms + (t + d - 1) // d - 1)
+        d, late = int(w.run[INTERVAL]), int(w.run[LATE]) if m[BY_MARK] != 0.0 else CANDLE
+        last = knot_at(t, late, d)
+        m[FOLLOWED] = followed(t_ms, last - 1 if knot_time(last, late, d) == t else last)
     put_state(w, at, t_ms + t // 3, IS_ARMED, NO_REASON)
 
 
@@ -181,9 +184,9 @@ def trigger_price(w: World, j: int, lows: bool, t: int, at: int, level: float) -
     m = w.queue[at]
     i, d = int(m[SYMBOL]), int(w.run[INTERVAL])
     if m[BY_MARK] != 0.0:
-        panel, off, row, holds = seen(w, j)
-        return price_at(panel, off, row, i, lows, t, d, holds)
-    return price_at(w.panel, 0, j, i, lows, t, d, False) if np.isnan(level) else level
+        panel, off, row, late, holds = seen(w, j)
+        return price_at(panel, off, row, i, lows, t, d, late, holds)
+    return price_at(w.panel, 0, j, i, lows, t, d, CANDLE, False) if np.isnan(level) else level
 
 
 @kernel

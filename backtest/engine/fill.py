@@ -28,6 +28,7 @@ from backtest.engine.journal import (
     put_state,
 )
 from backtest.engine.layout import (
+    CANDLE,
     CAUSE,
     CHILDREN,
     DECISION,
@@ -98,8 +99,8 @@ def fill(
     i, now = int(m[SYMBOL]), t_ms + t // 3
     u = units(w.spec, i, abs(lots))
     d = int(w.run[INTERVAL])
-    base = value_at(w.panel, 0, j, i, lows, t, d, u, False) if np.isnan(level) else money(level, u)
-    arrival = price_at(w.panel, 0, j, i, lows, t, d, False) if np.isnan(level) else level
+    base = value_at(w.panel, 0, j, i, lows, t, d, u, CANDLE, False) if np.isnan(level) else money(level, u)
+    arrival = price_at(w.panel, 0, j, i, lows, t, d, CANDLE, False) if np.isnan(level) else level
     price, spread, impact, drift = arrival, 0, 0, 0
     if not maker and (w.run[IMPACT] != NO_IMPACT or w.bars.shape[0] > 0 or m[TYPE] != MARKET_ORDER):
         price, spread, impact, drift = slippage(w, j, at, lots, u, base, arrival, now)

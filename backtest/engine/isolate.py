@@ -24,7 +24,7 @@ def isolate(w: World, j: int, lows: bool, ts: int) -> None:
     """At a row's close: isolate the position with the largest own maintenance, if its share of the cross pool's passes
     the threshold and what is left covers itself."""
     cross, end = cross_pool(w.spec), 3 * int(w.run[INTERVAL])
-    value_pool(w, cross, COHERENT, j, lows, end, VALUE_X)
+    value_pool(w, cross, COHERENT, j, lows, end, VALUE_X, False)
     total = own_of(w, cross, VALUE_X)
     largest, held = -1, 0
     for i in range(cross):

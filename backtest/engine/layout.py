@@ -220,18 +220,18 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
     REORG,
     ORACLE_LIMIT,
     HOLDS,
+    LATE,
     TRANSFERS,
     RUN_LAW,
-) = range(54)
+) = range(55)
 # APART 1: some symbol may have a pool of its own; MARK: panel field of the mark's open; MARKET: of the market's own,
-# where MARK is an oracle's; HOLDS 1: that holds from knot to knot; KNOWN: field of the mark at the close as far as it
-# was known then; PORTFOLIO 1: the cross pool's requirement goes by the net; PLAIN 1: one pool,
+# where MARK is an oracle's; HOLDS 1: that holds from knot to knot; LATE: see `path`; KNOWN: field of the mark at the
+# close as far as it was known then; PORTFOLIO 1: the cross pool's requirement goes by the net; PLAIN 1: one pool,
 # requirements that add up and no rate that goes by size, so that bounds in doubles hold for orders; TOUCH 1: a touch
 # fills a limit; VOLUME panel field of the candles' volume, −1: there is none; *_SHARE of it that orders may fill, inf:
 # all; SLIPPAGE fixed, a rate; STRESS times spread and impact; IMPACT the model, with its numbers; DRIFT per √day and σ;
 # DISCOUNT share off fees; FINE ms of the candles that a row may be played on, 0: none; CHAINED 1: messages take the
-# way of a chain (docs/rules-layer2.md), whose numbers follow; TRANSFERS 1: there is a reserve; from RUN_LAW on the
-# venue's law, which changes with it
+# way of a chain (docs/rules-layer2.md), whose numbers follow; TRANSFERS 1: there is a reserve; from RUN_LAW on the law
 (
     TAKE,
     RANKING,
@@ -269,8 +269,8 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
 ) = range(RUN_LAW, RUN_LAW + 33)
 # MOST_ORDERS at the venue of the account, MOST_ORDERS_EACH of a symbol; inf: any number
 NO_IMPACT, BY_POWER, BY_VOLUME, BY_DEPTH = range(4)
-COHERENT, WORST, BEST, WORST_KNOT = range(4)
-# WORST_KNOT: as WORST, of an oracle, whose middle knots are not its low and high
+COHERENT, WORST, BEST = range(3)
+CANDLE = -1  # LATE of a mark that no oracle has made
 WEIGHT, TARGET_LOTS, NOTIONAL = range(3)
 
 # calendar: float64[entries, CALENDAR_PAYLOAD + …], sorted by stamp, then kind: what changes or happens by the calendar
@@ -334,8 +334,8 @@ FLYING, DORMANT, ARMED, WORKING = range(4)
 # numbers, −1: none; CHILDREN how many of the messages behind it in flight are its; TARGET the order that a cancel or an
 # amendment is about; LEFT and DONE_LOTS signed lots, unfilled and filled; TRIGGERED ms, −1: not; BEST price that a
 # trailing stop follows, NaN: none yet; DUE 1: to be executed before anything else; ACTED thirds since 1970 of the
-# instant at which it acted last; FOLLOWED the last knot that a trailing stop knows, 4 × the row's open in ms and the
-# knot's number in it; FATE what an outage has made of it; COSTS_GAS micro; RANK order among those that
+# instant at which it acted last; FOLLOWED the last knot that a trailing stop knows, as `levels.followed` has it; FATE
+# what an outage has made of it; COSTS_GAS micro; RANK order among those that
 # arrive at one instant; BEHIND 1: it travels with the one before it; SAME_PLACE the next slot of the chain that begins
 # in `numbered`, −1: none. Of a transfer: SIZE micro, TARGET its route's row of `ways`
 # numbered: int64[capacity]: by number modulo capacity, the first slot of a chain of orders at the venue, −1: none
@@ -369,8 +369,8 @@ GAS_FROM, GAS_ORDER, GAS_CANCEL, GAS_DEPOSIT, GAS_WITHDRAWAL, GAS_WIDTH = range(
 
 # usual: float64[hours, 2]: range and turnover of a row as they usually are, from START's own hour on; NaN: not known
 # still: float64[5, 1, symbols]: the mark that an outage has frozen, four times, as a row of a panel, and its stamp
-# fresh: float64[3 × rows of the panel, symbols]: thirds of a ms since 1970 of the oracle's last publication at or
-# before knots 0 to 2 of each row; no rows: it is never stale
+# fresh: float64[4 × rows of the panel, symbols]: thirds of a ms since 1970 of the oracle's last publication at or
+# before each row's open, and its inner knots, behind the jump; no rows: it is never stale
 # soft: float64[capacity, SOFT_WIDTH]: the latest fills of orders, in a ring, for a reorg
 SOFT_TS, SOFT_SYMBOL, SOFT_LOTS, SOFT_QUOTE, SOFT_FEE, SOFT_PRICE, SOFT_ID, SOFT_WIDTH = range(8)
 # guards: float64[guards, GUARD_STATE + 2 × (symbols + 1)], one row per guard, in the order in which they look

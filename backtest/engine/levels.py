@@ -77,6 +77,12 @@ def beyond(queue: Floats, at: int, price: float, level: float, touch: bool) -> b
     return price > level or (touch and price == level)
 
 
+@inlined
+def followed(t_ms: int, s: int) -> float:
+    """Column FOLLOWED of a trailing stop that knows the knots up to number `s` of the candle that opens at `t_ms`."""
+    return float(8 * t_ms + s)
+
+
 @kernel
 def follow(queue: Floats, at: int, price: float) -> None:
     """Let a trailing stop follow its path to a knot at `price`; NaN: there is none."""
@@ -166,6 +172,4 @@ def touched(panel: Floats3, spec: Floats, off: int, j: int, i: int, rise: int) -
         or panel[off, j, i] <= down
         or panel[off + 3, j, i] >= up
         or panel[off + 3, j, i] <= down
-        or panel[off + 2, j, i] >= up  # an oracle's low may be above its high
-        or panel[off + 1, j, i] <= down
     )

@@ -95,7 +95,7 @@ def find(w: World, p: int, j: int, lows: bool, ta: int, tb: int, t_ms: int) -> N
             w.book[p, CROSSED], w.book[p, EVENT] = last, LAST
         elif due < tb or due == ta:
             # a look at an instant comes after what is due there, so it is left to the check of that instant
-            value_pool(w, p, int(w.run[PATH]), j, lows, due, VALUE_X)
+            value_pool(w, p, int(w.run[PATH]), j, lows, due, VALUE_X, False)
             w.book[p, CROSSED], w.book[p, EVENT] = due, LOOK
 
 

@@ -147,32 +147,30 @@ def maintenance_of(w: World, p: int, column: int) -> int:
 
 
 @kernel
-def value_pool(w: World, p: int, path: int, j: int, lows: bool, t: int, column: int) -> None:
-    """Put the values of pool `p` at time `t` of a path into scratch `column`."""
+def value_pool(w: World, p: int, path: int, j: int, lows: bool, t: int, column: int, before: bool) -> None:
+    """Put the values of pool `p` at time `t` of a path, behind or `before` a jump there, into scratch `column`."""
     first, last = pool_span(w.spec, p)
-    panel, off, row, holds = seen(w, j)
+    panel, off, row, late, holds = seen(w, j)
     d = int(w.run[INTERVAL])
     for i in range(first, last):
         if in_pool(w.book, p, i):
             u = units(w.spec, i, w.book[i, LOTS])
-            w.book[i, column] = check_value(panel, path, off, row, i, lows, t, d, u, holds)
+            w.book[i, column] = check_value(panel, path, off, row, i, lows, t, d, u, late, holds, before)
 
 
 @kernel
 def mark_health(w: World, p: int, j: int, lows: bool, t: int, column: int) -> int:
     """Health of pool `p` at time `t` of the coherent mark path, whatever path the check follows."""
-    value_pool(w, p, COHERENT, j, lows, t, column)
+    value_pool(w, p, COHERENT, j, lows, t, column, False)
     return equity_of(w, p, column) - maintenance_of(w, p, column)
 
 
 @kernel
 def adverse(panel: Floats, off: int, j: int, i: int, lots: int) -> float:
     """The candle's worst price for a position of `lots`, open and close included."""
-    opened, closed = panel[off, j, i], panel[off + 3, j, i]
-    one, other = panel[off + 1, j, i], panel[off + 2, j, i]  # an oracle's low may be above its high
     if lots > 0:
-        return min(opened, one, other, closed)
-    return max(opened, one, other, closed)
+        return min(panel[off, j, i], panel[off + 2, j, i], panel[off + 3, j, i])
+    return max(panel[off, j, i], panel[off + 1, j, i], panel[off + 3, j, i])
 
 
 @kernel
@@ -206,8 +204,8 @@ def mark_value(w: World, j: int, i: int, lows: bool, t: int, lots: int) -> int:
     """Value of `lots` on the coherent mark path at `t`."""
     if lots == 0:
         return 0
-    panel, off, row, holds = seen(w, j)
-    return value_at(panel, off, row, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots), holds)
+    panel, off, row, late, holds = seen(w, j)
+    return value_at(panel, off, row, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots), late, holds)
 
 
 @inlined

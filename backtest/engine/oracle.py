@@ -1,8 +1,10 @@
 """The mark that the venue sees where an oracle makes it from the market's (docs/rules-layer2.md section 4).
 
-Knots are counted in thirds of a candle from the run's start: knot `s` of row `k` is number `3k + s`, so a row's close
-and the next one's open, which the price jumps between, have one number. `d` is the candle's interval in ms, which is
-also a third of a candle in thirds of a ms: a span of `m` ms is `3m / d` knots, `⌊3m / d⌋` whole ones and a rest.
+First the published path: knots are counted in thirds of a candle from the run's start, knot `s` of row `k` is number
+`3k + s`, so a row's close and the next one's open, which the price jumps between, have one number. `d` is the candle's
+interval in ms, which is also a third of a candle in thirds of a ms: a span of `m` ms is `3m / d` knots, `⌊3m / d⌋`
+whole ones and a rest. Then the path is laid into the panel a delay later: eight fields, a candle's four and the inner
+knots that `path` reads.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from typing import ClassVar
 import numpy as np
 
 from backtest.engine.compile import Bundle, called, inlined, kernel
-from backtest.engine.layout import Floats, Floats3, Ints
-from backtest.engine.path import knot, lows_first
+from backtest.engine.layout import CANDLE, Floats, Floats3, Ints
+from backtest.engine.path import INNER, knot, knot_at, knot_time, lows_first
 
 # rule: float64[RULE_WIDTH]
 (
@@ -24,7 +26,6 @@ from backtest.engine.path import knot, lows_first
     SERIES,
     MEDIAN,
     AVERAGE,
-    DELAY,
     HEARTBEAT,
     DEVIATION,
     INTERVAL,
@@ -32,20 +33,23 @@ from backtest.engine.path import knot, lows_first
     LOGS,
     AVERAGE_KNOTS,
     AVERAGE_REST,
-    DELAY_SHARE,
+    ROWS_LATE,
+    LATE,
     LOWEST,
     RULE_WIDTH,
 ) = range(17)
 # FROM, INTO, FURTHER: panel fields of the open of the market's mark, of the oracle's, of the first of SERIES further
-# series; AVERAGE, DELAY, HEARTBEAT and START in thirds of a ms; LOGS 1: the times of publications are wanted;
-# AVERAGE_KNOTS the average's span in knots, AVERAGE_REST what it has beside whole ones; DELAY_SHARE of the
-# way from the knot at which the line that the delay ends on begins, 0: that knot itself; LOWEST the panel's column
-# of the first symbol of `state`
+# series; AVERAGE and HEARTBEAT in thirds of a ms; START of the run and the delay, likewise; LOGS 1: the times of
+# publications are wanted; AVERAGE_KNOTS the average's span in knots, AVERAGE_REST what it has beside whole ones; the
+# delay in whole rows ROWS_LATE and a rest LATE, in thirds of a ms; LOWEST the panel's column of the first symbol of
+# `state`
+
+FIELDS = 8
+"""Of the panel, that an oracle's mark takes."""
 
 # state: float64[symbols, STATE_WIDTH]
 (
     BEGAN,
-    FIRST,
     SOURCE,
     SUM,
     SUM_REST,
@@ -53,19 +57,19 @@ from backtest.engine.path import knot, lows_first
     PUBLISHED_AT,
     SCALE,
     STATE_WIDTH,
-) = range(9)
-# BEGAN and PUBLISHED_AT numbers of knots, NaN: none yet; FIRST average at the first knot; SOURCE at the last one; SUM,
-# with what was rounded off it in SUM_REST, the area below the sources from the first knot on, price times knots; SCALE
-# the power of ten that gives eight digits
+) = range(8)
+# BEGAN and PUBLISHED_AT numbers of knots, NaN: none yet; SOURCE at the last knot; SUM, with what was rounded off it in
+# SUM_REST, the area below the sources from the first knot on, price times knots; SCALE the power of ten that gives
+# eight digits
 
-# lags: int64[2, 4, 2]: of the average and the delay, for each knot of a row: how many rows back and at which knot the
-# line begins that its far end lies on; at that knot itself where it lies on one
+# lags: int64[4, 2]: of the average, for each knot of a row: how many rows back and at which knot the line begins that
+# its far end lies on; at that knot itself where it lies on one
 ROWS_BACK, KNOT = range(2)
-OF_AVERAGE, OF_DELAY = range(2)
-# sums: float64[rows, symbols, 12]: SOURCE, SUM and SUM_REST at each knot of the latest rows, row k in k % rows; means:
-# float64[rows, symbols, 4]: the averages, likewise
-# knots: float64[4]: a row's, at work; ends: int64[2, 5]: of the average and the delay, the ring's rows that the knots
-# of the row at work look back to, and its own
+# sums: float64[rows, symbols, 12]: SOURCE, SUM and SUM_REST at each knot of the latest rows, row k in k % rows
+# said: float64[rows, symbols, 4]: the published path, likewise; stamps: float64[rows, symbols, 4]: PUBLISHED_AT at
+# its knots, where LOGS
+# knots: float64[4]: a row's, at work; ends: int64[5]: the rows of `sums` that the knots of the row at work look back
+# to, and its own
 
 
 class Tape(Bundle):
@@ -76,12 +80,13 @@ class Tape(Bundle):
         "fresh": ("f8", 2),
         "rule": ("f8", 1),
         "state": ("f8", 2),
-        "lags": ("i8", 3),
+        "lags": ("i8", 2),
         "sums": ("f8", 3),
-        "means": ("f8", 3),
+        "said": ("f8", 3),
+        "stamps": ("f8", 3),
         "sources": ("f8", 1),
         "knots": ("f8", 1),
-        "ends": ("i8", 2),
+        "ends": ("i8", 1),
     }
     panel: Floats3
     fresh: Floats
@@ -89,7 +94,8 @@ class Tape(Bundle):
     state: Floats
     lags: Ints
     sums: Floats3
-    means: Floats3
+    said: Floats3
+    stamps: Floats3
     sources: Floats
     knots: Floats
     ends: Ints
@@ -97,36 +103,42 @@ class Tape(Bundle):
 
 @called
 def publish(o: Tape, first: int, end: int, base: int) -> None:
-    """Write the oracle's knots of panel rows `[first, end)`, row 0 being row `base` of the run."""
+    """Write the oracle's fields of panel rows `[first, end)`, row 0 being row `base` of the run."""
     panel, state = o.panel, o.state
-    market, lowest = int(o.rule[FROM]), int(o.rule[LOWEST])
+    market, lowest, rows = int(o.rule[FROM]), int(o.rule[LOWEST]), o.said.shape[0]
+    late, back = int(o.rule[LATE]), int(o.rule[ROWS_LATE])
+    d, holds = int(o.rule[INTERVAL]), o.rule[HEARTBEAT] > 0.0 or o.rule[DEVIATION] > 0.0
     for j in range(first, end):
         lows, k = lows_first(panel, j), base + j
         turn(o, k)
+        now, then, before = k % rows, (k - back) % rows, (k - back - 1) % rows
         for i in range(state.shape[0]):
             c = lowest + i
             if np.isnan(panel[market, j, c]):
                 silence(o, j, c)
                 continue
-            if np.isnan(state[i, BEGAN]):
+            begins = np.isnan(state[i, BEGAN])
+            if begins:
                 state[i, BEGAN] = float(3 * k)
             take(o, j, c, lows)
-            passed = float(3 * k) - state[i, BEGAN]
             if o.sums.shape[0] > 0:
-                average(o, i, passed)
-            if o.means.shape[0] > 0:
-                delay(o, i, passed)
-            publish_row(o, j, 3 * k, i, lows)
+                average(o, i, float(3 * k) - state[i, BEGAN])
+            say(o, now, 3 * k, i)
+            if begins:
+                begin(o, now, i)
+            lay(o.panel, int(o.rule[INTO]), j, c, o.said, before, then, i, late, d, holds)
+            if o.fresh.shape[0] > 0:
+                stamp(o, j, c, i, before, then)
 
 
 @kernel
 def turn(o: Tape, k: int) -> None:
-    """Say where in the rings row `k` of the run lies and the rows are that its knots look back to."""
-    for way, rows in ((OF_AVERAGE, o.sums.shape[0]), (OF_DELAY, o.means.shape[0])):
-        if rows > 0:
-            for s in range(4):
-                o.ends[way, s] = (k - o.lags[way, s, ROWS_BACK]) % rows
-            o.ends[way, 4] = k % rows
+    """Say where in the ring of sums row `k` of the run lies and the rows are that its knots look back to."""
+    rows = o.sums.shape[0]
+    if rows > 0:
+        for s in range(4):
+            o.ends[s] = (k - o.lags[s, ROWS_BACK]) % rows
+        o.ends[4] = k % rows
 
 
 @inlined
@@ -136,50 +148,106 @@ def take(o: Tape, j: int, c: int, lows: bool) -> None:
         if o.rule[MEDIAN] != 0.0:
             o.knots[s] = middle(o, j, c, lows, s)
         else:
-            o.knots[s] = knot(o.panel, int(o.rule[FROM]), j, c, lows, s)
+            o.knots[s] = knot(o.panel, int(o.rule[FROM]), j, c, lows, s, CANDLE)
 
 
 @inlined
-def publish_row(o: Tape, j: int, n: int, i: int, lows: bool) -> None:
-    """Write the oracle's four knots of panel row `j`, from knot number `n` on."""
-    state, rule, c = o.state, o.rule, int(o.rule[LOWEST]) + i
+def say(o: Tape, row: int, n: int, i: int) -> None:
+    """Write what is published at the four knots, number `n` the first, into the ring's `row`."""
+    state, rule = o.state, o.rule
     d, beat, most = rule[INTERVAL], rule[HEARTBEAT], rule[DEVIATION]
-    derived, always = o.sums.shape[0] > 0 or o.means.shape[0] > 0, beat == 0.0 and most == 0.0
-    published, stamp, scale = state[i, PUBLISHED], state[i, PUBLISHED_AT], state[i, SCALE]
+    averaged, always = o.sums.shape[0] > 0, beat == 0.0 and most == 0.0
+    published, since, scale = state[i, PUBLISHED], state[i, PUBLISHED_AT], state[i, SCALE]
     for s in range(4):
         price = o.knots[s]
-        late = always or np.isnan(published) or (beat > 0.0 and (float(n + s) - stamp) * d >= beat)
+        due = always or np.isnan(published) or (beat > 0.0 and (float(n + s) - since) * d >= beat)
         # rounding to eight digits moves a price by half of 1e-7 of it at most: what is nearer than that needs none
-        if late or (most > 0.0 and abs(price - published) >= most * published - 1e-7 * price):
-            if derived:
+        if due or (most > 0.0 and abs(price - published) >= most * published - 1e-7 * price):
+            if averaged:
                 # as derived marks are: the order of float operations is not seen
                 if not 1e7 <= price * scale < 1e8:
                     scale = math.pow(10.0, 7.0 - math.floor(math.log10(price)))
                 price = np.floor(price * scale * (1.0 + 1e-12) + 0.5) / scale
-            if late or abs(price - published) >= most * published:
-                published, stamp = price, float(n + s)
-        o.panel[int(rule[INTO]) + place(s, lows), j, c] = published
-        if s < 3 and o.fresh.shape[0] > 0:
-            o.fresh[3 * j + s, c] = rule[START] + stamp * d
-    state[i, PUBLISHED], state[i, PUBLISHED_AT], state[i, SCALE] = published, stamp, scale
+            if due or abs(price - published) >= most * published:
+                published, since = price, float(n + s)
+        o.said[row, i, s] = published
+        if o.stamps.shape[0] > 0:
+            o.stamps[row, i, s] = since
+    state[i, PUBLISHED], state[i, PUBLISHED_AT], state[i, SCALE] = published, since, scale
+
+
+@kernel
+def begin(o: Tape, row: int, i: int) -> None:
+    """Until the delay is over the venue sees a symbol's first price: put it into the rows before its first, `row`."""
+    for back in range(o.said.shape[0]):
+        if back != row:
+            o.said[back, i, :] = o.said[row, i, 0]
+            if o.stamps.shape[0] > 0:
+                o.stamps[back, i, :] = o.stamps[row, i, 0]
 
 
 @inlined
-def place(s: int, lows: bool) -> int:
-    """The field of a candle that knot `s` is in."""
-    if s == 0 or s == 3:
-        return s
-    return 2 if (s == 1) == lows else 1
+def lay(
+    panel: Floats3,
+    into: int,
+    j: int,
+    c: int,
+    said: Floats3,
+    before: int,
+    then: int,
+    i: int,
+    late: int,
+    d: int,
+    holds: bool,
+) -> None:
+    """Write the path of symbol `i` in rows `before` and `then` of `said`, the later one begins `late` in panel row `j`,
+    into the eight fields of column `c`."""
+    m, rest = late // d, late % d
+    low, high = said[then, i, 0], said[then, i, 0]
+    for s in range(4):
+        price = said[then, i, s]
+        low, high = min(low, price), max(high, price)
+        if late > 0:
+            price = said[before, i, s]
+            low, high = min(low, price), max(high, price)
+    if late == 0:
+        opened, closed = said[then, i, 0], said[then, i, 3]
+    elif rest == 0:
+        opened, closed = said[before, i, 3 - m], said[then, i, 3 - m]
+    else:
+        opened, closed = said[before, i, 2 - m], said[then, i, 2 - m]
+        if not holds:
+            share = float(d - rest) / float(d)
+            opened = opened + (said[before, i, 3 - m] - opened) * share
+            closed = closed + (said[then, i, 3 - m] - closed) * share
+    panel[into, j, c], panel[into + 1, j, c], panel[into + 2, j, c], panel[into + 3, j, c] = opened, high, low, closed
+    for n in range(4):
+        price = said[before, i, 3 - m + n] if n <= m else said[then, i, n - m - 1]
+        panel[into + INNER + 1 + n, j, c] = opened if late == 0 and n == 0 else price
+
+
+@inlined
+def stamp(o: Tape, j: int, c: int, i: int, before: int, then: int) -> None:
+    """Write when the prices of panel row `j` were published: at its open, and at the inner knots behind the jump."""
+    d, late = int(o.rule[INTERVAL]), int(o.rule[LATE])
+    m, rest = late // d, late % d
+    opened = o.stamps[then, i, 0]
+    if late > 0:
+        opened = o.stamps[before, i, 3 - m if rest == 0 else 2 - m]
+    o.fresh[4 * j, c] = o.rule[START] + opened * o.rule[INTERVAL]
+    for n in range(3):
+        since = o.stamps[before, i, 3 - m + n] if n < m else o.stamps[then, i, n - m]
+        o.fresh[4 * j + 1 + n, c] = o.rule[START] + since * o.rule[INTERVAL]
 
 
 @kernel
 def silence(o: Tape, j: int, i: int) -> None:
     """There is no market, so there is no oracle."""
     into = int(o.rule[INTO])
-    for s in range(4):
-        o.panel[into + s, j, i] = np.nan
-    for s in range(3 if o.rule[LOGS] != 0.0 else 0):
-        o.fresh[3 * j + s, i] = np.nan
+    for field in range(FIELDS):
+        o.panel[into + field, j, i] = np.nan
+    for s in range(4 if o.rule[LOGS] != 0.0 else 0):
+        o.fresh[4 * j + s, i] = np.nan
 
 
 @kernel
@@ -189,7 +257,7 @@ def middle(o: Tape, j: int, i: int, lows: bool, s: int) -> float:
     count = 0
     for n in range(2 + int(o.rule[SERIES])):
         off = int(o.rule[FROM]) if n == 0 else 0 if n == 1 else int(o.rule[FURTHER]) + 4 * (n - 2)
-        price = knot(o.panel, off, j, i, lows, s)
+        price = knot(o.panel, off, j, i, lows, s, CANDLE)
         if np.isnan(price):
             continue
         at = count
@@ -212,7 +280,7 @@ def average(o: Tape, i: int, passed: float) -> None:
     The area since the first knot is summed with what each addition rounds off (Knuth's two-sum), so that the difference
     of two sums is as good as its terms, however long the history.
     """
-    state, sums, row = o.state, o.sums, o.ends[OF_AVERAGE, 4]
+    state, sums, row = o.state, o.sums, o.ends[4]
     share = o.rule[AVERAGE_REST]
     for s in range(4):
         price = o.knots[s]
@@ -230,7 +298,7 @@ def average(o: Tape, i: int, passed: float) -> None:
         if since * o.rule[INTERVAL] <= o.rule[AVERAGE]:
             o.knots[s] = (state[i, SUM] + state[i, SUM_REST]) / since
             continue
-        at, a, area = o.ends[OF_AVERAGE, s], 3 * o.lags[OF_AVERAGE, s, KNOT], 0.0
+        at, a, area = o.ends[s], 3 * o.lags[s, KNOT], 0.0
         if share > 0.0:
             b = a + 3
             area = share * (sums[at, i, b] + (sums[at, i, a] - sums[at, i, b]) * share / 2.0)
@@ -239,39 +307,64 @@ def average(o: Tape, i: int, passed: float) -> None:
         o.knots[s] = area / o.rule[AVERAGE_KNOTS]
 
 
-@inlined
-def delay(o: Tape, i: int, passed: float) -> None:
-    """Turn what is in `knots`, the first of them `passed` knots after the very first, into its path a delay before."""
-    means, row, share = o.means, o.ends[OF_DELAY, 4], o.rule[DELAY_SHARE]
-    for s in range(4):
-        means[row, i, s] = o.knots[s]
-    if passed == 0.0:
-        o.state[i, FIRST] = o.knots[0]
-    for s in range(4):
-        at, a = o.ends[OF_DELAY, s], o.lags[OF_DELAY, s, KNOT]
-        if (passed + float(s)) * o.rule[INTERVAL] <= o.rule[DELAY]:
-            o.knots[s] = o.state[i, FIRST]
-        elif share == 0.0:
-            o.knots[s] = means[at, i, a]
-        else:
-            o.knots[s] = means[at, i, a] + (means[at, i, a + 1] - means[at, i, a]) * share
+@called
+def lay_fine(
+    o: Tape, source: Floats3, said: Floats3, first: Floats, panel: Floats3, late: int, then: int, begin: int
+) -> None:
+    """Write the oracle's fields of a panel of finer candles from the market's marks on them, a delay before.
+
+    `source`: trades and marks of a delay before, in the fields of the panel; `said`: room for their knots; `first`:
+    each symbol's first price. `late`: LATE of the finer rows; from row `begin` of `source` on they are needed, and
+    `then` is the one that the first of the panel's rows ends in.
+    """
+    market, into, d = int(o.rule[FROM]), int(o.rule[INTO]), int(o.rule[INTERVAL]) // panel.shape[1]
+    for j in range(begin, source.shape[1]):
+        lows = lows_first(source, j)
+        for i in range(source.shape[2]):
+            for s in range(4):
+                price = knot(source, market, j, i, lows, s, CANDLE)
+                said[j, i, s] = first[i] if np.isnan(price) else price
+    for m in range(panel.shape[1]):
+        for i in range(panel.shape[2]):
+            if np.isnan(panel[market, m, i]):
+                for field in range(FIELDS):
+                    panel[into + field, m, i] = np.nan
+            else:
+                lay(panel, into, m, i, said, then + m - 1, then + m, i, late, d, False)
+
+
+@called
+def spread_out(o: Tape, j: int, fine: Floats3, fresh: Floats, late: int) -> None:
+    """Write the oracle's path of panel row `j` into the same fields of a panel of the finer candles inside it; `late`:
+    LATE of these. What is known is the path's knots, which are knots of the finer candles as well."""
+    into, rows, whole = int(o.rule[INTO]), fine.shape[1], int(o.rule[LATE])
+    d, holds = int(o.rule[INTERVAL]), o.rule[HEARTBEAT] > 0.0 or o.rule[DEVIATION] > 0.0
+    step = d // rows
+    for m in range(rows):
+        begin = 3 * m * step
+        for i in range(fine.shape[2]):
+            low, high = np.inf, -np.inf
+            for n in range(6):
+                before = n == 5 or (late > 0 and n == late // step + 1)
+                price = along(o.panel, into, j, i, begin + knot_time(n, late, step), d, whole, holds, before)
+                fine[into + (0 if n == 0 else 3 if n == 5 else INNER + n), m, i] = price
+                low, high = min(low, price), max(high, price)
+            fine[into + 1, m, i], fine[into + 2, m, i] = high, low
+            for n in range(4 if fresh.shape[0] > 0 else 0):
+                t = begin + (0 if n == 0 else late % step + (n - 1) * step)
+                slot = 0 if t < whole % d else 1 + (t - whole % d) // d
+                fresh[4 * m + n, i] = o.fresh[4 * j + slot, i]
 
 
 @kernel
-def spread_out(o: Tape, j: int, fine: Floats3, fresh: Floats) -> None:
-    """Write the oracle's path of panel row `j` into the same fields of a panel of the finer candles inside it."""
-    into, lows, rows = int(o.rule[INTO]), lows_first(o.panel, j), fine.shape[1]
-    holds = o.rule[HEARTBEAT] > 0.0 or o.rule[DEVIATION] > 0.0
-    for m in range(rows):
-        fine_lows = lows_first(fine, m)
-        for i in range(fine.shape[2]):
-            for s in range(4):
-                # the fine knot's time, in coarse knots from the row's open, times the number of rows
-                time = 3 * m + s
-                a = knot(o.panel, into, j, i, lows, time // rows)
-                if time % rows != 0 and not holds:
-                    b = knot(o.panel, into, j, i, lows, time // rows + 1)
-                    a = a + (b - a) * (float(time % rows) / float(rows))
-                fine[into + place(s, fine_lows), m, i] = a
-                if s < 3 and fresh.shape[0] > 0:
-                    fresh[3 * m + s, i] = o.fresh[3 * j + time // rows, i]
+def along(panel: Floats3, into: int, j: int, i: int, t: int, d: int, late: int, holds: bool, before: bool) -> float:
+    """The price of an oracle's path at `t`, behind or `before` a jump that is there."""
+    s = knot_at(t, late, d)
+    since = knot_time(s, late, d)
+    a = knot(panel, into, j, i, True, s, late)
+    if t == since:
+        return knot(panel, into, j, i, True, s - 1, late) if before and late > 0 and t == late else a
+    if holds:
+        return a
+    b = knot(panel, into, j, i, True, s + 1, late)
+    return a + (b - a) * (float(t - since) / float(knot_time(s + 1, late, d) - since))

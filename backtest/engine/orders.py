@@ -41,6 +41,7 @@ from backtest.engine.layout import (
     ARMED,
     ARRIVES,
     CANCEL,
+    CANDLE,
     CAUSE,
     CHILDREN,
     COSTS_GAS,
@@ -85,7 +86,7 @@ from backtest.engine.layout import (
 from backtest.engine.levels import beyond, has_limit
 from backtest.engine.margin import units
 from backtest.engine.money import money
-from backtest.engine.outage import ENDS, MARK_STAMP, seen
+from backtest.engine.outage import ENDS, MARK_STAMP, publication, seen
 from backtest.engine.path import value_at
 from backtest.engine.slots import barred, find_order, first_of, free_slot, land, next_of, remove
 from backtest.engine.transfer import included, pay_gas, settle_transfer
@@ -174,7 +175,7 @@ def stale(w: World, j: int, i: int, t: int, now: int) -> bool:
     elif w.fresh.shape[0] == 0:
         return False  # it is published always
     else:
-        published = w.fresh[3 * j + t // int(w.run[INTERVAL]), i]
+        published = publication(w, j, i, t)
     return float(3 * now) - published > 3.0 * w.run[ORACLE_LIMIT]
 
 
@@ -317,6 +318,6 @@ def value_of(w: World, j: int, lows: bool, t: int, at: int) -> int:
     if not np.isnan(m[STOP_AT]):
         return money(m[STOP_AT], u)
     if not np.isnan(w.panel[0, j, i]):
-        return value_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), u, False)
-    panel, off, row, holds = seen(w, j)
-    return value_at(panel, off, row, i, lows, t, int(w.run[INTERVAL]), u, holds)
+        return value_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), u, CANDLE, False)
+    panel, off, row, late, holds = seen(w, j)
+    return value_at(panel, off, row, i, lows, t, int(w.run[INTERVAL]), u, late, holds)

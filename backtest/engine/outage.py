@@ -6,12 +6,14 @@ import numpy as np
 
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.layout import (
+    CANDLE,
     FROZEN,
     GATE,
     GATE_AFTER,
     HALTED_NOW,
     HOLDS,
     INTERVAL,
+    LATE,
     MARK,
     OUT_END,
     OUT_FROZEN,
@@ -35,13 +37,21 @@ MARK_STAMP = 4
 
 
 @inlined
-def seen(w: World, j: int) -> tuple[Floats3, int, int, bool]:
-    """`(panel, field, row)` in which the venue's mark of panel row `j` lies, a row of its own while it is frozen; and
-    whether it holds from knot to knot."""
-    panel, off, row, holds = w.panel, int(w.run[MARK]), j, w.run[HOLDS] != 0.0
+def seen(w: World, j: int) -> tuple[Floats3, int, int, int, bool]:
+    """`(panel, field, row)` in which the venue's mark of panel row `j` lies, a row of its own while it is frozen; how
+    late its path is, and whether it holds from knot to knot."""
+    panel, off, row, late, holds = w.panel, int(w.run[MARK]), j, int(w.run[LATE]), w.run[HOLDS] != 0.0
     if 0 < w.acct[FROZEN] < ENDS:
-        panel, off, row = w.still, 0, 0
-    return panel, off, row, holds
+        panel, off, row, late = w.still, 0, 0, CANDLE
+    return panel, off, row, late, holds
+
+
+@inlined
+def publication(w: World, j: int, i: int, t: int) -> float:
+    """Thirds of a ms since 1970 of the oracle's last publication at or before `t` of panel row `j`."""
+    d, late = int(w.run[INTERVAL]), int(w.run[LATE])
+    rest = late % d
+    return w.fresh[4 * j + (0 if t < rest else 1 + (t - rest) // d), i]
 
 
 @inlined
@@ -141,11 +151,11 @@ def see_again(w: World) -> None:
 def freeze(w: World, j: int, lows: bool, t: int, now: int) -> None:
     """Keep the marks at `t`, which is `now`, as what the venue sees; of a symbol that it had not seen yet, if it goes
     on."""
-    off, d, holds = int(w.run[MARK]), int(w.run[INTERVAL]), w.run[HOLDS] != 0.0
+    off, d, late, holds = int(w.run[MARK]), int(w.run[INTERVAL]), int(w.run[LATE]), w.run[HOLDS] != 0.0
     for i in range(w.spec.shape[0]):
         if w.acct[FROZEN] in (0, ENDS) or np.isnan(w.still[0, 0, i]):
-            w.still[:MARK_STAMP, 0, i] = price_at(w.panel, off, j, i, lows, t, d, holds)
-            w.still[MARK_STAMP, 0, i] = float(now) if w.fresh.shape[0] == 0 else w.fresh[3 * j + t // d, i]
+            w.still[:MARK_STAMP, 0, i] = price_at(w.panel, off, j, i, lows, t, d, late, holds)
+            w.still[MARK_STAMP, 0, i] = float(now) if w.fresh.shape[0] == 0 else publication(w, j, i, t)
 
 
 @kernel

@@ -269,8 +269,7 @@ def pack_run(setup: Setup) -> NDArray[np.float64]:
     run[at.DISCOUNT], run[at.TOUCH], run[at.VOLUME] = charges.discount, setup.touch, setup.volume_field
     run[at.START], run[at.MARKET], run[at.ROWS] = setup.start_ms, setup.mark_offset, setup.rows
     run[at.MARK] = setup.mark_offset if setup.oracle.plain else setup.oracle_field
-    if setup.path == "worst" and not setup.oracle.plain:
-        run[at.PATH] = at.WORST_KNOT
+    run[at.LATE] = late_of(setup, setup.interval_ms)
     run[at.ALLOW_MISSING] = float(setup.allow_missing_funding)
     run[at.SAMPLE] = sample_ms(setup)
     run[at.KNOWN] = setup.known_field
@@ -285,6 +284,11 @@ def pack_run(setup: Setup) -> NDArray[np.float64]:
     run[at.TRANSFERS] = setup.reserve > 0
     run[at.RUN_LAW :] = law_at(setup, setup.start_ms)
     return run
+
+
+def late_of(setup: Setup, interval_ms: int) -> int:
+    """`run[LATE]` of the oracle in rows of that length."""
+    return at.CANDLE if setup.oracle.plain else 3 * (setup.oracle.delay_ms % interval_ms)
 
 
 def pack_calendar(setup: Setup) -> NDArray[np.float64]:

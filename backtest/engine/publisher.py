@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -14,27 +15,27 @@ from backtest.engine.oracle import (
     AVERAGE_KNOTS,
     AVERAGE_REST,
     BEGAN,
-    DELAY,
-    DELAY_SHARE,
     DEVIATION,
+    FIELDS,
     FROM,
     FURTHER,
     HEARTBEAT,
     INTERVAL,
     INTO,
+    LATE,
     LOGS,
     LOWEST,
     MEDIAN,
-    OF_AVERAGE,
-    OF_DELAY,
     PUBLISHED,
     PUBLISHED_AT,
     ROWS_BACK,
+    ROWS_LATE,
     RULE_WIDTH,
     SERIES,
     START,
     STATE_WIDTH,
     Tape,
+    lay_fine,
     publish,
     spread_out,
 )
@@ -50,8 +51,8 @@ BLOCK = 1 << 17
 class Publisher:
     """Makes the oracle's mark of each panel, in order; what it needs of the past it keeps.
 
-    The four fields from `field` on are its own, whatever they hold: the market's are left as they are. Panels may begin
-    with rows that have been seen.
+    The eight fields from `field` on are its own, whatever they hold: the market's are left as they are. Panels may
+    begin with rows that have been seen.
     """
 
     def __init__(
@@ -67,19 +68,18 @@ class Publisher:
     ) -> None:
         """`further`: how many further series of marks there are, four fields each, behind the oracle's own."""
         rule = np.zeros(RULE_WIDTH)
-        rule[FROM], rule[INTO], rule[FURTHER], rule[SERIES] = mark_offset, field, field + 4, further
+        rule[FROM], rule[INTO], rule[FURTHER], rule[SERIES] = mark_offset, field, field + FIELDS, further
         rule[MEDIAN], rule[DEVIATION] = oracle.median, oracle.deviation
-        rule[AVERAGE], rule[DELAY], rule[HEARTBEAT], rule[START] = (
-            3 * ms for ms in (oracle.average_ms, oracle.delay_ms, oracle.heartbeat_ms, start_ms)
+        rule[AVERAGE], rule[HEARTBEAT], rule[START] = (
+            3 * ms for ms in (oracle.average_ms, oracle.heartbeat_ms, start_ms + oracle.delay_ms)
         )
+        rule[ROWS_LATE], rule[LATE] = oracle.delay_ms // interval_ms, 3 * (oracle.delay_ms % interval_ms)
         rule[INTERVAL], rule[AVERAGE_KNOTS] = interval_ms, 3 * oracle.average_ms / interval_ms
         rule[AVERAGE_REST] = 3 * oracle.average_ms % interval_ms / interval_ms
-        rule[DELAY_SHARE] = -3 * oracle.delay_ms % interval_ms / interval_ms
         # one that always publishes is never stale
         rule[LOGS] = oracle.limit_ms > 0 and oracle.holds
-        lags = np.stack([_lag(3 * ms, interval_ms) for ms in (oracle.average_ms, oracle.delay_ms)])
-        most = lags[:, :, ROWS_BACK].max(axis=1) + 1
-        depths = (most[OF_AVERAGE] if oracle.average_ms else 0, most[OF_DELAY] if oracle.delay_ms else 0)
+        lags = _lag(3 * oracle.average_ms, interval_ms)
+        depths = (int(lags[:, ROWS_BACK].max()) + 1 if oracle.average_ms else 0, int(rule[ROWS_LATE]) + 2)
         parts, self._tier = min(LANES, symbols), tier or Tier()
         self._tapes = [
             _tape(rule, lags, depths, part * symbols // parts, (part + 1) * symbols // parts) for part in range(parts)
@@ -88,7 +88,8 @@ class Publisher:
         self._panel = np.empty((field, 0, symbols))
         self._fresh = np.empty((0, symbols))
         self._field, self._next = field, 0
-        self._fields = field + 4 * (1 + further)
+        self._fields = field + FIELDS + 4 * further
+        self._interval_ms, self._delay_ms, self._exact = interval_ms, oracle.delay_ms, oracle.exact
         self._known = 0
         self._blocks: deque[tuple[int, list[Future[None]]]] = deque()
         """What is under way: the row that each block ends before, and the work of its parts."""
@@ -105,10 +106,10 @@ class Publisher:
         assert len(panel) >= self._fields, f"a panel of {len(panel)} fields, where the oracle needs {self._fields}"
         again, first = min(back, rows), seen.shape[1] - back
         logs = self._tapes[0].rule[LOGS] != 0.0
-        fresh = np.empty((3 * rows if logs else 0, panel.shape[2]))
+        fresh = np.empty((4 * rows if logs else 0, panel.shape[2]))
         if again:
-            panel[field : field + 4, :again] = seen[field : field + 4, first : first + again].copy()
-            fresh[: 3 * again] = self._fresh[3 * first : 3 * (first + again)]
+            panel[field : field + FIELDS, :again] = seen[field : field + FIELDS, first : first + again].copy()
+            fresh[: 4 * again] = self._fresh[4 * first : 4 * (first + again)]
         self._panel, self._fresh = panel, fresh
         for tape in self._tapes:
             tape.put(panel=panel, fresh=fresh)
@@ -142,37 +143,66 @@ class Publisher:
             self._known = until
         return self._known
 
-    def inside(self, fine: NDArray[np.float64], j: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """`(panel, fresh)` of row `j` of the panel seen last, played on the candles of `fine`, which lacks the oracle's
-        fields: its path there is that of the row."""
+    def inside(
+        self, drill: Callable[[int], NDArray[np.float64]], k: int, j: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """`(panel, fresh, last)` of row `k` of the run, row `j` of the panel seen last, played on the finer candles.
+
+        `drill` has these for each row of the run, without the oracle's fields. `last`: each symbol's mark before the
+        row's open, NaN where it is the close of the row before."""
+        fine = drill(k)[: self._field]
         _, rows, symbols = fine.shape
-        whole = np.concatenate([fine[: self._field], np.empty((4, rows, symbols))])
-        fresh = np.empty((3 * rows if len(self._fresh) else 0, symbols))
-        self._tier.code(spread_out)(self._tapes[0], j, whole, fresh)
-        return whole, fresh
+        whole = np.concatenate([fine, np.empty((FIELDS, rows, symbols))])
+        step = self._interval_ms // rows
+        late = 3 * (self._delay_ms % step)
+        fresh = np.empty((4 * rows if len(self._fresh) else 0, symbols))
+        if not self._exact:
+            self._tier.code(spread_out)(self._tapes[0], j, whole, fresh, late)
+            return whole, fresh, np.full(symbols, np.nan)
+        then = k * rows - self._delay_ms // step
+        begin = then - 1
+        held = range(begin // rows, (then + rows - 1) // rows + 1)
+        pieces = [drill(row)[: self._field] if row >= 0 else np.full(fine.shape, np.nan) for row in held]
+        source = np.ascontiguousarray(np.concatenate(pieces, axis=1))
+        begin, then = begin - held[0] * rows, then - held[0] * rows
+        market = int(self._tapes[0].rule[FROM])
+        unborn = np.isnan(source[market, begin : then + rows]).any(axis=0) & ~np.isnan(fine[market]).all(axis=0)
+        first = np.full(symbols, np.nan)
+        for i in np.flatnonzero(unborn).tolist():
+            first[i] = drill(self._first_row(i))[market, 0, i]
+        said = np.empty((source.shape[1], symbols, 4))
+        self._tier.code(lay_fine)(self._tapes[0], source, said, first, whole, late, then, begin)
+        return whole, fresh, whole[self._field, 0] if late else said[begin, :, 3]
+
+    def _first_row(self, symbol: int) -> int:
+        """The row of the run in which the symbol's life begins."""
+        tape = next(tape for tape in reversed(self._tapes) if tape.rule[LOWEST] <= symbol)
+        return int(tape.state[symbol - int(tape.rule[LOWEST]), BEGAN]) // 3
 
     @property
     def fresh(self) -> NDArray[np.float64]:
-        """[3 × rows of the panel, symbols]: of knots 0 to 2 of each row the last publication at or before, in thirds of
-        a ms since 1970; no rows where nobody asks for it."""
+        """[4 × rows of the panel, symbols]: of each row's open and inner knots the last publication at or before, in
+        thirds of a ms since 1970; no rows where nobody asks for it."""
         return self._fresh
 
 
 def _tape(rule: Floats, lags: NDArray[np.int64], depths: tuple[int, int], lowest: int, end: int) -> Tape:
-    """What is needed for columns `[lowest, end)` of the panels; `depths`: rows of the rings of `lags`."""
+    """What is needed for columns `[lowest, end)` of the panels; `depths`: rows of the rings of sums and of `said`."""
     state = np.zeros((end - lowest, STATE_WIDTH))
     state[:, [BEGAN, PUBLISHED, PUBLISHED_AT]] = np.nan
     own = rule.copy()
     own[LOWEST] = lowest
+    summed, kept = depths
     return Tape(
         rule=own,
         state=state,
         lags=lags,
-        sums=np.full((depths[OF_AVERAGE], len(state), 12), np.nan),
-        means=np.full((depths[OF_DELAY], len(state), 4), np.nan),
+        sums=np.full((summed, len(state), 12), np.nan),
+        said=np.full((kept, len(state), 4), np.nan),
+        stamps=np.full((kept if rule[LOGS] else 0, len(state), 4), np.nan),
         sources=np.empty(2 + int(rule[SERIES])),
         knots=np.empty(4),
-        ends=np.zeros((2, 5), np.int64),
+        ends=np.zeros(5, np.int64),
     )
 
 

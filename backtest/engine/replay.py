@@ -12,6 +12,7 @@ from backtest.engine.desk import Desk
 from backtest.engine.fine import close_fine, play_fine
 from backtest.engine.journal import AMEND, END_OF_RUN, EXPIRED, TRAILING_STOP, orders_of, put_order, records
 from backtest.engine.levels import trail_level
+from backtest.engine.pack import late_of
 from backtest.engine.state import PIECE, WHOLE
 from backtest.errors import UserError
 from backtest.schema import MICRO, Record
@@ -77,15 +78,15 @@ class Replay(Desk):
         """Play the row that stopped on its fine candles."""
         assert self.drill is not None, "a row is to be played on finer candles that there are none of"
         k = self.row
-        panel = np.ascontiguousarray(self.drill(k))
-        fresh = self.world.fresh
-        if self.publisher is not None:
-            panel, fresh = self.publisher.inside(panel, k - int(self.acct[at.BASE]))
-        run = self.run.copy()  # the law may have changed since the last time
-        run[at.INTERVAL] = self.setup.fine_ms
-        kept = self.spec[:, [at.LAST_TRADE, at.LAST_MARK]].copy()
         j = k - int(self.acct[at.BASE])
+        panel, fresh = np.ascontiguousarray(self.drill(k)), self.world.fresh
+        kept = self.spec[:, [at.LAST_TRADE, at.LAST_MARK]].copy()
         self._keep_last(j)
+        if self.publisher is not None:
+            panel, fresh, last = self.publisher.inside(self.drill, k, j)
+            self.spec[:, at.LAST_MARK] = np.where(np.isnan(last), self.spec[:, at.LAST_MARK], last)
+        run = self.run.copy()  # the law may have changed since the last time
+        run[at.INTERVAL], run[at.LATE] = self.setup.fine_ms, late_of(self.setup, self.setup.fine_ms)
         fine, opens = 0, self.setup.start_ms + k * self.setup.interval_ms
         while fine < panel.shape[1]:
             fine = self.tier.code(play_fine)(self.world.but(panel=panel, run=run, fresh=fresh), k, fine, opens)

@@ -20,17 +20,23 @@ from backtest.engine.layout import (
     BASE,
     CALENDAR_AT,
     CALENDAR_DUE,
+    CALENDAR_KIND,
     CALENDAR_STAMP,
+    CANDLE,
+    DELEVERAGE,
     DRILL,
     EVENTS,
     FINE,
     FLIGHTS,
     FUNDING_AT,
+    FUNDING_SYMBOL,
     GUARDED,
     HOOKS,
     INTERVAL,
+    LATE,
     LOG_FULL,
     LOGGED,
+    LOTS,
     MAKER_SHARE,
     OK,
     OPENED,
@@ -104,22 +110,25 @@ def play_row(w: World, k: int) -> bool:
 
 @kernel
 def inside(w: World, j: int, t_ms: int) -> bool:
-    """Whether something may happen behind the open of panel row `j`, or at it in what a finer candle decides."""
+    """Whether something may happen behind the open of panel row `j`, or at it in what a finer candle decides: where an
+    oracle is late the mark at the open is inside of a candle, too."""
+    late = int(w.run[LATE]) != CANDLE
     t_end = t_ms + int(w.run[INTERVAL])
     if w.acct[PROCESSES] > 0 or may_act(w, j, t_end) or not surely_healthy(w, j):
         return True
     capped = w.run[TAKER_SHARE] < np.inf or w.run[MAKER_SHARE] < np.inf
     if w.acct[FLIGHTS] > 0:
         arrives = w.queue[first_of(w.book, w.spec.shape[0]), ARRIVES]
-        if arrives < t_end and (arrives > t_ms or capped):
+        if arrives < t_end and (arrives > t_ms or capped or late):
             return True
     at = w.acct[FUNDING_AT]
     while at < w.funding.shape[0] and w.funding[at, STAMP] < t_end:
-        if w.funding[at, STAMP] > t_ms:
+        if w.funding[at, STAMP] > t_ms or (late and w.book[int(w.funding[at, FUNDING_SYMBOL]), LOTS] != 0):
             return True
         at += 1
     at = w.acct[CALENDAR_AT]
-    return at < w.calendar.shape[0] and t_ms < w.calendar[at, CALENDAR_STAMP] < t_end
+    stamp = w.calendar[at, CALENDAR_STAMP] if at < w.calendar.shape[0] else np.inf
+    return stamp < t_end and (t_ms < stamp or (late and w.calendar[at, CALENDAR_KIND] == DELEVERAGE))
 
 
 @called

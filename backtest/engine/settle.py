@@ -107,7 +107,7 @@ def move(w: World, ts: int, i: int, amount: int) -> None:
 def settle_funding(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> bool:
     """Settle every funding stamp at `t` of row `k`; False if one is missing that is needed."""
     d = int(w.run[INTERVAL])
-    panel, off, row, holds = seen(w, j)
+    panel, off, row, late, holds = seen(w, j)
     at = w.acct[FUNDING_AT]
     while at < w.funding.shape[0] and 3 * (int(w.funding[at, STAMP]) - t_ms) == t:
         i = int(w.funding[at, FUNDING_SYMBOL])
@@ -118,7 +118,7 @@ def settle_funding(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> b
         if lots == 0 or k < int(w.spec[i, FIRST_ROW]) or k > int(w.spec[i, LAST_ROW]):
             continue
         ts = t_ms + t // 3
-        price = price_at(panel, off, row, i, lows, t, d, holds)
+        price = price_at(panel, off, row, i, lows, t, d, late, holds)
         if np.isnan(rate):
             if w.run[ALLOW_MISSING] == 0.0:
                 w.acct[STATUS], w.acct[WHERE], w.acct[WHEN] = MISSING_SETTLEMENT, i, ts
@@ -130,7 +130,7 @@ def settle_funding(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> b
         if t == 0:
             payment = -money_share(panel[off, row, i], u, rate)
         else:
-            payment = -share(value_at(panel, off, row, i, lows, t, d, u, holds), rate)
+            payment = -share(value_at(panel, off, row, i, lows, t, d, u, late, holds), rate)
         add_cash(w.book, w.acct, w.book[i, POOL], payment)
         put_funding(w, ts, i, lots, payment, 0, price, rate)
     return True

@@ -14,6 +14,7 @@ from backtest.engine.layout import (
     BETA,
     BOUNDED,
     BUFFER,
+    CANDLE,
     CAP,
     COOLDOWN,
     COST,
@@ -187,7 +188,7 @@ def book_value(w: World, j: int, i: int, lows: bool, t: int, lots: int, marked: 
     """Signed cash for closing `lots` on the trade path at `t` less slippage; in a gap on the mark."""
     b = marked
     if not np.isnan(w.panel[0, j, i]):
-        b = value_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots), False)
+        b = value_at(w.panel, 0, j, i, lows, t, int(w.run[INTERVAL]), units(w.spec, i, lots), CANDLE, False)
     return b - share(abs(b), w.run[LAW_SLIPPAGE])
 
 

@@ -9,6 +9,7 @@ from backtest.engine.acts import (
     expire,
     follow_all,
     follow_frozen,
+    follow_to_jump,
     next_act,
     note_expiry,
     perform_until,
@@ -35,6 +36,7 @@ from backtest.engine.layout import (
     FUNDING_AT,
     HALTED_NOW,
     INTERVAL,
+    LATE,
     LOGGED,
     LOTS,
     MARK,
@@ -71,8 +73,10 @@ ROWS_PER_ORDER = 16
 @kernel
 def next_due(w: World, t: int, t_ms: int, d: int) -> int:
     """The next time after `t`, in thirds, at which a change of terms, a settlement, a deleveraging, a message or the
-    end of an order is due in the row; else its close."""
+    end of an order is due in the row, or an oracle's mark jumps; else its close."""
     due = 3 * d
+    if t < int(w.run[LATE]):
+        due = int(w.run[LATE])
     if w.acct[CALENDAR_AT] < w.calendar.shape[0]:
         stamp = 3 * (int(w.calendar[w.acct[CALENDAR_AT], CALENDAR_STAMP]) - t_ms)
         if stamp > t:
@@ -124,7 +128,7 @@ def open_row(w: World, k: int, j: int, lows: bool, t_ms: int) -> bool:
             process_messages(w, k, j, lows, 0, t_ms)
         return True
     if w.acct[RESTING] > 0 or w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
-        jump(w, k, j, lows, t_ms)
+        jump(w, k, j, lows, 0, t_ms)
         follow_all(w, j, lows, 0, t_ms)
     if w.acct[CALENDAR_AT] < w.calendar.shape[0]:
         deleverage(w, k, j, lows, 0, t_ms)
@@ -181,7 +185,9 @@ def instant(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, passed: flo
             expire(w, t_ms + t // 3)
         if not settle_funding(w, k, j, lows, t, t_ms):
             return False
-        if w.acct[SPARED] == 0 and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
+        if t == int(w.run[LATE]) and w.acct[HALTED_NOW] == 0:
+            jump_inside(w, k, j, lows, t, t_ms, stood)
+        elif w.acct[SPARED] == 0 and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
             check(w, k, j, lows, t, t, t_ms)
         if w.acct[CALENDAR_AT] < w.calendar.shape[0] and w.acct[HALTED_NOW] == 0:
             deleverage(w, k, j, lows, t, t_ms)
@@ -195,6 +201,15 @@ def instant(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, passed: flo
     if not closing and w.acct[FLIGHTS] > 0:
         process_messages(w, k, j, lows, t, t_ms)
     return True
+
+
+@kernel
+def jump_inside(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, stood: bool) -> None:
+    """The jump of an oracle's mark at `t` inside the row; `stood`: as of `instant`."""
+    if w.acct[RESTING] > 0 and not stood:
+        follow_to_jump(w, j, lows, t_ms)
+    if w.acct[RESTING] > 0 or w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
+        jump(w, k, j, lows, t, t_ms)
 
 
 @kernel

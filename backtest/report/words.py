@@ -213,6 +213,9 @@ def _off(result: Result) -> str:
     return f"The venue's mark of {symbol} was up to {percent(abs(far))} {side} the market's, at {when}."
 
 
+ROUGH_ORACLE = "The oracle is known at the four knots of a candle only: part of that may be a gap between them."
+
+
 def _mark_cost(result: Result, unit: str) -> str:
     """What the venue's mark cost, and how the account would have fared by the market's."""
     known = result.summary.get("mark_cost") or {}
@@ -227,7 +230,8 @@ def _mark_cost(result: Result, unit: str) -> str:
     fate = "" if own == other else f", and be liquidated {plural(other, 'time')} instead of {own:,}"
     fate = ", and not be liquidated" if own and not other else fate
     much, ends = number(abs(known["cost"])), number(known["by_market"]["final_equity"])
-    return f"The venue's mark {deed} {much}{unit}: by the market's it would end with {ends}{fate}."
+    told = f"The venue's mark {deed} {much}{unit}: by the market's it would end with {ends}{fate}."
+    return told + f" {ROUGH_ORACLE}" * bool(known.get("approximate"))
 
 
 def _rescues(result: Result, out: Outcome) -> str:

@@ -89,6 +89,15 @@ def _chain(chaining: Chaining, asked: Config, record: Record) -> list[str]:
     made += [f"published when it is off by {100 * oracle.deviation:g} %"] * bool(oracle.deviation)
     if made:
         said.append(f"The venue's mark was not the market's, but {listing(made)}.")
+    rough = ["median"] * oracle.median + ["average"] * bool(oracle.average_ms)
+    rough += ["heartbeat"] * bool(oracle.heartbeat_ms) + ["deviation"] * bool(oracle.deviation)
+    if rough:
+        finer = " (also in candles that --drill opens)" if asked.drill_ms else ""
+        said.append(
+            f"The oracle is approximate: its {listing(rough)} {'is' if len(rough) == 1 else 'are'} worked out at the "
+            f"four knots of a candle, {duration(record.interval_ms / 3)} apart{finer}. What prices do between them may "
+            "decide a liquidation: shorter candles (--interval) are more exact."
+        )
     if oracle.limit_ms:
         refused = ends(record.orders)["stale"]
         were = plural(refused, "was", "were") if refused else "none was"

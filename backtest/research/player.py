@@ -10,6 +10,7 @@ import numpy as np
 
 from backtest.engine import layout as at
 from backtest.engine.journal import records
+from backtest.engine.oracle import FIELDS as ORACLE_FIELDS
 from backtest.engine.pack import Setup, sample_ms
 from backtest.engine.replay import Replay
 from backtest.errors import RunError
@@ -43,7 +44,9 @@ def sight_of(setup: Setup) -> Sight | None:
         return None
     stale_ms = setup.chain.stale_ms
     frozen = [(halt.start_ms, halt.end_ms + stale_ms) for halt in setup.chain.outages]
-    return Sight(len(setup.symbols), setup.start_ms, setup.interval_ms, sample_ms(setup), frozen, setup.oracle.holds)
+    late_ms = None if setup.oracle.plain else setup.oracle.delay_ms % setup.interval_ms
+    every_ms, holds = sample_ms(setup), setup.oracle.holds
+    return Sight(len(setup.symbols), setup.start_ms, setup.interval_ms, every_ms, frozen, holds, late_ms)
 
 
 class Player:
@@ -121,7 +124,8 @@ class Player:
         if self._sight is not None:
             panel, setup = self.replay.panel[:, chunk.tail :], self.replay.setup
             market, venue = setup.mark_offset, int(self.replay.run[at.MARK])
-            self._sight.take(chunk.row0, panel[:4], panel[market : market + 4], panel[venue : venue + 4])
+            fields = 4 if setup.oracle.plain else ORACLE_FIELDS
+            self._sight.take(chunk.row0, panel[:4], panel[market : market + 4], panel[venue : venue + fields])
 
     def _play_each(self, chunk: Chunk, end: int) -> None:
         """Decide at every candle: the strategy sees the panel itself."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from backtest.engine.oracle import FIELDS as ORACLE_FIELDS
 from backtest.engine.pack import Charges, Setup
 from backtest.engine.replay import Replay, to_micro
 from backtest.errors import UserError, nearest
@@ -47,8 +48,6 @@ P = TypeVar("P", bound=Player)
 NO_USUAL = np.empty((0, 2))
 Progress = Callable[[int, int, int], None]
 """Called with rows done, rows in all, and the simulated time in ms; first with 0 rows done, before any is played."""
-ORACLE_FIELDS = 4
-"""Of a panel, behind the volume, that an oracle writes its mark into."""
 CALLED_ROWS = 16_384
 """Rows of a chunk at most for a strategy that is called, or kernels that are interpreted."""
 
@@ -389,6 +388,7 @@ def run(
         record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)
         made = result(planned, record)
         known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)
+        known["approximate"] = not planned.chaining.oracle.exact
         made.summary["mark_cost"] = summary.plain(known)
     else:
         made = result(planned, replay(planned, modes, progress, chunk_rows)[0])

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.engine.oracle import FIELDS as ORACLE_FIELDS
 from backtest.engine.replay import to_micro
 from backtest.errors import UserError, nearest
 from backtest.feed.catalog import Catalog
@@ -27,7 +28,7 @@ from backtest.research.compare import Comparison
 from backtest.research.config import LEAST_CASH, MOST_CASH, moment, number, span
 from backtest.research.modes import margin_modes
 from backtest.research.player import Player
-from backtest.research.run import ORACLE_FIELDS, Plan, Progress, placed, plan, result, seated, stream, wanted
+from backtest.research.run import Plan, Progress, placed, plan, result, seated, stream, wanted
 from backtest.results import files
 from backtest.results.result import Result
 from backtest.results.summary import SUB_ACCOUNTS

@@ -27,11 +27,13 @@ class Sight:
         every_ms: int,
         frozen: Sequence[tuple[int, int]],
         holds: bool = False,
+        late_ms: int | None = None,
     ) -> None:
         """``every_ms``: length of a sampling period. ``frozen``: times `a ≤ T < z` at which the venue's mark is that of
-        the path at `a`, in order, apart. ``holds``: the venue's mark is a staircase."""
+        the path at `a`, in order, apart. ``holds``: the venue's mark is a staircase. ``late_ms``: an oracle makes it,
+        and its path jumps so long after each open; None: it is the market's."""
         self._start_ms, self._interval, self._every, self._frozen = start_ms, interval_ms, every_ms, list(frozen)
-        self._holds = holds
+        self._holds, self._late_ms = holds, late_ms
         self._still = np.full(symbols, np.nan)
         self._best = np.zeros(symbols, SIGHT)
         self._apart = np.full(symbols, -1.0)
@@ -40,15 +42,16 @@ class Sight:
 
     def take(self, row0: int, trade: Floats, market: Floats, venue: Floats) -> None:
         """Look at rows from ``row0`` on: candles [4, rows, symbols] of trades, of the market's mark, and of the one
-        that the venue goes by while nothing is frozen."""
+        that the venue goes by while nothing is frozen; where an oracle makes it, its inner knots are behind its close.
+        """
         opens = self._start_ms + (row0 + np.arange(market.shape[1], dtype=np.int64)) * self._interval
         closes, seen = opens + self._interval, venue[3].copy()
         for begin, end in self._frozen:
             rows = np.flatnonzero((closes > begin) & (closes < end))
             here = np.flatnonzero((opens <= begin) & (begin < closes))
             if len(here):
-                path = knots_of(venue[:, here], lows_first(trade[:, here]))[0]
-                self._still = self._along(path, begin - int(opens[here[0]]))
+                path = self._path(trade[:, here], venue[:, here])
+                self._still = self._along(*path, 3 * (begin - int(opens[here[0]])))
             if len(rows):
                 self._freeze(seen, venue[0], rows)
         self._sample(closes, market[3], seen)
@@ -89,9 +92,17 @@ class Sight:
         found: NDArray[np.void] = self._best[self._apart >= 0.0]
         return found[np.argsort(found["ts_ms"], kind="stable")].copy()
 
-    def _along(self, path: Floats, passed_ms: int) -> Floats:
-        """Prices [symbols] so long, less than a candle, after the open of a path with the knots [4, symbols]."""
-        knot, rest = divmod(3 * passed_ms, self._interval)
-        share = 0.0 if self._holds else rest / self._interval
+    def _path(self, trade: Floats, venue: Floats) -> tuple[Ints, Floats]:
+        """Times [knots], thirds of a ms from the open, and prices [knots, symbols] of the venue's path in one row."""
+        if self._late_ms is None:
+            return self._interval * np.arange(4), knots_of(venue, lows_first(trade))[0]
+        jumps, rest = divmod(3 * self._late_ms, self._interval)
+        inner = rest + self._interval * np.array([n if n <= jumps else n - 1 for n in range(4)])
+        return np.array([0, *inner, 3 * self._interval]), venue[[0, 4, 5, 6, 7, 3], 0]
+
+    def _along(self, times: Ints, path: Floats, at: int) -> Floats:
+        """Prices [symbols] at a time before the close, behind a jump that is there."""
+        knot = int(np.searchsorted(times, at, side="right")) - 1
+        share = 0.0 if self._holds else (at - times[knot]) / (times[knot + 1] - times[knot])
         along: Floats = path[knot] + (path[knot + 1] - path[knot]) * share
         return along

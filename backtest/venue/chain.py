@@ -148,6 +148,11 @@ class Oracle:
         return not (self.median or self.average_ms or self.delay_ms or self.holds)
 
     @property
+    def exact(self) -> bool:
+        """Whether its mark is known at all times that the market's is: it is late, and nothing else."""
+        return not (self.median or self.average_ms or self.holds)
+
+    @property
     def holds(self) -> bool:
         """Whether what has been published holds until something else is; else it is published all the time."""
         return self.heartbeat_ms > 0 or self.deviation > 0

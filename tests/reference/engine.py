@@ -27,7 +27,7 @@ from tests.reference.process import Liquidator
 from tests.reference.reorg import Reorg
 from tests.reference.script import Script
 from tests.reference.transfer import Transfers
-from tests.reference.way import Closes, Jump, Way
+from tests.reference.way import LAST, Closes, Jump, Way
 
 
 class MissingSettlement(Exception):
@@ -49,6 +49,8 @@ class Replay:
         self.last_row_ms = max(s.last_ms for s in self.symbols.values())
         config, beside = self.config, market.beside
         self.seen = {name: seen(beside.oracle, name, self.life(s)) for name, s in self.symbols.items() if beside.oracle}
+        self.jump_ms = beside.oracle.delay_ms % self.interval_ms if beside.oracle else 0
+        """When in each row the oracle's mark jumps, as the market's has at an open; 0: at its open."""
         self.outages = Outages(beside.chain)
         self.account, self.outcome = Account(list(self.symbols.values()), config), Outcome()
         self.asked = Asked(self.venue, config.leverage, config.margin)
@@ -142,7 +144,7 @@ class Replay:
             self.jump.play(view, self.before(view), self.outages.spared(time))
         way = Way(view, self.account, self.desk, self.config.touch)
         if not halted:
-            way.follow(0)
+            way.follow((0, LAST))
             self.deleveraging.at(view, row.open_ms)
             self.execute_waiting(view)
             way.act_until(0)
@@ -194,13 +196,27 @@ class Replay:
             self.change_terms(stamp)
             self.ends.expire(stamp)
             self.settle_funding(view, stamp)
-        if not self.outages.spared(time):
+        if stamp is not None and stamp == row.open_ms + self.jump_ms:
+            self.jump_inside(row, view, at, way)
+        elif not self.outages.spared(time):
             self.liquidator.walk(view, at, at)
         if not self.outages.halted(time):
             self.act_at(view, at, stamp, way)
         way.path = view
         if stamp is not None:
             self.arrive(view, stamp)
+
+    def jump_inside(self, row: Row, view: Row, at: int, way: Way) -> None:
+        """The oracle's mark jumps inside the row, as the market's has at an open; `view`: as the venue sees it."""
+        time = 3 * row.open_ms + at
+        if self.outages.halted(time):
+            return
+        if not self.outages.halted_from(time - 1):
+            way.follow((at, 0))
+        marks = {name: row.coherent(mark).before(at) for name, mark in row.marks.items()}
+        if self.outages.frozen(time):
+            marks = {name: mark.open for name, mark in view.marks.items()}
+        self.jump.play(view, Closes({}, marks), self.outages.spared(time), at)
 
     def act_at(self, row: Row, at: int, stamp: int | None, way: Way) -> None:
         """Deleveraging, and orders that act by themselves."""
@@ -222,10 +238,11 @@ class Replay:
 
     def due(self, row: Row) -> list[int]:
         """Instants strictly inside the row: changes of terms, arrivals, deleveraging events, settlements of any living
-        symbol, times at which an order at the venue expires, and what outages begin and end."""
+        symbol, times at which an order at the venue expires, what outages begin and end, and where an oracle's mark
+        jumps."""
         stamps = {ts for name in row.marks for ts, _ in self.symbols[name].funding}
         stamps |= set(self.orders.arrivals()) | set(self.transfers.arrivals()) | self.outages.instants()
-        stamps |= {ts for ts, _, _ in self.adl} | self.asked.changes()
+        stamps |= {ts for ts, _, _ in self.adl} | self.asked.changes() | {row.open_ms + self.jump_ms}
         stamps |= {order.expires_ms for order in self.account.orders if order.expires_ms is not None}
         return sorted(ts for ts in stamps if row.open_ms < ts < row.close_ms)
 

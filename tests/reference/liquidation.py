@@ -56,9 +56,9 @@ class Pool:
         floor, scanned = self.asked.sides(self.own(point), point.values, initial=False)
         return floor - scanned
 
-    def checked(self, row: Row, at: int) -> Point:
-        """On the path of the run's policy."""
-        return Point(at, {name: row.checked_value(name, units, at) for name, units in self.units.items()})
+    def checked(self, row: Row, at: int, before: bool = False) -> Point:
+        """On the path of the run's policy; `before` a jump at that time, or behind it."""
+        return Point(at, {name: row.checked_value(name, units, at, before) for name, units in self.units.items()})
 
     def coherent(self, row: Row, at: int) -> Point:
         return Point(at, {name: row.mark_value(name, units, at) for name, units in self.units.items()})
@@ -87,7 +87,7 @@ def crossing(pool: Pool, row: Row, start: int, end: int, level: float = 1.0) -> 
     if pool.health(a, level) < 0:
         return a
     for at in [knot for knot in row.knot_times() if start < knot < end] + [end]:
-        b = pool.checked(row, at)
+        b = pool.checked(row, at, before=True)
         if pool.health(b, level) < 0:
             # A mark that jumps has not changed since `a`: what is unhealthy has become so at `b` and not before.
             return b if row.jumps else refine(pool, a, b, level)

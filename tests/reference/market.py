@@ -22,10 +22,10 @@ class Candle:
 
 @dataclass(frozen=True)
 class Published(Candle):
-    """What an oracle has said in a row, knot by knot; its high and low are those of the four."""
+    """What an oracle says in a row; its high and low are those of all that it may have said there."""
 
-    first: float = 0.0
-    second: float = 0.0
+    knots: tuple[tuple[int, float], ...] = ()
+    """(thirds from the row's open, price), open and close included; two at one time where it jumps."""
     holds: bool = False
     """Each price until the next knot, as a staircase; else they are straight between the knots."""
 

@@ -1,7 +1,7 @@
-"""Layer 2, section 4: the mark path that the venue sees, made from the market's knot by knot.
+"""Layer 2, section 4: the mark path that the venue sees, published knot by knot from the market's and shifted in time.
 
-Sources, averages and delays go along straight lines, whatever becomes of what is published (that is for `path`). Times
-are thirds of a millisecond since 1970. Averages and delays are exact; what comes of them is rounded once.
+Sources and averages go along straight lines, whatever becomes of what is published (that is for `path`). Times are
+thirds of a millisecond since 1970. Averages are exact and rounded once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from tests.reference.path import Row
 
 Line = list[tuple[int, Fraction]]
 """Knots in order; a row's close and the next one's open share their time."""
+Said = list[tuple[int, float]]
+"""The same of published prices."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,36 @@ def seen(oracle: Oracle, name: str, rows: list[Row]) -> Seen:
     """`rows` of the symbol's life, with the market's marks."""
     sources = [knot for row in rows for knot in row_sources(oracle, name, row)]
     averages = [(at, average(sources[: i + 1], 3 * oracle.average_ms)) for i, (at, _) in enumerate(sources)]
-    values = [(at, delayed(averages[: i + 1], 3 * oracle.delay_ms)) for i, (at, _) in enumerate(averages)]
-    rounds = oracle.average_ms > 0 or oracle.delay_ms > 0
-    prices, times = publish(oracle, [(at, eight_digits(value) if rounds else float(value)) for at, value in values])
-    made = {}
-    for k, row in enumerate(rows):
-        o, first, second, close = prices[4 * k : 4 * k + 4]
-        knots = (o, first, second, close)
-        made[row.open_ms] = Published(o, max(knots), min(knots), close, first=first, second=second, holds=oracle.holds)
-    return Seen(made, times, not oracle.holds)
+    rounds = oracle.average_ms > 0
+    prices, times = publish(oracle, [(at, eight_digits(value) if rounds else float(value)) for at, value in averages])
+    late = 3 * oracle.delay_ms
+    line = [(at + late, price) for (at, _), price in zip(sources, prices, strict=True)]
+    made = {row.open_ms: cut(line, row, oracle.holds) for row in rows}
+    return Seen(made, [at + late for at in times], not oracle.holds)
+
+
+def cut(line: Said, row: Row, holds: bool) -> Published:
+    """The part of the shifted line that falls into the row."""
+    begin, end = 3 * row.open_ms, 3 * row.close_ms
+    inside = [(at - begin, price) for at, price in line if begin < at < end]
+    opened, closed = at_time(line, begin, -1, holds), at_time(line, end, 0, holds)
+    # All four knots of each published row of which a part falls into this one.
+    shown = [line[k : k + 4] for k in range(0, len(line), 4) if line[k][0] < end and begin < line[k + 3][0]]
+    prices = [price for knots in shown for _, price in knots] + [line[0][1]] * (begin < line[0][0])
+    return Published(
+        opened, max(prices), min(prices), closed, knots=((0, opened), *inside, (end - begin, closed)), holds=holds
+    )
+
+
+def at_time(line: Said, time: int, side: int, holds: bool) -> float:
+    """The line's price; where it jumps that of the `side`, 0: before, −1: behind; before the first knot the first's."""
+    if time < line[0][0]:
+        return line[0][1]
+    there = [price for at, price in line if at == time]
+    if there:
+        return there[side]
+    (a, p), (b, q) = next(pair for pair in pairwise(line) if pair[0][0] < time < pair[1][0])
+    return p if holds else p + (q - p) * ((time - a) / (b - a))
 
 
 def row_sources(oracle: Oracle, name: str, row: Row) -> Line:
@@ -71,24 +94,6 @@ def average(line: Line, over: int) -> Fraction:
             begin = p + (q - p) * (left - a) / (b - a)
             area += (begin + q) / 2 * (b - left)
     return area / (end - start)
-
-
-def delayed(line: Line, by: int) -> Fraction:
-    """The line's value so long before its last knot; before the first it is the first.
-
-    Where a close and an open share that time, a close sees the close and every other knot the open.
-    """
-    at = line[-1][0] - by
-    if by == 0:
-        return line[-1][1]
-    if at < line[0][0]:
-        return line[0][1]
-    there = [price for time, price in line if time == at]
-    if there:
-        is_close = len(line) % 4 == 0
-        return there[0] if is_close else there[-1]
-    (a, p), (b, q) = next(pair for pair in pairwise(line) if pair[0][0] < at < pair[1][0])
-    return p + (q - p) * (at - a) / (b - a)
 
 
 def publish(oracle: Oracle, values: list[tuple[int, float]]) -> tuple[list[float], list[int]]:

@@ -1,6 +1,7 @@
 """Section 3: one row as straight lines between knots, in thirds of a millisecond from its open.
 
-Layer 2, section 4: the marks of an oracle that does not always speak are a staircase over the same knots.
+Layer 2, section 4: the marks of an oracle have knots of their own and may jump inside the row; those of one that does
+not always speak are a staircase.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class Path:
     """One series in one row: (thirds from its open, price) at its knots."""
 
     knots: list[tuple[int, float]]
+    """In order; of two at one time the second is behind a jump."""
     holds: bool
     """A staircase: from a knot until the next one it is the earlier's, and at the next one it jumps."""
 
@@ -28,8 +30,19 @@ class Path:
     def prices(self) -> list[float]:
         return [price for _, price in self.knots]
 
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Of each knot its time, and how many before it have the same."""
+        times = [time for time, _ in self.knots]
+        return [(time, times[:n].count(time)) for n, time in enumerate(times)]
+
+    def segment(self, x: float) -> int:
+        """The segment that holds `x`; of a knot the last one that ends with it."""
+        ends = [n for n, (time, _) in enumerate(self.knots[1:]) if time == x]
+        return ends[-1] if ends else max(n for n, (time, _) in enumerate(self.knots) if time <= x)
+
     def price(self, at: int) -> float:
-        """In doubles; at a knot the knot's."""
+        """In doubles; at a knot the knot's, at a jump the one behind it."""
         for (start, start_price), (end, end_price) in pairwise(self.knots):
             if start <= at < end:
                 if self.holds:
@@ -38,8 +51,17 @@ class Path:
         assert at == self.knots[-1][0]
         return self.knots[-1][1]
 
-    def value(self, units: int, at: int) -> int:
-        """Values are rounded at the knots and interpolated as integers between them; at a knot the knot's."""
+    def before(self, at: int) -> float:
+        """At a jump the price before it."""
+        there = [price for time, price in self.knots if time == at]
+        return there[0] if there else self.price(at)
+
+    def value(self, units: int, at: int, before: bool = False) -> int:
+        """Values are rounded at the knots and interpolated as integers between them; at a knot the knot's, at a jump
+        the one behind it, or the one `before`."""
+        there = [price for time, price in self.knots if time == at]
+        if before and there:
+            return money(there[0], units)
         for (start, start_price), (end, end_price) in pairwise(self.knots):
             if start <= at < end:
                 a, b = money(start_price, units), money(end_price, units)
@@ -50,7 +72,7 @@ class Path:
     def meets(self, level: float, segment: int) -> float:
         """When it comes to a level that lies between the segment's knots, in thirds: a staircase as it jumps."""
         (start, start_price), (end, end_price) = self.knots[segment], self.knots[segment + 1]
-        if self.holds:
+        if self.holds or start == end:
             return float(end)
         return start + (level - start_price) / (end_price - start_price) * (end - start)
 
@@ -91,7 +113,7 @@ class Row:
         step = self.interval_ms
         first, second = (candle.low, candle.high) if self.lows_first else (candle.high, candle.low)
         if isinstance(candle, Published):
-            first, second = candle.first, candle.second
+            return Path(list(candle.knots), candle.holds)
         knots = [(0, candle.open), (step, first), (2 * step, second), (3 * step, candle.close)]
         return Path(knots, holds(candle))
 
@@ -109,6 +131,8 @@ class Row:
     def knot_times(self) -> list[int]:
         """Where the checked path may bend, or jump."""
         step = self.interval_ms
+        if self.policy == "coherent":
+            return sorted({time for mark in self.marks.values() for time, _ in self.coherent(mark).knots})
         return [0, 3 * step] if self.policy == "best" else [0, step, 2 * step, 3 * step]
 
     def trade_price(self, symbol: str, at: int) -> float | None:
@@ -126,8 +150,9 @@ class Row:
         """On the coherent path: funding and admission."""
         return self.coherent(self.marks[symbol]).value(units, at)
 
-    def checked_value(self, symbol: str, units: int, at: int) -> int:
-        return self.checked(self.marks[symbol], sign(units)).value(units, at)
+    def checked_value(self, symbol: str, units: int, at: int, before: bool = False) -> int:
+        """`before`: where the mark jumps at that time the value before it."""
+        return self.checked(self.marks[symbol], sign(units)).value(units, at, before)
 
 
 def holds(candle: Candle) -> bool:

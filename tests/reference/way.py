@@ -1,4 +1,7 @@
-"""When orders act: rules of orders, section 5. First in the jump to a row's open, then on the way along its path."""
+"""When orders act: rules of orders, section 5. First in the jump to a row's open, then on the way along its path.
+
+The jump of an oracle's mark inside a row (Layer 2, section 4) is one of the marks alone.
+"""
 
 from __future__ import annotations
 
@@ -36,38 +39,40 @@ def can_act(order: Order, row: Row, desk: Desk) -> bool:
 
 
 class Jump:
-    """From the last closes to a row's open: the nearest first, orders and pools together."""
+    """From the last closes to a row's open, or of the marks inside it: the nearest first, orders and pools together."""
 
     def __init__(self, account: Account, asked: Asked, desk: Desk, liquidator: Liquidator, touch: bool) -> None:
         self.account, self.asked, self.desk, self.liquidator, self.touch = account, asked, desk, liquidator, touch
 
-    def play(self, row: Row, before: Closes, spared: bool) -> None:
+    def play(self, row: Row, before: Closes, spared: bool, at: int = 0) -> None:
         """Without pools where they are spared."""
         acted: set[Order] = set()
         while True:
             due: list[tuple[float, int, tuple[int, int], str | Order]] = [
-                (self.pool_share(pool, row, before), 0, (self.account.order_of(pool), 0), pool)
+                (self.pool_share(pool, row, before, at), 0, (self.account.order_of(pool), 0), pool)
                 for pool in self.account.open_pools()
-                if not spared and self.liquidator.next_act(pool, row, 0, 0)
+                if not spared and self.liquidator.next_act(pool, row, at, at)
             ]
             for order in self.account.orders:
-                share = None if order in acted else self.order_share(order, row, before)
+                share = None if order in acted else self.order_share(order, row, before, at)
                 if share is not None:
                     due.append((share, 1, order.place, order))
             if not due:
                 return
             _, _, _, first = min(due, key=lambda entry: entry[:3])
             if isinstance(first, str):
-                act = self.liquidator.next_act(first, row, 0, 0)
+                act = self.liquidator.next_act(first, row, at, at)
                 assert act is not None
                 self.liquidator.perform(first, act, row)
             else:
                 acted.add(first)
-                self.act(row, first)
+                self.act(row, first, at)
 
-    def order_share(self, order: Order, row: Row, before: Closes) -> float | None:
-        """How far into the jump the order is met; None: it is not beyond at the open."""
-        opened = trigger.price_at(order, row, 0)
+    def order_share(self, order: Order, row: Row, before: Closes, at: int) -> float | None:
+        """How far into the jump the order is met; None: it is not beyond behind it, or its series does not jump."""
+        if at > 0 and not trigger.follows_mark(order):
+            return None
+        opened = trigger.price_at(order, row, at)
         level = trigger.level_of(order, order.best)
         if opened is None or level is None or not can_act(order, row, self.desk):
             return None
@@ -78,22 +83,26 @@ class Jump:
             return 0.0
         return min(1.0, max(0.0, (level - last) / (opened - last)))
 
-    def pool_share(self, name: str, row: Row, before: Closes) -> float:
+    def pool_share(self, name: str, row: Row, before: Closes, at: int) -> float:
         if name in self.account.processes:
             return 0.0
         pool = pool_now(self.account, self.asked, name)
-        start = Point(0, {symbol: money(before.marks[symbol], units) for symbol, units in pool.units.items()})
-        healthy, unhealthy = pool.health(start), pool.health(pool.checked(row, 0))
+        start = Point(at, {symbol: money(before.marks[symbol], units) for symbol, units in pool.units.items()})
+        healthy, unhealthy = pool.health(start), pool.health(pool.checked(row, at))
         return 0.0 if healthy < 0 else healthy / (healthy - unhealthy)
 
-    def act(self, row: Row, order: Order) -> None:
+    def act(self, row: Row, order: Order, at: int) -> None:
         if order.state == "armed":
-            self.desk.trigger(row, order, self.desk.spot(row, order.symbol, 0))
+            self.desk.trigger(row, order, self.desk.spot(row, order.symbol, at))
         else:
-            self.desk.make(row, order, 0)
+            self.desk.make(row, order, at)
 
 
 # ---- on the way
+
+
+LAST = 9
+"""More than the knots that share a time."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,6 @@ class Due:
 
     x: float
     order: Order
-    segment: int
     level: float | None
 
     @property
@@ -111,21 +119,25 @@ class Due:
 
 
 class Way:
-    """The orders' way along one row's path. `x` is how far it has come, `segment` the knot that was passed last.
+    """The orders' way along one row's paths. `x` is how far it has come; trailing stops have followed the knots up to
+    `passed` (see `Path.places`).
 
     `row` is what the venue sees now, `path` what it has seen on the way here.
     """
 
     def __init__(self, row: Row, account: Account, desk: Desk, touch: bool) -> None:
         self.row, self.path, self.account, self.desk, self.touch = row, row, account, desk, touch
-        self.x, self.segment = 0.0, 0
+        self.x, self.passed = 0.0, (-1, 0)
 
-    def follow(self, knot: int) -> None:
-        """Trailing stops see the price at the knot."""
+    def follow(self, last: tuple[int, int]) -> None:
+        """Trailing stops see the prices at the knots up to the `last` that they do not know yet."""
         for order in self.account.orders:
             path = trigger.path(order, self.path)
             if order.state == "armed" and path is not None:
-                trigger.follow(order, path.prices[knot])
+                for place, price in zip(path.places, path.prices, strict=True):
+                    if self.passed < place <= last:
+                        trigger.follow(order, price)
+        self.passed = max(self.passed, last)
 
     def first(self) -> Due | None:
         """The next act of all orders, if there is one in this row."""
@@ -136,36 +148,32 @@ class Way:
         path = trigger.path(order, self.path)
         if path is None or not can_act(order, self.row, self.desk):
             return None
-        prices, best = path.prices, order.best
-        for segment in range(self.segment, 3):
-            if segment > self.segment and order.type == "trailing_stop":
+        prices, best, begin = path.prices, order.best, path.segment(self.x)
+        for segment in range(begin, len(prices) - 1):
+            if segment > begin and order.type == "trailing_stop":
                 best = trigger.followed(order, best, prices[segment])
             level = trigger.level_of(order, best)
             if level is None or not trigger.beyond(order, level, prices[segment + 1], self.touch):
                 continue
             x = max(self.x, float(path.knots[segment][0]))
             if trigger.beyond(order, level, prices[segment], self.touch):
-                return Due(x, order, segment, None)
-            return Due(max(x, path.meets(level, segment)), order, segment, level)
+                return Due(x, order, None)
+            return Due(max(x, path.meets(level, segment)), order, level)
         return None
 
     def act_until(self, at: int) -> None:
         """Whatever is due up to the instant `at`; the way has come so far then."""
         while (due := self.first()) and due.instant <= at:
-            self.pass_knots(due.segment)
+            self.follow((ceil(due.x) - 1, LAST))
             self.x = due.x
             self.act(due, min(due.instant, self.row.end))
         self.x = float(at)
         # What arrives at a knot is compared with the price there as well: the segment that ends with it comes again.
-        whole, rest = divmod(at, self.row.interval_ms)
-        self.pass_knots(whole if rest else max(0, whole - 1))
-        if rest == 0:
-            self.follow(whole)
+        self.follow((at, LAST))
 
     def skip(self, at: int) -> None:
         """Nothing has acted up to `at`, and knots until then are lost on trailing stops."""
-        whole, rest = divmod(at, self.row.interval_ms)
-        self.x, self.segment = float(at), whole if rest else max(0, whole - 1)
+        self.x, self.passed = float(at), (at - 1, LAST)
 
     def come_back(self, at: int) -> None:
         """What lies beyond after a halt, or once the mark is seen again, acts: in order of arrival, each once."""
@@ -176,14 +184,8 @@ class Way:
             if order.ended or price is None or not can_act(order, self.row, self.desk):
                 continue
             if trigger.beyond(order, level, price, self.touch):
-                self.act(Due(float(at), order, self.segment, None), at)
-        if at % self.row.interval_ms == 0:
-            self.follow(at // self.row.interval_ms)
-
-    def pass_knots(self, segment: int) -> None:
-        while self.segment < segment:
-            self.segment += 1
-            self.follow(self.segment)
+                self.act(Due(float(at), order, None), at)
+        self.follow((at, LAST))
 
     def act(self, due: Due, at: int) -> None:
         order = due.order
