@@ -45,7 +45,7 @@ from backtest.schema import (
 )
 from backtest.venue import chain, terms
 from tests.markets import plays, write_dataset
-from tests.reference.chain import Beside, Chain, Latency, Route
+from tests.reference.chain import Beside, Chain, Latency, Oracle, Route
 from tests.reference.engine import play as reference
 from tests.reference.margin import Ladder
 from tests.reference.market import Config, FeeTable, Message, Play
@@ -368,6 +368,19 @@ def block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plays(), st.sampled_from((None, 1, 3, 7)))
 def test_engine_equals_the_reference(market: Play, chunk_rows: int | None) -> None:
+    compare(market, chunk_rows)
+
+
+@settings(max_examples=max(1, EXAMPLES // 6), deadline=None, suppress_health_check=list(HealthCheck))
+@given(plays(), st.sampled_from((None, 1, 3, 7)), st.floats(0, 3), st.sampled_from((1, 2, 6, 10_000)))
+def test_a_late_mark_is_that_of_the_reference(market: Play, chunk_rows: int | None, rows: float, parts: int) -> None:
+    """Delays up to three rows: of whole rows, of parts that are knots or lie half-way between them, and of any ms."""
+    delay_ms = round(rows * parts) * market.interval_ms // parts
+    late = dataclasses.replace(market.beside, oracle=Oracle(delay_ms=delay_ms))
+    compare(dataclasses.replace(market, beside=late), chunk_rows)
+
+
+def compare(market: Play, chunk_rows: int | None) -> None:
     expected = reference(market)
     with tempfile.TemporaryDirectory() as folder:
         if expected.error:

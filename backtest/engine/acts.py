@@ -72,16 +72,16 @@ def note_expiry(w: World) -> None:
 
 
 @kernel
-def next_act(w: World, j: int, lows: bool, passed: float, t_ms: int) -> tuple[float, int, float]:
+def next_act(w: World, j: int, lows: bool, passed: float, t_ms: int, short: bool) -> tuple[float, int, float]:
     """`(x, slot, level)` of the first act of an order from `passed` thirds on: slot −1 for none; level NaN where it
-    does not act at a price of its own on the trade path."""
+    does not act at a price of its own on the trade path. `short`: see `meets`."""
     best_x, best_at, best_level = NEVER, -1, np.nan
     for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
         if not reached(w, j, i):
             continue
         at = first_of(w.book, i)
         while at >= 0:
-            x, level = meets(w, j, i, lows, at, passed, t_ms)
+            x, level = meets(w, j, i, lows, at, passed, t_ms, short)
             if x < best_x or (x == best_x and x < NEVER and earlier(w.queue, at, best_at)):
                 best_x, best_at, best_level = x, at, level
             at = next_of(w.queue, at)
@@ -91,9 +91,9 @@ def next_act(w: World, j: int, lows: bool, passed: float, t_ms: int) -> tuple[fl
 
 
 @kernel
-def meets(w: World, j: int, i: int, lows: bool, at: int, passed: float, t_ms: int) -> tuple[float, float]:
+def meets(w: World, j: int, i: int, lows: bool, at: int, passed: float, t_ms: int, short: bool) -> tuple[float, float]:
     """When from `passed` thirds on the order at `at` acts, and the level that its path meets on the way; NEVER: not in
-    this row; NaN: it is beyond its level already."""
+    this row; NaN: it is beyond its level already. `short`: the path of an oracle's mark only up to its jump."""
     m = w.queue[at]
     armed = m[STATE] == ARMED
     if not armed and not (m[STATE] == WORKING and has_limit(int(m[TYPE]))):
@@ -109,7 +109,11 @@ def meets(w: World, j: int, i: int, lows: bool, at: int, passed: float, t_ms: in
     trails = armed and m[TYPE] == TRAILING_STOP
     kept = m[BEST_PRICE]
     found, met = NEVER, np.nan
-    for s in range(segment(passed, late, d), last_knot(late)):
+    first, last = segment(passed, late, d), last_knot(late)
+    if short and late != CANDLE:
+        last = late // d + 1
+        first = min(first, last - 1)
+    for s in range(first, last):
         level = level_of(w.queue, at)
         a, b = knot(w.panel, off, j, i, lows, s, late), knot(w.panel, off, j, i, lows, s + 1, late)
         if beyond(w.queue, at, b, level, touch):
@@ -159,60 +163,46 @@ def perform(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, le
 
 
 @kernel
-def perform_until(w: World, k: int, j: int, lows: bool, passed: float, t: int, t_ms: int) -> None:
-    """Let all acts happen that are due by instant `t`, in order of the way, and trailing stops follow its knots."""
+def perform_until(w: World, k: int, j: int, lows: bool, passed: float, t: int, t_ms: int, short: bool) -> None:
+    """Let all acts happen that are due by instant `t`, in order of the way, and trailing stops follow its knots.
+    `short`: as of `meets`, the mark jumps at `t`."""
     while True:
-        x, at, level = next_act(w, j, lows, passed, t_ms)
+        x, at, level = next_act(w, j, lows, passed, t_ms, short)
         if at < 0 or np.ceil(x) > float(t):
             break
         passed = x
-        follow_all(w, j, lows, int(x), t_ms)
+        follow_all(w, j, lows, int(x), t_ms, short)
         perform(w, k, j, lows, t, t_ms, at, level)
-    follow_all(w, j, lows, t, t_ms)
+    follow_all(w, j, lows, t, t_ms, short)
 
 
 @kernel
-def follow_all(w: World, j: int, lows: bool, t: int, t_ms: int) -> None:
-    """Let all trailing stops follow the knots up to `t`."""
+def follow_all(w: World, j: int, lows: bool, t: int, t_ms: int, short: bool) -> None:
+    """Let all trailing stops follow the knots up to `t`, or, `short`, up to the jump of an oracle's mark there."""
     for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
         if w.acct[TOUCHED] == 0 and not reached(w, j, i):
             continue  # levels of a trailing stop reach from its best price to its own: between them nothing moves it
         at = first_of(w.book, i)
         while at >= 0:
             if w.queue[at, STATE] == ARMED and w.queue[at, TYPE] == TRAILING_STOP:
-                follow_knots(w, j, i, lows, at, t, t_ms)
+                follow_knots(w, j, i, lows, at, t, t_ms, short)
             at = next_of(w.queue, at)
 
 
 @kernel
-def follow_knots(w: World, j: int, i: int, lows: bool, at: int, t: int, t_ms: int) -> None:
-    """Let a trailing stop follow the knots up to `t` that it does not know yet."""
-    follow_until(w, j, i, lows, at, knot_at(t, late_for(w, at), int(w.run[INTERVAL])), t_ms)
-
-
-@kernel
-def follow_until(w: World, j: int, i: int, lows: bool, at: int, last: int, t_ms: int) -> None:
-    """Let a trailing stop follow the knots of its path up to number `last` that it does not know yet."""
-    m, late = w.queue[at], late_for(w, at)
+def follow_knots(w: World, j: int, i: int, lows: bool, at: int, t: int, t_ms: int, short: bool) -> None:
+    """Let a trailing stop follow the knots up to `t` that it does not know yet; `short` as of `follow_all`."""
+    m, d, late = w.queue[at], int(w.run[INTERVAL]), late_for(w, at)
     off = int(w.run[MARK]) if m[BY_MARK] != 0.0 else 0
     frozen = m[BY_MARK] != 0.0 and w.acct[FROZEN] == STILL
+    last = knot_at(t, late, d)
+    if short and t == late:
+        last -= 1
     for s in range(last + 1):
         if followed(t_ms, s) > m[FOLLOWED]:
             follow(w.queue, at, w.still[0, 0, i] if frozen else knot(w.panel, off, j, i, lows, s, late))
             m[FOLLOWED] = followed(t_ms, s)
             w.book[i, STALE] = 1
-
-
-@kernel
-def follow_to_jump(w: World, j: int, lows: bool, t_ms: int) -> None:
-    """Let the trailing stops by mark follow it up to where it jumps inside the row, and not beyond."""
-    for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
-        at = first_of(w.book, i)
-        while at >= 0:
-            m = w.queue[at]
-            if m[STATE] == ARMED and m[TYPE] == TRAILING_STOP and m[BY_MARK] != 0.0:
-                follow_until(w, j, i, lows, at, int(w.run[LATE]) // int(w.run[INTERVAL]) + 1, t_ms)
-            at = next_of(w.queue, at)
 
 
 @kernel
@@ -223,7 +213,7 @@ def follow_frozen(w: World, j: int, lows: bool, t: int, t_ms: int) -> None:
         while at >= 0:
             m = w.queue[at]
             if m[STATE] == ARMED and m[TYPE] == TRAILING_STOP and m[BY_MARK] != 0.0:
-                follow_knots(w, j, i, lows, at, t - 1, t_ms)
+                follow_knots(w, j, i, lows, at, t - 1, t_ms, False)
             at = next_of(w.queue, at)
 
 

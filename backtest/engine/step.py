@@ -199,10 +199,11 @@ def is_fillable(w: World, j: int, i: int, lows: bool, t: int, equity: int, need:
     Prices are compared, not amounts: of the whole position, and with the mark of `t` itself, because the values in X of
     a crossing are exact where `t` is a whole third of a millisecond.
     """
-    panel, off, row, holds = seen(w, j)
+    panel, off, row, late, holds = seen(w, j)
     lots = w.book[i, LOTS]
     u = units(w.spec, i, lots)
-    marked = check_value(panel, int(w.run[PATH]), off, row, i, lows, t, int(w.run[INTERVAL]), u, holds)
+    path, d = int(w.run[PATH]), int(w.run[INTERVAL])
+    marked = check_value(panel, path, off, row, i, lows, t, d, u, late, holds, False)
     ratio = float(equity) / float(need) if need > 0 else 0.0
     spread = min(1.0, max(0.0, w.run[ADJUSTMENT] * (1.0 - ratio))) * w.run[SPREAD]
     return book_value(w, j, i, lows, t, lots, marked) >= marked - share(w.book[i, OWN], spread)

@@ -9,7 +9,6 @@ from backtest.engine.acts import (
     expire,
     follow_all,
     follow_frozen,
-    follow_to_jump,
     next_act,
     note_expiry,
     perform_until,
@@ -129,12 +128,12 @@ def open_row(w: World, k: int, j: int, lows: bool, t_ms: int) -> bool:
         return True
     if w.acct[RESTING] > 0 or w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
         jump(w, k, j, lows, 0, t_ms)
-        follow_all(w, j, lows, 0, t_ms)
+        follow_all(w, j, lows, 0, t_ms, False)
     if w.acct[CALENDAR_AT] < w.calendar.shape[0]:
         deleverage(w, k, j, lows, 0, t_ms)
     if w.acct[RESTING] > 0:
         retry(w, k, j, lows, t_ms)
-        perform_until(w, k, j, lows, 0.0, 0, t_ms)
+        perform_until(w, k, j, lows, 0.0, 0, t_ms, False)
     if w.acct[FLIGHTS] > 0:
         process_messages(w, k, j, lows, 0, t_ms)
     return True
@@ -156,7 +155,7 @@ def walk_row(w: World, k: int, j: int, lows: bool, t_ms: int) -> bool:
             expire(w, t_ms + t // 3)  # what arrived too late has left its time behind
         due = next_due(w, t, t_ms, d)
         if w.acct[RESTING] > 0 and not stands:
-            x, at, _ = next_act(w, j, lows, passed, t_ms)
+            x, at, _ = next_act(w, j, lows, passed, t_ms, False)
             if at >= 0:
                 due = min(due, int(np.ceil(x)))
         if not spared and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
@@ -172,8 +171,11 @@ def walk_row(w: World, k: int, j: int, lows: bool, t_ms: int) -> bool:
 @kernel
 def instant(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, passed: float, stood: bool) -> bool:
     """What is due at `t` of row `k`, the walk having come from `passed`; `stood`: the chain has not moved since."""
-    closing = t == 3 * int(w.run[INTERVAL])
+    closing, jumps = t == 3 * int(w.run[INTERVAL]), t == int(w.run[LATE])
     returns = False
+    if jumps and w.acct[RESTING] > 0 and not stood:
+        perform_until(w, k, j, lows, passed, t, t_ms, True)  # as at a close, before all series jump
+        passed = float(t)
     if not closing:
         if w.acct[CALENDAR_AT] < w.calendar.shape[0]:
             take_terms(w, t_ms + t // 3)
@@ -185,14 +187,15 @@ def instant(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, passed: flo
             expire(w, t_ms + t // 3)
         if not settle_funding(w, k, j, lows, t, t_ms):
             return False
-        if t == int(w.run[LATE]) and w.acct[HALTED_NOW] == 0:
-            jump_inside(w, k, j, lows, t, t_ms, stood)
+        if jumps and w.acct[HALTED_NOW] == 0:
+            if w.acct[RESTING] > 0 or w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
+                jump(w, k, j, lows, t, t_ms)
         elif w.acct[SPARED] == 0 and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
             check(w, k, j, lows, t, t, t_ms)
         if w.acct[CALENDAR_AT] < w.calendar.shape[0] and w.acct[HALTED_NOW] == 0:
             deleverage(w, k, j, lows, t, t_ms)
     if w.acct[RESTING] > 0 and not stood:
-        perform_until(w, k, j, lows, passed, t, t_ms)
+        perform_until(w, k, j, lows, passed, t, t_ms, False)
     see_again(w)
     if w.acct[RESTING] > 0 and returns:
         if stood:
@@ -201,15 +204,6 @@ def instant(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, passed: flo
     if not closing and w.acct[FLIGHTS] > 0:
         process_messages(w, k, j, lows, t, t_ms)
     return True
-
-
-@kernel
-def jump_inside(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, stood: bool) -> None:
-    """The jump of an oracle's mark at `t` inside the row; `stood`: as of `instant`."""
-    if w.acct[RESTING] > 0 and not stood:
-        follow_to_jump(w, j, lows, t_ms)
-    if w.acct[RESTING] > 0 or w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
-        jump(w, k, j, lows, t, t_ms)
 
 
 @kernel

@@ -388,8 +388,8 @@ def run(
         record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)
         made = result(planned, record)
         known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)
-        known["approximate"] = not planned.chaining.oracle.exact
-        made.summary["mark_cost"] = summary.plain(known)
+        approximate = not planned.chaining.oracle.exact
+        made.summary["mark_cost"] = summary.plain({**known, "approximate": approximate})
     else:
         made = result(planned, replay(planned, modes, progress, chunk_rows)[0])
     if target is None:

@@ -191,13 +191,16 @@ class Replay:
     def play_instant(self, row: Row, at: int, stamp: int | None, way: Way) -> None:
         """`stamp`: its time, if the calendar has something due; an act of an order may lie between milliseconds."""
         time, view = 3 * row.open_ms + at, self.outages.view(row, at)
+        jumps = stamp is not None and stamp == row.open_ms + self.jump_ms
+        if jumps and not self.outages.halted_from(time - 1):
+            way.act_until(at, jumps)  # as at a close
         way.row = view
         if stamp is not None:
             self.change_terms(stamp)
             self.ends.expire(stamp)
             self.settle_funding(view, stamp)
-        if stamp is not None and stamp == row.open_ms + self.jump_ms:
-            self.jump_inside(row, view, at, way)
+        if jumps:
+            self.jump_inside(row, view, at)
         elif not self.outages.spared(time):
             self.liquidator.walk(view, at, at)
         if not self.outages.halted(time):
@@ -206,13 +209,11 @@ class Replay:
         if stamp is not None:
             self.arrive(view, stamp)
 
-    def jump_inside(self, row: Row, view: Row, at: int, way: Way) -> None:
+    def jump_inside(self, row: Row, view: Row, at: int) -> None:
         """The oracle's mark jumps inside the row, as the market's has at an open; `view`: as the venue sees it."""
         time = 3 * row.open_ms + at
         if self.outages.halted(time):
             return
-        if not self.outages.halted_from(time - 1):
-            way.follow((at, 0))
         marks = {name: row.coherent(mark).before(at) for name, mark in row.marks.items()}
         if self.outages.frozen(time):
             marks = {name: mark.open for name, mark in view.marks.items()}

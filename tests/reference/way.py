@@ -139,17 +139,20 @@ class Way:
                         trigger.follow(order, price)
         self.passed = max(self.passed, last)
 
-    def first(self) -> Due | None:
-        """The next act of all orders, if there is one in this row."""
-        due = [act for order in self.account.orders if (act := self.next_of(order))]
+    def first(self, jump: int | None = None) -> Due | None:
+        """The next act of all orders, if there is one in this row; by mark only up to a `jump` at that time."""
+        due = [act for order in self.account.orders if (act := self.next_of(order, jump))]
         return min(due, key=lambda act: (act.x, act.order.place), default=None)
 
-    def next_of(self, order: Order) -> Due | None:
+    def next_of(self, order: Order, jump: int | None) -> Due | None:
         path = trigger.path(order, self.path)
         if path is None or not can_act(order, self.row, self.desk):
             return None
-        prices, best, begin = path.prices, order.best, path.segment(self.x)
-        for segment in range(begin, len(prices) - 1):
+        prices, best, begin, end = path.prices, order.best, path.segment(self.x), len(path.knots) - 1
+        if trigger.follows_mark(order) and jump in [time for time, _ in path.knots]:
+            end = [time for time, _ in path.knots].index(jump)
+            begin = min(begin, end - 1)
+        for segment in range(begin, end):
             if segment > begin and order.type == "trailing_stop":
                 best = trigger.followed(order, best, prices[segment])
             level = trigger.level_of(order, best)
@@ -161,15 +164,15 @@ class Way:
             return Due(max(x, path.meets(level, segment)), order, level)
         return None
 
-    def act_until(self, at: int) -> None:
-        """Whatever is due up to the instant `at`; the way has come so far then."""
-        while (due := self.first()) and due.instant <= at:
+    def act_until(self, at: int, jumps: bool = False) -> None:
+        """Whatever is due up to the instant `at`, or before the mark `jumps` there; the way has come so far then."""
+        while (due := self.first(at if jumps else None)) and due.instant <= at:
             self.follow((ceil(due.x) - 1, LAST))
             self.x = due.x
             self.act(due, min(due.instant, self.row.end))
         self.x = float(at)
         # What arrives at a knot is compared with the price there as well: the segment that ends with it comes again.
-        self.follow((at, LAST))
+        self.follow((at, 0 if jumps else LAST))
 
     def skip(self, at: int) -> None:
         """Nothing has acted up to `at`, and knots until then are lost on trailing stops."""
