@@ -187,11 +187,7 @@ def instant(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, passed: flo
             expire(w, t_ms + t // 3)
         if not settle_funding(w, k, j, lows, t, t_ms):
             return False
-        if jumps and w.acct[HALTED_NOW] == 0:
-            if w.acct[RESTING] > 0 or w.acct[PROCESSES] > 0 or not surely_healthy(w, j):
-                jump(w, k, j, lows, t, t_ms)
-        elif w.acct[SPARED] == 0 and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
-            check(w, k, j, lows, t, t, t_ms)
+        check_instant(w, k, j, lows, t, t_ms)
         if w.acct[CALENDAR_AT] < w.calendar.shape[0] and w.acct[HALTED_NOW] == 0:
             deleverage(w, k, j, lows, t, t_ms)
     if w.acct[RESTING] > 0 and not stood:
@@ -204,6 +200,18 @@ def instant(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, passed: flo
     if not closing and w.acct[FLIGHTS] > 0:
         process_messages(w, k, j, lows, t, t_ms)
     return True
+
+
+@kernel
+def check_instant(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> None:
+    """Check the pools at `t` inside the row; where an oracle's mark jumps there, in the order of the way, with the
+    orders that the jump has passed."""
+    endangered = w.acct[PROCESSES] > 0 or not surely_healthy(w, j)
+    if t == int(w.run[LATE]) and w.acct[HALTED_NOW] == 0:
+        if w.acct[RESTING] > 0 or endangered:
+            jump(w, k, j, lows, t, t_ms)
+    elif w.acct[SPARED] == 0 and endangered:
+        check(w, k, j, lows, t, t, t_ms)
 
 
 @kernel
