@@ -135,7 +135,7 @@ def on_candle(folder: Path, rounds: int) -> list[Measure]:
     taken = alternate({"ours": mine, "peer": peer}, rounds)
     size = f"{made.rows:,} candles, {fills:,} fills"
     return [
-        faster("on_candle, 1 symbol", "Parquet to metrics", taken["ours"], "backtesting.py", taken["peer"], 6, size)
+        faster("on_candle, 1 symbol", "Parquet to metrics", taken["ours"], "backtesting.py", taken["peer"], 6.5, size)
     ]
 
 

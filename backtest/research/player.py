@@ -138,22 +138,30 @@ class Player:
         advance, on_candle, account = replay.advance_one, self.strategy.on_candle, self.account
         interval = replay.setup.interval_ms
         market.clock(replay.setup.start_ms + (first + 1) * interval, interval)
-        cell, some, unread = market.cell, market.some, account.unread
-        quiet, reach, offset = 0, NEAREST, first + 1
+        cell, listed, unread = market.cell, market.listed, account.unread
+        # Rows before `quiet` are known to be quiet; all before `seen` have been looked at.
+        quiet, seen, reach, offset = 0, 0, NEAREST, first + 1
         # One turn per candle: every call and every look-up here is paid as often as there are candles.
         for row in range(chunk.row0 - first, end - first):
             cell[0] = row
-            if row < quiet and not replay.touched:
+            market.symbols = names = listed[row]
+            touched = replay.touched
+            if row == seen and not (touched or bits):
+                reach = min(2 * reach, FARTHEST)
+                seen = min(row + reach, end - first)
+                quiet = replay.ahead(seen + first) - first
+            if row < quiet and not touched:
                 replay.row = row + offset
             else:
                 # How far it pays to play ahead depends on how often the strategy acts.
-                reach = NEAREST if replay.touched else min(2 * reach, FARTHEST)
+                reach = NEAREST if touched else min(2 * reach, FARTHEST)
                 advance()
-                quiet = replay.ahead(min(replay.row + reach, end)) - first
+                seen = min(row + 1 + reach, end - first)
+                quiet = replay.ahead(seen + first) - first
                 if bits:
                     self._hear()
                     quiet = min(quiet, hearing.row - first)
-            if some[row]:
+            if names:
                 try:
                     on_candle(market, account)
                 except (Exception, SystemExit) as error:

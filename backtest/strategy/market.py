@@ -83,8 +83,10 @@ class Market:
         self._lookback = lookback
         self._panel = np.empty((4, 0, len(symbols)))
         self._volume = np.empty((0, len(symbols)))
-        self._ready = np.zeros((1, len(symbols)), bool)
-        self.some, self._every = [False], [False]
+        self.listed: list[tuple[str, ...]] = [()]
+        """By row what `symbols` is there. For the engine's side."""
+        self.symbols: tuple[str, ...] = ()
+        """The markets that closed a candle now and whose features are all known, in sorted order."""
         self.open, self.high, self.low, self.close, self.volume, self.mark = (
             Column(self._index, self.cell) for _ in range(6)
         )
@@ -114,9 +116,18 @@ class Market:
             columns = np.ascontiguousarray(features[name].T)
             self._values[name] = {symbol: column.data for symbol, column in zip(self._all, columns, strict=True)}
             ready &= ~np.isnan(features[name])
-        self._ready = ready
-        self.some = ready.any(axis=1).tolist()
-        self._every = ready.all(axis=1).tolist()
+        self.listed = self._names(ready)
+
+    def _names(self, ready: NDArray[np.bool_]) -> list[tuple[str, ...]]:
+        """The symbols that are ready, by row; rows with the same ones share them."""
+        names = [self._all] * len(ready)
+        known: dict[bytes, tuple[str, ...]] = {}
+        for row in np.flatnonzero(~ready.all(axis=1)).tolist():
+            key = ready[row].tobytes()
+            if key not in known:
+                known[key] = tuple(name for name, is_ready in zip(self._all, ready[row], strict=True) if is_ready)
+            names[row] = known[key]
+        return names
 
     def clock(self, first_ms: int, interval_ms: int) -> None:
         """Rows close at `first_ms + row × interval_ms` from now on. For the engine's side."""
@@ -126,8 +137,8 @@ class Market:
         """Stand at row `row` of what was loaded, at `now_ms`; False if no symbol is ready. For the engine's side."""
         self.cell[0] = row
         self._first_ms, self._interval_ms = now_ms, 0
-        some: bool = self.some[row]
-        return some
+        self.symbols = self.listed[row]
+        return bool(self.symbols)
 
     @property
     def now(self) -> dt.datetime:
@@ -144,19 +155,10 @@ class Market:
         """Whether the chain runs: False between the beginning and the end of an outage."""
         return runs(self._outages, self.now_ms)
 
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The markets that closed a candle now and whose features are all known, in sorted order."""
-        row = self.cell[0]
-        if self._every[row]:
-            return self._all
-        return tuple(name for name, ready in zip(self._all, self._ready[row].tolist(), strict=True) if ready)
-
     def feature(self, name: str, symbol: str) -> float:
         """Value of a feature at this candle."""
         try:
-            value: float = self._values[name][symbol][self.cell[0]]
-            return value
+            return self._values[name][symbol][self.cell[0]]
         except KeyError:
             if symbol not in self._index:
                 raise unknown(symbol, self._index) from None
