@@ -386,6 +386,8 @@ class Record:
     """What guards did, in order."""
     guard_names: tuple[str, ...] = ()
     """Their texts, by number."""
+    leverage_set: tuple[str, ...] = ()
+    """Symbols of which the strategy set the leverage."""
     extremes: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, EXTREME))
     """One row per fill; none at all: prices between fills were not looked at."""
     gas: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, GAS))

@@ -41,6 +41,7 @@ TARGET = 150
 """From this byte on a message is a target, before it an order."""
 VOLUMES = (0.0, 0.05, 0.3, 1.0, 1.0, 3.0, 10.0, 50.0)
 """In thousands of quote units."""
+LEVERAGES = (10.0, 5.0, 20.0, 3.0, 7.5, 2.0)
 COST_RATES = (0.0, 0.0005, 2.5 / 10_000, 9.765625 / 10_000, 0.002, 0.03)
 
 
@@ -226,7 +227,7 @@ def accounts(draw: st.DrawFn, names: list[str], interval_ms: int, run: tuple[int
         isolate_above=draw(st.sampled_from((None, None, None, 0.6, 0.35))),
         adl=draw(failures(names, interval_ms, run)),
         adl_top=draw(st.integers(1, 3)),
-        leverage={name: draw(st.sampled_from((10.0, 5.0, 20.0, 3.0, 7.5, 2.0))) for name in names},
+        leverage=leverages(draw(st.integers(0, 2**32 - 1)), names),
         path=draw(st.sampled_from(("coherent", "worst", "best"))),
         latency_ms=draw(
             st.sampled_from(
@@ -238,6 +239,13 @@ def accounts(draw: st.DrawFn, names: list[str], interval_ms: int, run: tuple[int
         allow_missing_funding=draw(st.sampled_from((True, True, True, False))),
         **charges(draw(st.integers(0, 2**32 - 1)), names, run),
     )
+
+
+def leverages(seed: int, names: list[str]) -> dict[str, float]:
+    """What is set at the start; in a third of the plays some symbols have none, and the venue's default at times."""
+    drawn = random.Random(seed)
+    some = drawn.random() < 1 / 3
+    return {name: drawn.choice(LEVERAGES) for name in names if not some or drawn.random() < 0.5}
 
 
 @st.composite
@@ -276,7 +284,7 @@ def message(
     open_ms = min(max(start_ms + row * interval_ms, symbol.first_ms), symbol.last_ms)
     at, kind = open_ms + interval_ms, block[1]
     # Of the account's buying power in this symbol; more than one in the corners, to be refused.
-    strength = signed(block[3]) / 127 * config.leverage[symbol.name] * 1.3 / len(symbols) ** 0.5
+    strength = signed(block[3]) / 127 * config.leverage.get(symbol.name, 8.0) * 1.3 / len(symbols) ** 0.5
     if TARGET <= kind < 195:
         return Message(at, "target", symbol.name, weight=round(strength, 3), reduce_only=block[4] >= 225)
     if TRANSFERS <= kind < TRANSFERS + 5 and around != Beside():

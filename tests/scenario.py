@@ -140,8 +140,9 @@ def play_both(folder: Path, markets: Sequence[Market], steps: Mapping[int, Step]
 
 
 def _defaults(settings: dict[str, Any]) -> dict[str, Any]:
-    # Most of these markets have no funding at all, which a run must be told to accept.
-    return {"cash": 100_000, "allow": ("missing-funding",), **settings}
+    # Most of these markets have no funding at all, which a run must be told to accept. Levels are worked out for the
+    # least margin that a venue asks: an isolated position would else post by the venue's default leverage.
+    return {"cash": 100_000, "allow": ("missing-funding",), "leverage": "max", **settings}
 
 
 def buy(symbol: str, qty: float) -> Step:

@@ -99,7 +99,7 @@ def test_a_mode_without_figures_is_left_out_and_said_first(place: Path, command:
     done = command(*asked, "--margin", "portfolio,isolated,cross")
     assert done.code == 0, done.err
     said = "Portfolio margin was left out: the profile of okx_swap has no figures for it."
-    assert said in done.out.splitlines()[:2]
+    assert said in done.out.splitlines()[:3]
     assert "portfolio" not in entries(place / "report")
     summary = json.loads((place / "report" / "summary.json").read_text())
     assert (set(summary["runs"]), set(summary["left_out"])) == ({"isolated", "cross"}, {"portfolio"})

@@ -102,11 +102,12 @@ def test_single_long_is_liquidated_by_the_wick(play: Any) -> None:
     [
         ("cross", None, 3_000, 51_546.39),  # 50,000 / 0.97
         ("cross", 10, 6_000, 51_546.39),
-        ("isolated", None, 3_000, 58_762.89),  # 57,000 / 0.97
+        ("isolated", "max", 3_000, 58_762.89),  # 57,000 / 0.97
         ("isolated", 10, 6_000, 55_670.10),  # 54,000 / 0.97
+        ("isolated", None, 6_000, 55_670.10),  # the default of generic is 10 times
     ],
 )
-def test_liquidation_price(play: Any, margin: str, leverage: float | None, initial: float, price: float) -> None:
+def test_liquidation_price(play: Any, margin: str, leverage: float | str | None, initial: float, price: float) -> None:
     result = play({"BTC": [60_000] * 3}, {"BTC": 1.0}, cash=10_000, margin=margin, leverage=leverage)
     pool = result.tables["margin"].row(-1, named=True)
     assert (pool["initial"], pool["maintenance"]) == (initial, 1_800)
@@ -132,7 +133,7 @@ def test_pair_in_cross(play: Any) -> None:
 def test_pair_in_isolated(play: Any) -> None:
     # BTC's pool: 6,000 + 2 (p − 60,000) = 0.03 × 2 p at p = 114,000 / 1.94. It lost 2 × 1,237.11 = 2,474.23; of the
     # 3,525.77 left 1 % of 117,525.77 is the penalty, and 2,350.52 goes to the wallet, which had 88,000.
-    result = play(DIP, PAIR, cash=100_000, margin="isolated")
+    result = play(DIP, PAIR, cash=100_000, margin="isolated", leverage="max")
     (row,) = result.tables["liquidations"].to_dicts()
     assert (row["symbol"], row["bad_debt"]) == ("BTC", 0)
     expected = {"price": 58_762.89, "equity_before": 3_525.77, "penalty": 1_175.26, "equity_after": 2_350.52}
@@ -188,7 +189,7 @@ def test_a_hedge_in_the_three_modes(play: Any) -> None:
     for margin, initial, maintenance in (("cross", 60_000, 36_000), ("portfolio", 24_000, 14_400)):
         pool = play(prices, BOOK, cash=100_000, margin=margin).tables["margin"].row(-1, named=True)
         assert (pool["initial"], pool["maintenance"]) == (initial, maintenance)
-    pools = play(prices, BOOK, cash=100_000, margin="isolated").tables["margin"].tail(2)
+    pools = play(prices, BOOK, cash=100_000, margin="isolated", leverage="max").tables["margin"].tail(2)
     assert pools["initial"].to_list() == [30_000, 30_000]
     assert pools["maintenance"].to_list() == [18_000, 18_000]
 
@@ -198,7 +199,7 @@ GAP = {"BTC": [60_000, 60_000, 55_000, 55_000]}
 
 def test_gap_through_an_isolated_pool(play: Any) -> None:
     # 3,000 posted, 5,000 lost at the open: the pool is 2,000 under, and the wallet keeps its 7,000.
-    result = play(GAP, {"BTC": 1.0}, cash=10_000, margin="isolated")
+    result = play(GAP, {"BTC": 1.0}, cash=10_000, margin="isolated", leverage="max")
     (row,) = result.tables["liquidations"].to_dicts()
     assert (row["price"], row["equity_before"], row["maintenance_before"]) == (55_000, -2_000, 1_650)
     assert (row["penalty"], row["bad_debt"]) == (0, 2_000)

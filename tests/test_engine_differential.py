@@ -12,6 +12,7 @@ import math
 import os
 import tempfile
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from backtest.schema import (
     TransferState,
 )
 from backtest.venue import chain, terms
+from backtest.venue.leverage import DefaultLeverage
 from tests.markets import plays, write_dataset
 from tests.reference.chain import Beside, Chain, Latency, Oracle, Route
 from tests.reference.engine import play as reference
@@ -206,8 +208,14 @@ def contract_of(venue: Venue) -> terms.Contract:
     return terms.Contract(dated, tuple(laws), terms.Portfolio(**dataclasses.asdict(venue.portfolio)), rules)
 
 
+def default_leverage(venue: Venue) -> list[DefaultLeverage]:
+    """The play's default as a venue file has it."""
+    given = venue.default_leverage
+    return [] if given is None else [DefaultLeverage(leverage=Decimal(given))]
+
+
 def terms_of(each: Terms) -> terms.Terms:
-    ladder = Ladder(each, None)
+    ladder = Ladder(each)
     tiers = tuple(
         terms.Tier(tier.upto, *initial, *maintenance)
         for tier, initial, maintenance in zip(each.tiers, ladder.initial_rates, ladder.maintenance_rates, strict=True)
@@ -265,6 +273,7 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
         planned,
         config=settings,
         contract=contract_of(market.venue),
+        profile=planned.profile.model_copy(update={"default_leverage": default_leverage(market.venue)}),
         adl=tuple(market.config.adl),
         charges=charges_of(market.config, list(planned.selection.symbols)),
         chaining=chaining_of(market.beside),

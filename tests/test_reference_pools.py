@@ -39,18 +39,18 @@ def run(symbols: list[Symbol], messages: list[Message], cash: float, **more: obj
     ],
 )
 def test_by_size(terms: dict[str, object], size: float, initial: int, maintenance: int) -> None:
-    ladder = Ladder(Terms([Tier(None, 0.05, 0.03)], **terms), None)  # type: ignore[arg-type]
+    ladder = Ladder(Terms([Tier(None, 0.05, 0.03)], **terms))  # type: ignore[arg-type]
     units = round(size * 1_000_000)
-    assert ladder.initial(micro(1_000), units) == initial
+    assert ladder.initial(micro(1_000), units, None) == initial
     assert ladder.maintenance(micro(1_000), units) == maintenance
 
 
 def test_rounded_up() -> None:
     # 5 % of 1,000,001 micro is 50,000.05, up to 50,001; 60 % of that 30,000.6. Leverage 10 asks for 100,000.1.
     terms = Terms(LEAN, ceil=CeilRates(50_000, 50_000, 600_000))
-    assert Ladder(terms, None).initial(1_000_001, 1) == 50_001
-    assert Ladder(terms, 10.0).initial(1_000_001, 1) == 100_000
-    assert Ladder(terms, None).maintenance(1_000_001, 1) == 30_001
+    assert Ladder(terms).initial(1_000_001, 1, None) == 50_001
+    assert Ladder(terms).initial(1_000_001, 1, 10.0) == 100_000
+    assert Ladder(terms).maintenance(1_000_001, 1) == 30_001
 
 
 @pytest.mark.parametrize(

@@ -160,4 +160,5 @@ def venues(
         law.append(dataclasses.replace(changed, from_ms=at, fund_micro=fund))
     scan = draw(st.sampled_from((0.1, 0.2)))
     portfolio = Portfolio(scan, scan * 0.75, draw(st.sampled_from((0.2, 0.8))), draw(st.sampled_from((1.0, 0.6))))
-    return Venue(dated, law, portfolio)
+    default = draw(st.sampled_from((None, 4.0, 8.0, 15.0)))
+    return Venue(dated, law, portfolio, default_leverage=default)

@@ -77,6 +77,19 @@ def _refuse_other_units(value: Any, param: click.Parameter | None, ctx: click.Co
     raise click.BadParameter(said, ctx, param)
 
 
+class Leverage(Number):
+    """A finite number above 0, or `max`."""
+
+    name = "leverage"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value, if it is the word or a number in range."""
+        return value if value == "max" else super().convert(value, param, ctx)
+
+
 class Finite(click.ParamType[float]):
     """A finite number whose range the command itself tells, in its own words."""
 
@@ -152,7 +165,11 @@ _REPLAY = (
         help="A name or alias of `backtest venues list`, or a FILE.toml.  [default: the dataset's, else generic]",
     ),
     click.option(
-        "--leverage", type=Number(min=0, min_open=True), help="Most notional over margin.  [default: the venue's]"
+        "--leverage",
+        type=Leverage(),
+        metavar="NUMBER|max",
+        help="Notional over initial margin; max: as the venue's tiers allow.  [default: in isolated margin the venue's "
+        "default, else max]",
     ),
     click.option(
         "--isolate-above",

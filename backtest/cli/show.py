@@ -15,6 +15,7 @@ from backtest.report import format as fmt
 from backtest.report import words
 from backtest.report.caveats import fold, in_common, omissions, terms_changes
 from backtest.report.outcome import delayed, outcome
+from backtest.report.posted import posted_words
 from backtest.report.scope import scope
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ def venues(shown: Sequence[Profile], as_json: bool) -> None:
 
 def venue(shown: Profile, as_json: bool, when: date | None = None, symbol: str | None = None) -> None:
     """One venue: how it liquidates, and the dated ladders of every market that it knows, or of one."""
+    from backtest.venue import leverage
+
     if as_json:
         return write_json(shown.as_json(when, symbol))
     say(f"[bold]{escape(shown.name)}[/], {escape(shown.quote)}, {shown.date}; source: {escape(shown.source)}")
@@ -144,7 +147,12 @@ def venue(shown: Profile, as_json: bool, when: date | None = None, symbol: str |
     penalty = shown.terms(symbol, when).penalty if symbol else shown.penalty_of(when)
     on = f", chain {shown.chain}" if shown.chain else ""
     click.echo(f"liquidation penalty {fmt.percent(penalty)}, taker fee {shown.fee_bps(when):g} bps{on}")
-    rules = (*shown.laws_in_words(when), *shown.fees_in_words(when), *shown.orders_in_words(when))
+    rules = (
+        *shown.laws_in_words(when),
+        *shown.fees_in_words(when),
+        *shown.orders_in_words(when),
+        *leverage.in_words(shown, when),
+    )
     for kind, since, said, standing in rules:
         say(escape(f"{kind}{since}: {said}" + (f" [{standing}]" if standing else "")))
     if symbol is None and (said := shown.file_in_words()):
@@ -205,7 +213,7 @@ def title(results: Sequence[Result], sentences: Sequence[str]) -> None:
     above = omissions(results)
     if above:
         say(f"[bold yellow]{escape(above)}[/]")
-    for sentence in sentences:
+    for sentence in (*posted_words(results), *sentences):
         say(escape(sentence))
     for name, value in scope(results):
         say(f"[dim]{name:<8}[/] {escape(value)}")

@@ -17,7 +17,7 @@ from backtest.engine.passage import routes
 from backtest.engine.path import lows_first
 from backtest.engine.requirement import fit_to_size
 from backtest.engine.send import ALONE, UNSENT, missing, post, send, send_target, tell
-from backtest.engine.settle import move
+from backtest.engine.settle import belong, move
 from backtest.engine.slots import land, leave, symbol_of
 from backtest.engine.state import State
 from backtest.engine.ticket import Ticket
@@ -140,9 +140,13 @@ class Desk(State):
         return int(self.call(send, amount, route, self.now_ms, self.j))
 
     def set_leverage(self, i: int, leverage: float) -> None:
-        """Change the initial margin asked of symbol `i` from now on; what an isolated pool holds stays."""
+        """Change the initial margin asked of symbol `i` from now on; what an isolated pool holds stays.
+
+        Infinite: no more than the venue asks.
+        """
         self.touched = True
-        self.spec[i, at.INV_LEVERAGE] = 1.0 / leverage
+        self.leverage_set.add(i)
+        self.spec[i, at.INV_LEVERAGE], self.spec[i, at.INV_DEFAULT] = 1.0 / leverage, 0.0
         self._asked_at, self._seen_at = self.row, -1
 
     def add_margin(self, i: int, amount: int) -> bool:
@@ -164,7 +168,8 @@ class Desk(State):
         if self.book[i, at.LOTS] or busy:
             return False
         self.touched = True
-        self.book[i, at.POOL] = self.book[i, at.HOME] = i if isolated else len(self.setup.symbols)
+        self.book[i, at.HOME] = i if isolated else len(self.setup.symbols)
+        self.call(belong, i, int(self.book[i, at.HOME]))
         if isolated:
             self.run[at.APART], self.run[at.PLAIN] = 1.0, 0.0
         return True

@@ -14,12 +14,11 @@ from backtest.engine.layout import (
     FUND_USED,
     FUND_WHEN_BANKRUPT,
     HOME,
-    POOL,
     PROCESSES,
     SINCE,
 )
 from backtest.engine.margin import cash_of, cross_pool, holds
-from backtest.engine.settle import add_cash, move
+from backtest.engine.settle import add_cash, belong, move
 from backtest.engine.world import World
 
 
@@ -74,4 +73,4 @@ def empty_pool(w: World, ts: int, p: int, i: int) -> None:
     elif p != cross_pool(w.spec):
         move(w, ts, p, -cash)
     if p != cross_pool(w.spec):
-        w.book[p, POOL] = w.book[p, HOME]
+        belong(w, p, w.book[p, HOME])

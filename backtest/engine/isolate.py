@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backtest.engine.compile import kernel
-from backtest.engine.layout import COHERENT, INTERVAL, ISOLATE_ABOVE, LOTS, OWN, POOL, VALUE_X
+from backtest.engine.layout import COHERENT, INTERVAL, ISOLATE_ABOVE, LOTS, OWN, VALUE_X
 from backtest.engine.margin import (
     cross_pool,
     equity_of,
@@ -15,7 +15,7 @@ from backtest.engine.margin import (
     value_pool,
 )
 from backtest.engine.money import share
-from backtest.engine.settle import move
+from backtest.engine.settle import belong, move
 from backtest.engine.world import World
 
 
@@ -34,10 +34,10 @@ def isolate(w: World, j: int, lows: bool, ts: int) -> None:
                 largest = i
     if held < 2 or w.book[largest, OWN] <= share(total, w.run[ISOLATE_ABOVE]):
         return
-    posted = initial_at(w, j, largest, lows, end, w.book[largest, LOTS])
     equity = equity_of(w, cross, VALUE_X)
-    w.book[largest, POOL] = largest
+    belong(w, largest, largest)
+    posted = initial_at(w, j, largest, lows, end, w.book[largest, LOTS])
     if equity - posted < initial_needed(w, j, lows, end) + reserved(w, j, lows, end):
-        w.book[largest, POOL] = cross
+        belong(w, largest, cross)
         return
     move(w, ts, largest, posted - w.book[largest, VALUE_X])

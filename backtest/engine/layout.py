@@ -128,6 +128,7 @@ Ints = NDArray[np.int64]
 (
     STEP,
     INV_LEVERAGE,
+    INV_DEFAULT,
     FIRST_ROW,
     LAST_ROW,
     UNITS,
@@ -138,10 +139,9 @@ Ints = NDArray[np.int64]
     LAST_TRADE,
     LAST_MARK,
     SPEC_TERMS,
-) = range(12)
-# UNITS scratch: signed micro-units of base of the held symbols, beside HELD; RISE and FALL: a trade at or beyond them
-# may make one of the symbol's orders act, MARK_* likewise of the mark; LAST_TRADE and LAST_MARK: closes before the
-# panel
+) = range(13)
+# INV_LEVERAGE 1/leverage, INV_DEFAULT 1/the venue's (see `settle.belong`); UNITS scratch: micro-units held, signed;
+# RISE, FALL: a trade there or beyond may make an order act, MARK_*: a mark; LAST_TRADE, LAST_MARK: before the panel
 (
     PENALTY,
     LIMIT,

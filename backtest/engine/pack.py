@@ -81,6 +81,9 @@ class Setup:
     isolate_above: float = 0.0
     """Share of the cross pool's own maintenance above which a position gets a pool of its own; 0: none does."""
     leverage: float | None = None
+    """Of every symbol, set by the run; infinite: as much as the venue allows; None: none was set."""
+    default_leverage: float | None = None
+    """The venue's, of a symbol with a pool of its own and none set; None: the venue names none."""
     path: str = "coherent"
     latency_ms: int = 0
     charges: Charges = field(default_factory=Charges)
@@ -145,8 +148,12 @@ def pack_spec(setup: Setup) -> NDArray[np.float64]:
     spec[:, at.STEP] = setup.step_micro
     spec[:, at.FIRST_ROW] = setup.first_row
     spec[:, at.LAST_ROW] = setup.last_row
-    spec[:, at.INV_LEVERAGE] = 1.0 / setup.leverage if setup.leverage else 0.0
+    if setup.leverage is not None:
+        spec[:, at.INV_LEVERAGE] = 1.0 / setup.leverage
+    elif setup.default_leverage is not None:
+        spec[:, at.INV_DEFAULT] = 1.0 / setup.default_leverage
     for i, one in enumerate(dated):
+        spec[i, at.INV_LEVERAGE] += spec[i, at.INV_DEFAULT] * (setup.home(i) == i)
         terms = one[in_force(one, setup.start_ms)]
         spec[i, at.SPEC_TERMS :] = pack_terms(terms, tiers, idio_maintenance(setup))
     return spec

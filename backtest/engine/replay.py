@@ -142,6 +142,7 @@ class Replay(Desk):
             counts={**counts, **found, **acted},
             guards=guards,
             guard_names=self.setup.guard_names,
+            leverage_set=tuple(self.setup.symbols[i] for i in sorted(self.leverage_set)),
             gas=records(at.L_GAS, log),
             transfers=records(at.L_TRANSFER, log),
             reserve=self.setup.reserve,

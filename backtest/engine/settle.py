@@ -19,6 +19,8 @@ from backtest.engine.layout import (
     FUNDING_AT,
     FUNDING_SYMBOL,
     INTERVAL,
+    INV_DEFAULT,
+    INV_LEVERAGE,
     LAST_ROW,
     LOTS,
     MISSING,
@@ -92,6 +94,14 @@ def close_lots(w: World, k: int, ts: int, i: int, lots: int, quote: int, cause: 
     """Trade `lots` for `quote` without an order, fee or slippage: what the venue does by itself. Journalled."""
     realized = trade(w, k, ts, i, NO_ORDER, lots, quote, 0)
     put_fill(w, ts, i, NO_ORDER, lots, quote, 0, 0, 0, 0, 0, realized, cause, AS_TAKER, price, price, price)
+
+
+@kernel
+def belong(w: World, i: int, p: int) -> None:
+    """Put symbol `i` into pool `p`: where no leverage was set the venue's default holds in a pool of its own alone."""
+    w.book[i, POOL] = p
+    if w.spec[i, INV_DEFAULT] != 0.0:
+        w.spec[i, INV_LEVERAGE] = w.spec[i, INV_DEFAULT] if p == i else 0.0
 
 
 @kernel

@@ -51,6 +51,9 @@ class State:
     touched: bool = False
     """Something was done since `ahead` that changes what follows: rows played ahead no longer hold."""
 
+    leverage_set: set[int] = field(default_factory=set)
+    """Symbols of which a leverage was set since the start."""
+
     def __post_init__(self) -> None:
         count = len(self.setup.symbols)
         self._codes: dict[Callable[..., Any], Callable[..., Any]] = {}

@@ -13,6 +13,7 @@ from backtest.report import charts, excursions, layer2, liquidations, orders, ta
 from backtest.report import format as fmt
 from backtest.report.caveats import fold, omissions, terms_changes
 from backtest.report.outcome import SOURCES, Outcome, outcome, source_title
+from backtest.report.posted import posted_words
 from backtest.report.scope import scope
 from backtest.report.spared import unharmed
 from backtest.report.tables import Cell, Table, amount
@@ -142,6 +143,7 @@ def document(template: str, lead: Result, results: Sequence[Result], **context: 
             figures=script_json(figures),
             period=f"{_period(lead)} (UTC)",
             labels=[result.label for result in results],
+            posted=posted_words(results),
             margin=str(lead.summary["config"].get("margin", lead.label)),
             **context,
         )
@@ -209,7 +211,7 @@ def _data_facts(result: Result) -> Facts:
 
 _ELSEWHERE = {
     "strategy", "data", "symbols", "seed", "params", "start_ms", "end_ms", "venue_sha256", "depth_sha256",
-    "chain_sha256", "outages_played", "venue_changes",
+    "chain_sha256", "outages_played", "venue_changes", "isolated",
 }  # fmt: skip
 """What the configuration says and another part of the page shows as it came out."""
 _SETTINGS = {
@@ -255,6 +257,8 @@ def settings_of(result: Result) -> Facts:
 
 def _setting(name: str, value: Any) -> str:
     if name == "leverage" and value is None:
+        return "the venue's default in isolated margin, else as its tiers allow"
+    if name == "leverage" and value == "max":
         return "as the venue's tiers allow"
     if not isinstance(value, int | float) or isinstance(value, bool):
         return _shown(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ LEAST_CASH, MOST_CASH = 0.01, 1e9
 YARDSTICK = "generic"
 """The venue of a run where neither the user nor the dataset names one."""
 MOST_LEVERAGE = 1_000.0
+MAX = "max"
+"""The leverage that asks for no more margin than the venue's minimum."""
 MOST_LATENCY_MS = 30 * 86_400_000
 WHOLE_BPS = 10_000.0
 MOST_SEED = 2**63 - 1
@@ -49,7 +52,8 @@ class Config:
     """A name of `backtest venues list`, or a file."""
     venue_from_data: bool = False
     """Whether it is the dataset's, none having been asked for."""
-    leverage: float | None = None
+    leverage: float | str | None = None
+    """Of every market; `max`: as much as the venue allows; None: in a pool of its own the venue's default."""
     cash: float = 100_000.0
     path: str = "coherent"
     latency_ms: int = 0
@@ -94,6 +98,11 @@ class Config:
     """Beside those of the strategy."""
     params: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def most_leverage(self) -> float | None:
+        """The leverage that was asked for; infinite for as much as the venue allows, None: none was."""
+        return math.inf if isinstance(self.leverage, str) else self.leverage
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values by name."""
         return asdict(self)
@@ -129,6 +138,14 @@ def span(value: int | str | None, name: str) -> int | None:
     return length(str(value), name)
 
 
+def _leverage(value: float | str | None) -> float:
+    """A leverage that is a number; whoever writes a word is told of the one that there is."""
+    if isinstance(value, str):
+        raise UserError(f"leverage {value!r}", "", f"give a number, or {MAX}")
+    assert value is not None, "none was looked at before"
+    return number(value, "leverage", LEAST_LEVERAGE, MOST_LEVERAGE)
+
+
 def one_of(value: str, known: Sequence[str], what: str) -> str:
     """`value` if it is known, else the user's error with the nearest."""
     if value not in known:
@@ -160,7 +177,7 @@ def config(
     interval: int | str | None = None,
     drill: int | str | None = None,
     venue: str | Path | None = None,
-    leverage: float | None = None,
+    leverage: float | str | None = None,
     cash: float = 100_000.0,
     path: str = "coherent",
     latency_ms: int = 0,
@@ -199,7 +216,7 @@ def config(
         interval_ms=span(interval, "--interval"),
         drill_ms=span(drill, "--drill"),
         venue=canonical(str(venue or YARDSTICK)),
-        leverage=None if leverage is None else number(leverage, "leverage", LEAST_LEVERAGE, MOST_LEVERAGE),
+        leverage=leverage if leverage in (None, MAX) else _leverage(leverage),
         cash=number(cash, "cash", LEAST_CASH, MOST_CASH),
         path=one_of(path, PATHS, "path"),
         latency_ms=whole(latency_ms, "latency_ms", MOST_LATENCY_MS),

@@ -10,12 +10,14 @@ from backtest.feed.marks import Stretch
 from backtest.report.format import delay, duration, listing, moment, number, plural, price
 from backtest.research.chaining import Chaining
 from backtest.research.charges import in_words, uncharged
-from backtest.research.config import Config
+from backtest.research.config import YARDSTICK, Config
 from backtest.research.congestion import LEAST, Usual
 from backtest.research.outages import Halts
+from backtest.research.posted import posted
 from backtest.research.schedule import fee_notes
 from backtest.results.chain import ends
 from backtest.schema import CROSS_POOL, Cause, Record, Stage
+from backtest.venue import leverage
 from backtest.venue.chain import Outage
 from backtest.venue.profile import Profile
 from backtest.venue.values import moment_at
@@ -53,18 +55,24 @@ def notes(
 
 
 def _venue(profile: Profile, asked: Config, record: Record, charges: Charges) -> list[str]:
-    said = [f"Venue {profile.name}: the one that the dataset names."] if asked.venue_from_data else []
+    said = (
+        [f"Venue {profile.name}: the one that the dataset names."]
+        if asked.venue_from_data and asked.venue != YARDSTICK
+        else []
+    )
     said += in_words(asked) + uncharged(asked, charges, record)
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
     most = max(
         profile.max_leverage(name, moment_at(at)) for name in record.symbols for at in (record.start_ms, end_ms - 1)
     )
-    if asked.leverage is not None and asked.leverage > most:
+    if isinstance(asked.leverage, float) and asked.leverage > most:
         said.append(
             f"A leverage of {asked.leverage:g} changes nothing: the initial margin of venue {profile.name} allows "
             f"{most:.4g} at most."
         )
-    return said + profile.assumptions(record.symbols, record.start_ms, end_ms, fees=asked.fee_bps is None)
+    said += profile.assumptions(record.symbols, record.start_ms, end_ms, fees=asked.fee_bps is None)
+    by_default = (posted(profile, asked, record) or {}).get("by") == "default"
+    return said + (leverage.assumed(profile, record.start_ms) if by_default else [])
 
 
 def _chain(chaining: Chaining, asked: Config, record: Record) -> list[str]:

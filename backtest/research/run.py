@@ -29,6 +29,7 @@ from backtest.research.decisions import Decisions, prepare
 from backtest.research.modes import margin_modes, require
 from backtest.research.notes import STRETCHED, notes
 from backtest.research.player import Player, hook_bits
+from backtest.research.posted import posted
 from backtest.research.shadow import Shadow
 from backtest.research.venue import venue_of
 from backtest.research.volatility import widened
@@ -41,6 +42,7 @@ from backtest.schema import Record
 from backtest.strategy import base, loader
 from backtest.strategy.guards import Guard, chosen, pack
 from backtest.venue import profile as venues
+from backtest.venue.leverage import default_at
 from backtest.venue.terms import Contract
 from backtest.venue.values import moment_at
 
@@ -102,7 +104,8 @@ class Plan:
             isolate_above=c.isolate_above or 0.0,
             adl=outages.postponed(self.adl, self.chaining.chain.outages),
             adl_top=c.adl_top,
-            leverage=c.leverage,
+            leverage=c.most_leverage,
+            default_leverage=default_at(self.profile, s.start_ms),
             path=c.path,
             latency_ms=c.latency_ms,
             charges=self.charges,
@@ -191,7 +194,6 @@ def played(
     planned: Plan, modes: Sequence[str], progress: Progress | None = None, chunk_rows: int | None = None
 ) -> tuple[Plan, list[Record]]:
     """The plan with every halt in its place, and the record of one account per margin mode."""
-
     whole = in_place(planned, modes, progress, chunk_rows)
     return whole, replay(whole, modes, progress, chunk_rows)
 
@@ -326,6 +328,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
             "venue_changes": planned.profile.changes(s.symbols, s.start_ms, s.start_ms + s.rows * s.interval_ms),
             "venue_sha256": planned.profile.sha256(),
             "depth_sha256": depth_sha256(c),
+            "isolated": posted(planned.profile, c, record),
             **chaining.as_dict(s.start_ms),
         },
         data={

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Never, Unpack
+from typing import Literal, Never, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,10 +182,18 @@ class Account(Holdings):
             return self._replay.amend(int(order_id))  # refused when it arrives, whatever it asks for
         return self._amend(found[0], qty, limit, stop)
 
-    def set_leverage(self, symbol: str, leverage: float) -> None:
-        """Ask for initial margin of at least notional / leverage from now on; maintenance does not change."""
+    def set_leverage(self, symbol: str, leverage: float | Literal["max"]) -> None:
+        """Ask for initial margin of at least notional / leverage from now on; maintenance does not change.
+
+        ``"max"`` asks for no more than the venue's minimum. Whatever is set replaces the venue's default leverage.
+        """
         place = f"account.set_leverage({symbol!r})"
-        self._finite(leverage, "leverage", place)
+        if isinstance(leverage, str):
+            if leverage != "max":
+                raise UserError(f"leverage {leverage!r}", place, f'give a number from {LEAST_LEVERAGE:g}, or "max"')
+            leverage = math.inf
+        else:
+            self._finite(leverage, "leverage", place)
         if leverage < LEAST_LEVERAGE:
             raise UserError(f"leverage {leverage:g}", place, f"give a number from {LEAST_LEVERAGE:g}")
         self.settle()

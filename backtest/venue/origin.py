@@ -1,9 +1,9 @@
 """A venue file with what it extends, put together, and where each key of the result was written.
 
 A file that `extends` another is laid over it: a key replaces the key, a table is laid over the table. Dated tables
-(`[[margin]]`, `[[liquidation]]`, `[[fees]]`, `[[orders]]`) are matched by their date: one without `from` changes every
-table that is there, one with the date of a table changes that table, and one with a date of its own begins as a copy of
-the one that held until then. What is changed counts as assumed, unless the table says its status.
+(`DATED`, as `[[margin]]` and `[[fees]]`) are matched by their date: one without `from` changes every table that is
+there, one with the date of a table changes that table, and one with a date of its own begins as a copy of the one that
+held until then. What is changed counts as assumed, unless the table says its status.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from backtest.venue.market_tables import MarketTables
 from backtest.venue.values import instant_ms
 
 PRESETS = Path(__file__).parent / "presets"
-DATED = ("margin", "liquidation", "fees", "orders")
+DATED = ("margin", "liquidation", "fees", "orders", "default_leverage")
 OWN = ("name", "aliases", "about", "extends")
 """Keys that are not inherited: a changed venue is not the venue, and must not pass for it."""
 INSTEAD = {

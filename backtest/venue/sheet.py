@@ -13,6 +13,7 @@ from backtest.errors import nearest
 from backtest.venue.fees import Discount, Schedule
 from backtest.venue.ladder import Rungs
 from backtest.venue.law import Laws
+from backtest.venue.leverage import DefaultLeverages
 from backtest.venue.orders import OrderTables
 from backtest.venue.rule import Margin, RuleName
 from backtest.venue.terms import Portfolio
@@ -145,6 +146,8 @@ class Sheet(Part):
     discounts: dict[Text, Discount] = Field(default_factory=dict)
     """Off fees, by the name that `--fee-discount` takes."""
     orders: OrderTables | None = None
+    default_leverage: DefaultLeverages | None = None
+    """Of isolated positions without a leverage of their own; None: they post what the venue asks at least."""
     portfolio: Portfolios | None = None
     volatility: Volatility | None = None
 
@@ -181,7 +184,13 @@ class Sheet(Part):
 
     def tables(self) -> Iterator[tuple[Sourced, tuple[str | int, ...]]]:
         """Every table that names its source, with its place."""
-        lists = {"margin": self.margin, "liquidation": self.liquidation, "fees": self.schedule, "orders": self.orders}
+        lists = {
+            "margin": self.margin,
+            "liquidation": self.liquidation,
+            "fees": self.schedule,
+            "orders": self.orders,
+            "default_leverage": self.default_leverage,
+        }
         for key, tables in lists.items():
             yield from ((table, (key, n)) for n, table in enumerate(tables or ()))
         yield from ((table, ("discounts", name)) for name, table in self.discounts.items())

@@ -51,7 +51,7 @@ class Margin:
         if lots == 0:
             return 0
         units = abs(lots) * self.account.steps[symbol]
-        return self.asked.ladders[symbol].initial(abs(self.value(symbol, lots)), units)
+        return self.asked.initial(symbol, abs(self.value(symbol, lots)), units)
 
     def held(self, symbol: str, change: Change) -> int:
         return self.account.lots[symbol] + (change.filled if symbol == change.symbol else 0)

@@ -53,7 +53,7 @@ class Replay:
         """When in each row the oracle's mark jumps, as the market's has at an open; 0: at its open."""
         self.outages = Outages(beside.chain)
         self.account, self.outcome = Account(list(self.symbols.values()), config), Outcome()
-        self.asked = Asked(self.venue, config.leverage, config.margin)
+        self.asked = Asked(self.venue, config.leverage, config.margin, self.account.own)
         self.asked.hold_at(self.start_ms)
         self.fund = Fund(self.asked.law)
         self.books = Books(self.account, self.asked, self.fund, self.outcome)
@@ -306,9 +306,9 @@ class Replay:
         name = max(own, key=lambda symbol: own[symbol])
         if own[name] <= share(sum(own.values()), threshold):
             return
-        posted = Margin(self.account, self.asked, row, row.end).initial(name, self.account.lots[name])
         value = point.values[name]
-        self.account.own[name] = True  # the rest is judged without it
+        self.account.own[name] = True  # it has its own leverage then, and the rest is judged without it
+        posted = Margin(self.account, self.asked, row, row.end).initial(name, self.account.lots[name])
         rest = Margin(self.account, self.asked, row, row.end).covered(Change(cash=value - posted))
         if rest.admitted:
             self.account.by_share.add(name)

@@ -15,21 +15,20 @@ MICRO = 1_000_000
 class Ladder:
     """The requirements of one symbol: `notional` and `units` are sizes, micro of the quote and of the base."""
 
-    def __init__(self, terms: Terms, leverage: float | None) -> None:
+    def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.edges = [tier.upto for tier in terms.tiers if tier.upto is not None]
         self.initial_rates = with_deductions(self.edges, [tier.initial for tier in terms.tiers], terms.flat_initial)
         self.maintenance_rates = with_deductions(
             self.edges, [tier.maintenance for tier in terms.tiers], terms.flat_maintenance
         )
-        self.by_leverage = 0.0 if leverage is None else 1.0 / leverage
 
-    def initial(self, notional: int, units: int) -> int:
+    def initial(self, notional: int, units: int, leverage: float | None) -> int:
         if self.terms.ceil:
             asked = up(notional * self.terms.ceil.initial_ppm)
         else:
             asked = requirement(at_size(self.initial_rates, self.terms.initial_by_size, units), notional)
-        return max(asked, share(notional, self.by_leverage))
+        return max(asked, share(notional, 0.0 if leverage is None else 1.0 / leverage))
 
     def maintenance(self, notional: int, units: int) -> int:
         if self.terms.ceil:
@@ -70,10 +69,13 @@ def requirement(pairs: list[tuple[float, int]], notional: int) -> int:
 
 
 class Asked:
-    """What the venue asks at present: the terms and the law in force, and the leverage that was set."""
+    """What the venue asks at present: the terms and the law in force, and the leverage that was set.
 
-    def __init__(self, venue: Venue, leverage: dict[str, float], margin: str) -> None:
-        self.venue, self.leverage = venue, dict(leverage)
+    `own` says which symbols have a pool of their own; it is the account's, and changes with it.
+    """
+
+    def __init__(self, venue: Venue, leverage: dict[str, float], margin: str, own: dict[str, bool]) -> None:
+        self.venue, self.leverage, self.own = venue, dict(leverage), own
         self.portfolio = venue.portfolio if margin == "portfolio" else None
         self.hold_at(0)
 
@@ -82,16 +84,17 @@ class Asked:
         self.law = in_force(self.venue.law, ts_ms)
         self.order_rules = in_force(self.venue.orders, ts_ms)
         self.terms = {name: in_force(dated, ts_ms) for name, dated in self.venue.terms.items()}
-        self.ladders = {name: Ladder(terms, self.leverage.get(name)) for name, terms in self.terms.items()}
+        self.ladders = {name: Ladder(terms) for name, terms in self.terms.items()}
 
     def changes(self) -> set[int]:
         """Instants from which something else holds."""
         dated = [*self.venue.terms.values(), self.venue.law, self.venue.orders]
         return {entry.from_ms for entries in dated for entry in entries[1:]}
 
-    def set_leverage(self, symbol: str, leverage: float) -> None:
-        self.leverage[symbol] = leverage
-        self.ladders[symbol] = Ladder(self.terms[symbol], leverage)
+    def initial(self, symbol: str, notional: int, units: int) -> int:
+        """Of one position. The venue's default leverage is only that of a symbol with a pool of its own."""
+        by_default = self.venue.default_leverage if self.own[symbol] else None
+        return self.ladders[symbol].initial(notional, units, self.leverage.get(symbol, by_default))
 
     def betas(self, values: dict[str, int]) -> dict[str, int]:
         """What of each signed value moves with the market."""

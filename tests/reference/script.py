@@ -53,7 +53,7 @@ class Script:
         if message.kind in ("cancel", "cancel_all", "amend"):
             self.orders.send_wish(message)
         elif message.kind == "leverage":
-            self.asked.set_leverage(message.symbol, message.value)
+            self.asked.leverage[message.symbol] = message.value
         elif message.kind == "add_margin":
             self.add_margin(row, message.symbol, message.amount)
         elif message.kind == "mode":

@@ -126,6 +126,8 @@ class Venue:
     law: list[Law] = field(default_factory=lambda: [Law()])
     portfolio: Portfolio = Portfolio()
     orders: list[OrderRules] = field(default_factory=lambda: [OrderRules()])
+    default_leverage: float | None = None
+    """Of a symbol with a pool of its own and no leverage set."""
 
 
 Dated = TypeVar("Dated", Terms, Law, OrderRules)
