@@ -212,6 +212,16 @@ def test_a_file_of_terms_of_ones_own(tmp_path: Path) -> None:
     assert venue.sha256() != before
 
 
+@pytest.mark.parametrize(("when", "rate"), [("2025-05-05", "0.40%"), ("2025-05-05T03:00", "1.00%")])
+def test_what_is_shown_of_a_time_of_day(
+    when: str, rate: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "market,from,tiers max_leverage maintenance\nBTC,2025-01-01,100 0.004\nBTC,2025-05-05T03:00,50 0.01\n"
+    with pytest.raises(SystemExit):
+        main(("venues", "show", mine(tmp_path, rows), "--symbol", "BTC-USD", "--date", when))
+    assert rate in next(line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("BTC-USD"))
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

@@ -19,13 +19,14 @@ from backtest.report.posted import posted_words
 from backtest.report.scope import scope
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import datetime
 
     from rich.table import Table
 
     from backtest import Comparison, Result, Subaccounts, Verification
     from backtest.strategy.loader import Listing
-    from backtest.venue.profile import Profile, Section
+    from backtest.venue.profile import Profile
+    from backtest.venue.section import Section
 
 HEADLINES = (
     "final_equity", "return", "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "max_drawdown_days",
@@ -135,7 +136,7 @@ def venues(shown: Sequence[Profile], as_json: bool) -> None:
     return write_table(table)
 
 
-def venue(shown: Profile, as_json: bool, when: date | None = None, symbol: str | None = None) -> None:
+def venue(shown: Profile, as_json: bool, when: datetime | None = None, symbol: str | None = None) -> None:
     """One venue: how it liquidates, and the dated ladders of every market that it knows, or of one."""
     from backtest.venue import leverage
 

@@ -36,7 +36,14 @@ def chains_(as_json: bool) -> None:
 
 @venues.command("show")
 @click.argument("venue")
-@flags.DATE
+@click.option(
+    "--date",
+    "when",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]),
+    metavar="DAY",
+    help="Only what held at the start of this day, or at this time (UTC), like 2024-10-24 or 2025-05-05T03:00; else "
+    "every version by date.",
+)
 @click.option("--symbol", metavar="NAME", help="Only this market, by the name that a data set gives it, like BTC-USD.")
 @flags.JSON
 def show_(venue: str, when: datetime | None, symbol: str | None, as_json: bool) -> None:
@@ -47,4 +54,4 @@ def show_(venue: str, when: datetime | None, symbol: str | None, as_json: bool) 
     from backtest.cli import show
     from backtest.venue import profile
 
-    show.venue(profile.load(venue), as_json, when and when.date(), symbol)
+    show.venue(profile.load(venue), as_json, when, symbol)

@@ -23,10 +23,11 @@ from backtest.venue.ladder import Rung
 from backtest.venue.law import Liquidation
 from backtest.venue.market_tables import Listed, MarketTables, Row, bounded, checked_tables
 from backtest.venue.rule import Table, Tiers
+from backtest.venue.section import Section, sections
 from backtest.venue.sheet import Defaults, Factor, Market, Sheet
 from backtest.venue.terms import Contract, Law, OrderRules, Terms, Tier
-from backtest.venue.trust import left_to_trust, outside
-from backtest.venue.values import Dated, Moment, held_at, in_force, instant_ms
+from backtest.venue.trust import left_to_trust
+from backtest.venue.values import Dated, Moment, held_at, in_force, instant_ms, moment_text
 from backtest.venue.weights import Widening
 
 __all__ = ["Defaults", "Found", "Profile", "Tier", "available", "from_text", "load", "names"]
@@ -44,22 +45,6 @@ class Found:
     """Whether the profile does not know the symbol, and it gets what holds for every other one."""
     seen: bool = False
     """Whether tables are dated by their first sight, and not by the day of the change."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """One dated table of a market as it is shown."""
-
-    title: str
-    since: str
-    """Its date; empty for one that held ever."""
-    terms: Terms
-    growth: str
-    """What a ladder does not show of the rates, in words."""
-    standing: str
-    """How far its figures are known."""
-    source: str
-    """Names in `[sources]`, with the commit that the table was read at."""
 
 
 class Profile(Sheet):
@@ -233,7 +218,7 @@ class Profile(Sheet):
         return [
             section
             for title, tables in ([self._titled(name)] if name else self._all())
-            for section in _sections(title, tables, when)
+            for section in sections(title, tables, when)
         ]
 
     def laws_in_words(self, when: Moment | None = None) -> list[tuple[str, str, str, str]]:
@@ -261,7 +246,11 @@ class Profile(Sheet):
         said: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
         if when is None and name is None:
             return said
-        shown: dict[str, Any] = {"date": str(when) if when else None, "symbol": name, "law": _values(self.law(when))}
+        shown: dict[str, Any] = {
+            "date": moment_text(when) if when else None,
+            "symbol": name,
+            "law": _values(self.law(when)),
+        }
         if name:
             found = self.found(name)
             held = [in_force(found.tables, when)] if when else found.tables
@@ -314,22 +303,6 @@ class Profile(Sheet):
 
 def _tables(market: Market) -> tuple[Table, ...]:
     return tuple(market.margin) if market.margin is not None else (Tiers(tiers=market.tiers or []),)
-
-
-def _sections(title: str, tables: Sequence[Table], when: Moment | None) -> list[Section]:
-    held = [in_force(tables, when)] if when else tables
-    sure = outside(tables, when) if when else ""
-    asked = [(table, table.terms(table.from_ms, 0.0, 1.0, 0.0)) for table in held]
-    return [
-        Section(title, t.since, terms, _beside(t, terms), "; ".join(filter(None, (sure, t.standing))), t.origin)
-        for t, terms in asked
-    ]
-
-
-def _beside(table: Table, terms: Terms) -> str:
-    """What is asked beside the ladder, in words."""
-    own = f"penalty {words.percent(float(table.penalty))}" if table.penalty is not None else ""
-    return "; ".join(part for part in (words.growth(terms), own) if part)
 
 
 def _since(table: Dated) -> str:
