@@ -88,10 +88,10 @@ def test_the_first_sentence_says_what_was_posted(tmp_path: Path, command: Callab
     assert command("verify", str(tmp_path / "subs")).code == 0
 
 
-@pytest.mark.parametrize("asked", ["most", "0", "nan", "-1"])
+@pytest.mark.parametrize("asked", ["most", "0", "nan", "-1", "10x"])
 def test_a_leverage_is_a_number_or_max(tmp_path: Path, command: Callable[..., Ended], asked: str) -> None:
     (tmp_path / "hold.py").write_text(HOLD)
-    one_line(command("run", str(tmp_path / "hold.py"), "--data", "no", "--leverage", asked), 2, "'--leverage'")
+    one_line(command("run", str(tmp_path / "hold.py"), "--data", "no", "--leverage", asked), 2, "--leverage", asked)
 
 
 # ---- the profiles

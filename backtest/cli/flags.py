@@ -87,7 +87,13 @@ class Leverage(Number):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The value, if it is the word or a number in range."""
-        return value if value == "max" else super().convert(value, param, ctx)
+        if value == "max":
+            return value
+        try:
+            float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a leverage; give a number above 0, or max", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Finite(click.ParamType[float]):
