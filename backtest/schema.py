@@ -352,8 +352,7 @@ class Record:
     """Everything one account lived through: what the engine hands to `results`."""
 
     symbols: tuple[str, ...]
-    step_micro: NDArray[np.int64]
-    """Millionths of the base in a lot, per symbol."""
+    step_micro: NDArray[np.int64]  # per symbol, millionths of the base in a lot
     margin: str
     interval_ms: int
     start_ms: int
@@ -369,8 +368,7 @@ class Record:
     ambiguous: NDArray[np.void]
     margin_calls: NDArray[np.void]
     positions: NDArray[np.void]
-    """Samples: every position at each sampling instant (1 h, 4 h, 8 h or 1 d apart, at most 3,000 of them) and at the
-    end; and what was traded, at the close of each candle with a fill."""
+    """Samples: every position each 1 h, 4 h, 8 h or 1 d (at most 3,000 times) and at the end; and where it traded."""
     pools: NDArray[np.void]
     """Samples at the same times, of every pool that holds something."""
     final_wallet: int
@@ -396,5 +394,7 @@ class Record:
     """Micro outside the venue at the start."""
     final_reserve: int = 0
     final_in_flight: int = 0
+    lowest: tuple[float, ...] = ()
+    """Inside candles: the deepest drawdown, its ms, the smallest distance, its ms, −1: nothing held; (): not known."""
     sight: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SIGHT))
     """By time, then symbol; none at all: the venue always saw the market's mark."""

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from backtest.venue.section import Section
 
 HEADLINES = (
-    "final_equity", "return", "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "max_drawdown_days",
+    "final_equity", "return", "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown",
+    "max_drawdown_inside", "max_drawdown_days",
     "turnover", "hit_rate", "profit_factor", "max_leverage", "price_moves", "funding", "fees", "spread", "impact",
     "latency", "penalties", "insurance", "bad_debt", "gas", "bridge_fees", "adl_loss", "margin_use_peak",
-    "min_distance_to_liquidation",
+    "min_distance_to_liquidation", "min_distance_inside",
     "pool_liquidations", "liquidation_steps", "backstops", "deleveraged", "ambiguous_candles", "fills",
     "rejected_orders",
 )  # fmt: skip

@@ -24,6 +24,7 @@ from backtest.engine.layout import (
     ROWS,
     SAMPLE,
 )
+from backtest.engine.lowest import note_peak
 from backtest.engine.margin import cross_pool, first_pool, holds, units
 from backtest.engine.money import money
 from backtest.engine.path import lows_first
@@ -41,6 +42,7 @@ def close_row(w: World, k: int, j: int, t_end: int) -> None:
     if w.run[ISOLATE_ABOVE] > 0.0:
         isolate(w, j, lows_first(w.panel, j), t_end)
     draw_curve(w, w.curve[k], j, int(w.run[MARKET]) + 3)
+    note_peak(w, w.curve[k, 0] * MICRO)
     # at a sampling instant, or the first close after it where candles do not close on the clock
     everything = t_end % int(w.run[SAMPLE]) < int(w.run[INTERVAL]) or k + 1 == int(w.run[ROWS])
     if everything or w.acct[EVENTS] != 0:
@@ -72,7 +74,7 @@ def call_margin(w: World, k: int, j: int, t_end: int) -> None:
             continue
         # The same doubles as in `glide`, which must see a call coming.
         if w.run[APART] != 0.0 or w.run[MARK] != w.run[MARKET]:
-            equity, initial, _ = pool_margin(w, p, j, int(w.run[MARK]) + 3)
+            equity, initial, _ = pool_margin(w, w.panel, p, j, int(w.run[MARK]) + 3)
             below = equity < initial
         else:
             below = w.curve[k, 0] < w.curve[k, 3]

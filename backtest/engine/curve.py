@@ -28,6 +28,7 @@ from backtest.engine.layout import (
     TRADED,
     WALLET,
     Floats,
+    Floats3,
 )
 from backtest.engine.margin import by_net, cash_of, cross_pool, first_pool, holds, in_pool, pool_span
 from backtest.engine.requirement import initial_need, tier_need
@@ -82,21 +83,22 @@ def account_needs(w: World, j: int, close: int) -> tuple[float, float]:
     initial, least = 0.0, 0.0
     for p in range(first_pool(w.run, w.spec), cross_pool(w.spec) + 1):
         if holds(w, p):
-            _, asked, need = pool_margin(w, p, j, close)
+            _, asked, need = pool_margin(w, w.panel, p, j, close)
             initial += asked
             least += need
     return initial, least
 
 
 @kernel
-def pool_margin(w: World, p: int, j: int, close: int) -> tuple[float, float, float]:
-    """`(equity, initial, maintenance)` of pool `p` at the marks in panel field `close`, micro in doubles."""
+def pool_margin(w: World, panel: Floats3, p: int, j: int, close: int) -> tuple[float, float, float]:
+    """`(equity, initial, maintenance)` of pool `p` at the marks in field `close` of row `j` of `panel`, micro in
+    doubles."""
     first, last = pool_span(w.spec, p)
     equity, initial, least = float(cash_of(w.book, w.acct, p)), 0.0, 0.0
     net, idio_initial, idio_least = 0.0, 0.0, 0.0
     for i in range(first, last):
         if in_pool(w.book, p, i):
-            v = w.panel[close, j, i] * (float(w.book[i, LOTS]) * w.spec[i, STEP])
+            v = panel[close, j, i] * (float(w.book[i, LOTS]) * w.spec[i, STEP])
             equity += v
             n = abs(v)
             initial += initial_need(w.spec, i, n)
@@ -139,7 +141,7 @@ def liquidation_price(w: World, i: int, j: int, close: int, equity: float, least
 @called
 def level_now(w: World, i: int, j: int, close: int) -> float:
     """`liquidation_price` by the pool's own figures at the marks in panel field `close` of panel row `j`."""
-    equity, _, least = pool_margin(w, w.book[i, POOL], j, close)
+    equity, _, least = pool_margin(w, w.panel, w.book[i, POOL], j, close)
     return liquidation_price(w, i, j, close, equity, least)
 
 
@@ -164,7 +166,7 @@ def level_by_net(w: World, i: int, j: int, close: int) -> float:
 def health_with(w: World, i: int, j: int, close: int, price: float, kept: float) -> float:
     """Health of the pool of `i` with its mark at `price`; the panel keeps `kept`."""
     w.panel[close, j, i] = price
-    equity, _, least = pool_margin(w, w.book[i, POOL], j, close)
+    equity, _, least = pool_margin(w, w.panel, w.book[i, POOL], j, close)
     w.panel[close, j, i] = kept
     return equity - least
 
@@ -186,7 +188,7 @@ def sample(w: World, k: int, j: int, t_end: int, everything: bool) -> None:
     for p in range(first_pool(w.run, w.spec), cross_pool(w.spec) + 1):
         if not holds(w, p) or not (everything or traded(w, p, k)):
             continue
-        equity, initial, least = pool_margin(w, p, j, close)
+        equity, initial, least = pool_margin(w, w.panel, p, j, close)
         put_pool(w, t_end, p, equity / MICRO, initial / MICRO, least / MICRO)
         first, last = pool_span(w.spec, p)
         for i in range(first, last):

@@ -13,6 +13,7 @@ from backtest.engine import layout as at
 from backtest.engine.admission import cross_room
 from backtest.engine.curve import level_now, see
 from backtest.engine.journal import IS_ENDED, REJECTED, put_order, put_state
+from backtest.engine.lowest import note_ahead
 from backtest.engine.passage import routes
 from backtest.engine.path import lows_first
 from backtest.engine.requirement import fit_to_size
@@ -132,6 +133,7 @@ class Desk(State):
 
     def _transfer(self, send: Callable[..., Any], kind: int, amount: int | None, route: int) -> int:
         self.touched = True
+        self.call(note_ahead, self.row)  # the rows so far had the cash of before
         self._asked_at, self._seen_at = self.row, -1
         self._room_for(1)
         self._room_to_log(4)
@@ -152,6 +154,7 @@ class Desk(State):
     def add_margin(self, i: int, amount: int) -> bool:
         """Move `amount` micro from the wallet to the isolated pool of `i`; False if it cannot be."""
         self.touched = True
+        self.call(note_ahead, self.row)
         if self.book[i, at.POOL] != i or not self.book[i, at.LOTS] or amount <= 0:
             return False
         end = 3 * self.setup.interval_ms

@@ -12,6 +12,7 @@ from backtest.engine.layout import (
     GUARDED,
     INTERVAL,
     LOG_FULL,
+    NOTED,
     OK,
     OPENED,
     SOUND_AT,
@@ -20,6 +21,7 @@ from backtest.engine.layout import (
     TARGET_AT,
     TARGET_ROW,
 )
+from backtest.engine.lowest import note_way
 from backtest.engine.path import lows_first
 from backtest.engine.send import send_targets
 from backtest.engine.terms import note_calendar, take_terms
@@ -33,6 +35,7 @@ def end_row(w: World, k: int, j: int, t_end: int) -> None:
     if w.acct[CALENDAR_DUE] <= k:
         note_calendar(w)
     close_row(w, k, j, t_end)
+    w.acct[NOTED] = k + 1
     if w.run[GUARDED] != 0.0:
         watch(w, j, t_end)
     at = w.acct[TARGET_AT]
@@ -59,9 +62,10 @@ def play_fine(w: World, k: int, first: int, t_ms: int) -> int:
             return j
         opened = acct[OPENED] != 0
         acct[OPENED] = 0
-        if not opened and not busy(w, j, opens + d):
-            continue
         lows = lows_first(w.panel, j)
+        if not opened and not busy(w, j, opens + d):
+            note_way(w, j, lows, 0, 3 * d, opens)
+            continue
         if not opened and not open_row(w, k, j, lows, opens):
             return j
         if not walk_row(w, k, j, lows, opens):

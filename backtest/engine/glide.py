@@ -54,6 +54,7 @@ from backtest.engine.layout import (
     WATCHED,
 )
 from backtest.engine.levels import refresh, touched
+from backtest.engine.lowest import NEAREST, note_row, outside
 from backtest.engine.margin import adverse
 from backtest.engine.outage import quiet_before
 from backtest.engine.requirement import initial_need, tier_need
@@ -164,12 +165,10 @@ def stirs(w: World, j: int, count: int, cash: float) -> bool:
 
 
 @kernel
-def glide(
-    w: World,
-    first: int,
-    end: int,
-) -> int:
+def glide(w: World, first: int, end: int, notes: bool) -> int:
     """Write the curve of rows `[first, end)` and return `end`, or the first row that needs a closer look.
+
+    `notes`: they are played for good, so their lows are noted.
 
     A row does if some pool might not be healthy with each leg at its worst (by more than rounding: at most a
     micro is rounded off each value and each requirement, and doubles err by far less than 1e-12 of the
@@ -180,7 +179,7 @@ def glide(
     made = off != market  # by an oracle
     apart, cross, base = run[APART] != 0.0, spec.shape[0], acct[BASE]
     count, cash, cost = take_stock(w)
-    watched = take_watch(w)
+    beside, watched = outside(w), take_watch(w)
     for k in range(first, end):
         j = k - base
         for h in range(watched):
@@ -190,6 +189,7 @@ def glide(
         if made and stirs(w, j, count, cash):
             return k
         value, gross, initial, least, health, slack = 0.0, 0.0, 0.0, 0.0, cash, 4.0
+        bottom, roof, nearer = cash + beside, 0.0, made
         for h in range(count):
             i, u = book[h, HELD], spec[h, UNITS]
             opened, closed = panel[market, j, i], panel[market + 3, j, i]
@@ -199,7 +199,7 @@ def glide(
                 worst = max(opened, panel[market + 1, j, i], closed) * u
             v = closed * u
             n, worst_n = abs(v), abs(worst)
-            largest = max(n, worst_n)
+            largest, top = max(n, worst_n), max(worst_n, abs(panel[market + 1, j, i] * u))
             asked, need, worst_need = n * spec[i, INV_LEVERAGE], 0.0, 0.0
             for at in range(SPEC_TIERS, spec.shape[1], TIER_WIDTH):
                 asked = max(asked, n * spec[i, at + INITIAL] - spec[i, at + INITIAL_LESS])
@@ -214,6 +214,10 @@ def glide(
                     return k
                 if (own + v < asked) != (book[i, CALLED] != 0) and not made:
                     return k
+                nearer = nearer or own + worst - worst_need < w.lowest[NEAREST] * top
+            else:
+                roof += top
+            bottom += worst
             health += worst - worst_need
             slack += 4.0 + 1e-12 * worst_n
             value += v
@@ -226,6 +230,7 @@ def glide(
             # the same doubles as the curve's, which is what a call is decided on
             if ((cash + value) / MICRO < initial / MICRO) != (book[cross, CALLED] != 0) and not made:
                 return k
+        note_row(w, k, notes, nearer or health < w.lowest[NEAREST] * roof, bottom, cash + value + beside)
         row = curve[k]
         row[0], row[1], row[2] = (cash + value) / MICRO, (cash + cost) / MICRO, (value - cost) / MICRO
         row[3], row[4], row[5], row[6] = initial / MICRO, least / MICRO, gross / MICRO, value / MICRO

@@ -96,7 +96,7 @@ def watch_pools(w: World, g: int, kind: int, j: int, t_end: int) -> None:
         if not holds(w, p):
             w.guards[g, called] = 0.0
             continue
-        equity, initial, least = pool_margin(w, p, j, int(w.run[KNOWN]))
+        equity, initial, least = pool_margin(w, w.panel, p, j, int(w.run[KNOWN]))
         # Equity that is not positive is beyond every level.
         ratio = least / equity if equity > 0.0 else np.nan
         reached = equity <= 0.0 or ratio >= w.guards[g, GUARD_LEVEL] * NEARLY

@@ -107,8 +107,9 @@ Ints = NDArray[np.int64]
     SOUND_AT,
     SOUND_SINCE,
     WOKEN,
+    NOTED,
     ACCT_WIDTH,
-) = range(43)
+) = range(44)
 # FUNDING_AT next settlement; FLIGHTS messages on their way; RESTING orders at the venue, RESERVING those of them that
 # reserve margin; FREE_SLOT first of the list of free slots, −1: none; SLOTS_USED slots that have ever been used;
 # EXPIRES_AT at most the earliest expiry of an order at the venue, ms; LOGGED journal rows; EVENTS bits of Event
@@ -121,7 +122,8 @@ Ints = NDArray[np.int64]
 # IN_FLIGHT between, micro; OUTAGE_AT first of the outages that may still be felt; HALTED_NOW, SPARED and FROZEN 1 at
 # the instant that is played (FROZEN: see `outage`); TOUCHED 1: an outage touches the row; LOST cancels that an outage
 # or the lack of gas has undone; SOFT fills in `soft`; SOUND what `bound` found for row SOUND_AT when the journal had
-# SOUND_SINCE rows; WOKEN orders at the venue that are DUE
+# SOUND_SINCE rows; WOKEN orders at the venue that are DUE; NOTED the next row that `lowest`
+# has to look at
 
 # spec: float64[symbols, SPEC_TIERS + TIER_WIDTH × tiers]; whole numbers are exact in doubles below 2^53.
 # From SPEC_TERMS on it is what the venue asks, and changes with it.

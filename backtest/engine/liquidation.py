@@ -29,6 +29,7 @@ from backtest.engine.layout import (
     VALUE_A,
     VALUE_X,
 )
+from backtest.engine.lowest import note_way
 from backtest.engine.margin import (
     cross_pool,
     equity_of,
@@ -49,9 +50,10 @@ BEGIN, LOOK, LAST = range(3)
 
 
 @kernel
-def check(w: World, k: int, j: int, lows: bool, ta: int, tb: int, t_ms: int) -> None:
-    """Let the liquidations of `[ta, tb]` happen, those of all pools in order of time, then of pool."""
-    cross = cross_pool(w.spec)
+def check(w: World, k: int, j: int, lows: bool, ta: int, tb: int, t_ms: int) -> int:
+    """Let the liquidations of `[ta, tb]` happen, those of all pools in order of time, then of pool; returns the time of
+    the last act, `ta` for none. The way up to it has been looked at (`lowest`)."""
+    cross, since = cross_pool(w.spec), ta
     for p in range(first_pool(w.run, w.spec), cross + 1):
         find(w, p, j, lows, ta, tb, t_ms)
     while True:
@@ -61,8 +63,10 @@ def check(w: World, k: int, j: int, lows: bool, ta: int, tb: int, t_ms: int) -> 
             if t >= 0 and (first < 0 or t < w.book[first, CROSSED]):
                 first = p
         if first < 0:
-            return
-        t = w.book[first, CROSSED]
+            return since
+        t = int(w.book[first, CROSSED])
+        note_way(w, j, lows, since, t, t_ms)
+        since = t
         act(w, k, j, lows, t, t_ms, first)
         find(w, first, j, lows, t, tb, t_ms)
         if first != cross:

@@ -12,6 +12,7 @@ from backtest.engine.desk import Desk
 from backtest.engine.fine import close_fine, play_fine
 from backtest.engine.journal import AMEND, END_OF_RUN, EXPIRED, TRAILING_STOP, orders_of, put_order, records
 from backtest.engine.levels import trail_level
+from backtest.engine.lowest import DEEPEST, note_ahead
 from backtest.engine.pack import late_of
 from backtest.engine.state import PIECE, WHOLE
 from backtest.errors import UserError
@@ -103,6 +104,7 @@ class Replay(Desk):
     def record(self, counts: dict[str, int]) -> Record:
         """Everything that happened; orders that had not ended are `expired`."""
         self._expire()
+        self.call(note_ahead, self.row)
         self.flush()
         log = np.concatenate(self._logs)
         orders = orders_of(log)
@@ -148,6 +150,7 @@ class Replay(Desk):
             reserve=self.setup.reserve,
             final_reserve=int(self.acct[at.RESERVE]),
             final_in_flight=int(self.acct[at.IN_FLIGHT]),
+            lowest=tuple(self.lowest[DEEPEST:].tolist()),
         )
 
     def _idle_messages(self) -> int:

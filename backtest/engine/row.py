@@ -51,6 +51,7 @@ from backtest.engine.layout import (
     TOUCHED,
 )
 from backtest.engine.levels import may_act
+from backtest.engine.lowest import note_ahead, note_way
 from backtest.engine.outage import touch_row
 from backtest.engine.path import lows_first
 from backtest.engine.slots import first_of
@@ -104,6 +105,8 @@ def play_row(w: World, k: int) -> bool:
             return False
         if not walk_row(w, k, j, lows, t_ms):
             return False
+    else:
+        note_way(w, j, lows_first(w.panel, j), 0, 3 * d, t_ms)
     end_row(w, k, j, t_ms + d)
     return True
 
@@ -138,11 +141,12 @@ def advance(w: World, first: int, end: int) -> int:
     It is less than `end` when something needs Python: `acct[STATUS]` says what (journal or queue full, a
     settlement missing, finer candles), or `OK` after a row with an event that the strategy has a hook for.
     """
+    note_ahead(w, first)
     w.acct[STATUS], w.acct[EVENTS] = OK, 0
     hooks = int(w.run[HOOKS])
     k = first
     while k < end:
-        k = glide(w, k, quiet_until(w, k, end))
+        k = glide(w, k, quiet_until(w, k, end), True)
         if k == end:
             break
         if not play_row(w, k):
@@ -155,5 +159,9 @@ def advance(w: World, first: int, end: int) -> int:
 
 @called
 def ahead(w: World, first: int, end: int) -> int:
-    """Write the curve of the quiet rows from `first` on and return the first that is not, `end` at most."""
-    return glide(w, first, quiet_until(w, first, end))
+    """Write the curve of the quiet rows from `first` on and return the first that is not, `end` at most.
+
+    They may be played again, so their lows are noted when the account has gone on from them (`note_ahead`).
+    """
+    note_ahead(w, first)
+    return glide(w, first, quiet_until(w, first, end), False)

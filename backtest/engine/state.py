@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from backtest.engine import layout as at
 from backtest.engine.fee import turnover_ring
 from backtest.engine.limit import pack_limits
+from backtest.engine.lowest import NOTHING_HELD, note_ahead
 from backtest.engine.pack import Setup, pack_calendar, pack_run, pack_spec
 from backtest.engine.passage import pack_gas, pack_outages, pack_ways
 from backtest.engine.publisher import Publisher
@@ -79,6 +80,7 @@ class State:
         self.log = np.zeros((LOG_ROWS, at.LOG_WIDTH))
         self.curve = np.zeros((self.setup.rows, len(CURVE)))
         self.guards = self.setup.guards.copy()  # they remember
+        self.lowest = np.array([self.setup.cash + self.setup.reserve, 0.0, -1.0, NOTHING_HELD, -1.0])
         charges = self.setup.charges
         self.panel = np.empty((8, 0, count))
         self.world = World(
@@ -92,6 +94,7 @@ class State:
             limits=pack_limits(self.setup.chain, self.setup.start_ms), still=np.full((5, 1, count), np.nan),
             usual=np.ascontiguousarray(self.setup.usual),
             seen=np.zeros(len(CURVE)),
+            lowest=self.lowest, now=np.full((2, 1, count), np.nan),
             soft=np.full((SOFT_ROWS if self.setup.chain.reorg_ms else 0, at.SOFT_WIDTH), -np.inf),
         )  # fmt: skip
         o, s = self.setup.oracle, self.setup
@@ -119,6 +122,7 @@ class State:
         assert len(panel) >= fields, f"a panel of {len(panel)} fields, where the account needs {fields}"
         if self.panel.shape[1]:
             self._keep_last(self.j + 1)
+            self.call(note_ahead, self.row)
         else:
             self.call(note_calendar)
         if self.publisher is not None:

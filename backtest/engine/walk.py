@@ -56,6 +56,7 @@ from backtest.engine.layout import (
 )
 from backtest.engine.levels import may_act
 from backtest.engine.liquidation import check, note_ambiguous
+from backtest.engine.lowest import note_way
 from backtest.engine.margin import adverse
 from backtest.engine.orders import process_messages
 from backtest.engine.outage import next_turn, on_after, see_again, turn
@@ -158,10 +159,12 @@ def walk_row(w: World, k: int, j: int, lows: bool, t_ms: int) -> bool:
             x, at, _ = next_act(w, j, lows, passed, t_ms, False)
             if at >= 0:
                 due = min(due, int(np.ceil(x)))
+        since = t
         if not spared and (w.acct[PROCESSES] > 0 or not surely_healthy(w, j)):
             if w.acct[TOUCHED] == 0:
                 note_ambiguous(w, k, j, lows, t, t_ms)
-            check(w, k, j, lows, t, due, t_ms)
+            since = check(w, k, j, lows, t, due, t_ms)
+        note_way(w, j, lows, since, due, t_ms)
         t = due
         if not instant(w, k, j, lows, t, t_ms, passed, stands):
             return False

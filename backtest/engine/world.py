@@ -38,6 +38,8 @@ class World(Bundle):
         "fresh": ("f8", 2),
         "soft": ("f8", 2),
         "seen": ("f8", 1),
+        "lowest": ("f8", 1),
+        "now": ("f8", 3),
     }
     panel: Floats3
     book: Ints
@@ -65,3 +67,5 @@ class World(Bundle):
     fresh: Floats
     soft: Floats
     seen: Floats
+    lowest: Floats
+    now: Floats3

@@ -41,7 +41,10 @@ METRICS: dict[str, Metric] = {
     "sharpe": Metric("Sharpe", "ratio", "", "Mean of daily returns over their deviation, per year"),
     "sortino": Metric("Sortino", "ratio", "", "Mean of daily returns over their downside deviation, per year"),
     "calmar": Metric("Calmar", "ratio", "", "Return per year over the largest drawdown"),
-    "max_drawdown": Metric("Largest drawdown", "percent", "shallow", "From the highest close before it"),
+    "max_drawdown": Metric("Largest drawdown at closes", "percent", "shallow", "From the highest close before it"),
+    "max_drawdown_inside": Metric(
+        "Largest drawdown inside candles", "percent", "shallow", "From the highest close before it to the lowest moment"
+    ),
     "max_drawdown_days": Metric("Longest drawdown", "days", "", "From a peak until it is regained, or to the end"),
     "turnover": Metric("Turnover per year", "times", "", "Traded notional over mean equity"),
     "hit_rate": Metric("Winning trades", "percent", "", "Share of the trades with a net profit"),
@@ -53,7 +56,10 @@ METRICS: dict[str, Metric] = {
     "margin_use_peak": Metric("Initial margin at its peak", "percent", "", "Over equity, at a close"),
     "maintenance_use_peak": Metric("Maintenance margin at its peak", "percent", "", "Over equity, at a close"),
     "min_distance_to_liquidation": Metric(
-        "Smallest distance to liquidation", "percent", "", "How far prices could still go against the whole pool"
+        "Distance to liquidation at closes", "percent", "", "The least: how far prices could still go against it all"
+    ),
+    "min_distance_inside": Metric(
+        "Distance to liquidation inside candles", "percent", "", "The least, at the moments inside candles as well"
     ),
     "price_moves": Metric("Price moves", "money", "", "At the prices of the decisions, before every cost"),
     "funding": Metric("Funding", "money", "", "Positive: received"),

@@ -321,7 +321,8 @@ def _in_steps(result: Result) -> str:
 
 
 HEADLINES = (
-    "max_drawdown", "liquidations", "min_distance_to_liquidation", "funding", "fees", "max_leverage", "sharpe",
+    "max_drawdown", "max_drawdown_inside", "liquidations", "min_distance_to_liquidation", "min_distance_inside",
+    "funding", "fees", "max_leverage", "sharpe",
 )  # fmt: skip
 
 

@@ -34,14 +34,13 @@ def combine(results: Sequence[Result], records: Sequence[Record], union: Selecti
     its deposit, after its last with what it ended with. The other tables hold the rows of all by time, with markets,
     pools and accounts of the books as ``label/name``; orders and fills keep the numbers that they have in their
     sub-account. Of the metrics amounts and counts are sums; the rest follows from the summed curve (formulas in
-    `results.metrics`), but for the distance to liquidation: the least that a sub-account had.
+    `results.metrics`), but for the distances to liquidation: the least that a sub-account had.
     """
     record, books, trades = _added(records, union), _books(results, records), _trades(results)
-    distances = [r.metrics["min_distance_to_liquidation"] for r in results]
     numbers = {
         **metrics.metrics(record, books, trades),
         **{name: _total(results, name) for name, value in results[0].metrics.items() if _adds_up(name, value)},
-        "min_distance_to_liquidation": min((d for d in distances if d is not None), default=None),
+        **{name: _least(results, name) for name in ("min_distance_to_liquidation", "min_distance_inside")},
     }
     frames = {name: _joined(name, results) for name in results[0].tables}
     frames["equity"] = tables.equity(record)
@@ -56,6 +55,11 @@ def _total(results: Sequence[Result], name: str) -> float | int:
     """The sum of an amount or a count. Amounts are whole micro, as doubles of quote: their sum is exact."""
     values: list[float | int] = [r.metrics[name] for r in results]
     return sum(values) if isinstance(values[0], int) else sum(round(value * MICRO) for value in values) / MICRO
+
+
+def _least(results: Sequence[Result], name: str) -> float | None:
+    """The least of a metric, of those that have a value."""
+    return min((r.metrics[name] for r in results if r.metrics[name] is not None), default=None)
 
 
 def _added(records: Sequence[Record], union: Selection) -> Record:
@@ -74,6 +78,7 @@ def _added(records: Sequence[Record], union: Selection) -> Record:
         gas=np.concatenate([r.gas for r in records]),
         transfers=np.concatenate([r.transfers for r in records]),
         counts={},
+        lowest=(),
     )
 
 

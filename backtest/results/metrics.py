@@ -14,6 +14,8 @@ midnights m (a deposit at a midnight is the first; a piece of a day at either en
   Downside Risk Framework")
 - `calmar` = cagr / |max_drawdown| (Young 1991, "Calmar Ratio: A Smoother Tool"; over the whole run, not 36 months)
 - `max_drawdown` = min over closes of E(t) / max(E₀, E up to t) − 1, ≤ 0
+- `max_drawdown_inside`: the least E(T) / max(E₀, E at the closes before T) − 1 at the knots and instants T inside
+  candles as well (docs/rules.md, 4.1), ≤ `max_drawdown`; None for a sum of sub-accounts
 - `max_drawdown_days`: longest time from a peak to the close that regains it, or to the end
 - `turnover` = Σ |cash of a fill| / mean E(t) / Y, all fills that stand: times per year
 - `hit_rate`: share of the trades with net > 0; `profit_factor` = Σ net gains / |Σ net losses|
@@ -22,6 +24,7 @@ midnights m (a deposit at a midnight is the first; a piece of a day at either en
 - `min_distance_to_liquidation`: the least (equity − maintenance) / gross notional of a pool: how far prices could go
   against all of it. Over all closes where the account is one cross pool, else over the samples of every pool; 0 where
   one was liquidated in steps, 0 or less where one went at once
+- `min_distance_inside`: the same at the knots and instants inside candles as well, for every pool in every candle
 - `price_moves` (at the prices of the decisions, without a cost), `funding` (received), `fees` (less rebates), `spread`,
   `impact`, `latency` (signed: what the way from decision to fill cost, drift included), `penalties`, `insurance`
   (received from the insurance fund), `bad_debt` (borne by others), `gas`, `bridge_fees` (of transfers): flows of the
@@ -73,6 +76,8 @@ def metrics(record: Record, books: Books, trades: Trades) -> dict[str, Any]:
     drawdown, longest = _drawdown(start, worth, record.interval_ms)
     cagr = _cagr(books.equity_start, books.equity_end, days)
     leverage = _over_equity(curve["gross_notional"], curve["equity"])
+    distance = _distance(record, curve)
+    sank, neared = _inside(record)
     return {
         "start_cash": start,
         "final_equity": books.equity_end / MICRO,
@@ -83,6 +88,7 @@ def metrics(record: Record, books: Books, trades: Trades) -> dict[str, Any]:
         **_daily(_midnights(record, start, worth)),
         "calmar": _ratio(cagr, -drawdown),
         "max_drawdown": drawdown,
+        "max_drawdown_inside": None if sank is None else min(sank, drawdown),
         "max_drawdown_days": longest,
         "turnover": _turnover(traded, worth, days / YEAR_DAYS),
         **_per_trade(trades),
@@ -90,7 +96,8 @@ def metrics(record: Record, books: Books, trades: Trades) -> dict[str, Any]:
         "max_leverage": _most(leverage),
         "margin_use_peak": _most(_over_equity(curve["initial_margin"], curve["equity"])),
         "maintenance_use_peak": _most(_over_equity(curve["maintenance_margin"], curve["equity"])),
-        "min_distance_to_liquidation": _distance(record, curve),
+        "min_distance_to_liquidation": distance,
+        "min_distance_inside": min((d for d in (neared, distance) if d is not None), default=None),
         **{name: books.flows[name] / MICRO for name in FLOWS},
         "adl_loss": int(record.liquidations["adl_loss"].sum()) / MICRO,
         **_costs(traded),
@@ -185,6 +192,15 @@ def _per_trade(trades: Trades) -> dict[str, float | int | None]:
         "trades": len(net),
         "open_trades": trades.open,
     }
+
+
+def _inside(record: Record) -> tuple[float | None, float | None]:
+    """The deepest drawdown and the smallest distance to liquidation inside candles; None: not known, or nothing was
+    held."""
+    if not record.lowest:
+        return None, None
+    drawdown, _, distance, distance_ms = record.lowest
+    return drawdown, distance if distance_ms >= 0 else None
 
 
 def _distance(record: Record, curve: dict[str, Floats]) -> float | None:

@@ -14,6 +14,7 @@ from tests.reference.ends import Ends
 from tests.reference.fund import Fund
 from tests.reference.guard import Guards
 from tests.reference.liquidation import is_ambiguous, pool_now
+from tests.reference.lowest import Lowest
 from tests.reference.margin import Asked
 from tests.reference.market import Play, Symbol
 from tests.reference.marks import known_closes, mark_rows
@@ -71,7 +72,11 @@ class Replay:
         self.guards = Guards(
             beside.guards, self.account, self.asked, self.books, self.transfers, known, self.orders.number
         )
-        self.liquidator = Liquidator(self.account, self.asked, self.ends, self.books, self.fund, self.outcome)
+        worth = self.account.wallet + self.transfers.reserve
+        self.lowest = Lowest(self.account, self.asked, self.transfers, self.market_row, worth)
+        self.liquidator = Liquidator(
+            self.account, self.asked, self.ends, self.books, self.fund, self.lowest, self.outcome
+        )
         self.adl = [(self.outages.moved(ts), symbol, closed) for ts, symbol, closed in config.adl]
         self.deleveraging = Deleveraging(
             self.adl, config.adl_top, self.account, self.asked, self.ends, self.books, self.outcome
@@ -99,6 +104,7 @@ class Replay:
         self.outcome.pools = dict(self.account.pools)
         self.outcome.lots = dict(self.account.lots)
         self.outcome.fund = self.fund.balance
+        self.outcome.drawdown, self.outcome.distance = self.lowest.drawdown, self.lowest.distance
         return self.outcome
 
     def life(self, symbol: Symbol) -> list[Row]:
@@ -125,6 +131,7 @@ class Replay:
         if self.config.isolate_above is not None:
             self.isolate_by_share(last, self.config.isolate_above)
         self.outcome.equity.append((row.close_ms, self.equity_at_close(row)))
+        self.lowest.close(self.outcome.equity[-1][1])
         self.orders.ways.at_close(row)
         self.guards.look(row, last)
         self.script.send(last)
@@ -179,8 +186,8 @@ class Replay:
             until = min(row.thirds(stamp), act.instant if act else row.end)
             if not self.outages.touches(row):
                 self.note_ambiguous(way.row, at)
-            if not spared:
-                self.liquidator.walk(way.row, at, until)
+            since = at if spared else self.liquidator.walk(way.row, at, until)
+            self.lowest.way(way.row, since, until)
             at = until
             if at < row.end:
                 self.play_instant(row, at, stamp if at == row.thirds(stamp) else None, way)

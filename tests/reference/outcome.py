@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 NO_ORDER = -1
 CROSS = "cross"
@@ -175,5 +176,8 @@ class Outcome:
     pools: dict[str, int] = field(default_factory=dict)
     """Cash of each symbol's isolated pool; all zero in cross."""
     lots: dict[str, int] = field(default_factory=dict)
+    drawdown: Fraction = Fraction(0)
+    """The deepest inside rows, and the smallest distance to liquidation; None: nothing was held."""
+    distance: Fraction | None = None
     final_equity: int | None = None
     """None when the run was stopped by an error."""

@@ -10,6 +10,7 @@ from tests.reference.books import Books
 from tests.reference.ends import Ends
 from tests.reference.fund import Fund
 from tests.reference.liquidation import Point, crossing, pool_now
+from tests.reference.lowest import Lowest
 from tests.reference.margin import Asked
 from tests.reference.numbers import share
 from tests.reference.outcome import CROSS, Outcome
@@ -27,24 +28,32 @@ class Act:
 
 
 class Liquidator:
-    def __init__(self, account: Account, asked: Asked, ends: Ends, books: Books, fund: Fund, outcome: Outcome) -> None:
+    def __init__(
+        self, account: Account, asked: Asked, ends: Ends, books: Books, fund: Fund, lowest: Lowest, outcome: Outcome
+    ) -> None:
+        self.lowest = lowest
         self.account, self.asked, self.ends, self.books = account, asked, ends, books
         self.fund, self.outcome = fund, outcome
 
     # ---- a walk
 
-    def walk(self, row: Row, start: int, end: int) -> None:
-        """From `start` to `end`, act after act; with `end` at `start`, the check at an instant."""
+    def walk(self, row: Row, start: int, end: int) -> int:
+        """From `start` to `end`, act after act; with `end` at `start`, the check at an instant. Gives the time of the
+        last act, `start` for none."""
+        since = start
         acts = {name: self.next_act(name, row, start, end) for name in self.account.open_pools()}
         while any(acts.values()):
             due = [(act.point.at, self.account.order_of(name), name) for name, act in acts.items() if act]
             at, _, name = min(due)
             act = acts[name]
             assert act is not None
+            self.lowest.way(row, since, at)
+            since = at
             self.perform(name, act, row)
             # The pool has changed, and may have given to the wallet.
             for changed in {name, CROSS}:
                 acts[changed] = self.next_act(changed, row, at, end)
+        return since
 
     def next_act(self, name: str, row: Row, start: int, end: int) -> Act | None:
         if not self.account.holdings(name):
