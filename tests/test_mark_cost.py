@@ -44,6 +44,7 @@ def test_a_liquidation_by_the_oracle_alone_costs_what_the_market_would_have_left
     assert known["by_market"]["final_equity"] == 100_000
     assert (result.metrics["pool_liquidations"], known["by_market"]["pool_liquidations"]) == (1, 0)
     assert not known["approximate"]
+    assert not any("oracle" in clause for clause in result.summary["warnings"])
     assert "four knots" not in told(result)
     # 1,443,298.969072 less 1,500,000, and 1 % of it
     assert {name: value for name, value in known["flows"].items() if value} == {
@@ -65,6 +66,8 @@ def test_an_oracle_may_save_an_account(tmp_path: Path) -> None:
     assert "The venue's mark brought 71,134.02 USDC: by the market's it would end with 28,865.98" in told(result)
     assert "The oracle is known at the four knots of a candle only" in told(result)
     assert known["approximate"]
+    warned = "the oracle's deviation is approximate, known at four knots of a candle"
+    assert warned in result.summary["warnings"]
 
 
 def test_a_mark_that_stays_still_after_a_halt_has_a_price_too(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ class Publisher:
         self._fresh = np.empty((0, symbols))
         self._field, self._next = field, 0
         self._fields = field + FIELDS + 4 * further
-        self._interval_ms, self._delay_ms, self._exact = interval_ms, oracle.delay_ms, oracle.exact
+        self._interval_ms, self._delay_ms, self._exact = interval_ms, oracle.delay_ms, not oracle.rough
         self._known = 0
         self._blocks: deque[tuple[int, list[Future[None]]]] = deque()
         """What is under way: the row that each block ends before, and the work of its parts."""

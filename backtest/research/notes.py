@@ -97,9 +97,7 @@ def _chain(chaining: Chaining, asked: Config, record: Record) -> list[str]:
     made += [f"published when it is off by {100 * oracle.deviation:g} %"] * bool(oracle.deviation)
     if made:
         said.append(f"The venue's mark was not the market's, but {listing(made)}.")
-    rough = ["median"] * oracle.median + ["average"] * bool(oracle.average_ms)
-    rough += ["heartbeat"] * bool(oracle.heartbeat_ms) + ["deviation"] * bool(oracle.deviation)
-    if rough:
+    if rough := oracle.rough:
         finer = " (also in candles that --drill opens)" if asked.drill_ms else ""
         said.append(
             f"The oracle is approximate: its {listing(rough)} {'is' if len(rough) == 1 else 'are'} worked out at the "

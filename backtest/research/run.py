@@ -352,7 +352,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
         counts=counts,
         digest=hashed.result(),
         notes=notes(planned.profile, c, record, planned.charges, chaining, planned.usual, stretched),
-        warnings=warnings(planned.profile, c, record, s.catalog.synthetic),
+        warnings=warnings(planned.profile, c, record, s.catalog.synthetic, planned.chaining.oracle),
         chain=figures(record, chaining.chain, frames["fills"]) if chaining.alive else None,
     )
     return Result(label or record.margin, about, frames)
@@ -391,7 +391,7 @@ def run(
         record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)
         made = result(planned, record)
         known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)
-        approximate = not planned.chaining.oracle.exact
+        approximate = bool(planned.chaining.oracle.rough)
         made.summary["mark_cost"] = summary.plain({**known, "approximate": approximate})
     else:
         made = result(planned, replay(planned, modes, progress, chunk_rows)[0])

@@ -1,16 +1,21 @@
-"""What stands above the results of a run, because the numbers alone would mislead: costs left out, invented prices."""
+"""What stands above the results of a run, because the numbers alone would mislead: costs left out, invented prices, a
+rough oracle."""
 
 from __future__ import annotations
 
-from backtest.report.format import plural
+from backtest.report.format import listing, plural
 from backtest.research.charges import without_slippage
 from backtest.research.config import Config
 from backtest.research.schedule import without_fees
 from backtest.schema import Record
+from backtest.venue.chain import Oracle
 from backtest.venue.profile import Profile
 
+MARKET = Oracle()
+"""Nothing is made of the market's mark."""
 
-def warnings(profile: Profile, asked: Config, record: Record, synthetic: bool) -> list[str]:
+
+def warnings(profile: Profile, asked: Config, record: Record, synthetic: bool, oracle: Oracle = MARKET) -> list[str]:
     """Return clauses of one line, such as ``no slippage charged``; empty where nothing was left out."""
     free, missing = without_fees(profile, asked), int(record.counts.get("missing settlements met", 0))
     said = ["synthetic data, no market moved like this"] * synthetic
@@ -18,4 +23,7 @@ def warnings(profile: Profile, asked: Config, record: Record, synthetic: bool) -
     said += ["no slippage charged (set --slippage-bps or --slippage)"] * without_slippage(asked)
     if missing:
         said.append(f"no funding paid at {plural(missing, 'settlement that is', 'settlements that are')} missing")
+    if oracle.rough:
+        is_known = "is" if len(oracle.rough) == 1 else "are"
+        said.append(f"the oracle's {listing(oracle.rough)} {is_known} approximate, known at four knots of a candle")
     return said

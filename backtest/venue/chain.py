@@ -148,9 +148,11 @@ class Oracle:
         return not (self.median or self.average_ms or self.delay_ms or self.holds)
 
     @property
-    def exact(self) -> bool:
-        """Whether its mark is known at all times that the market's is: it is late, and nothing else."""
-        return not (self.median or self.average_ms or self.holds)
+    def rough(self) -> list[str]:
+        """What of it is worked out at the four knots of a candle only; nothing where it is late and nothing else."""
+        parts: dict[str, float] = {"median": self.median, "average": self.average_ms}
+        parts |= {"heartbeat": self.heartbeat_ms, "deviation": self.deviation}
+        return [name for name, asked in parts.items() if asked]
 
     @property
     def holds(self) -> bool:
