@@ -77,6 +77,19 @@ def test_what_people_read(tmp_path: Path) -> None:
         assert words in said.out
 
 
+def test_what_the_account_pays_is_below_zero_in_the_terminal_and_on_the_page(tmp_path: Path) -> None:
+    """BTC's step of the first example of docs/margin.md: 1 % of 28,409.09 to the fund; JSON keeps its signs."""
+    put(tmp_path, BOOK)
+    said = process(tmp_path, "margin", "book.json", "--down", "60", "--out", "ladder.html")
+    (line,) = [line.split() for line in said.out.splitlines() if line.lstrip().startswith("-43.") and "BTC-USD" in line]
+    penalty, fund = line[7:9]
+    assert (penalty, fund) == ("-284.09", "-284.09")
+    page = (tmp_path / "ladder.html").read_text(encoding="utf-8")
+    assert page.count("-284.09") == 2
+    (event,) = [e for e in margin(BOOK, down=60).as_dict()["falling"]["events"] if e["symbol"] == "BTC-USD"]
+    assert event["penalty"] == event["insurance"] == pytest.approx(284.0909, abs=1e-4)
+
+
 def test_the_picture_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
     put(tmp_path, BOOK)
     said = process(tmp_path, "margin", "book.json", "--out", "pictures/ladder.html", "--json")

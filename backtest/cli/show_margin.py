@@ -69,8 +69,9 @@ def _close(close: CloseMargin) -> None:
     bound = "" if close.fillable_price is None else f", fillable price {fmt.price(close.fillable_price)}"
     click.echo(
         f"close {fmt.quantity(close.qty)} {close.symbol} at {fmt.price(close.price)}: "
-        f"bankruptcy price {_price(close.bankruptcy_price)}{bound}, insurance fund {fmt.signed(close.insurance)}; "
-        f"then equity {fmt.number(close.equity)}, maintenance margin {fmt.number(close.maintenance)}, "
+        f"bankruptcy price {_price(close.bankruptcy_price)}{bound}, "
+        f"insurance fund {fmt.signed(0.0 - close.insurance)}; then equity {fmt.number(close.equity)}, "
+        f"maintenance margin {fmt.number(close.maintenance)}, "
         f"margin ratio {fmt.number(close.margin_ratio, 3)}"
     )
     click.echo()
@@ -90,17 +91,20 @@ def _ladder(ladder: Ladder, way: str) -> None:
 
 
 def _events(events: Sequence[Event]) -> None:
-    head = ("symbol", "stage", "steps", "price", "qty", "left", "penalty", "fund", "bad debt", "equity before", "after")
-    table = console.grid("move", *head)
+    head = ("symbol", "stage", "steps", "price", "qty", "left")
+    table = console.grid("move", *head, "penalty", "insurance fund", "bad debt", "equity before", "after")
     lines = _together(events)
     for steps in lines[:LINES]:
         first, last = steps[0], steps[-1]
         qty = sum(event.qty for event in steps)
         price = sum(event.price * event.qty for event in steps) / qty if qty else first.price
-        paid = [sum(getattr(event, name) for event in steps) for name in ("penalty", "insurance", "bad_debt")]
+        # A penalty is a cost and below zero; so is what the account paid to the insurance fund.
+        penalty, fund = (0.0 - sum(getattr(event, name) for event in steps) for name in ("penalty", "insurance"))
+        debt = sum(event.bad_debt for event in steps)
         table.add_row(
             _move(first.move), _plain(first.symbol), first.stage, str(len(steps)), fmt.price(price), fmt.quantity(qty),
-            fmt.quantity(last.left), *map(fmt.number, (*paid, first.equity_before, last.equity_after)),
+            fmt.quantity(last.left), fmt.number(penalty), fmt.signed(fund), fmt.number(debt),
+            fmt.number(first.equity_before), fmt.number(last.equity_after),
         )  # fmt: skip
     console.write_table(table)
     if len(lines) > LINES:

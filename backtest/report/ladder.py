@@ -258,12 +258,13 @@ def _cards(answer: Values) -> list[dict[str, str]]:
 
 
 def _events_table(events: Sequence[Values]) -> Table:
-    head = ("Move", "Symbol", "Stage", "Price", "Quantity", "Left", "Penalty", "To the fund", "Bad debt")
+    head = ("Move", "Symbol", "Stage", "Price", "Quantity", "Left", "Penalty", "Insurance fund", "Bad debt")
     rows = [
         (
             _cell(_move(event["move"])), Cell(event["symbol"]), Cell(event["stage"]), _cell(fmt.price(event["price"])),
             _cell(fmt.quantity(event["qty"])), _cell(fmt.quantity(event["left"])),
-            *(_money(event[name]) for name in ("penalty", "insurance", "bad_debt", *_BOTH)),
+            _money(0.0 - event["penalty"]), _cell(fmt.signed(0.0 - event["insurance"])),
+            *(_money(event[name]) for name in ("bad_debt", *_BOTH)),
         )
         for event in events
     ]  # fmt: skip
