@@ -220,7 +220,8 @@ def test_all_that_market_and_account_offer_is_explained() -> None:
     offered = {name for name, value in public.items() if "engine's side" not in (value.__doc__ or "")}
     fields = {"open", "high", "low", "close", "volume", "mark", "funding_rate"}
     assert offered | fields <= said
-    assert set(Position._fields) - {"symbol"} <= said
+    of_a_sequence = {"symbol", "count", "index"}
+    assert {name for name in dir(Position) if name[0] != "_"} - of_a_sequence <= said
     assert f"`{' '.join(OpenOrder._fields)}`" in section("docs/orders.md", "Afterwards")
 
 

@@ -167,7 +167,7 @@ class Player:
                 except (Exception, SystemExit) as error:
                     raise self._failed("on_candle", error) from error
                 if unread:
-                    account.settle()
+                    account._settle()
 
     def _play_every(self, end: int) -> None:
         """Decide once in so many candles: the strategy sees candles of that length."""
@@ -210,7 +210,7 @@ class Player:
             getattr(self.strategy, hook)(*arguments)
         except (Exception, SystemExit) as error:
             raise self._failed(hook, error) from error
-        self.account.settle()
+        self.account._settle()
 
     def _failed(self, hook: str, error: BaseException) -> RunError:
         """A failing hook as the one line that the user sees."""

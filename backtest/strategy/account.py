@@ -196,7 +196,7 @@ class Account(Holdings):
             self._finite(leverage, "leverage", place)
         if leverage < LEAST_LEVERAGE:
             raise UserError(f"leverage {leverage:g}", place, f"give a number from {LEAST_LEVERAGE:g}")
-        self.settle()
+        self._settle()
         self._replay.set_leverage(self._at(symbol), leverage)
 
     def set_margin_mode(self, symbol: str, mode: str) -> bool:
@@ -208,13 +208,13 @@ class Account(Holdings):
         if mode not in ("cross", "isolated"):
             place = f"account.set_margin_mode({symbol!r})"
             raise UserError(f"unknown margin mode {mode!r}", place, nearest(str(mode), ("cross", "isolated")))
-        self.settle()
+        self._settle()
         return self._replay.set_mode(self._at(symbol), mode == "isolated")
 
     def add_margin(self, symbol: str, amount: float) -> bool:
         """Move money from the wallet to an isolated position's pool; False if there is no such pool or not so much."""
         self._finite(amount, "amount", f"account.add_margin({symbol!r})")
-        self.settle()
+        self._settle()
         return self._replay.add_margin(self._at(symbol), to_micro(amount))
 
     def top_up(self, amount: float, route: str | None = None) -> int:
@@ -224,7 +224,7 @@ class Account(Holdings):
         above 0, more than the reserve) is in the table of transfers, rejected with its reason.
         """
         way, micro = self._transfer(TransferKind.DEPOSIT, amount, route, "account.top_up")
-        self.settle()
+        self._settle()
         return self._replay.deposit(micro, way)
 
     def withdraw(self, amount: float, route: str | None = None) -> int:
@@ -234,7 +234,7 @@ class Account(Holdings):
         above 0, more than is free, gates that are closed) is in the table of transfers, rejected with its reason.
         """
         way, micro = self._transfer(TransferKind.WITHDRAWAL, amount, route, "account.withdraw")
-        self.settle()
+        self._settle()
         return self._replay.withdraw(micro, way)
 
     # ---------------------------------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ class Holdings:
         self.unread: list[weakref.ref[Position]] = []
         """Positions given out since the account last changed, whose liquidation price may not have been computed."""
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """Compute what positions still show of the account as it is; call it before that changes."""
         for reference in self.unread:
             position = reference()
