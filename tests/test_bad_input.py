@@ -329,10 +329,6 @@ def edit(report: Path, **changes: Any) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a table is cut off": (lambda r: (r / "fills.parquet").write_bytes(b"PAR1"), "fills.parquet: the table is damaged"),
     "a table is missing": (lambda r: (r / "equity.parquet").unlink(), "equity.parquet: the report lacks this table"),
-    "a table is another": (
-        lambda r: pl.read_parquet(r / "equity.parquet")[:-1].write_parquet(r / "equity.parquet"),
-        "report: the tables are not those that the summary's digest was made of",
-    ),
     "the summary is no JSON": (lambda r: (r / "summary.json").write_text("{"), "report: not a report"),
     "the summary is of another version": (
         lambda r: edit(r, schema_version=9),
@@ -341,6 +337,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "the summary lacks its settings": (lambda r: edit(r, config={}), "report: summary.json does not say 'symbols'"),
     "the data have gone": (lambda r: shutil.rmtree(r.parent / "market"), "market: the report's data are no longer"),
     "the strategy has gone": (lambda r: (r.parent / "hold.py").unlink(), "hold.py: no such file"),
+    "the page is no text": (lambda r: (r / "report.html").write_bytes(b"\xff"), "report.html: the page cannot be read"),
 }  # fmt: skip
 
 

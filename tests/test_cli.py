@@ -263,12 +263,14 @@ def test_traceback_is_shown_when_asked_for(call: Any, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("ok", [True, False])
 def test_verify_ends_by_whether_the_digests_agree(call: Any, monkeypatch: pytest.MonkeyPatch, ok: bool) -> None:
-    found = SimpleNamespace(ok=ok, expected="aa", found="aa" if ok else "bb", differences=("strategy",))
-    monkeypatch.setitem(vars(backtest), "verify", lambda folder, data=None: found)
+    unequal = () if ok else ("equity.parquet",)
+    found = backtest.Verification(ok, "aa", "aa" if ok else "bb", ("strategy",), unequal)
+    monkeypatch.setitem(vars(backtest), "verify", lambda folder, data=None, trust=False: found)
     done = call("verify", "r")
     assert done.code == (0 if ok else 1)
     assert "changed since: strategy" in (done.out if ok else done.err)
     answer = {"ok": ok, "expected": "aa", "found": found.found, "changed": ["strategy"]}
+    answer |= {"unequal": list(unequal), "page_compared": True}
     assert json.loads(call("verify", "r", "--json").out) == answer
 
 

@@ -142,7 +142,8 @@ def test_a_summary_is_plain_and_undefined_is_null() -> None:
     text = json.dumps(result.summary, allow_nan=False)
     assert json.loads(text) == result.summary
     assert result.metrics["sharpe"] is None
-    assert result.summary["versions"].keys() == {"backtest", "python", "numpy", "numba", "polars", "duckdb", "pyarrow"}
+    libraries = {"numpy", "numba", "polars", "duckdb", "pyarrow", "plotly"}
+    assert result.summary["versions"].keys() == {"backtest", "python"} | libraries
     assert result.digest == digest(result.tables)
     assert result.summary["schema_version"] == SCHEMA_VERSION
 

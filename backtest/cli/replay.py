@@ -16,11 +16,6 @@ import click
 from backtest.cli import flags
 
 ABOUT = """STRATEGY is a file (my.py, my.py:Class), package.module:Class, or a name of `backtest strategies list`."""
-UNEXPLAINED = (
-    "; data, strategy and versions are the same: look for chance that is not self.rng's, a changed venue file, "
-    "or a changed module that the strategy imports"
-)
-"""What a verification says that fails although nothing that it compares has changed."""
 
 
 @click.command(cls=flags.Command, epilog=ABOUT, short_help="Replay one account, or sub-accounts of several strategies.")
@@ -148,20 +143,25 @@ def demo(folder: Path, as_json: bool, verbose: bool) -> None:
 @click.command(cls=flags.Command, short_help="Run a report again and compare.")
 @click.argument("folder", type=flags.FOLDER)
 @click.option("--data", type=flags.FOLDER, help="Where the dataset lies now.  [default: where it was]")
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Run the report's strategy even if its source is not the one that the report was made with.",
+)
 @flags.JSON
-def verify(folder: Path, data: Path | None, as_json: bool) -> None:
-    """Run what the report in FOLDER says again, and compare the results' digests. Exit 1 if they differ."""
+def verify(folder: Path, data: Path | None, trust: bool, as_json: bool) -> None:
+    """Run what the report in FOLDER says again, and compare all that it shows. Exit 1 if anything differs.
+
+    This runs the strategy that the report names, as you: read a strategy before you verify a stranger's report.
+    """
     import backtest
     from backtest.cli import show
 
     with redirect_stdout(sys.stderr):
-        verification = backtest.verify(folder, data=data)
+        verification = backtest.verify(folder, data=data, trust=trust)
     show.verification(verification, folder, as_json)
     if not verification.ok:
-        raise click.ClickException(
-            f"{folder}: not the same; expected {verification.expected}, found {verification.found}"
-            f"{show.changed(verification) or UNEXPLAINED}"
-        )
+        raise click.ClickException(f"{folder}: not the same; {show.unequal(verification)}")
 
 
 def stem(strategy: str) -> str:

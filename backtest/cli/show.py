@@ -38,6 +38,14 @@ HEADLINES = (
     "rejected_orders",
 )  # fmt: skip
 """Metrics shown in the terminal, in this order; the report and the summary have all of them."""
+MOST_UNEQUAL = 5
+"""Parts of a report named by `verify` in its line; JSON has all."""
+EDITED = "; the runs give what the digest says: the report was edited after it was written"
+UNEXPLAINED = (
+    "; data, strategy and versions are the same: look for chance that is not self.rng's, a changed venue file, "
+    "or a changed module that the strategy imports"
+)
+"""What a verification says that fails although nothing that it compares has changed."""
 SELDOM = ("insurance", "gas", "bridge_fees", "adl_loss", "backstops", "deleveraged")
 """Left out where they are zero in every account."""
 REPORT = "report.html"
@@ -101,12 +109,23 @@ def _headlines(results: Sequence[Result]) -> list[str]:
 
 
 def verification(shown: Verification, folder: Path, as_json: bool) -> None:
-    """Whether a run gave the same tables again."""
+    """Whether a report shows what its runs give."""
     if as_json:
-        answer = {"ok": shown.ok, "expected": shown.expected, "found": shown.found}
-        write_json(answer | {"changed": list(shown.differences)})
+        answer = {"ok": shown.ok, "expected": shown.expected, "found": shown.found, "unequal": list(shown.unequal)}
+        write_json(answer | {"changed": list(shown.differences), "page_compared": shown.page_compared})
     elif shown.ok:
-        click.echo(f"{folder}: the same; digest {shown.found}{changed(shown)}")
+        page = "" if shown.page_compared else "; the page was written by another version and not compared"
+        click.echo(f"{folder}: the same; digest {shown.found}{page}{changed(shown)}")
+
+
+def unequal(shown: Verification) -> str:
+    """What a report shows otherwise, and why it may."""
+    said = list(shown.unequal[:MOST_UNEQUAL])
+    if len(shown.unequal) > MOST_UNEQUAL:
+        said.append(f"{len(shown.unequal) - MOST_UNEQUAL:,} more (--json has all)")
+    same = shown.expected == shown.found
+    digests = "" if same else f"expected {shown.expected}, found {shown.found}; "
+    return f"{digests}different: {', '.join(said)}{changed(shown) or (EDITED if same else UNEXPLAINED)}"
 
 
 def changed(shown: Verification) -> str:

@@ -45,7 +45,8 @@ def require(profile: Profile, mode: str, place: str = FLAG) -> None:
 
 def split(profile: Profile, modes: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the modes that the venue can play, and why each other one is left out; UserError if all are."""
-    left_out = {mode: missing for mode in modes if (missing := profile.lacks(mode))}
+    # By name: what the page says does not depend on the order asked for.
+    left_out = {mode: missing for mode in sorted(modes) if (missing := profile.lacks(mode))}
     kept = tuple(mode for mode in modes if mode not in left_out)
     if not kept:
         require(profile, modes[0])

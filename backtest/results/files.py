@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from backtest.schema import SCHEMA_VERSION
 
 REPORT, SUMMARY = "report.html", "summary.json"
 ELSEWHERE = "choose another --out"
+AGAIN = "run it again"
 BESIDE = ("curve",)
 """Tables that a report may have beside its runs' own."""
 CODEC: Final = "lz4"
@@ -123,6 +125,31 @@ def _writable(above: Path, target: Path) -> None:
 
 def read(folder: str | Path) -> Result | dict[str, Result]:
     """The Result in ``folder``, or the Results of a comparison by label; UserError if it is not a whole report."""
+    found = stored(folder)
+    for result in found.results:
+        if digest(result.tables) != result.summary.get("digest"):
+            place = Path(folder) if found.kind == RUN else Path(folder, result.label)
+            raise UserError("the tables are not those that the summary's digest was made of", str(place), AGAIN)
+    return found.results[0] if found.kind == RUN else {result.label: result for result in found.results}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A report as it lies in a folder, whatever was changed in it since it was written."""
+
+    kind: str
+    results: tuple[Result, ...]
+    """Their tables need not be those of their digests."""
+    documents: dict[str, dict[str, Any]]
+    """Every `summary.json`, by its path in the folder."""
+    beside: dict[str, pl.DataFrame]
+    """Tables of the whole, by names of `BESIDE`."""
+    page: str | None
+    """None: there is none."""
+
+
+def stored(folder: str | Path) -> Stored:
+    """Read all that lies in a report's folder; UserError where a summary or table is missing or cannot be read."""
     forks.check()
     place = Path(folder)
     if not place.is_dir():
@@ -132,16 +159,34 @@ def read(folder: str | Path) -> Result | dict[str, Result]:
         raise UserError("not a report: no readable summary.json", str(place), "name a folder that a run has written")
     if summary["schema_version"] != SCHEMA_VERSION:
         thing = f"the report has schema version {summary['schema_version']}, this is {SCHEMA_VERSION}"
-        raise UserError(thing, str(place), "run it again")
+        raise UserError(thing, str(place), AGAIN)
     if summary["kind"] == RUN:
-        return _read_run(place, summary)
-    results = {}
-    for label in summary["runs"]:
+        return Stored(RUN, (_read_run(place, summary),), {SUMMARY: summary}, {}, _page(place))
+    results, read = [], {SUMMARY: summary}
+    for label in _order(summary):
         inner = _recognised(place / label)
         if inner is None or inner["kind"] != RUN:
             raise UserError(f"the run {label!r} is missing or damaged", str(place), "run the comparison again")
-        results[label] = _read_run(place / label, inner)
-    return results
+        results.append(_read_run(place / label, inner))
+        read[f"{label}/{SUMMARY}"] = inner
+    beside = {name: _read_table(place, name) for name in BESIDE if summary["kind"] == LATENCY}
+    return Stored(summary["kind"], tuple(results), read, beside, _page(place))
+
+
+def _order(summary: Mapping[str, Any]) -> list[str]:
+    """Labels in the order of the page."""
+    labels, order = sorted(summary["runs"]), summary.get("order")
+    whole = isinstance(order, list) and all(isinstance(label, str) for label in order) and sorted(order) == labels
+    return list(order) if whole and order else labels
+
+
+def _page(folder: Path) -> str | None:
+    try:
+        return (folder / REPORT).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as failure:
+        raise UserError("the page cannot be read", str(folder / REPORT), AGAIN) from failure
 
 
 def _recognised(folder: Path) -> dict[str, Any] | None:
@@ -158,29 +203,49 @@ def _recognised(folder: Path) -> dict[str, Any] | None:
 
 
 def _fill(folder: Path, results: Result | Sequence[Result], html: str, extras: Mapping[str, Any], kind: str) -> None:
-    if isinstance(results, Result):
-        _write_run(folder, results, extras)
-    else:
-        labels = [result.label for result in results]
-        assert len({*labels, REPORT, SUMMARY}) == len(labels) + 2, f"labels must differ, to name folders: {labels}"
-        for result in results:
-            assert Path(result.label).name == result.label, f"a label names a folder: {result.label!r}"
-            (folder / result.label).mkdir()
-            _write_run(folder / result.label, result, {})
-        summary = {
-            "kind": kind,
-            "schema_version": SCHEMA_VERSION,
-            "runs": {result.label: result.summary for result in results},
-        }
-        _write_json(folder / SUMMARY, summary, extras)
+    several = () if isinstance(results, Result) else results
+    labels = [result.label for result in several]
+    assert len({*labels, REPORT, SUMMARY}) == len(labels) + 2, f"labels must differ, to name folders: {labels}"
+    for label in labels:
+        assert Path(label).name == label, f"a label names a folder: {label!r}"
+        (folder / label).mkdir()
+    for result in [results] if isinstance(results, Result) else results:
+        _write_tables(folder / result.label if several else folder, result)
+    for name, document in documents(results, extras, kind).items():
+        _write_json(folder / name, document)
     (folder / REPORT).write_text(html, encoding="utf-8", newline="\n")
 
 
-def _write_run(folder: Path, result: Result, extras: Mapping[str, Any]) -> None:
+def documents(
+    results: Result | Sequence[Result], extras: Mapping[str, Any] | None = None, kind: str = COMPARISON
+) -> dict[str, dict[str, Any]]:
+    """Return every `summary.json` of a report in plain values, by its path in the folder; arguments as of `write`."""
+    if isinstance(results, Result):
+        return {SUMMARY: _plain(_head(results) | results.summary, extras or {})}
+    summary = {
+        "kind": kind,
+        "schema_version": SCHEMA_VERSION,
+        "order": [result.label for result in results],
+        "runs": {result.label: result.summary for result in results},
+    }
+    inner = {f"{result.label}/{SUMMARY}": _plain(_head(result) | result.summary, {}) for result in results}
+    return {SUMMARY: _plain(summary, extras or {}), **inner}
+
+
+def _head(result: Result) -> dict[str, Any]:
+    return {"kind": RUN, "schema_version": SCHEMA_VERSION, "label": result.label}
+
+
+def _plain(summary: Mapping[str, Any], extras: Mapping[str, Any]) -> dict[str, Any]:
+    twice = sorted(summary.keys() & extras.keys())
+    assert not twice, f"extras would overwrite the summary's {twice}"
+    document: dict[str, Any] = plain({**summary, **extras})
+    return document
+
+
+def _write_tables(folder: Path, result: Result) -> None:
     for name, table in result.tables.items():
         _write_table(folder, name, table)
-    head = {"kind": RUN, "schema_version": SCHEMA_VERSION, "label": result.label}
-    _write_json(folder / SUMMARY, head | result.summary, extras)
 
 
 def _write_table(folder: Path, name: str, table: pl.DataFrame) -> None:
@@ -190,25 +255,21 @@ def _write_table(folder: Path, name: str, table: pl.DataFrame) -> None:
     table.write_parquet(path, compression=CODEC, row_group_size=100_000, metadata=metadata)
 
 
-def _write_json(path: Path, summary: Mapping[str, Any], extras: Mapping[str, Any]) -> None:
-    twice = sorted(summary.keys() & extras.keys())
-    assert not twice, f"extras would overwrite the summary's {twice}"
-    document = plain({**summary, **extras})
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def _read_run(folder: Path, summary: dict[str, Any]) -> Result:
-    remedy = "run it again"
-    tables = {}
-    for name in SCHEMAS:
-        path = folder / f"{name}.parquet"
-        try:
-            tables[name] = pl.read_parquet(path)
-        except FileNotFoundError as failure:
-            raise UserError("the report lacks this table", str(path), remedy) from failure
-        except (OSError, pl.exceptions.PolarsError) as failure:
-            raise UserError("the table is damaged", str(path), remedy) from failure
-    if digest(tables) != summary.get("digest"):
-        raise UserError("the tables are not those that the summary's digest was made of", str(folder), remedy)
+    tables = {name: _read_table(folder, name) for name in SCHEMAS}
     return Result(str(summary.get("label", folder.name)), summary, tables)
+
+
+def _read_table(folder: Path, name: str) -> pl.DataFrame:
+    path = folder / f"{name}.parquet"
+    try:
+        return pl.read_parquet(path)
+    except FileNotFoundError as failure:
+        raise UserError("the report lacks this table", str(path), AGAIN) from failure
+    except (OSError, pl.exceptions.PolarsError) as failure:
+        raise UserError("the table is damaged", str(path), AGAIN) from failure

@@ -14,7 +14,7 @@ from backtest.schema import SCHEMA_VERSION
 
 RUN, COMPARISON, SUB_ACCOUNTS, LATENCY = "run", "comparison", "sub-accounts", "latency"
 DISTRIBUTION = "perp-backtest"
-LIBRARIES = ("numpy", "numba", "polars", "duckdb", "pyarrow")
+LIBRARIES = ("numpy", "numba", "polars", "duckdb", "pyarrow", "plotly")
 
 
 def build(
@@ -59,7 +59,7 @@ def build(
 
 
 def versions() -> dict[str, str]:
-    """Versions of this package, of Python and of the libraries that numbers go through."""
+    """Versions of this package, of Python and of the libraries that numbers and the page go through."""
     try:
         own = version(DISTRIBUTION)
     except PackageNotFoundError:

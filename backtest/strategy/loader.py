@@ -59,10 +59,24 @@ def load(spec: str | Path | type[Strategy] | Strategy, params: dict[str, Any] | 
 
 def find(spec: str) -> type[Strategy]:
     """The class that a text names; see :func:`load`."""
+    base, name = _parts(spec)
+    if name or is_path(base):
+        return _open(base, name)
+    place = _named(spec)
+    return _open(place.base, place.cls)
+
+
+def place_of(spec: str) -> str:
+    """Return the file or the module that a text names, without reading it; UserError for an unknown name."""
+    base, name = _parts(spec)
+    return base if name or is_path(base) else _named(spec).base
+
+
+def _parts(spec: str) -> tuple[str, str]:
+    """The file, module or name that a text begins with, and the class behind its colon."""
     base, colon, name = spec.rpartition(":")
-    if not (colon and base and name.isidentifier()):  # no class named; the colon may be a Windows drive's
-        base, name = spec, ""
-    return _open(base, name) if name or _is_path(base) else _named(spec)
+    # Where no class is named the colon may be a Windows drive's.
+    return (base, name) if colon and base and name.isidentifier() else (spec, "")
 
 
 def available() -> list[Listing]:
@@ -118,11 +132,11 @@ def _registered() -> list[_Place]:
     return sorted(places)
 
 
-def _named(name: str) -> type[Strategy]:
+def _named(name: str) -> _Place:
     registered = _registered()
     found = [place for place in registered if place.name == name]
     if len(found) == 1:
-        return _open(found[0].base, found[0].cls)
+        return found[0]
     if found:
         choices = " or ".join(f"{place.base}:{place.cls}" if place.cls else place.base for place in found)
         raise UserError(f"{len(found)} strategies are named {name!r}", "", f"choose {choices}")
@@ -132,13 +146,14 @@ def _named(name: str) -> type[Strategy]:
     raise UserError(f"no strategy is named {name!r}", "", f"{near} (or give a file, my.py, or package.module:Class)")
 
 
-def _is_path(base: str) -> bool:
+def is_path(base: str) -> bool:
+    """Whether the first part of a strategy's text is a file's path, and no module's or strategy's name."""
     return base.endswith(".py") or "/" in base or "\\" in base
 
 
 def _open(base: str, name: str) -> type[Strategy]:
     """The class ``name``, or the only one, of a file or of a module."""
-    return _pick(_read_file(Path(base)) if _is_path(base) else _import(base), name, base)
+    return _pick(_read_file(Path(base)) if is_path(base) else _import(base), name, base)
 
 
 def _read_file(path: Path) -> ModuleType:
