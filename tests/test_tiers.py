@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 
 import backtest
 from backtest.engine import tier
+from backtest.engine.compile import CALLED, Bundle
 from backtest.errors import UserError
 from backtest.schema import Record
 from tests import small_market
@@ -71,6 +72,15 @@ def test_a_replay_that_turns_out_long_goes_over_to_machine_code(tmp_path: Path, 
     assert calls[0] == (0, False)
     if tier.asked() != tier.INTERPRETED:
         assert calls[1] == (calls[1][0], True)
+
+
+def test_what_python_calls_is_given_what_machine_code_takes() -> None:
+    """Bundles and numbers: a kernel with anything else plays interpreted, and fails as soon as it is compiled."""
+    for kernel in CALLED:
+        hints = get_type_hints(kernel)
+        hints.pop("return", None)
+        wrong = {name: hint for name, hint in hints.items() if hint not in (int, float, bool)}
+        assert all(isinstance(hint, type) and issubclass(hint, Bundle) for hint in wrong.values()), kernel
 
 
 @pytest.mark.parametrize("kernels", [tier.COMPILED, tier.INTERPRETED])

@@ -307,16 +307,35 @@ def average(o: Tape, i: int, passed: float) -> None:
         o.knots[s] = area / o.rule[AVERAGE_KNOTS]
 
 
+class Finer(Bundle):
+    """The finer candles of one row, and what the oracle's fields in them are written from.
+
+    `source`: trades and marks of a delay before, in the fields of `panel`; `said`: room for their knots; `first`: each
+    symbol's first price.
+    """
+
+    ARRAYS: ClassVar[dict[str, tuple[str, int]]] = {
+        "panel": ("f8", 3),
+        "fresh": ("f8", 2),
+        "source": ("f8", 3),
+        "said": ("f8", 3),
+        "first": ("f8", 1),
+    }
+    panel: Floats3
+    fresh: Floats
+    source: Floats3
+    said: Floats3
+    first: Floats
+
+
 @called
-def lay_fine(
-    o: Tape, source: Floats3, said: Floats3, first: Floats, panel: Floats3, late: int, then: int, begin: int
-) -> None:
+def lay_fine(o: Tape, f: Finer, late: int, then: int, begin: int) -> None:
     """Write the oracle's fields of a panel of finer candles from the market's marks on them, a delay before.
 
-    `source`: trades and marks of a delay before, in the fields of the panel; `said`: room for their knots; `first`:
-    each symbol's first price. `late`: LATE of the finer rows; from row `begin` of `source` on they are needed, and
-    `then` is the one that the first of the panel's rows ends in.
+    `late`: LATE of the finer rows; from row `begin` of `source` on they are needed, and `then` is the one that the
+    first of the panel's rows ends in.
     """
+    source, said, first, panel = f.source, f.said, f.first, f.panel
     market, into, d = int(o.rule[FROM]), int(o.rule[INTO]), int(o.rule[INTERVAL]) // panel.shape[1]
     for j in range(begin, source.shape[1]):
         lows = lows_first(source, j)
@@ -334,9 +353,10 @@ def lay_fine(
 
 
 @called
-def spread_out(o: Tape, j: int, fine: Floats3, fresh: Floats, late: int) -> None:
+def spread_out(o: Tape, f: Finer, j: int, late: int) -> None:
     """Write the oracle's path of panel row `j` into the same fields of a panel of the finer candles inside it; `late`:
     LATE of these. What is known is the path's knots, which are knots of the finer candles as well."""
+    fine, fresh = f.panel, f.fresh
     into, rows, whole = int(o.rule[INTO]), fine.shape[1], int(o.rule[LATE])
     d, holds = int(o.rule[INTERVAL]), o.rule[HEARTBEAT] > 0.0 or o.rule[DEVIATION] > 0.0
     step = d // rows

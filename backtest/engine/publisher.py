@@ -34,6 +34,7 @@ from backtest.engine.oracle import (
     SERIES,
     START,
     STATE_WIDTH,
+    Finer,
     Tape,
     lay_fine,
     publish,
@@ -157,7 +158,7 @@ class Publisher:
         late = 3 * (self._delay_ms % step)
         fresh = np.empty((4 * rows if len(self._fresh) else 0, symbols))
         if not self._exact:
-            self._tier.code(spread_out)(self._tapes[0], j, whole, fresh, late)
+            self._tier.code(spread_out)(self._tapes[0], Finer(panel=whole, fresh=fresh), j, late)
             return whole, fresh, np.full(symbols, np.nan)
         then = k * rows - self._delay_ms // step
         begin = then - 1
@@ -171,7 +172,8 @@ class Publisher:
         for i in np.flatnonzero(unborn).tolist():
             first[i] = drill(self._first_row(i))[market, 0, i]
         said = np.empty((source.shape[1], symbols, 4))
-        self._tier.code(lay_fine)(self._tapes[0], source, said, first, whole, late, then, begin)
+        finer = Finer(panel=whole, source=source, said=said, first=first)
+        self._tier.code(lay_fine)(self._tapes[0], finer, late, then, begin)
         return whole, fresh, whole[self._field, 0] if late else said[begin, :, 3]
 
     def _first_row(self, symbol: int) -> int:
