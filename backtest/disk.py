@@ -63,12 +63,12 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path, told: bool = True) -> Iterator[Path]:
     """Give an empty file to write, and put it in place of ``target`` when the block ends without an exception.
 
-    Raises OSError when it cannot be written.
+    ``told``: whether `put_in_place` names it. Raises OSError when it cannot be written.
     """
-    with _draft(target, _touch) as draft:
+    with _draft(target, _touch, told) as draft:
         yield draft
 
 
@@ -91,7 +91,7 @@ def recover(target: Path) -> None:
 
 
 @contextmanager
-def _draft(target: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+def _draft(target: Path, make: Callable[[Path], None], told: bool = True) -> Iterator[Path]:
     above = target.parent
     above.mkdir(parents=True, exist_ok=True)
     recover(target)
@@ -103,7 +103,7 @@ def _draft(target: Path, make: Callable[[Path], None]) -> Iterator[Path]:
             holder = _hold(draft)
         yield draft
         _sync(draft)
-        _place(draft, target)
+        _place(draft, target, told)
     finally:
         _remove(draft)  # what is left of it, or the old content that it changed places with
         if holder is not None:
@@ -114,11 +114,12 @@ def _touch(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
 
 
-def _place(draft: Path, target: Path) -> None:
-    """Let ``draft`` take the target's name."""
+def _place(draft: Path, target: Path, told: bool) -> None:
+    """Let ``draft`` take the target's name. ``told``: whether `put_in_place` names it."""
     identity = _identity(draft)
     assert identity is not None, f"the draft {draft} is gone"
-    _attempts.append((target, identity))
+    if told:
+        _attempts.append((target, identity))
     with _locked(target.parent):
         if not os.path.lexists(target):
             draft.rename(target)

@@ -40,6 +40,10 @@ class RunError(BacktestError):
     exit_code = 1
 
 
+class CacheWarning(UserWarning):
+    """Compiled kernels were damaged, or cannot be kept. The result is the same and takes longer."""
+
+
 def printable(text: str) -> str:
     """Return ``text`` with a space in place of every character that is not printed, such as a terminal's escapes."""
     return "".join(character if character.isprintable() else " " for character in text)

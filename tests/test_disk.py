@@ -160,12 +160,12 @@ from backtest import disk
 from backtest.cli import data
 target, after = Path(sys.argv[1]), sys.argv[2] == "after"
 place = disk._place
-def interrupted(draft, target):
+def interrupted(*what):
     if after:
-        place(draft, target)
+        place(*what)
     os.kill(os.getpid(), signal.SIGINT)
     if not after:
-        place(draft, target)
+        place(*what)
 disk._place = interrupted
 remove = disk._remove
 def again(path):

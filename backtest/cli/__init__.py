@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ import click
 
 from backtest import disk
 from backtest.cli import cache, chains, data, latency, margin, replay, strategies, venues
-from backtest.errors import BacktestError
+from backtest.errors import BacktestError, CacheWarning, printable
 
 INTERRUPTED = 130
 """What a shell gives for a process that Ctrl-C ended: 128 + SIGINT."""
@@ -93,6 +94,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(given: list[str]) -> int:
     disk.begin()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CacheWarning)
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if category is CacheWarning:
+                click.echo(f"warning: {printable(str(message))}", err=True)
+            else:
+                others(message, category, *place, **more)
+
+        warnings.showwarning = show
+        return _code(given)
+
+
+def _code(given: list[str]) -> int:
     try:
         # Without its standalone mode Click gives back an exit code, or nothing.
         code = cli.main(given, prog_name="backtest", standalone_mode=False)

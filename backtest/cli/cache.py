@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import click
 
 from backtest.cli import flags
@@ -18,13 +20,19 @@ def build() -> None:
 
     Runs do this in the background when they are long enough. Interrupted, it keeps what is finished.
     """
+    from backtest.engine import cache as kept
     from backtest.engine import tier
     from backtest.engine.builder import build as compile_missing
-    from backtest.errors import UserError
+    from backtest.errors import CacheWarning, UserError
 
     if tier.asked() == tier.INTERPRETED:
         raise UserError("kernels are not compiled here", "the environment", "unset NUMBA_DISABLE_JIT, BACKTEST_KERNELS")
-    compile_missing(lambda name, number, of: click.echo(f"compiling {name} ({number + 1} of {of})", err=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CacheWarning)  # an error says it here
+        reason = compile_missing(lambda name, n, of: click.echo(f"compiling {name} ({n + 1} of {of})", err=True))
+    if reason:
+        remedy = "make room there, or name another folder in XDG_CACHE_HOME"
+        raise UserError(f"compiled kernels cannot be kept ({reason})", str(kept.root()), remedy)
     click.echo("all kernels are compiled", err=True)
 
 
@@ -38,11 +46,14 @@ def info(as_json: bool) -> None:
     from backtest.engine.compile import CALLED
 
     absent = [kernel.__name__ for kernel in kept.missing()]
+    damaged = [kernel.__name__ for kernel in kept.damaged()]
     others = [place for place in kept.folders() if place != kept.folder()]
     found = {
         "folder": str(kept.folder()),
-        "compiled": len(CALLED) - len(absent),
+        "compiled": len(CALLED) - len(absent) - len(damaged),
         "missing": sorted(absent),
+        "damaged": sorted(damaged),
+        "cannot_be_kept": kept.refusal(),
         "bytes": kept.size(kept.folder()),
         "other_versions": len(others),
         "other_versions_bytes": sum(map(kept.size, others)),
@@ -51,6 +62,10 @@ def info(as_json: bool) -> None:
         console.write_json(found)
         return
     click.echo(f"{found['folder']}: {found['compiled']} of {len(CALLED)} kernels, {_mb(found['bytes'])}")
+    if damaged:
+        click.echo(f"damaged: {', '.join(sorted(damaged))}; the next run that needs one compiles it again")
+    if found["cannot_be_kept"]:
+        click.echo(f"nothing can be kept there: {found['cannot_be_kept']}")
     if others:
         click.echo(f"of other versions: {len(others)} folders, {_mb(found['other_versions_bytes'])}")
 

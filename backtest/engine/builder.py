@@ -13,6 +13,8 @@ from backtest.engine import cache
 
 NICER = 5
 """How much the process gives way to others."""
+UNKEPT = 3
+"""The exit code of one that could keep nothing."""
 
 
 class Builder:
@@ -20,15 +22,16 @@ class Builder:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._refusal = ""
 
     def start(self) -> None:
         """Begin, if it has not begun."""
         if self._process is None:
             # Its standard input is a pipe that nobody writes to: it closes with this process, whatever ends that.
             self._process = subprocess.Popen(  # noqa: S603  this module, by this Python
-                [sys.executable, "-m", __name__],
+                [sys.executable, *["-O"] * sys.flags.optimize, "-m", __name__],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
             atexit.register(self.stop)
@@ -37,6 +40,15 @@ class Builder:
     def runs(self) -> bool:
         """Whether kernels are being compiled now."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def refusal(self) -> str:
+        """Why it ended without keeping anything; empty when it has not."""
+        process = self._process
+        if not self._refusal and process is not None and process.poll() == UNKEPT and process.stdout is not None:
+            self._refusal = process.stdout.read().decode()
+            process.stdout.close()
+        return self._refusal
 
     def stop(self) -> None:
         """End it and wait until it has ended."""
@@ -48,21 +60,27 @@ class Builder:
 BUILDER = Builder()
 
 
-def build(told: Callable[[str, int, int], None] | None = None) -> None:
-    """Compile every kernel that Python calls and that is not in the cache yet.
+def build(told: Callable[[str, int, int], None] | None = None) -> str:
+    """Compile every kernel that Python calls and that is not in the cache yet, or is damaged there.
 
-    ``told`` is called with a kernel's name, its number and how many there are, before each.
+    ``told`` is called with a kernel's name, its number and how many there are, before each. Returns
+    why they cannot be kept, where compiling more would be in vain; empty when all are.
     """
     import backtest.engine.replay  # noqa: F401  every kernel is defined by now
     from backtest.engine import fine
     from backtest.engine.machine import entry
 
+    if cache.unkept():
+        return cache.unkept()
     # What is needed by a drill alone takes longest, and comes last.
-    missing = sorted(cache.missing(), key=lambda kernel: kernel.__module__ == fine.__name__)
-    for number, kernel in enumerate(missing):
+    absent = sorted([*cache.missing(), *cache.damaged()], key=lambda kernel: kernel.__module__ == fine.__name__)
+    for number, kernel in enumerate(absent):
         if told is not None:
-            told(kernel.__name__, number, len(missing))
+            told(kernel.__name__, number, len(absent))
         entry(kernel)
+        if cache.unkept():
+            break
+    return cache.unkept()
 
 
 def _end_with_parent() -> None:
@@ -74,5 +92,6 @@ if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(NICER)
-    build()
-    os._exit(0)  # the thread still reads
+    sys.stdout.write(build())
+    sys.stdout.flush()
+    os._exit(UNKEPT if cache.unkept() else 0)  # the thread still reads

@@ -1,12 +1,13 @@
 """Numba's only door: how kernels become machine code, and where that is kept.
 
-What Python calls is optimised once, with all that it calls. Numba's file cache looks at the file of a kernel, not at
-the files of the kernels it calls, so a change in one of them would go unnoticed: ours lies in a folder that `cache`
-names by a hash of every file of this room.
+What Python calls is optimised once, with all that it calls. Numba's own file cache is not used: it looks at the file of
+a kernel, not at the files of the kernels it calls, fails on a damaged file, and where its folder cannot be written it
+falls back to others. `cache` keeps what `_Kept` gives it.
 """
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -16,8 +17,10 @@ from typing import Any, ClassVar, get_type_hints
 import numba
 import numpy as np
 from numba import types
+from numba.core.caching import NullCache
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
+from numba.core.serialize import dumps
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import (
     NativeValue,
@@ -30,7 +33,7 @@ from numba.extending import (
 )
 from numba.np.arrayobj import populate_array
 
-from backtest.engine.cache import folder
+from backtest.engine import cache as kept
 from backtest.engine.compile import KERNELS, WORDS, Bundle
 
 _TWINS: dict[Callable[..., Any], Any] = {}
@@ -71,20 +74,19 @@ def _take_in() -> None:
         around = _AROUND.setdefault(function.__module__, {})
         twin = FunctionType(function.__code__, around, function.__name__, function.__defaults__)
         twin.__qualname__, twin.__module__ = function.__qualname__, function.__module__
-        _TWINS[function] = _compiled(twin, "always" if KERNELS[function] else "never")
+        _TWINS[function] = _compiled(function, twin, "always" if KERNELS[function] else "never")
     for module, around in _AROUND.items() if fresh else ():
         named = vars(sys.modules[module])
         around |= {n: _TWINS.get(v, v) if isinstance(v, FunctionType) else v for n, v in named.items()}
 
 
-def _compiled(function: Callable[..., Any], inline: str) -> Any:
-    """What Python calls is compiled whole, with all that it calls, and cached. What a kernel calls is a `Part`."""
+def _compiled(kernel: Callable[..., Any], twin: Callable[..., Any], inline: str) -> Any:
+    """What Python calls is compiled whole, with all that it calls, and kept. What a kernel calls is a `Part`."""
     options = {"nogil": True, "error_model": "numpy", "inline": inline}
-    others, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder())
-    whole: Any = numba.njit(cache=True, pipeline_class=_WholeCompiler, **options)(function)
-    numba.config.CACHE_DIR = others
+    whole: Any = numba.njit(pipeline_class=_WholeCompiler, **options)(twin)
+    whole._cache = _Kept(kernel)
     part: Any = numba.njit(pipeline_class=_PartCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(
-        function
+        twin
     )
 
     def by_type(args: Any, kws: Any) -> Any:
@@ -97,7 +99,28 @@ def _compiled(function: Callable[..., Any], inline: str) -> Any:
     return whole
 
 
-class _Part(JITCodeLibrary):  # type: ignore[misc]  # Numba has no types of its own
+class _Kept(NullCache):  # type: ignore[misc]  # Numba has no types of its own
+    """What Numba asks for the machine code of a kernel before it compiles one, and gives it to afterwards."""
+
+    def __init__(self, kernel: Callable[..., Any]) -> None:
+        self._kernel = kernel
+
+    def load_overload(self, _sig: Any, target_context: Any) -> Any:
+        target_context.refresh()
+        code = kept.load(self._kernel)
+        if code is None:
+            return None
+        try:
+            return CompileResult._rebuild(target_context, *pickle.loads(code))  # noqa: S301  what this program wrote
+        except Exception as error:  # noqa: BLE001  whatever it is, the kernel can be compiled
+            kept.drop(self._kernel, f"cannot be loaded ({type(error).__name__})")
+            return None
+
+    def save_overload(self, _sig: Any, data: Any) -> None:
+        kept.keep(self._kernel, dumps(data._reduce()))
+
+
+class _Part(JITCodeLibrary):  # type: ignore[misc]
     """The code of one kernel for others to take in: neither optimised nor made machine code for itself.
 
     Numba does both with every kernel and all that it calls, so that what lies at the bottom of a chain of ten calls

@@ -47,7 +47,7 @@ def asked() -> str:
 def compiling() -> str:
     """Where kernels are being compiled, or are about to be: `here` where the replay waits, `beside`, or nowhere."""
     if asked() == COMPILED and not cache.holds(advance):
-        return "here"
+        return "" if cache.unkept() else "here"  # `cache` says so itself where nothing can be kept
     return "beside" if BUILDER.runs else ""
 
 
@@ -75,12 +75,14 @@ class Tier:
         self._rows, self._spent_s, self._look_s = rows, 0.0, LOOK_S
         self.compiled = choice == COMPILED
         """Whether machine code is used where it is at hand."""
+        self._in_memory = False
+        """Whether it is made where it is not at hand, because it cannot be kept."""
         if self._free:
             self._choose(rows * symbols * CELL_S)
 
     def code(self, kernel: Callable[..., Any]) -> Callable[..., Any]:
         """What to call for a kernel until `changed`: machine code, where it is at hand or has to be."""
-        if self.compiled and kernel in CALLED and (not self._free or cache.holds(kernel)):
+        if self.compiled and kernel in CALLED and (not self._free or self._in_memory or cache.holds(kernel)):
             from backtest.engine.machine import entry
 
             return entry(kernel)
@@ -102,6 +104,10 @@ class Tier:
         """Choose by what is left, in seconds if it is interpreted."""
         if rest_s > BUILD_S and cache.missing():
             BUILDER.start()
-        if (rest_s > LOAD_S or "backtest.engine.machine" in sys.modules) and cache.holds(advance):
+            if BUILDER.refusal:
+                cache.warn_unkept(BUILDER.refusal)
+                self._in_memory = True
+        loads = rest_s > LOAD_S or "backtest.engine.machine" in sys.modules
+        if self._in_memory or (loads and cache.holds(advance)):
             self.compiled = True
             self._changed()
