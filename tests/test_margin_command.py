@@ -152,6 +152,7 @@ WRONG: list[tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = [
     (_set("positions", 0, "qty", to=0), ("positions.1.qty (BTC-USD)", "is 0", "leave the position out")),
     (_set("positions", 0, "qty", to=1e-9), ("positions.1.qty", "below a millionth")),
     (_set("positions", 0, "qty", to=1e9), ("positions.1.qty", "beyond 1 billion")),
+    (_set("positions", 0, "entry", to=1e300), ("positions.1.entry (BTC-USD)", "beyond 1 billion", "average entry")),
     (_set("positions", 0, "leverage", to=0), ("positions.1.leverage", "not above 0")),
     (_set("positions", 0, "maintenance", to=3), ("positions.1.maintenance", "3 is above 1")),
     (_set("positions", 0, "maintenance", to=0.2), ("BTC-USD: maintenance 0.2 is above initial 0.05",)),

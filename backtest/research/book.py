@@ -293,6 +293,9 @@ def _position(row: _Table, margin: str) -> Position:
         beta=row.maybe("beta", "give how many times the market's move it makes, as 1.2"),
         idio=row.maybe("idio", FRACTION, **RATE),
     )
+    if abs(position.qty) * position.entry > MOST_QUOTE:
+        remedy = "give the average entry price in quote"
+        raise row.wrong("entry", f"{position.qty:g} at {position.entry:g} is beyond 1 billion in quote", remedy)
     if position.posted is not None and (mode or margin) != "isolated":
         raise row.wrong("posted", f"is of isolated margin, and the position is in {margin}", 'add mode = "isolated"')
     return position
