@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETTINGS := pyproject.toml constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench campaign clean
 
 demo: $(VENV)/.installed
 	$(BIN)/backtest demo reports/demo
@@ -20,6 +20,11 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
+
+# Thousands of bad inputs, faults and drawn configurations, for half an hour: `make campaign TIMES=10` for ten times as many.
+TIMES ?= 1
+campaign: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.campaign --times $(TIMES)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
