@@ -365,7 +365,8 @@ def expect_equal(market: Play, expected: Outcome, record: Record) -> None:
     assert books.balance(record).equity_end == expected.final_equity + beside
     drawdown, _, distance, _ = record.lowest
     assert drawdown == pytest.approx(float(expected.drawdown), abs=1e-6)
-    assert distance == pytest.approx(1e30 if expected.distance is None else float(expected.distance), abs=1e-6)
+    nearest = 1e30 if expected.distance is None else float(expected.distance)
+    assert distance == pytest.approx(nearest, rel=1e-6, abs=1e-6)
     exact = [micro / 1_000_000 for _, micro in expected.equity]
     np.testing.assert_allclose(record.curve[:, 0], exact, rtol=1e-12, atol=len(record.symbols) * 1e-6)
 

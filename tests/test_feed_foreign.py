@@ -82,6 +82,9 @@ def test_a_folder_of_other_tables_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"symbol=BTC/part\.csv: this is a CSV file"):
         Catalog.open(tmp_path)
     (place / "part.csv").unlink()
+    with pytest.raises(UserError, match=r"symbol=BTC: holds no \*\.parquet file"):
+        Catalog.open(tmp_path)
+    place.rmdir()
     with pytest.raises(UserError, match=r"prices\.csv: this is a CSV file"):
         Catalog.open(tmp_path)
     (tmp_path / "prices.csv").unlink()

@@ -359,9 +359,9 @@ class TestTime:
         assert (first.stage, first.ts, second.stage, second.ts) == ("partial", 2 * MINUTE, "whole", 3 * MINUTE)
         assert second.equity_before == micro(2_703 - 9 * 700)
 
-    def test_law_and_terms_change_at_the_next_open(self) -> None:
-        # Maintenance 5 % from one ms after 2:00, so from 3:00 on: 4,500 < 5,000.
+    def test_terms_change_at_their_instant_and_the_law_at_its_own(self) -> None:
+        # Maintenance 5 % from one ms after 2:00 on: 4,500 < 5,000, under the law that holds until 3:00.
         terms = {"BTC": [Terms(LEAN, penalty=0.01), Terms([Tier(None, 0.06, 0.05)], 2 * MINUTE + 1, penalty=0.02)]}
         law = [Law(), Law(from_ms=3 * MINUTE, take="position")]
         outcome = run([market("BTC", *[1e4] * 4)], [order(0, "BTC", 9)], 4_400, terms=terms, law=law)
-        assert [(x.stage, x.ts, x.penalty) for x in outcome.liquidations] == [("position", 3 * MINUTE, micro(1_800))]
+        assert [(x.stage, x.ts, x.penalty) for x in outcome.liquidations] == [("whole", 2 * MINUTE + 1, micro(1_800))]

@@ -276,6 +276,7 @@ def _metrics(tables: dict[str, pl.DataFrame], equity: np.ndarray) -> dict[str, A
         "max_drawdown_days": 12.5, "turnover": 31.4, "hit_rate": 0.5, "profit_factor": None,
         "trades": len(tables["trades"]), "open_trades": 0, "mean_leverage": 1.6, "max_leverage": 3.21,
         "margin_use_peak": 0.7, "maintenance_use_peak": 0.1, "min_distance_to_liquidation": 0.123,
+        "max_drawdown_inside": float(tables["equity"]["drawdown"].min() or 0), "min_distance_inside": 0.12,
         **{name: float(flows[name].sum()) for name in FLOWS}, "adl_loss": float(lost["adl_loss"].sum()),
         "slippage": float(fills["slippage"].sum()), "rebates": -float(made["fee"].sum()),
         "maker_share": float(made["quote"].abs().sum() / fills["quote"].abs().sum()) if len(fills) else None,

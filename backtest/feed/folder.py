@@ -76,7 +76,8 @@ def _tree(folder: Path) -> dict[str, list[Path]]:
     for place in (d for d in _entries(folder) if d.name.startswith("symbol=")):
         files = _parquet_in(place)
         if not files:
-            raise UserError("holds no *.parquet file", str(place), "put the symbol's files there, or remove it")
+            remedy = "put the symbol's files there, or remove it"
+            raise foreign_in(place) or UserError("holds no *.parquet file", str(place), remedy)
         tree[place.name.partition("=")[2]] = files
     return tree
 
