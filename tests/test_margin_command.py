@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import math
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -276,18 +276,20 @@ def test_more_posted_than_there_is(tmp_path: Path, command: Callable[..., Ended]
 
 # ---- how soon
 
-LIMIT_S = 0.5
+LIMIT_S = 0.8
 MEASURED_S = 0.15
-"""What starting Python with the libraries below took where 0.33 s for the command was measured, both undisturbed; on a
-slower or busy machine the limit grows in proportion."""
+"""Processor seconds that starting Python with the libraries below took where 0.6 s for the command were measured; on a
+slower machine the limit grows in proportion."""
 LIBRARIES = ("-c", "import numpy, pydantic, click, rich.console, rich.table")
 COMMAND = ("-m", "backtest", "margin", "book.json")
 
 
 def seconds(folder: Path, *arguments: str) -> float:
-    start = time.perf_counter()
+    """Processor time of a command: what runs beside it does not count."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *arguments], cwd=folder, env=environment(), capture_output=True, check=True)
-    return time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 @pytest.mark.parametrize("venue", ["generic", "binance_usdm", "dydx_v4"])
