@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -35,6 +36,8 @@ def fork(act: Callable[[], Any], patience_s: float = PATIENCE_S) -> Gone:
         try:
             os.write(writing, json.dumps(act()).encode())
             code = 0
+        except Exception:  # noqa: BLE001  it ends with the process
+            traceback.print_exc()
         finally:
             os._exit(code)
     os.close(writing)

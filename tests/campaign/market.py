@@ -45,7 +45,7 @@ def _symbol(data: Path, name: str, price: float, moves: np.ndarray, number: int,
     if number < 2:
         mark = frame.drop("volume").with_columns(pl.col(prices) * (1 + 0.0005 * number))
         small.put(mark if number else mark.filter(there), data, "mark", name)
-    hours = range(0, rows * EVERY_MIN // 60, (8, 1, 4)[number % 3])
+    hours = range(0, -(-rows * EVERY_MIN // 60), (8, 1, 4)[number % 3])
     rates = rng.normal(0, 3e-4, len(hours))
     funding = {"ts": [small.START + timedelta(hours=n) for n in hours], "rate": rates}
     small.put(pl.DataFrame(funding, schema_overrides={"ts": small.STAMP}), data, "funding", name)

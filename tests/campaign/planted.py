@@ -7,8 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
-from io import StringIO
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,8 +20,6 @@ from tests.campaign.figures import Figures
 from tests.campaign.fork import fork
 
 Bug = Callable[[], AbstractContextManager[Any]]
-AT_ONCE = {"fuzz": 30, "faults": 9, "audit": 4}
-"""Draws between two looks at whether the bug was found."""
 MOST = {"fuzz": 900, "faults": 90, "audit": 40}
 """Draws in which it must be."""
 PARTS = {"fuzz": fuzz.run, "faults": faults.run, "audit": audit.run}
@@ -161,7 +158,8 @@ def run(folder: Path, seed: int, count: int) -> Figures:
         place = folder / bug.__name__
         gone = fork(lambda part=part, bug=bug, place=place: found_after(part, bug, place), patience_s=900)
         name = bug.__name__.replace("_", " ")
-        figures.row(f"  planted: {name}", f"found by {part} after {gone.given}" if gone.given else "NOT FOUND")
+        print(f"{name}: {gone.given or 'not found'}", flush=True)
+        figures.row(f"  planted: {name}", f"found by {part}, draw {gone.given}" if gone.given else "NOT FOUND")
         found += bool(gone.given)
         if not gone.given:
             figures.fail("planted", number, f"planted and not found: {name}")
@@ -170,13 +168,21 @@ def run(folder: Path, seed: int, count: int) -> Figures:
     return figures
 
 
+class Found(BaseException):
+    """A part has noticed the bug."""
+
+
 def found_after(part: str, bug: Bug, folder: Path) -> int:
-    """After how many draws of a part a bug is found; 0: it is not."""
-    for first in range(0, MOST[part], AT_ONCE[part]):
-        place = folder / str(first)
-        place.mkdir(parents=True)
-        os.chdir(place)
-        with bug(), redirect_stdout(StringIO()):
-            if PARTS[part](place, first, AT_ONCE[part]).failures:
-                return first + AT_ONCE[part]
+    """The number of the draw by which a part finds a bug; 0: it does not."""
+
+    def found(figures: Figures, part: str, seed: int, why: str, more: str = "") -> None:
+        raise Found(seed)
+
+    folder.mkdir()
+    os.chdir(folder)
+    with bug(), patch.object(Figures, "fail", found):
+        try:
+            PARTS[part](folder, 0, MOST[part])
+        except Found as one:
+            return int(one.args[0]) + 1
     return 0

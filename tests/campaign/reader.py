@@ -52,7 +52,9 @@ CHECKS: dict[str, str] = {
     "the ledger balances to zero": "SELECT sum(micro) FROM balance HAVING sum(micro) <> 0",
     "cash and positions are the equity of the last close": """
         SELECT cash.quote, net, last.equity FROM cash, last, (SELECT coalesce(sum(notional), 0) AS net FROM held)
-        WHERE abs(cash.quote + net - last.equity) > 1e-5 + 1e-12 * abs(net)""",
+        WHERE abs(cash.quote + net - last.equity) > 1e-5 + 1e-12 * abs(net)
+          AND NOT EXISTS (SELECT ts FROM transfers WHERE transfers.ts >= last.ts UNION SELECT ts FROM gas
+            WHERE gas.ts >= last.ts)""",
     "final equity is cash, positions, reserve and money in flight": """
         SELECT m.final_equity FROM metrics m, cash, (SELECT coalesce(sum(notional), 0) AS net FROM held),
           (SELECT coalesce(sum(micro), 0) / 1e6 AS outside FROM balance WHERE account IN ('reserve', 'in_flight'))
@@ -76,15 +78,20 @@ CHECKS: dict[str, str] = {
     "a fill's cash is its quantity at its price": """
         SELECT * FROM fills WHERE abs(quote + qty * price) > 2e-6 + 1e-9 * abs(quote)
           OR (side = 'buy') <> (qty > 0) OR abs(slippage - spread - impact - drift) > 2e-6 OR qty = 0""",
-    "a fill, less its costs, is at a price of the data": """
-        SELECT f.fill_id, f.ts, f.symbol, f.price, f.mid, min(c.low), max(c.high) FROM
+    "a taker's fill, less its costs, is at a price of the data; a maker's at no better one": """
+        SELECT f.fill_id, f.ts, f.symbol, f.mid, min(c.low), max(c.high) FROM
           (SELECT *, price - sign(qty) * slippage / abs(qty) AS mid, 2e-6 / abs(qty) + 1e-7 * price AS off,
-           span, time_bucket(span, ts) AS opened FROM fills, candle
-           WHERE cause IN ('strategy', 'guard')) f
+           span, time_bucket(span, ts) AS opened FROM fills, candle WHERE cause IN ('strategy', 'guard')) f
           LEFT JOIN candles c ON c.symbol = f.symbol AND c.ts < f.opened + f.span
             AND c.ts >= CASE WHEN f.ts = f.opened THEN f.opened - f.span ELSE f.opened END
-        GROUP BY f.fill_id, f.ts, f.symbol, f.price, f.mid, f.off
-        HAVING count(c.low) = 0 OR f.mid < min(c.low) - f.off OR f.mid > max(c.high) + f.off""",
+        GROUP BY f.fill_id, f.ts, f.symbol, f.mid, f.off, f.liquidity, f.side
+        HAVING count(c.low) = 0
+          OR f.mid < min(c.low) - f.off AND (f.liquidity = 'taker' OR f.side = 'buy')
+          OR f.mid > max(c.high) + f.off AND (f.liquidity = 'taker' OR f.side = 'sell')""",
+    "a maker's fill is at its limit": """
+        SELECT f.*, o.limit_price FROM fills f JOIN orders o USING (order_id)
+        WHERE f.liquidity = 'maker' AND f.cause = 'strategy' AND o.limit_price IS NOT NULL
+          AND abs(f.price - o.limit_price) > 2e-6 / abs(f.qty) + 1e-9 * f.price""",
     "funding is paid by its rate": """
         SELECT * FROM funding WHERE NOT missing AND abs(payment + qty * price * rate) > 2e-6 + 1e-9 * abs(payment)
           OR missing AND payment <> 0""",
@@ -127,7 +134,7 @@ CHECKS: dict[str, str] = {
     "gas and the ledger": """
         SELECT * FROM (SELECT coalesce(sum(micro), 0) / 1e6 AS paid FROM balance WHERE account = 'gas'), metrics
         WHERE abs(paid - gas) > 2e-6""",
-    "summary: fills": _metric("fills", "SELECT count(*) FROM fills WHERE cause <> 'reorg'", "0"),
+    "summary: fills": _metric("fills", "SELECT count(*) FROM fills", "0"),
     "summary: trades": _metric("trades", "SELECT count(*) FROM trades", "0"),
     "summary: funding": _metric("funding", "SELECT coalesce(sum(payment), 0) FROM funding", "1e-5"),
     "summary: fees": _metric("fees", "SELECT coalesce(sum(fees), 0) FROM attribution", "1e-5"),

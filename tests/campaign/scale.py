@@ -27,23 +27,25 @@ def run(folder: Path, seed: int, count: int) -> Figures:
     figures.row("candles x symbols", "peak MB, seconds")
     for candles, symbols in SIZES[:count]:
         market.write(folder / "large", seed, candles, symbols)
-        code, peak_mb, seconds = measured(folder)
+        said, peak_mb, seconds = measured(folder)
         peaks.append(peak_mb)
         figures.row(f"  {candles:,} x {symbols}", f"{peak_mb:,.0f}, {seconds:.1f}")
-        if code:
-            figures.fail("scale", seed, f"{candles} candles of {symbols} symbols: exit {code}", f" --count {count}")
+        if said:
+            figures.fail("scale", seed, f"{candles} candles of {symbols} symbols: {said}", f" --count {count}")
     if max(peaks) - min(peaks) > GROWTH_MB:
         why = f"memory grows from {min(peaks):,.0f} to {max(peaks):,.0f} MB"
         figures.fail("scale", seed, why, f" --count {count}")
     return figures
 
 
-def measured(folder: Path) -> tuple[int, float, float]:
-    """Exit code, peak of resident memory in MB, and seconds of a run on the dataset `large`."""
+def measured(folder: Path) -> tuple[str, float, float]:
+    """What a run that failed said, peak of resident memory in MB, and seconds of a run on the dataset `large`."""
     command = [sys.executable, "-m", "backtest", "run", STRATEGY, "--data", "large", "--out", "out", "--no-mark-cost"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "BACKTEST_KERNELS": "auto"}
     begun = time.monotonic()
-    child = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, used = os.wait4(child.pid, 0)
+    with (folder / "said").open("w+") as said:
+        child = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=said)
+        _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    return child.returncode, used.ru_maxrss / 1024, time.monotonic() - begun
+    failed = (folder / "said").read_text().strip() if child.returncode else ""
+    return failed, used.ru_maxrss / 1024, time.monotonic() - begun
