@@ -19,7 +19,6 @@ CROSS_POOL = -1
 """Pool number of the account's one cross pool; an isolated pool has its symbol's number."""
 ACCOUNT_POOL = -2
 """In place of a pool's number: the whole account."""
-
 MARGIN_MODES = ("cross", "isolated", "portfolio")
 PATHS = ("coherent", "worst", "best")
 ALLOWANCES = ("missing-funding",)
@@ -90,12 +89,13 @@ class Reason(IntEnum):
     STALE = 27
     """The oracle's last price was too old."""
     GATED = 28
-    """A transfer while the venue's gates were closed; with two numbers a withdrawal of more than the chain's limits let
-    out: what they did, and the amount."""
+    """A transfer while the venue's gates were closed; with two numbers: what the chain's limits let out, and amount."""
     COLLATERAL = 29
     """A withdrawal of more than is free; the two numbers are what is free, and amount with gas."""
     RESERVE = 30
     """A deposit of more than the reserve holds; the two numbers are the reserve, and amount with gas."""
+    PRICE_BAND = 31
+    """All of it would have cost more than the price band allows; the two numbers are both, micro."""
 
 
 class OrderType(IntEnum):

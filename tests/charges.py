@@ -42,6 +42,8 @@ def charges(number: int, names: list[str], run: tuple[int, int]) -> dict[str, An
         chosen["drift"] = even.choice((0.0, 0.01, 0.3))
         models = (Impact("power", 0.8), Impact("power", 0.3, 0.7), Impact("volume", 0.01), Impact("depth"), None)
         chosen["impact"] = even.choice(models)
+    if "bars" in chosen:
+        chosen["band"] = even.choice((None, None, 0.001, 0.02))
     if number and even.random() < 0.4:
         tiers = ((0.0, 0.0002, 0.0005), (2_000.0, 0.0, 0.0004), (20_000.0, -0.0001, 0.0003))
         changed = ((0.0, -0.0001, 0.0007), (5_000.0, -0.00005, 0.00025))
@@ -59,6 +61,10 @@ def with_order_rules(venue: Venue, number: int, cash: int, run: tuple[int, int])
     terms = {
         name: [dataclasses.replace(one, min_notional=cash // even.choice((1_000, 100, 20))) for one in dated]
         for name, dated in venue.terms.items()
+    }
+    terms = {
+        name: [dataclasses.replace(one, price_band=even.choice((None, 0.0005, 0.01, 0.5))) for one in dated]
+        for name, dated in terms.items()
     }
     bounds = [OrderRules(0, even.choice((None, 4, 12, 30)), even.choice((None, 3, 8, 20)))]
     if even.random() < 0.3:

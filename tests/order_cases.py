@@ -7,7 +7,7 @@ fees in quote. A leg of a path takes 20 s: from 100 to 90 it falls 0.5 a second.
 from __future__ import annotations
 
 from tests.order_cases_groups import GROUPED
-from tests.order_cases_messages import MESSAGES
+from tests.order_cases_messages import MESSAGES, RULES
 from tests.order_cases_stops import STOPS
 from tests.order_harness import Case, at, buy, cancelled, expired, filled, made, rejected, sell, took
 
@@ -179,6 +179,79 @@ IN_FORCE = [
          [], {0: expired(at(1, 59), "gtd")}),
 ]  # fmt: skip
 
+BANDED = {"slippage": "volume=0.4"}
+BANDS = [
+    # 0.4 × (10 / 10)² is 40 % of the price; a tenth is allowed, and asked by half of it: 500 less 50 is 450.
+    Case(
+        "a sale stops at the assumed price band",
+        [100.0, 100.0],
+        {0: [sell(10)]},
+        [took(at(1), 0, -5, 90, 0.45)],
+        {0: cancelled(at(1), "price_band", -5)},
+        volume=[10] * 2,
+        settings=BANDED,
+    ),
+    Case(
+        "a purchase stops at the assumed price band",
+        [100.0, 100.0],
+        {0: [buy(10)]},
+        [took(at(1), 0, 5, 110, 0.55)],
+        {0: cancelled(at(1), "price_band", 5)},
+        volume=[10] * 2,
+        settings=BANDED,
+    ),
+    # The venue's 2.5 % is asked by a quarter: 0.4 × (2.5 / 10)² = 0.025. 250 less 6.25.
+    Case(
+        "a sale stops at the venue's price band",
+        [100.0, 100.0],
+        {0: [sell(10)]},
+        [took(at(1), 0, -2.5, 97.5, 0.24375)],
+        {0: cancelled(at(1), "price_band", -2.5)},
+        volume=[10] * 2,
+        settings=BANDED,
+        venue=RULES + "price_band = 0.5\nmarkets = { BTC = { price_band = 0.025 } }",
+    ),
+    # The run's own band takes the place of the venue's: all 10 at 40 % less, 600.
+    Case(
+        "a run's own price band",
+        [100.0, 100.0],
+        {0: [sell(10)]},
+        [took(at(1), 0, -10, 60, 0.6)],
+        {0: filled(at(1), -10)},
+        volume=[10] * 2,
+        settings={"slippage": ("volume=0.4", "band=45%")},
+        venue=RULES + "price_band = 0.025",
+    ),
+    # Its limit leaves 0.5 a unit: what it pays never comes near the band.
+    Case(
+        "a limit keeps a purchase inside the band",
+        [100.0, 100.0],
+        {0: [buy(10, limit=100.5)]},
+        [took(at(1), 0, 10, 100.5, 1.005)],
+        {0: filled(at(1), 10)},
+        volume=[10] * 2,
+        settings=BANDED,
+    ),
+    # A spread of 20 % is the same for every lot.
+    Case(
+        "a spread beyond the band rejects",
+        [100.0, 100.0],
+        {0: [sell(1)]},
+        [],
+        {0: rejected(at(1), "price_band")},
+        settings={"slippage_bps": 2_000},
+    ),
+    Case(
+        "fill or kill at the band",
+        [100.0, 100.0],
+        {0: [sell(10, tif="fok")]},
+        [],
+        {0: cancelled(at(1), "fok")},
+        volume=[10] * 2,
+        settings=BANDED,
+    ),
+]
+
 TENTH = {"volume_share": "taker=10%"}
 ROOM = [
     # 10 % of 10 a row: 1, 1 and the last half, each at its open.
@@ -252,4 +325,4 @@ ROOM = [
          [took(at(1), 0, 0.07, 100, 0.007)], {0: cancelled(at(1), "ioc", 0.07)}, volume=[0.7] * 2, settings=TENTH),
 ]  # fmt: skip
 
-CASES: list[Case] = [*MARKET, *LIMIT, *IN_FORCE, *ROOM, *STOPS, *GROUPED, *MESSAGES]
+CASES: list[Case] = [*MARKET, *LIMIT, *IN_FORCE, *BANDS, *ROOM, *STOPS, *GROUPED, *MESSAGES]

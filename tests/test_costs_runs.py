@@ -37,6 +37,9 @@ def depth(folder: Path, *table: tuple[int, str, float, float]) -> str:
     return f"depth={file}"
 
 
+BAND = "at most the venue's price band, where it has none an assumed 10 %"
+
+
 class TestByHand:
     def test_fixed_and_given_spread_under_stress(self, tmp_path: Path) -> None:
         # 1 bp fixed and 2 bps of half a spread, twice: 6 bps of 1,000 are 0.6, paid on both sides
@@ -45,15 +48,25 @@ class TestByHand:
         assert costs(result) == [(0.6, 0, 0, -1000.6), (0.6, 0, 0, 999.4)]
         assert column(result, "fills", "price") == pytest.approx([100.06, 99.94], rel=1e-15)
         assert result.metrics["final_equity"] == 99_998.8
-        said = "Takers paid beside the price: 1 bps whatever the size, half a spread of 2 bps (all of it times 2)."
-        assert said in result.summary["notes"]
+        said = "Takers paid beside the price: 1 bps whatever the size, half a spread of 2 bps (all of it times 2)"
+        assert f"{said}; {BAND}." in result.summary["notes"]
 
     def test_share_of_the_volume(self, tmp_path: Path) -> None:
         # 10 of 40 is a quarter: 0.8 × 1/16 = 5 % of 1,000; 10 of 20: 0.8 × 1/4 = 20 %; of none: no cost
         market = Market("BTC", [100.0] * 6, volume=[7, 40, 7, 20, 0, 7])
         steps = {**STEPS, 3: buy("BTC", 1)}
-        result = play(tmp_path, [market], steps, slippage="volume=0.8")
+        result = play(tmp_path, [market], steps, slippage=["volume=0.8", "band=20%"])
         assert costs(result) == [(0, 50, 0, -1050), (0, 200, 0, 800), (0, 0, 0, -100)]
+
+    def test_a_candle_almost_without_volume(self, tmp_path: Path) -> None:
+        # 10 of 0.001 is ten thousand times: what was sold at 0 is not sold but for what a tenth of the price lets.
+        # 0.1 × (q / 0.001)² ≤ 0.1 up to 0.001, one lot: 0.1 less 0.01.
+        market = Market("BTC", [100.0] * 4, volume=[7, 0.001, 0.001, 7])
+        result = play(tmp_path, [market], {0: sell("BTC", 10)}, slippage="volume=0.1")
+        assert costs(result) == [(0, 0.01, 0, 0.09)]
+        (order,) = rows(result, "orders", "status", "filled_qty", "reason")
+        said = "price_band: all of it would cost 1,000.00 beside the price, the band allows 100.00"
+        assert order == ("cancelled", -0.001, said)
 
     def test_depth(self, tmp_path: Path) -> None:
         """A thousand walks a book: 400 in the first 10 bps, 1,000 in 40. At row 3 there is another book."""
@@ -61,7 +74,8 @@ class TestByHand:
         given = depth(tmp_path, (-9, "BTC", 10, 400), (-9, "BTC", 40, 1000), (3, "BTC", 20, 500), (9, "BTC", 1, 1))
         result = play(tmp_path / "run", [FLAT], STEPS, slippage=given)
         assert costs(result) == [(0, 1.7, 0, -1001.7), (0, 2, 0, 998)]
-        assert "Takers paid beside the price: the walk through the depth of depth.parquet." in result.summary["notes"]
+        said = "Takers paid beside the price: the walk through the depth of depth.parquet"
+        assert f"{said}; {BAND}." in result.summary["notes"]
         beyond = "1 fill larger than the depth table reaches: its last band was taken to go on."
         assert beyond in result.summary["notes"]
 
@@ -166,7 +180,7 @@ class TestTrailing:
         notes = result.summary["notes"]
         assert "2 fills before there was a day of history: no impact was charged." in notes
         said = "an impact of 0.8 × σ × (Q/V)^0.6 (all of it times 2)"
-        assert f"Takers paid beside the price: {said}." in notes
+        assert f"Takers paid beside the price: {said}; {BAND}." in notes
 
     def test_spread_of_the_candles(self, hourly: Path) -> None:
         result = trade((30,), hourly, slippage="half-spread=corwin-schultz")

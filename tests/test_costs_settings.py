@@ -30,6 +30,7 @@ MS = int(small.START.timestamp() * 1000)
         (("impact=0.8",), Slippage(impact="impact", factor=0.8, exponent=0.5)),
         (("impact=29.4:0.945", "stress=2"), Slippage(impact="impact", factor=29.4, exponent=0.945, stress=2)),
         (("volume=.1", "drift=8e-1"), Slippage(impact="volume", factor=0.1, drift=0.8)),
+        (("band=12.5%",), Slippage(band=0.125)),
         ((" depth = a folder/d.parquet ",), Slippage(impact="depth", depth="a folder/d.parquet")),
     ],
 )
@@ -57,6 +58,9 @@ USAGE = {
     "--slippage impact=1:4": ("--slippage: impact=4", "from 0 to 3"),
     "--slippage impact=1:": ("--slippage: impact=", "Y or Y:DELTA"),
     "--slippage volume=inf": ("--slippage: volume=inf",),
+    "--slippage band=100%": ("--slippage: band=100%", "above 0 and below 100, like 10%"),
+    "--slippage band=0%": ("--slippage: band=0%",),
+    "--slippage band=0.1": ("--slippage: band=0.1",),
     "--slippage stress=two": ("--slippage: stress=two",),
     "--slippage drift=-0.5": ("--slippage: drift=-0.5",),
     "--slippage impact=1 --slippage volume=0.1": ("--slippage: impact and volume are both models of impact",),

@@ -142,6 +142,7 @@ def charges_of(config: Config, symbols: list[str]) -> Charges:
         factor=impact.factor if impact else 0.0,
         exponent=impact.exponent if impact else 0.5,
         drift=config.drift,
+        band=config.band,
         taker_share=np.inf if config.taker_share is None else config.taker_share,
         maker_share=np.inf if config.maker_share is None else config.maker_share,
         discount=config.discount,
@@ -234,6 +235,7 @@ def terms_of(each: Terms) -> terms.Terms:
         limit_micro=each.limit_micro,
         limit_units=each.limit_units,
         min_notional_micro=each.min_notional,
+        price_band=each.price_band,
         beta=each.beta,
         idio=each.idio,
     )

@@ -16,6 +16,7 @@ KINDS = {
 REASONS = {
     "reduce_only", "delisted", "margin", "liquidation", "strategy", "end_of_run", "min_notional", "open_orders",
     "post_only", "would_trigger", "ioc", "fok", "gtd", "oco", "parent", "bracket", "not_open", "amend",
+    "price_band",
 }  # fmt: skip
 """What the table is to reach; step, quantity, price and halted belong to other tests."""
 

@@ -16,6 +16,7 @@ from tests.reference.outcome import Outcome
 from tests.reference.terms import OrderRules, Terms, Tier
 
 DIP = (100.0, 110.0, 90.0, 110.0)  # 100, 90 at 20 s, 110 at 40 s, 110
+TEN = (100.0, 100.0, 100.0, 100.0, 10.0)  # flat, with a volume of 10
 PEAK = (100.0, 110.0, 90.0, 90.0)  # 100, 110 at 20 s, 90 at 40 s, 90
 
 
@@ -66,6 +67,21 @@ def test_marketable_limits_take_at_the_path_and_never_beyond_their_limit() -> No
     assert (fill.liquidity, fill.spread, fill.impact, fill.drift) == ("taker", micro(1), 0, 0)
     refused = play(btc(100.0), order(0, "BTC", 1, type="limit", limit=101.0, post_only=True))
     assert told(refused) == [(0, "rejected", "post_only", MINUTE)]
+
+
+def test_a_taker_stops_at_the_price_band() -> None:
+    # 0.4 × (q / 10)² of the price: all 10 would cost 40 % of 1,000. A tenth is the most: 0.4 × x² = 0.1 at half of it.
+    costs = {"impact": Impact("volume", 0.4)}
+    for side in (1, -1):
+        outcome = play(btc(TEN), order(0, "BTC", 10 * side), **costs)
+        assert filled(outcome) == [(0, MINUTE, 5_000 * side, micro(-550 if side > 0 else 450))]
+        assert told(outcome) == [(0, "cancelled", "price_band", MINUTE)]
+        assert (outcome.orders[0].have, outcome.orders[0].need) == (micro(400), micro(100))
+    killed = play(btc(TEN), order(0, "BTC", 10, tif="fok"), **costs)
+    assert told(killed) == [(0, "cancelled", "fok", MINUTE)]
+    # Of a fixed half spread of 20 % not even one lot is inside a tenth; the run's own band of a quarter lets it all.
+    assert told(play(btc(100.0), order(0, "BTC", 1), slippage=0.2)) == [(0, "rejected", "price_band", MINUTE)]
+    assert filled(play(btc(100.0), order(0, "BTC", 1), slippage=0.2, band=0.25)) == [(0, MINUTE, 1_000, -micro(120))]
 
 
 def test_a_gap_through_a_limit_fills_at_the_limit() -> None:

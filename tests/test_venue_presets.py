@@ -326,7 +326,8 @@ def test_what_a_run_takes_on_trust_is_said() -> None:
     assert "VIP 2 from memory" in fees[0]
     own_rates = profile.load("binance_usdm").assumptions(["SOLUSDT"], 1_704_067_200_000, 1_709_251_200_000, fees=False)
     assert not [line for line in own_rates if "fees" in line]
-    assert not [line for line in said if "orders" in line]  # those of 2023-11-02 are verified
+    (orders,) = [line for line in said if "orders" in line]
+    assert orders.startswith("binance_usdm: orders of 2023-11-02: assumed: price band (")
     lacking = profile.load("okx_swap").assumptions(["X"], 1_704_067_200_000, 1_709_251_200_000)
     assert any(line.startswith("okx_swap: fees assumed (") for line in lacking)
     assert profile.load("generic").assumptions(["X"], 0, 10**13) == []

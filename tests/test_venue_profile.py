@@ -206,7 +206,7 @@ BAD = {
     "[[orders]]\nmost = 2.5": (6, "orders.1.most: "),
     "[[orders]]\nmin_notional = -1": (6, "greater than or equal to 0"),
     "[[orders]]\nmost_of_each = 5": (6, "unknown key; did you mean most_each?"),
-    "[[orders]]\nmarkets = { BTC = { least = 5 } }": (6, "unknown key; known: min_notional"),
+    "[[orders]]\nmarkets = { BTC = { least = 5 } }": (6, "unknown key; known: min_notional, price_band"),
     "[[orders]]\nmost = 5\n[[orders]]\nmost = 6": (7, "overlapping dates: two tables hold from ever on"),
     "[portfolio]\nscan_initial = 0.01\nscan_maintenance = 0.02": (5, "scan_maintenance 0.02 is above scan_initial"),
     "[volatility]\nwindow_days = 1\nreference = 0.8\nmost = 2": (6, "greater than or equal to 2"),

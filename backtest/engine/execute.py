@@ -6,9 +6,11 @@ import numpy as np
 
 from backtest.engine.admission import may_work
 from backtest.engine.compile import kernel
+from backtest.engine.cost import within_band
 from backtest.engine.ends import finish
 from backtest.engine.fill import fill
 from backtest.engine.journal import (
+    BEYOND_BAND,
     CANCELLED,
     FILLED,
     FOK,
@@ -78,7 +80,9 @@ def execute(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, le
         if m[POST_ONLY] != 0.0:
             finish(w, at, now, REJECTED, WOULD_TAKE, 0, 0)
             return
-    lots = min(int(abs(m[LEFT])), room(w, j, i, t_ms, False))
+    lots, cost, allowed = min(int(abs(m[LEFT])), room(w, j, i, t_ms, False)), 0, 0
+    if lots > 0:
+        lots, cost, allowed = within_band(w, j, lows, t, at, lots, level, now)
     if m[TIF] == FOK and lots < abs(m[LEFT]):
         finish(w, at, now, CANCELLED, NOT_WHOLE, 0, 0)
         return
@@ -90,6 +94,8 @@ def execute(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, le
             return
     if m[LEFT] == 0.0:
         finish(w, at, now, FILLED, NO_REASON, 0, 0)
+    elif cost > allowed:
+        finish(w, at, now, REJECTED, BEYOND_BAND, cost, allowed)
     else:
         rest(w, j, lows, t, at, now)
 

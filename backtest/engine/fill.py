@@ -9,7 +9,7 @@ import numpy as np
 
 from backtest.engine.admission import admit_cross, needed_after, over_limit
 from backtest.engine.compile import kernel
-from backtest.engine.cost import taker_rates
+from backtest.engine.cost import MOST_RATE, slippage
 from backtest.engine.ends import finish
 from backtest.engine.fee import fee_rate, flat_rate, note_turnover
 from backtest.engine.fund import empty_pool
@@ -42,7 +42,6 @@ from backtest.engine.layout import (
     INTERVAL,
     LEFT,
     LIMIT,
-    LIMIT_AT,
     LIMIT_UNITS,
     LOTS,
     MAKER_SHARE,
@@ -58,11 +57,9 @@ from backtest.engine.layout import (
     SYMBOL,
     TAKER_SHARE,
     TYPE,
-    VOLUME,
     WOKEN,
     WORKING,
 )
-from backtest.engine.levels import has_limit
 from backtest.engine.margin import cross_pool, initial_at, mark_equity, mark_value, units
 from backtest.engine.money import money, proportion, share
 from backtest.engine.path import price_at, value_at
@@ -71,9 +68,6 @@ from backtest.engine.room import use_room
 from backtest.engine.settle import move, trade
 from backtest.engine.slots import find_order, first_of, next_of, pause, work
 from backtest.engine.world import World
-
-MOST_RATE = 1.0
-"""No part of the costs is more than the price itself: a candle with hardly any volume asks for any number."""
 
 
 @kernel
@@ -147,40 +141,6 @@ def fill(
     if m[CHILDREN] != 0.0:
         wake(w, at, lots)
     return NO_REASON, 0, 0
-
-
-@kernel
-def slippage(
-    w: World, j: int, at: int, lots: int, u: int, base: int, arrival: float, now: int
-) -> tuple[float, int, int, int]:
-    """`(price, spread, impact, drift)` of a taker: the price with them, and each in micro ≥ 0.
-
-    A sale receives at least nothing, and a limit order pays at most its limit: what is too much is taken off the last.
-    """
-    m = w.queue[at]
-    i = int(m[SYMBOL])
-    near, far, adverse = w.run[STRESS] * w.run[SLIPPAGE], 0.0, 0.0
-    if w.run[IMPACT] != NO_IMPACT or w.bars.shape[0] > 0:
-        volume = w.panel[int(w.run[VOLUME]), j, i] if w.run[VOLUME] >= 0.0 else np.nan
-        near, far, adverse = taker_rates(w, i, float(u) / 1e6, float(base) / 1e6, volume, now)
-        near, far, adverse = min(near, MOST_RATE), min(far, MOST_RATE), min(adverse, MOST_RATE)
-    spread, impact, drift = share(base, near), share(base, far), share(base, adverse)
-    rate = near + far + adverse
-    price = arrival
-    if rate != 0.0:
-        price = arrival * (1.0 + rate) if lots > 0 else arrival * (1.0 - rate)
-    most = spread + impact + drift
-    if lots < 0:
-        most = min(most, base)
-    if has_limit(int(m[TYPE])):
-        bound = money(m[LIMIT_AT], u)
-        most = min(most, max(0, bound - base if lots > 0 else base - bound))
-    if most < spread + impact + drift:
-        price = float(base + most if lots > 0 else base - most) / float(u)
-        spread = min(spread, most)
-        impact = min(impact, most - spread)
-        drift = most - spread - impact
-    return price, spread, impact, drift
 
 
 @kernel

@@ -101,6 +101,7 @@ FILLED, CANCELLED, EXPIRED, REJECTED = map(int, schema.Status)
     GATED,
     COLLATERAL,
     NO_RESERVE,
+    BEYOND_BAND,
 ) = map(int, schema.Reason)
 (
     MARKET_ORDER,
@@ -390,8 +391,7 @@ def orders_of(log: NDArray[np.float64]) -> NDArray[np.void]:
     ends, details = records(L_ORDER, log), records(L_DETAIL, log)
     ends["expires_ms"] = ends["triggered_ms"] = -1
     ends["parent"] = ends["group"] = ends["target"] = schema.NO_ORDER
-    for name in ("limit_price", "stop_price", "trail", "activation"):
-        ends[name] = np.nan
+    ends["limit_price"] = ends["stop_price"] = ends["trail"] = ends["activation"] = np.nan
     if len(details):
         by_number = np.argsort(ends["order_id"], kind="stable")
         at = by_number[np.searchsorted(ends["order_id"], details["order_id"], sorter=by_number)]

@@ -149,6 +149,7 @@ Ints = NDArray[np.int64]
     LIMIT,
     LIMIT_UNITS,
     MIN_NOTIONAL,
+    PRICE_BAND,
     BETA,
     IDIO_INITIAL,
     IDIO_MAINTENANCE,
@@ -160,9 +161,10 @@ Ints = NDArray[np.int64]
     BASE_INITIAL,
     BASE_MAINTENANCE,
     BY_SIZE_INITIAL,
-) = range(SPEC_TERMS, SPEC_TERMS + 15)
-# MIN_NOTIONAL least value of an order, micro; CEIL 1: rounded up, in parts per million; SIZED 1: the one tier's rates
-# go by the position's size, from BASE_*
+) = range(SPEC_TERMS, SPEC_TERMS + 16)
+# MIN_NOTIONAL least value of an order, micro; PRICE_BAND most that a taker's fill may cost beside the path's price, a
+# share of it below 1; CEIL 1: rounded up, in parts per million; SIZED 1: the one tier's rates go by the
+# position's size, from BASE_*
 SHARE, LINEAR, ROOT, GROWTH, BASELINE, INCREMENT, BY_SIZE_WIDTH = range(7)  # the last two in micro-units of base
 BY_SIZE_MAINTENANCE = BY_SIZE_INITIAL + BY_SIZE_WIDTH
 SPEC_TIERS = BY_SIZE_MAINTENANCE + BY_SIZE_WIDTH

@@ -6,6 +6,7 @@ import numpy as np
 
 from backtest.engine.amend import amend
 from backtest.engine.compile import inlined, kernel
+from backtest.engine.cost import flat_inside
 from backtest.engine.ends import end_order, finish
 from backtest.engine.execute import arm, clip, execute, trigger_price, wake_children
 from backtest.engine.fill import fill
@@ -80,8 +81,6 @@ from backtest.engine.layout import (
     TARGET,
     TOO_LATE,
     TYPE,
-    Floats,
-    Floats3,
 )
 from backtest.engine.levels import beyond, has_limit
 from backtest.engine.margin import units
@@ -103,7 +102,7 @@ def process_messages(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) ->
         m = w.queue[at]
         if m[ARRIVES] > now:
             return
-        if m[KIND] == 0.0 and at_once(w.panel, w.queue, w.run, j, at):
+        if m[KIND] == 0.0 and at_once(w, j, at):
             take(w, k, j, lows, t, t_ms, at)
         elif m[KIND] == 0.0:
             arrive(w, k, j, lows, t, t_ms, at)
@@ -119,13 +118,14 @@ def process_messages(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) ->
 
 
 @inlined
-def at_once(panel: Floats3, queue: Floats, run: Floats, j: int, at: int) -> bool:
-    """Whether the order is alone, at the market, and finds a price and all the volume that it wants: it then ends as it
-    arrives, and never stands at the venue."""
-    alone = queue[at, TYPE] == MARKET_ORDER and queue[at, CHILDREN] == 0.0 and queue[at, GROUP] < 0.0
-    alone = alone and queue[at, FATE] == 0.0
-    endless = queue[at, EXPIRES] == np.inf and run[TAKER_SHARE] == np.inf
-    return alone and endless and not np.isnan(panel[0, j, int(queue[at, SYMBOL])])
+def at_once(w: World, j: int, at: int) -> bool:
+    """Whether the order is alone, at the market, and finds a price and all the volume that it wants, inside the price
+    band: it then ends as it arrives, and never stands at the venue."""
+    m = w.queue[at]
+    alone = m[TYPE] == MARKET_ORDER and m[CHILDREN] == 0.0 and m[GROUP] < 0.0 and m[FATE] == 0.0
+    endless = m[EXPIRES] == np.inf and w.run[TAKER_SHARE] == np.inf
+    i = int(m[SYMBOL])
+    return alone and endless and not np.isnan(w.panel[0, j, i]) and flat_inside(w.run, w.bars, w.spec, i)
 
 
 @kernel

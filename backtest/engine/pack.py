@@ -12,7 +12,7 @@ from backtest.engine import layout as at
 from backtest.engine.passage import pack_chain
 from backtest.schema import MICRO, PATHS
 from backtest.venue.chain import Chain, Oracle
-from backtest.venue.terms import BySize, Contract, Law, OrderRules, Portfolio, Terms
+from backtest.venue.terms import ASSUMED_BAND, BySize, Contract, Law, OrderRules, Portfolio, Terms
 
 HOUR_MS = 3_600_000
 PPM = 1_000_000
@@ -37,6 +37,8 @@ class Charges:
     taker_share: float = np.inf
     maker_share: float = np.inf
     """Of a candle's volume that orders may fill."""
+    band: float | None = None
+    """Most that spread, impact and drift of a fill may be together, below 1; None: the venue's, else ASSUMED_BAND."""
     discount: float = 0.0
     """Share off positive fees."""
     bars: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0, at.BAR_WIDTH)))
@@ -155,7 +157,7 @@ def pack_spec(setup: Setup) -> NDArray[np.float64]:
     for i, one in enumerate(dated):
         spec[i, at.INV_LEVERAGE] += spec[i, at.INV_DEFAULT] * (setup.home(i) == i)
         terms = one[in_force(one, setup.start_ms)]
-        spec[i, at.SPEC_TERMS :] = pack_terms(terms, tiers, idio_maintenance(setup))
+        spec[i, at.SPEC_TERMS :] = pack_terms(terms, tiers, idio_maintenance(setup), setup.charges.band)
     return spec
 
 
@@ -171,8 +173,12 @@ def tier_count(setup: Setup) -> int:
     return max((len(terms.tiers) for terms in held), default=1)
 
 
-def pack_terms(terms: Terms, tiers: int, idio_maintenance: float) -> list[float]:
-    """The columns of the spec from SPEC_TERMS on; a shorter ladder is padded by repeating its last tier."""
+def pack_terms(terms: Terms, tiers: int, idio_maintenance: float, band: float | None) -> list[float]:
+    """The columns of the spec from SPEC_TERMS on; a shorter ladder is padded by repeating its last tier.
+
+    `band`: the run's own price band, which takes the place of the venue's.
+    """
+    held = terms.price_band if band is None else band
     ceil, first = terms.ceil, terms.tiers[0]
     if ceil is not None:  # the same rates unrounded, for bounds and curves
         least = ceil.base_ppm * ceil.fraction_ppm / PPM / PPM
@@ -185,6 +191,7 @@ def pack_terms(terms: Terms, tiers: int, idio_maintenance: float) -> list[float]
         np.inf if terms.limit_micro is None else float(terms.limit_micro),
         np.inf if terms.limit_units is None else float(terms.limit_units),
         float(terms.min_notional_micro),
+        ASSUMED_BAND if held is None else held,
         terms.beta,
         terms.idio,
         terms.idio * idio_maintenance,
@@ -313,7 +320,7 @@ def _entries(setup: Setup) -> Iterator[list[float]]:
     for i, symbol in enumerate(setup.symbols):
         for terms in setup.contract.terms[symbol][1:]:
             if setup.start_ms < terms.from_ms < setup.end_ms:
-                yield [terms.from_ms, at.NEW_TERMS, i, *pack_terms(terms, tiers, idio)]
+                yield [terms.from_ms, at.NEW_TERMS, i, *pack_terms(terms, tiers, idio, setup.charges.band)]
     changes = {law.from_ms for law in setup.contract.law[1:]} | {rule.from_ms for rule in setup.contract.orders[1:]}
     for from_ms in sorted(changes):
         if setup.start_ms < from_ms < setup.end_ms:

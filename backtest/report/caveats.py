@@ -47,6 +47,7 @@ REASONS = {
     "gated": "the venue's gates were closed",
     "collateral": "not enough free collateral",
     "reserve": "not enough in the reserve",
+    "price_band": "slippage beyond the price band",
 }
 """Why an order ended as it did, by the word in the table `orders`."""
 

@@ -19,6 +19,7 @@ from backtest.research.config import Config
 from backtest.research.slippage import ESTIMATORS, Slippage, parse_shares, parse_slippage
 from backtest.schema import MICRO, Cause, Liquidity, Record
 from backtest.venue.slippage import BPS, adverse_move, fixed
+from backtest.venue.terms import ASSUMED_BAND
 
 MODELS = {None: at.NO_IMPACT, "impact": at.BY_POWER, "volume": at.BY_VOLUME, "depth": at.BY_DEPTH}
 Bools = NDArray[np.bool_]
@@ -38,6 +39,7 @@ def charges(asked: Config, selection: Selection) -> Charges:
         factor=models.factor,
         exponent=models.exponent,
         drift=adverse_move(models.drift, 1.0, asked.latency_ms),
+        band=models.band,
         taker_share=shares[0],
         maker_share=shares[1],
         bars=_bars(models, selection),
@@ -71,7 +73,7 @@ def depth_sha256(asked: Config) -> str | None:
 def in_words(asked: Config) -> list[str]:
     """Sentences about what takers paid beside the price, where it is not a fixed share, and what bounded fills."""
     said, models, shares = _parts(asked), parse_slippage(asked.slippage), parse_shares(asked.volume_share)
-    words = [f"Takers paid beside the price: {', '.join(said)}."] if said and asked.slippage else []
+    words = [f"Takers paid beside the price: {', '.join(said)}; {_band(models)}."] if said and asked.slippage else []
     if models.drift and not asked.latency_ms:
         words.append("No adverse move: --slippage drift is of the time on the way, and --latency-ms is 0.")
     if min(shares) < np.inf:
@@ -80,6 +82,13 @@ def in_words(asked: Config) -> list[str]:
     if asked.limit_fill == "touch":
         words.append("A limit order filled where the price touched it, as if it were the first in its queue.")
     return words
+
+
+def _band(models: Slippage) -> str:
+    """The most that they paid."""
+    if models.band is not None:
+        return f"at most {100 * models.band:.4g} % of it"
+    return f"at most the venue's price band, where it has none an assumed {100 * ASSUMED_BAND:g} %"
 
 
 def without_slippage(asked: Config) -> bool:

@@ -24,6 +24,7 @@ _FORMS = {
     "depth": "FILE.parquet",
     "stress": "a factor",
     "drift": "K",
+    "band": "a percentage above 0 and below 100, like 10%",
 }
 IMPACTS = ("impact", "volume", "depth")
 _NUMBER = re.compile(r"\d+(\.\d*)?(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?", re.IGNORECASE)
@@ -47,6 +48,8 @@ class Slippage:
     """A Parquet file of the depth table."""
     stress: float = 1.0
     drift: float = 0.0
+    band: float | None = None
+    """Most that a fill may cost beside its price, in place of the venue's; None: the venue's, else the assumed one."""
 
     @property
     def by_bars(self) -> bool:
@@ -89,9 +92,19 @@ def _with(chosen: Slippage, kind: str, value: str) -> Slippage:
         return replace(chosen, impact=kind, factor=_number(kind, value, _MOST[kind]))
     if kind == "depth":
         return replace(chosen, impact=kind, depth=value)
+    if kind == "band":
+        return replace(chosen, band=_band(value))
     if kind == "stress":
         return replace(chosen, stress=_number(kind, value, _MOST[kind]))
     return replace(chosen, drift=_number(kind, value, _MOST[kind]))
+
+
+def _band(text: str) -> float:
+    percent = text.removesuffix("%")
+    number = float(percent) if text.endswith("%") and _NUMBER.fullmatch(percent) else 0.0
+    if not 0 < number < 100:
+        raise UserError(f"band={text}", SLIPPAGE, f"give {_FORMS['band']}")
+    return number / 100.0
 
 
 def _number(kind: str, text: str, most: float) -> float:

@@ -21,7 +21,7 @@ SCHEMA = pl.Schema(
 UNCONDITIONAL = (OrderType.MARKET, OrderType.LIMIT, OrderType.AMEND)
 NUMBERED = (
     Reason.MARGIN, Reason.LIMIT, Reason.LIMIT_SIZE, Reason.QUANTITY, Reason.MIN_NOTIONAL, Reason.OPEN_ORDERS,
-    Reason.GAS,
+    Reason.GAS, Reason.PRICE_BAND,
 )  # fmt: skip
 """Reasons that come with numbers."""
 
@@ -92,6 +92,9 @@ def _text(reason: int, have: int, need: int, own_pool: bool) -> str:
     if reason == Reason.GAS:
         left, right = both(have, need)
         return f"gas: equity {left} would not pay {right}"
+    if reason == Reason.PRICE_BAND:
+        left, right = both(have, need)
+        return f"price_band: all of it would cost {left} beside the price, the band allows {right}"
     if reason == Reason.OPEN_ORDERS:
         return f"open_orders: {have:,} at the venue, which allows {need:,}"
     return _excess(have, need, reason)

@@ -46,12 +46,17 @@ def parts(old: Terms, new: Terms) -> list[str]:
     out += _changed("largest position", _amount(old.limit_micro), _amount(new.limit_micro))
     out += _changed("largest position in base units", _amount(old.limit_units), _amount(new.limit_units))
     out += _changed("least order", money(old.min_notional_micro), money(new.min_notional_micro))
+    out += _changed("price band", _share(old.price_band), _share(new.price_band))
     out += _changed("liquidation penalty", percent(old.penalty), percent(new.penalty))
     least, least_before = -new.tiers[0].maintenance_deduction, -old.tiers[0].maintenance_deduction
     out += _changed("flat amount", money(least_before), money(least))
     if (old.initial_by_size, old.maintenance_by_size) != (new.initial_by_size, new.maintenance_by_size):
         out += _changed("growth with size", _growth(old), _growth(new))
     return out or ["rounding"]
+
+
+def _share(share: float | None) -> str:
+    return "none" if share is None else percent(share)
 
 
 def _growth(terms: Terms) -> str:

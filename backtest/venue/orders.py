@@ -1,4 +1,4 @@
-"""What orders a venue takes: how small one may be, and how many an account may have, dated."""
+"""What orders a venue takes: how small one may be, how far from the last price it fills, and how many, dated."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from pydantic import AfterValidator, Field
 
 from backtest.venue import symbol
 from backtest.venue.terms import OrderRules
-from backtest.venue.values import Amount, Dated, Part, in_order, micro
+from backtest.venue.values import Amount, Dated, Number, Part, in_order, micro
 
 Count = Annotated[int, Field(gt=0)]
+Band = Annotated[Number, Field(gt=0, lt=1)]
 
 
-class Least(Part):
-    """What holds for one market alone."""
+class Own(Part):
+    """What holds for one market alone; what it does not say is as in every other."""
 
-    min_notional: Amount
+    min_notional: Amount | None = None
+    price_band: Band | None = None
 
 
 class Orders(Dated):
@@ -29,7 +31,9 @@ class Orders(Dated):
     """In one market."""
     min_notional: Amount = Decimal(0)
     """Least value of an order that is not reduce-only, quote units."""
-    markets: dict[str, Least] = Field(default_factory=dict)
+    price_band: Band | None = None
+    """Most that a taker's fill may cost beside the last price, a share of it; None: not known."""
+    markets: dict[str, Own] = Field(default_factory=dict)
     """Single markets, by symbol or base asset."""
 
     def rules(self) -> OrderRules:
@@ -38,8 +42,17 @@ class Orders(Dated):
 
     def least_micro(self, name: str) -> int:
         """Least value of an order in a market, micro."""
-        own = next((self.markets[key] for key in symbol.names(name) if key in self.markets), None)
-        return micro(self.min_notional if own is None else own.min_notional)
+        own = self._own(name).min_notional
+        return micro(self.min_notional if own is None else own)
+
+    def band(self, name: str) -> float | None:
+        """Price band of a market, a share of the price; None: not known."""
+        own = self._own(name).price_band
+        held = self.price_band if own is None else own
+        return None if held is None else float(held)
+
+    def _own(self, name: str) -> Own:
+        return next((self.markets[key] for key in symbol.names(name) if key in self.markets), Own())
 
 
 OrderTables = Annotated[list[Orders], AfterValidator(in_order)]

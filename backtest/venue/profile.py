@@ -104,7 +104,9 @@ class Profile(Sheet):
         for at in dates:
             penalty = self._penalty(held_at(self.liquidation, at) if self.liquidation else None)
             now = held_at(tables, at).terms(at, penalty, float(factor.beta), float(idio))
-            now = replace(now, min_notional_micro=held_at(orders, at).least_micro(name)) if orders else now
+            if orders:
+                rules = held_at(orders, at)
+                now = replace(now, min_notional_micro=rules.least_micro(name), price_band=rules.band(name))
             if not out or replace(now, from_ms=out[-1].from_ms) != out[-1]:
                 out.append(now)
         return tuple(out)

@@ -53,6 +53,10 @@ class CeilRates:
     fraction_ppm: int
 
 
+ASSUMED_BAND = 0.1
+"""The price band where the venue's profile has none."""
+
+
 @dataclass(frozen=True)
 class Terms:
     """What one market asks from one day on."""
@@ -71,6 +75,8 @@ class Terms:
     """Largest position, micro-units of base."""
     min_notional_micro: int = 0
     """Least value of an order that is not reduce-only."""
+    price_band: float | None = None
+    """Most that a taker's fill may cost beside the last price, a share of it below 1; None: ASSUMED_BAND."""
     beta: float = 1.0
     """Of the market factor, for `portfolio`; the share of the notional that moves with it."""
     idio: float = 0.0

@@ -145,10 +145,15 @@ def discount(known: Discount) -> str:
 
 
 def orders(table: Orders) -> str:
-    """The least value of an order, and how many there may be."""
-    own = ", ".join(f"{name} {market.min_notional:,f}" for name, market in table.markets.items())
+    """The least value of an order, how far from the last price it fills, and how many there may be."""
+    markets = table.markets.items()
+    own = ", ".join(f"{name} {one.min_notional:,f}" for name, one in markets if one.min_notional is not None)
     least = f"worth at least {table.min_notional:,f}" + (f" ({own})" if own else "")
     parts = [least] if table.min_notional or own else []
+    bands = ", ".join(f"{name} {percent(float(one.price_band))}" for name, one in markets if one.price_band is not None)
+    if table.price_band is not None or bands:
+        every = "" if table.price_band is None else f" {percent(float(table.price_band))}"
+        parts.append(f"price band{every}" + (f" ({bands})" if bands else ""))
     parts += [f"at most {table.most:,}"] if table.most is not None else []
     parts += [f"at most {table.most_each:,} in one market"] if table.most_each is not None else []
     return ", ".join(parts) or "any"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.reference.account import Account
-from tests.reference.admission import Margin
+from tests.reference.admission import Margin, Verdict
 from tests.reference.books import Books
 from tests.reference.cost import Costs
 from tests.reference.ends import Ends
@@ -13,7 +13,7 @@ from tests.reference.fee import Fees
 from tests.reference.groups import Groups
 from tests.reference.margin import Asked
 from tests.reference.market import Config
-from tests.reference.numbers import money
+from tests.reference.numbers import money, share
 from tests.reference.order import Order
 from tests.reference.outcome import Fill, Outcome
 from tests.reference.path import Row
@@ -87,6 +87,8 @@ class Desk:
             self.ends.refuse(order, ts_ms, "post_only")
             return
         lots = self.room.clipped(row, order.symbol, "taker", abs(order.left))
+        wanted = lots
+        lots, beyond = self.within_band(row, order, wanted, spot, arriving)
         if order.tif == "fok" and lots < abs(order.left):
             self.ends.end(order, ts_ms, "cancelled", "fok")
             return
@@ -94,7 +96,9 @@ class Desk:
             self.fill(row, order, self.taken(row, order, lots, spot, arriving), spot)
         if order.ended:
             return
-        if order.tif == "ioc":
+        if beyond is not None:
+            self.ends.refuse(order, ts_ms, "price_band", beyond)
+        elif order.tif == "ioc":
             self.ends.end(order, ts_ms, "cancelled", "ioc")
         elif not self.has_nothing_to_reduce(order, ts_ms):
             self.rest(row, order, spot.at)
@@ -154,6 +158,34 @@ class Desk:
         if order.buys:
             return Trade(lots, -(value + cost), "taker", spread, impact, drift, latency)
         return Trade(-lots, value - cost, "taker", spread, impact, drift, latency)
+
+    def within_band(self, row: Row, order: Order, lots: int, spot: Spot, arriving: bool) -> tuple[int, Verdict | None]:
+        """As many of `lots` (unsigned) as the price band allows, by halving; with the numbers, if not all of them."""
+
+        def judged(some: int) -> Verdict:
+            units = some * self.account.steps[order.symbol]
+            trade = self.taken(row, order, some, spot, arriving)
+            cost = trade.spread + trade.impact + trade.drift
+            allowed = share(spot.value(row, order.symbol, units), self.band(order.symbol))
+            return Verdict(cost <= allowed, cost, allowed, reason="price_band")
+
+        if lots == 0 or (whole := judged(lots)).admitted:
+            return lots, None
+        fits, exceeds = 0, lots
+        while exceeds - fits > 1:
+            middle = (fits + exceeds) // 2
+            if judged(middle).admitted:
+                fits = middle
+            else:
+                exceeds = middle
+        return fits, whole
+
+    def band(self, symbol: str) -> float:
+        """The run's, else the market's, else a tenth."""
+        for known in (self.config.band, self.asked.terms[symbol].price_band):
+            if known is not None:
+                return known
+        return 0.1
 
     def most_cost(self, order: Order, units: int, value: int) -> int:
         """A sale never pays to sell; a limit order never gets worse than its limit."""

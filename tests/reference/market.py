@@ -156,6 +156,8 @@ class Config:
     impact: Impact | None = None
     drift: float = 0.0
     """Of a day's sigma."""
+    band: float | None = None
+    """In place of every market's price band."""
     bars: dict[str, list[Bar]] = field(default_factory=dict)
     """By the hour from the run's start; the last holds on."""
     depth: dict[str, list[Snapshot]] = field(default_factory=dict)

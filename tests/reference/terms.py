@@ -58,6 +58,8 @@ class Terms:
     """Micro-units of the base."""
     min_notional: int = 0
     """Micro: least value of an order that is not reduce-only."""
+    price_band: float | None = None
+    """Share of the price, below 1; None: the assumed one."""
     beta: float = 1.0
     idio: float = 0.0
 
