@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import functools
 import json
 import math
 import random
@@ -14,6 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from backtest.research.book import KEYS
+from backtest.venue.chain_sheet import ChainSheet
+from backtest.venue.sheet import Sheet
 from tests.campaign import toml
 
 Place = tuple[str | int, ...]
@@ -179,9 +183,29 @@ def _dated(rng: random.Random, tree: Any, sound: Any) -> Said:
     return f"{_at(place)} = {new}", ""
 
 
+def _known_key(rng: random.Random, tree: Any, sound: Any) -> Said:
+    """A key that the schema has, wherever, with some value."""
+    tables = [tree, *(value for _, value in places(tree) if isinstance(value, dict))]
+    name = rng.choice(_keys())
+    value = rng.choice(
+        (0.05, 5, "5m", "2024-03-01", True, dt.date(2024, 3, 1), [], {}, [{"from": dt.date(2024, 3, 1)}])
+    )
+    rng.choice(tables)[name] = copy.deepcopy(value)
+    return f"{name} = {value}", ""
+
+
+@functools.cache
+def _keys() -> list[str]:
+    """Every key that the schemas of venues, chains and books have."""
+    schemas = [kind.model_json_schema() for kind in (Sheet, ChainSheet)]
+    parts = [part for schema in schemas for part in (schema, *schema.get("$defs", {}).values())]
+    found = {key for part in parts for key in part.get("properties", {})}
+    return sorted(found | {key for keys in KEYS.values() for key in keys})
+
+
 CHANGES: tuple[Callable[[random.Random, Any, Any], Said], ...] = (
     _nudge, _nudge, _nudge, _odd_number, _not_finite, _other_kind, _unknown_key, _removed, _word, _turned, _twice,
-    _spliced, _dated,
+    _spliced, _dated, _known_key,
 )  # fmt: skip
 
 
