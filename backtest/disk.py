@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from backtest.errors import UserError
+from backtest.errors import Broken, UserError
 
 try:
     import fcntl
@@ -117,7 +117,8 @@ def _touch(path: Path) -> None:
 def _place(draft: Path, target: Path, told: bool) -> None:
     """Let ``draft`` take the target's name. ``told``: whether `put_in_place` names it."""
     identity = _identity(draft)
-    assert identity is not None, f"the draft {draft} is gone"
+    if identity is None:
+        raise Broken(f"the draft {draft} is gone")
     if told:
         _attempts.append((target, identity))
     with _locked(target.parent):

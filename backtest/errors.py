@@ -1,10 +1,11 @@
-"""The three kinds of failure, never mixed.
+"""The kinds of failure, never mixed.
 
 - A user's mistake (bad usage, data or configuration) is a :class:`UserError`: one line that names
   the thing, the place and what to do. The command line exits with 2.
 - A failure of the strategy or of the run itself is a :class:`RunError`. The command line exits with 1.
 - A venue's refusal is not an exception: it is an order's status and reason (`schema.Reason`).
-- A broken invariant is a plain ``assert``, always on.
+- A broken invariant is a fault of this program: :class:`Broken`. It is raised, not asserted, so that ``python -O``
+  and kernels compiled under it check the same. The command line exits with 1 and writes nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class RunError(BacktestError):
     """The strategy, or the run, failed after it had begun. What was computed so far is not a result."""
 
     exit_code = 1
+
+
+class Broken(AssertionError):
+    """An invariant does not hold: a fault of this program. Kernels raise it too, with a constant text."""
 
 
 class CacheWarning(UserWarning):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from backtest.errors import UserError
+from backtest.errors import Broken, UserError
 
 UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 """Largest first. No months or years: they have no fixed length."""
@@ -33,6 +33,7 @@ def parse(text: str, place: str = "") -> int:
 
 def text(ms: int) -> str:
     """The shortest text that :func:`parse` reads back as ``ms``: 3,600,000 is `1h`, 5,400,000 is `90m`."""
-    assert ms > 0, f"an interval has a length, not {ms} ms"
+    if ms <= 0:
+        raise Broken(f"an interval has a length, not {ms} ms")
     unit = next(unit for unit, length in UNITS_MS.items() if ms % length == 0)
     return f"{ms // UNITS_MS[unit]}{unit}"

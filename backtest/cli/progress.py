@@ -12,6 +12,8 @@ import click
 from rich import progress
 from rich.console import Console
 
+from backtest.errors import Broken
+
 PATIENCE_S = 1.0
 WORDS = {
     "here": "compiling the kernels: only the first run does, and it takes a minute or so",
@@ -51,7 +53,8 @@ class Progress:
             if not self._seen or time.monotonic() - self._begun < PATIENCE_S:
                 return
             self._start()
-        assert self._bar is not None
+        if self._bar is None:
+            raise Broken("the bar has not begun")
         when = f"{EPOCH + timedelta(milliseconds=now_ms):%Y-%m-%d}"
         self._bar.update(self._task, completed=done, total=rows, when=when)
 

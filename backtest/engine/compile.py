@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.errors import Broken
+
 F = TypeVar("F", bound=Callable[..., Any])
 KERNELS: dict[Callable[..., Any], bool] = {}
 """Every kernel, in the order of definition; whether its body is put where it is called."""
@@ -64,7 +66,8 @@ class Bundle:
         for name, array in arrays.items():
             kind, dims = self.ARRAYS[name]
             fits = array.dtype == np.dtype(kind) and array.ndim == dims and array.flags.c_contiguous
-            assert fits, f"{name} is no array of {dims} dimensions of {kind} in order of C"
+            if not fits:
+                raise Broken(f"{name} is no array of {dims} dimensions of {kind} in order of C")
             setattr(self, name, array)
             self._words[places.index(name), : 1 + dims] = array.ctypes.data, *array.shape
 

@@ -23,6 +23,7 @@ from backtest.engine.slots import land, leave, symbol_of
 from backtest.engine.state import State
 from backtest.engine.ticket import Ticket
 from backtest.engine.transfer import deposit, refuse_transfer, withdraw
+from backtest.errors import Broken
 from backtest.schema import CURVE, MICRO, NO_ORDER, Cause, Reason, TimeInForce
 
 
@@ -43,7 +44,8 @@ class Desk(State):
         """Send orders of one market that cancel one another, as one message; one alone is in no group."""
         self.touched = True
         total = sum(1 + len(ticket.children) for ticket in tickets)
-        assert len({ticket.symbol for ticket in tickets}) == 1, "orders of one message are of one market"
+        if len({ticket.symbol for ticket in tickets}) != 1:
+            raise Broken("orders of one message are of one market")
         self._room_for(total)
         first = int(self.acct[at.NEXT_ID])
         numbers: list[int] = []
@@ -182,7 +184,8 @@ class Desk(State):
 
         In a pool of its own `cash` is what that pool holds beside it; a cross position is paid from the wallet.
         """
-        assert self.row == 0, "a position is placed before the first row"
+        if self.row != 0:
+            raise Broken("a position is placed before the first row")
         self.book[i, at.LOTS], self.book[i, at.COST] = lots, cost
         if self.spec[i, at.SIZED]:
             fit_to_size(self.spec, i, lots)

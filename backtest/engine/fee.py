@@ -18,6 +18,7 @@ from backtest.engine.layout import (
     Ints,
 )
 from backtest.engine.world import World
+from backtest.errors import Broken
 
 DAY_MS = 86400000
 MICRO_UNITS = 1e6
@@ -85,7 +86,8 @@ def note_turnover(w: World, amount_micro: int, ts_ms: int) -> None:
     ring = w.turnover
     days = len(ring) - TURNOVER_DAYS
     today, last = ts_ms // DAY_MS, ring[TURNOVER_DAY]
-    assert today >= last, "time went back"
+    if not today >= last:
+        raise Broken("time went back")
     for day in range(max(last, today - days) + 1, today + 1):
         ring[TURNOVER_DAYS + day % days] = 0
     ring[TURNOVER_DAY] = today

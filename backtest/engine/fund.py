@@ -20,6 +20,7 @@ from backtest.engine.layout import (
 from backtest.engine.margin import cash_of, cross_pool, holds
 from backtest.engine.settle import add_cash, belong, move
 from backtest.engine.world import World
+from backtest.errors import Broken
 
 
 @kernel
@@ -37,7 +38,8 @@ def to_fund(w: World, p: int, ts: int, amount: int) -> None:
     """Pay `amount` from pool `p` into the fund; negative: the fund pays, which the caller has seen that it can."""
     add_cash(w.book, w.acct, p, -amount)
     if w.acct[FUND] < 0:
-        assert amount >= 0, "a venue without an insurance fund was to pay from it"
+        if not amount >= 0:
+            raise Broken("a venue without an insurance fund was to pay from it")
         return
     w.acct[FUND] += amount
     if amount < 0:

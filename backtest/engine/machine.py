@@ -35,6 +35,7 @@ from numba.np.arrayobj import populate_array
 
 from backtest.engine import cache as kept
 from backtest.engine.compile import KERNELS, WORDS, Bundle
+from backtest.errors import Broken
 
 _TWINS: dict[Callable[..., Any], Any] = {}
 """What Numba makes of each kernel."""
@@ -60,7 +61,8 @@ def entry(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _kind(hint: type) -> Any:
     plain = {int: types.int64, float: types.float64, bool: types.boolean}
-    assert hint in plain or issubclass(hint, Bundle), f"Python gives no kernel a {hint}"
+    if hint not in plain and not issubclass(hint, Bundle):
+        raise Broken(f"Python gives no kernel a {hint}")
     return plain[hint] if hint in plain else BundleType(hint)
 
 

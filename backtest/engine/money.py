@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.compile import kernel
+from backtest.errors import Broken
 
 LIMIT = 4503599627370496.0
 """2^52 micro, 4.5 billion quote units: below it the rounding here is exact. More in one amount is refused."""
@@ -37,7 +38,8 @@ def two_product(a: float, b: float) -> tuple[float, float]:
 @kernel
 def round_sum(high: float, low: float) -> int:
     """`high + low` to the nearest whole number, ties to even, for `|low| ≤ ulp(high) / 2`."""
-    assert abs(high) < LIMIT, "an amount of money is beyond 4.5 billion quote units"
+    if not abs(high) < LIMIT:
+        raise Broken("an amount of money is beyond 4.5 billion quote units")
     whole = np.rint(high)
     rest = high - whole
     # Only an apparent tie can be decided by the low part; rint went to the even side.
@@ -52,7 +54,8 @@ def round_sum(high: float, low: float) -> int:
 def money(price: float, u: int) -> int:
     """Value in micro of `u` micro-units of base at `price`: `round(price × u)`."""
     base = float(u)
-    assert int(base) == u, "a quantity is beyond what can be counted exactly"
+    if int(base) != u:
+        raise Broken("a quantity is beyond what can be counted exactly")
     high, low = two_product(price, base)
     return round_sum(high, low)
 
@@ -124,7 +127,8 @@ def between(a: int, b: int, num: int, den: int) -> int:
 def whole_lots(lots: float, step: int) -> int:
     """`lots` cut to a whole number, towards zero."""
     fits = abs(lots) < MOST_LOTS and abs(lots) * float(step) < MOST_UNITS
-    assert fits, "a quantity is beyond what can be counted exactly"
+    if not fits:
+        raise Broken("a quantity is beyond what can be counted exactly")
     return int(lots)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backtest.engine import layout as at
 from backtest.engine.passage import pack_chain
+from backtest.errors import Broken
 from backtest.schema import MICRO, PATHS
 from backtest.venue.chain import Chain, Oracle
 from backtest.venue.terms import ASSUMED_BAND, BySize, Contract, Law, OrderRules, Portfolio, Terms
@@ -185,7 +186,8 @@ def pack_terms(terms: Terms, tiers: int, idio_maintenance: float, band: float | 
         first = replace(first, initial=ceil.initial_ppm / PPM, maintenance=least)
         terms = replace(terms, tiers=(first,))
     sized = terms.initial_by_size is not None or terms.maintenance_by_size is not None
-    assert len(terms.tiers) == 1 or not (sized or ceil), "rates by size, and rounded up, have one tier"
+    if len(terms.tiers) != 1 and (sized or ceil):
+        raise Broken("rates by size, and rounded up, have one tier")
     out = [
         terms.penalty,
         np.inf if terms.limit_micro is None else float(terms.limit_micro),
@@ -267,7 +269,8 @@ def pack_run(setup: Setup) -> NDArray[np.float64]:
     """The run's scalars as one row, with the law that holds at the start."""
     run = np.zeros(at.RUN_WIDTH)
     by_net = setup.margin == "portfolio"
-    assert setup.contract.portfolio is not None or not by_net, "portfolio margin needs the venue's figures"
+    if by_net and setup.contract.portfolio is None:
+        raise Broken("portfolio margin needs the venue's figures")
     portfolio = setup.contract.portfolio or Portfolio()
     dated = [terms for symbol in setup.symbols for terms in setup.contract.terms[symbol]]
     sized = any(terms.initial_by_size or terms.maintenance_by_size for terms in dated)

@@ -41,6 +41,7 @@ from backtest.engine.oracle import (
     spread_out,
 )
 from backtest.engine.tier import Tier
+from backtest.errors import Broken
 from backtest.venue.chain import Oracle
 
 LANES, WORTH = 2, 1 << 16
@@ -103,8 +104,10 @@ class Publisher:
         self.known(self._next - 1)
         seen, field = self._panel, self._field
         rows, back = panel.shape[1], self._next - first_row
-        assert 0 <= back <= seen.shape[1], "panels come in order"
-        assert len(panel) >= self._fields, f"a panel of {len(panel)} fields, where the oracle needs {self._fields}"
+        if not 0 <= back <= seen.shape[1]:
+            raise Broken("panels come in order")
+        if len(panel) < self._fields:
+            raise Broken(f"a panel of {len(panel)} fields, where the oracle needs {self._fields}")
         again, first = min(back, rows), seen.shape[1] - back
         logs = self._tapes[0].rule[LOGS] != 0.0
         fresh = np.empty((4 * rows if logs else 0, panel.shape[2]))

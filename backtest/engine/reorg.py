@@ -24,6 +24,7 @@ from backtest.engine.layout import (
 )
 from backtest.engine.settle import trade
 from backtest.engine.world import World
+from backtest.errors import Broken
 
 
 @kernel
@@ -32,7 +33,8 @@ def keep_soft(w: World, now: int, i: int, lots: int, quote: int, fee: int, price
     n = w.acct[SOFT]
     w.acct[SOFT] = n + 1
     row = w.soft[n % w.soft.shape[0]]
-    assert row[SOFT_TS] <= float(now) - w.run[REORG], "more fills within the depth of a reorg than are kept"
+    if not row[SOFT_TS] <= float(now) - w.run[REORG]:
+        raise Broken("more fills within the depth of a reorg than are kept")
     row[SOFT_TS], row[SOFT_SYMBOL], row[SOFT_LOTS], row[SOFT_QUOTE] = now, i, lots, quote
     row[SOFT_FEE], row[SOFT_PRICE], row[SOFT_ID] = fee, price, order
 

@@ -15,7 +15,7 @@ from backtest.engine.levels import trail_level
 from backtest.engine.lowest import DEEPEST, note_ahead
 from backtest.engine.pack import late_of
 from backtest.engine.state import PIECE, WHOLE
-from backtest.errors import UserError
+from backtest.errors import Broken, UserError
 from backtest.schema import MICRO, Record
 
 
@@ -77,7 +77,8 @@ class Replay(Desk):
 
     def _play_fine(self) -> None:
         """Play the row that stopped on its fine candles."""
-        assert self.drill is not None, "a row is to be played on finer candles that there are none of"
+        if self.drill is None:
+            raise Broken("a row is to be played on finer candles that there are none of")
         k = self.row
         j = k - int(self.acct[at.BASE])
         panel, fresh = np.ascontiguousarray(self.drill(k)), self.world.fresh

@@ -22,6 +22,7 @@ from backtest.engine.slots import NEVER_MS, enlist_all
 from backtest.engine.terms import note_calendar
 from backtest.engine.tier import Tier
 from backtest.engine.world import World
+from backtest.errors import Broken
 from backtest.schema import CURVE
 
 P = ParamSpec("P")
@@ -119,7 +120,8 @@ class State:
         """Take a panel whose first row is global row `first_row`."""
         s = self.setup
         fields = max(s.mark_offset + 4, s.known_field + 1, s.volume_field + 1)
-        assert len(panel) >= fields, f"a panel of {len(panel)} fields, where the account needs {fields}"
+        if len(panel) < fields:
+            raise Broken(f"a panel of {len(panel)} fields, where the account needs {fields}")
         if self.panel.shape[1]:
             self._keep_last(self.j + 1)
             self.call(note_ahead, self.row)

@@ -65,6 +65,7 @@ from backtest.engine.outage import seen
 from backtest.engine.path import check_value, value_at
 from backtest.engine.settle import add_cash, close_lots
 from backtest.engine.world import World
+from backtest.errors import Broken
 from backtest.venue.terms import Price, Ranking
 
 BY_SYMBOL, BY_SIZE, BY_LOSS, BY_MAINTENANCE = map(int, Ranking)
@@ -241,7 +242,8 @@ def take_step(w: World, k: int, j: int, lows: bool, t: int, t_abs: int, p: int) 
     equity, need = equity_of(w, p, VALUE_X), maintenance_of(w, p, VALUE_X)
     total = weigh(w, p)
     room = w.log.shape[0] - w.acct[LOGGED] - 16 * w.spec.shape[0]
-    assert room > 0, "a liquidation takes more steps in one candle than its rules bound"
+    if not room > 0:
+        raise Broken("a liquidation takes more steps in one candle than its rules bound")
     while True:
         i = pick(w, p)
         if i < 0:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.errors import UserError
+from backtest.errors import Broken, UserError
 from backtest.feed.marks import Stretch
 from backtest.feed.panel import MARK_OPEN
 from backtest.feed.reader import Grid, Lane, Reader
@@ -58,7 +58,8 @@ class Drill:
 
         Rows in rising order are read once; so are rows that several accounts ask for, one chunk after another.
         """
-        assert 0 <= row < self._coarse.rows
+        if not 0 <= row < self._coarse.rows:
+            raise Broken(f"row {row} of {self._coarse.rows}")
         number, place = divmod(row, self._span)
         if number not in self._held:
             self._held[number] = self._read(number)

@@ -6,6 +6,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.errors import Broken
 from backtest.feed.source import Source
 from backtest.feed.stream import Piece, Stream
 
@@ -31,14 +32,16 @@ class Joined:
     """
 
     def __init__(self, stream: Stream, interval_ms: int, phase_ms: int) -> None:
-        assert interval_ms % stream.interval_ms == 0
+        if interval_ms % stream.interval_ms != 0:
+            raise Broken(f"candles of {stream.interval_ms} ms do not make up {interval_ms} ms")
         self.stream, self.interval_ms, self.phase_ms = stream, interval_ms, phase_ms % interval_ms
         self.short = 0
         """Candles so far that were joined from fewer finer ones than there should be."""
 
     def take(self, until_ms: int) -> list[Piece]:
         """The candles not yet taken that open before ``until_ms``, which is an open. Finer ones are not kept."""
-        assert until_ms % self.interval_ms == self.phase_ms
+        if until_ms % self.interval_ms != self.phase_ms:
+            raise Broken(f"{until_ms} ms is not the open of a candle of {self.interval_ms} ms")
         taken: list[Piece] = []
         begun: Piece | None = None
         for piece in self.stream.pieces(until_ms):

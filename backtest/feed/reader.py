@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.errors import Broken
 from backtest.feed.join import Joined, candles_of
 from backtest.feed.marks import Basis, derive, significant, stand_still
 from backtest.feed.panel import CLOSE, MARK_OPEN, Chunk
@@ -111,8 +112,8 @@ class Reader:
         panel = np.empty((self.further + 4 * len(self.lanes[0].further), *shape))
         amounts = panel[self.fields] if self.packed else np.empty(shape) if volume else None
         if back:
-            assert self.last is not None
-            assert self.last.panel.shape[1] >= back
+            if self.last is None or self.last.panel.shape[1] < back:
+                raise Broken(f"the chunk before has not the last {back} rows")
             panel[:, :back] = self.last.panel[:, -back:]
             if amounts is not None and self.last.volume is not None:
                 amounts[:back] = self.last.volume[-back:]

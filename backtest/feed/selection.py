@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.errors import UserError
+from backtest.errors import Broken, UserError
 from backtest.feed.extremes import nearest, stretches
 from backtest.feed.intervals import mark_interval
 from backtest.feed.join import candles_of, joined
@@ -101,8 +101,10 @@ class Selection:
         behind these for each of `further`, NaN where it is not known. Raises UserError at the first row that cannot be
         used (unsorted, repeated, off the grid, bad price).
         """
-        assert rows_per_chunk >= 1
-        assert tail >= 0
+        if rows_per_chunk < 1:
+            raise Broken(f"chunks of {rows_per_chunk} rows")
+        if tail < 0:
+            raise Broken(f"a tail of {tail} rows")
         if volume or packed:
             for symbol in self.symbols:
                 self.catalog.sources["candles"][symbol].require("volume")

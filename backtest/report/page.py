@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from backtest.errors import Broken
 from backtest.report import charts, excursions, layer2, liquidations, orders, tables
 from backtest.report import format as fmt
 from backtest.report.caveats import fold, omissions, terms_changes
@@ -73,7 +74,8 @@ def render_comparison(
     With ``combined``, their sum, they are sub-accounts: nothing is compared, and each may have markets of its own. The
     sum is a curve, a card and a column, and no account beside the others.
     """
-    assert results, "a comparison needs at least one result"
+    if not results:
+        raise Broken("a comparison needs at least one result")
     outs = [outcome(result) for result in results]
     lead = combined or results[0]
     quote = quote_of(lead)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backtest.errors import UserError, nearest
+from backtest.errors import Broken, UserError, nearest
 from backtest.schema import MICRO
 from backtest.venue.lines import line_of
 
@@ -129,7 +129,8 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         raise UserError(f"not readable as {kind}: {said}", name, "correct the file") from error
     except RecursionError as error:
         raise UserError(f"not readable as {kind}: nested too deep", name, "correct the file") from error
-    assert isinstance(value, dict), "a text that begins with a brace is an object, and TOML is a table"
+    if not isinstance(value, dict):
+        raise Broken("a text that begins with a brace is an object, and TOML is a table")
     return value
 
 
@@ -322,7 +323,8 @@ def _order(row: _Table, marks: Mapping[str, float]) -> Order:
     if symbol in marks and own not in (None, marks[symbol]):
         raise row.wrong("mark", f"{own:g} is not the position's {marks[symbol]:g}", "leave it out")
     mark = marks.get(symbol) or own
-    assert mark is not None, "one of them was given"
+    if mark is None:
+        raise Broken("one of them was given")
     return Order(symbol, _quantity(row, mark), mark)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from backtest import disk
 from backtest.engine.replay import to_micro
-from backtest.errors import UserError
+from backtest.errors import Broken, UserError
 from backtest.research import book as books
 from backtest.research.book import Book, Close, Position
 from backtest.research.ladder import Ladder, Range, climb
@@ -186,7 +186,8 @@ def _portfolio(book: Book, profile: venues.Profile) -> Portfolio | None:
     if book.margin != "portfolio":
         return None
     require(profile, book.margin, book.place)
-    assert profile.portfolio is not None, "it was required"
+    if profile.portfolio is None:
+        raise Broken("it was required")
     return profile.portfolio.portfolio()
 
 
@@ -254,7 +255,8 @@ def _answer(
 def _position(position: Position, name: str, pool: Pool) -> PositionMargin:
     at = pool.position(position.symbol)
     liquidation = pool.liquidation_price(at.symbol)
-    assert at.unrealized_micro is not None, "every position of a book has an entry"
+    if at.unrealized_micro is None:
+        raise Broken("every position of a book has an entry")
     return PositionMargin(
         symbol=at.symbol,
         pool=name,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backtest.errors import UserError, nearest
+from backtest.errors import Broken, UserError, nearest
 from backtest.interval import parse as length
 from backtest.research.slippage import LIMIT_FILLS, parse_shares, parse_slippage
 from backtest.schema import ALLOWANCES, PATHS
@@ -142,7 +142,8 @@ def _leverage(value: float | str | None) -> float:
     """A leverage that is a number; whoever writes a word is told of the one that there is."""
     if isinstance(value, str):
         raise UserError(f"leverage {value!r}", "", f"give a number, or {MAX}")
-    assert value is not None, "none was looked at before"
+    if value is None:
+        raise Broken("none was looked at before")
     return number(value, "leverage", LEAST_LEVERAGE, MOST_LEVERAGE)
 
 

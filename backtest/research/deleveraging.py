@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from backtest import interval
-from backtest.errors import UserError, nearest
+from backtest.errors import Broken, UserError, nearest
 from backtest.feed.selection import Selection
 from backtest.research.config import moment
 
@@ -57,7 +57,8 @@ def _listed(text: str, place: str, selection: Selection) -> Event:
     when, symbol = moment(parts[0], place), "" if parts[1] in ("", "*") else parts[1]
     if symbol and symbol not in selection.symbols:
         raise UserError(f"unknown symbol {symbol!r}", place, nearest(symbol, selection.symbols))
-    assert when is not None
+    if when is None:
+        raise Broken("an event without a time")
     return when, symbol, _share(parts[2], place)
 
 

@@ -22,7 +22,7 @@ from backtest.engine import layout as at
 from backtest.engine.pack import Setup
 from backtest.engine.path import lows_first
 from backtest.engine.replay import Replay
-from backtest.errors import UserError, nearest
+from backtest.errors import Broken, UserError, nearest
 from backtest.research.leg import Leg
 from backtest.schema import CROSS_POOL, MICRO, Record, Stage
 from backtest.venue.pool import Pool
@@ -133,7 +133,7 @@ def climb(legs: Sequence[Leg], contract: Contract, margin: str, wallet_micro: in
     replay.load(_straight(marks), 0)
     try:
         _play(replay)
-    except AssertionError as error:
+    except Broken as error:
         raise UserError(
             f"the ladder goes too far: {error}", "ladder", "take smaller positions, or a smaller --up"
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from backtest.engine.replay import to_micro
-from backtest.errors import UserError
+from backtest.errors import Broken, UserError
 from backtest.research.book import Book, Position
 from backtest.schema import MICRO
 from backtest.venue.pool import Held, Pool
@@ -41,7 +41,8 @@ class Leg:
     @property
     def cost_micro(self) -> int:
         """What the position cost at its entry, signed as it is."""
-        assert self.held.entry is not None, "every position of a book has an entry"
+        if self.held.entry is None:
+            raise Broken("every position of a book has an entry")
         return self.held.value_at(self.held.entry)
 
 

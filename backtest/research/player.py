@@ -13,7 +13,7 @@ from backtest.engine.journal import records
 from backtest.engine.oracle import FIELDS as ORACLE_FIELDS
 from backtest.engine.pack import Setup, sample_ms
 from backtest.engine.replay import Replay
-from backtest.errors import RunError
+from backtest.errors import Broken, RunError
 from backtest.feed.panel import Chunk
 from backtest.research.congestion import Usual
 from backtest.research.decisions import Decisions
@@ -101,7 +101,7 @@ class Player:
                 self._play_each(chunk, end)
             else:
                 self._play_every(end)
-        except AssertionError as error:
+        except Broken as error:
             if BEYOND not in str(error):
                 raise
             # What a strategy may ask for has no bound; what the kernels can count exactly has.
@@ -130,7 +130,8 @@ class Player:
     def _play_each(self, chunk: Chunk, end: int) -> None:
         """Decide at every candle: the strategy sees the panel itself."""
         first = chunk.row0 - chunk.tail
-        assert chunk.volume is not None
+        if chunk.volume is None:
+            raise Broken("candles without volume, where a strategy sees them")
         mark = chunk.panel[self.replay.setup.known_field]
         features = {name: values[first:end] for name, values in self._decisions.features.items()}
         self.market.load(chunk.panel, chunk.volume, mark, features)
@@ -173,7 +174,8 @@ class Player:
         """Decide once in so many candles: the strategy sees candles of that length."""
         decisions, replay, market = self._decisions, self.replay, self.market
         coarse = decisions.coarse
-        assert coarse is not None
+        if coarse is None:
+            raise Broken("no coarse candles, where a strategy decides on them")
         if replay.row == 0:
             market.load(coarse.panel, coarse.volume, coarse.mark, coarse.features, first=1)
         while replay.row < end:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backtest.engine import layout as at
 from backtest.engine.pack import fee_table
-from backtest.errors import UserError, nearest
+from backtest.errors import Broken, UserError, nearest
 from backtest.research.config import WHOLE_BPS, Config
 from backtest.schema import MICRO, Liquidity, Record
 from backtest.venue import words
@@ -82,7 +82,8 @@ def in_words(profile: Profile, asked: Config, start_ms: int, end_ms: int) -> str
 
 def _maker_bps(asked: Config) -> float:
     given = asked.fee_bps if asked.maker_fee_bps is None else asked.maker_fee_bps
-    assert given is not None, "no rate was given"
+    if given is None:
+        raise Broken("no rate was given")
     return given
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backtest import interval
-from backtest.errors import UserError, nearest
+from backtest.errors import Broken, UserError, nearest
 from backtest.feed.times import stamp
 from backtest.research.config import moment
 from backtest.venue.chain import Outage
@@ -131,5 +131,6 @@ def _time(value: Any, place: str) -> int:
     if not known or (isinstance(value, int) and abs(value) > LATEST_MS):
         raise UserError(f"{value!r} is not a time", place, REMEDY)
     found = moment(value, place)
-    assert found is not None
+    if found is None:
+        raise Broken(f"{value!r} is no time")
     return found

@@ -31,6 +31,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from backtest.errors import Broken
 from backtest.results.columns import Ints, times, words
 from backtest.results.reorgs import standing
 from backtest.schema import MICRO, NO_ORDER, Code, GasKind, Liquidity, Record, TransferKind, TransferState
@@ -206,7 +207,8 @@ def _in_order(kinds: Sequence[Postings]) -> dict[str, Ints]:
     )
     fields["amount"] = np.abs(fields["amount"])
     late = np.flatnonzero(np.diff(fields["ts"]) < 0)
-    assert not len(late), f"time went back in the journal: {fields['ts'][late[0]]} then {fields['ts'][late[0] + 1]} ms"
+    if len(late):
+        raise Broken(f"time went back in the journal: {fields['ts'][late[0]]} then {fields['ts'][late[0] + 1]} ms")
     return fields
 
 
@@ -277,7 +279,8 @@ def _gas_by_symbol(record: Record) -> list[int]:
     placed = rows["kind"] == GasKind.ORDER
     at = np.searchsorted(orders["order_id"], rows["order_id"][placed])
     unknown = np.flatnonzero(np.append(orders["order_id"], NO_ORDER)[at] != rows["order_id"][placed])
-    assert not len(unknown), f"gas of order {rows['order_id'][placed][unknown[0]]}, which is not in the journal"
+    if len(unknown):
+        raise Broken(f"gas of order {rows['order_id'][placed][unknown[0]]}, which is not in the journal")
     symbol[placed] = orders["symbol"][at]
     total = np.zeros(len(record.symbols) + 1, dtype=np.int64)
     np.add.at(total, symbol, rows["amount"])
@@ -287,16 +290,20 @@ def _gas_by_symbol(record: Record) -> list[int]:
 def _check_holdings(record: Record, balances: dict[str, int]) -> None:
     """Cash and lots that follow from the journal are those that the engine holds."""
     total = sum(balances.values())
-    assert total == 0, f"the books do not sum to zero: {total} micro"
+    if total != 0:
+        raise Broken(f"the books do not sum to zero: {total} micro")
     ends = {"wallet": record.final_wallet, "reserve": record.final_reserve, "in_flight": record.final_in_flight}
     for name, kept in ends.items():
-        assert balances[name] == kept, f"{name}: the books say {balances[name]} micro, the engine {kept}"
+        if balances[name] != kept:
+            raise Broken(f"{name}: the books say {balances[name]} micro, the engine {kept}")
     lots = np.zeros(len(record.symbols), dtype=np.int64)
     np.add.at(lots, record.fills["symbol"], record.fills["lots"])
     for i, symbol in enumerate(record.symbols):
         derived, held = balances[f"pool:{symbol}"], int(record.final_pool_cash[i])
-        assert derived == held, f"pool:{symbol}: the books say {derived} micro, the engine {held}"
-        assert lots[i] == record.final_lots[i], f"{symbol}: fills add up to {lots[i]} lots, not {record.final_lots[i]}"
+        if derived != held:
+            raise Broken(f"pool:{symbol}: the books say {derived} micro, the engine {held}")
+        if lots[i] != record.final_lots[i]:
+            raise Broken(f"{symbol}: fills add up to {lots[i]} lots, not {record.final_lots[i]}")
 
 
 def _check_costs(record: Record) -> None:
@@ -305,11 +312,14 @@ def _check_costs(record: Record) -> None:
     fills = record.fills
     for name in ("spread", "impact", "drift"):
         wrong = (fills[name] < 0) | ((fills[name] != 0) & (fills["liquidity"] == Liquidity.MAKER))
-        assert not wrong.any(), f"fill {np.flatnonzero(wrong)[0]}: a {name} of {fills[name][wrong][0]} micro"
+        if wrong.any():
+            raise Broken(f"fill {np.flatnonzero(wrong)[0]}: a {name} of {fills[name][wrong][0]} micro")
     gas, moved = record.gas["amount"], record.transfers
-    assert (gas >= 0).all(), f"gas {np.flatnonzero(gas < 0)[0]}: {gas.min()} micro"
+    if not (gas >= 0).all():
+        raise Broken(f"gas {np.flatnonzero(gas < 0)[0]}: {gas.min()} micro")
     wrong = (moved["fee"] < 0) | (moved["fee"] > moved["amount"])
-    assert not wrong.any(), f"transfer {np.flatnonzero(wrong)[0]}: a fee of {moved['fee'][wrong][0]} micro"
+    if wrong.any():
+        raise Broken(f"transfer {np.flatnonzero(wrong)[0]}: a fee of {moved['fee'][wrong][0]} micro")
 
 
 def _check_equity(record: Record, books: Books) -> None:
@@ -317,14 +327,16 @@ def _check_equity(record: Record, books: Books) -> None:
     flows = books.flows
     explained = sum(flows[name] for name in GAINS) - sum(flows[name] for name in COSTS)
     change = books.equity_end - books.equity_start
-    assert change == explained, f"equity changed by {change} micro, the journal explains {explained}: {flows}"
+    if change != explained:
+        raise Broken(f"equity changed by {change} micro, the journal explains {explained}: {flows}")
     if len(record.curve):
         # The curve is in doubles: half a micro of rounding per symbol, and the last digits of the sums behind it.
         closed = _at_venue(record) + _withdrawn_after(record)
         size = abs(closed) + float(np.abs(record.curve[-1]).sum()) * MICRO
         apart = abs(float(record.curve[-1, 0]) * MICRO - closed)
         allowed = 1 + len(record.symbols) + 1e-12 * size
-        assert apart <= allowed, f"the curve ends at {record.curve[-1, 0]}, the books at {closed} micro"
+        if not apart <= allowed:
+            raise Broken(f"the curve ends at {record.curve[-1, 0]}, the books at {closed} micro")
 
 
 def _withdrawn_after(record: Record) -> int:

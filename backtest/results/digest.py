@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from backtest.errors import Broken
+
 
 def digest(tables: Mapping[str, pl.DataFrame]) -> str:
     """Hex SHA-256 over the values of ``tables``, in the order of their names.
@@ -58,7 +60,8 @@ def _values(sha: Any, column: pl.Series) -> None:
         values[np.isnan(values)] = np.nan
         _block(sha, values.astype("<f8", copy=False))
     else:
-        assert kind == pl.Int64 or isinstance(kind, pl.Datetime), f"no canonical form for {column.name}: {kind}"
+        if kind != pl.Int64 and not isinstance(kind, pl.Datetime):
+            raise Broken(f"no canonical form for {column.name}: {kind}")
         _block(sha, _filled(column.to_physical(), 0).to_numpy().astype("<i8", copy=False))
 
 

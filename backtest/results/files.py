@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from backtest import disk, forks
-from backtest.errors import UserError
+from backtest.errors import Broken, UserError
 from backtest.results.digest import digest
 from backtest.results.result import Result
 from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, plain
@@ -205,9 +205,11 @@ def _recognised(folder: Path) -> dict[str, Any] | None:
 def _fill(folder: Path, results: Result | Sequence[Result], html: str, extras: Mapping[str, Any], kind: str) -> None:
     several = () if isinstance(results, Result) else results
     labels = [result.label for result in several]
-    assert len({*labels, REPORT, SUMMARY}) == len(labels) + 2, f"labels must differ, to name folders: {labels}"
+    if len({*labels, REPORT, SUMMARY}) != len(labels) + 2:
+        raise Broken(f"labels must differ, to name folders: {labels}")
     for label in labels:
-        assert Path(label).name == label, f"a label names a folder: {label!r}"
+        if Path(label).name != label:
+            raise Broken(f"a label names a folder: {label!r}")
         (folder / label).mkdir()
     for result in [results] if isinstance(results, Result) else results:
         _write_tables(folder / result.label if several else folder, result)
@@ -238,7 +240,8 @@ def _head(result: Result) -> dict[str, Any]:
 
 def _plain(summary: Mapping[str, Any], extras: Mapping[str, Any]) -> dict[str, Any]:
     twice = sorted(summary.keys() & extras.keys())
-    assert not twice, f"extras would overwrite the summary's {twice}"
+    if twice:
+        raise Broken(f"extras would overwrite the summary's {twice}")
     document: dict[str, Any] = plain({**summary, **extras})
     return document
 

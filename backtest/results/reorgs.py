@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.errors import Broken
 from backtest.results.columns import Ints
 from backtest.schema import Cause
 
@@ -32,11 +33,13 @@ def undone(fills: NDArray[np.void]) -> Ints:
         if fills["cause"][row] != Cause.REORG:
             rows.append(row)
             continue
-        assert rows, f"fill {row} undoes a fill of order {fills['order_id'][row]}, which has none left"
+        if not rows:
+            raise Broken(f"fill {row} undoes a fill of order {fills['order_id'][row]}, which has none left")
         found[row] = rows.pop()
         for name in ("lots", "quote", "fee"):
             was, back = int(fills[name][found[row]]), int(fills[name][row])
-            assert back == -was, f"fill {row} undoes fill {found[row]}: {name} {back}, not {-was}"
+            if back != -was:
+                raise Broken(f"fill {row} undoes fill {found[row]}: {name} {back}, not {-was}")
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.errors import Broken
 from backtest.schema import SCHEMA_VERSION
 
 RUN, COMPARISON, SUB_ACCOUNTS, LATENCY = "run", "comparison", "sub-accounts", "latency"
@@ -77,5 +78,6 @@ def plain(value: Any) -> Any:
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(inner) for inner in value]
-    assert value is None or isinstance(value, (str, int, bool)), f"not a value for a summary: {value!r}"
+    if value is not None and not isinstance(value, (str, int, bool)):
+        raise Broken(f"not a value for a summary: {value!r}")
     return value

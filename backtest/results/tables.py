@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backtest.errors import Broken
 from backtest.results import attribution, fifo, transfers
 from backtest.results import orders as placed
 from backtest.results import trades as trips
@@ -98,7 +99,8 @@ def tables(
         "marks": _marks(record),
     }
     for name, frame in frames.items():
-        assert frame.schema == SCHEMAS[name], f"table {name}: {frame.schema}, should be {SCHEMAS[name]}"
+        if frame.schema != SCHEMAS[name]:
+            raise Broken(f"table {name}: {frame.schema}, should be {SCHEMAS[name]}")
     return frames
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backtest.errors import Broken
 from backtest.results.columns import TIME, Ints, money, number, times, words
 from backtest.results.exits import WORDS, exits
 from backtest.schema import MICRO, Cause, Record
@@ -140,7 +141,8 @@ def _excursions(record: Record, mine: Ints, fill: Ints, starts: Ints, held: Ints
     """Best and worst of each trip over the stretches that begin with its parts; ``held`` lots after each part."""
     names = ("mfe", "mae", "mfe_price", "mae_price", "mfe_share", "mae_share")
     if len(record.extremes) != len(record.fills):
-        assert not len(record.extremes), f"{len(record.extremes)} extremes of {len(record.fills)} fills"
+        if len(record.extremes):
+            raise Broken(f"{len(record.extremes)} extremes of {len(record.fills)} fills")
         return {name: pl.Series([None] * len(starts), dtype=pl.Float64) for name in names}
     fills, reached = record.fills[mine], record.extremes[mine][fill]
     # What the open lots cost at average is all that was bought and sold, less what has been realised of it.
@@ -166,7 +168,8 @@ def _during(first: Ints, rows: NDArray[np.void], symbol: int, name: str) -> Ints
     mine = rows[rows["symbol"] == symbol]
     # side="left": should a row share its seq with a fill that flips, funding was paid before the fill.
     trip = np.searchsorted(first, mine["seq"], side="left") - 1
-    assert not len(trip) or trip.min() >= 0, f"{name} of symbol {symbol} before its first fill: {mine[trip < 0][0]}"
+    if len(trip) and trip.min() < 0:
+        raise Broken(f"{name} of symbol {symbol} before its first fill: {mine[trip < 0][0]}")
     total = np.zeros(len(first), dtype=np.int64)
     np.add.at(total, trip, mine[name])
     return total

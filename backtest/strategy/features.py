@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.errors import RunError, nearest
+from backtest.errors import Broken, RunError, nearest
 from backtest.strategy.base import Strategy, failed, hooks
 
 VALUES = ("target", "qty", "notional")
@@ -193,7 +193,8 @@ def _keys(frame: pl.DataFrame) -> NDArray[np.int64]:
     stamps = frame["ts"].to_physical().to_numpy()
     codes = frame["symbol"].to_physical().to_numpy()
     dtype = frame.schema["symbol"]
-    assert isinstance(dtype, pl.Enum)
+    if not isinstance(dtype, pl.Enum):
+        raise Broken(f"symbols of type {dtype}, not of an enumeration")
     keys: NDArray[np.int64] = stamps * len(dtype.categories) + codes
     return keys
 

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
+from backtest.errors import Broken
 from backtest.venue.chain import Outage
 from backtest.venue.chain_facts import Origin, Text
 from backtest.venue.values import Duration, wrong
@@ -72,7 +73,8 @@ class Halt(Origin):
 
     def outage(self) -> Outage:
         """The same as plain values; only of one that can be played."""
-        assert self.start_ms is not None and self.length_ms is not None, "an outage without its times"  # noqa: PT018
+        if self.start_ms is None or self.length_ms is None:
+            raise Broken("an outage without its times")
         return Outage(self.start_ms, self.start_ms + self.length_ms, self.cause)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 
+from backtest.errors import Broken
 from backtest.venue.pool import Pool
 from backtest.venue.requirement import Exact, magnitude
 from backtest.venue.transition import allowed
@@ -81,7 +82,8 @@ def deleverage(
     offsetting pool change so (their bankruptcy prices do not overlap).
     """
     quote = closing_quote(liquidated, symbol, units, at)
-    assert liquidated.position(symbol).units * offsetting.position(symbol).units < 0, "both on one side"
+    if liquidated.position(symbol).units * offsetting.position(symbol).units >= 0:
+        raise Broken("both on one side")
     after = offsetting.after(symbol, units, -quote, 0)
     if not allowed(offsetting, after):
         return None

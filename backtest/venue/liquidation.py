@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
+from backtest.errors import Broken
 from backtest.venue import requirement
 from backtest.venue.pool import Held, Pool
 from backtest.venue.requirement import Exact, decimal, magnitude, share
@@ -53,13 +54,15 @@ def tier_step(terms: Terms, notional_micro: int) -> int:
     """`Take.TIER`: what lies above the lower edge of the position's tier; in the lowest tier the whole."""
     number = requirement.tier_of(terms, notional_micro)
     edge = terms.tiers[number - 1].upto_micro if number else 0
-    assert edge is not None, "only the last tier is open"
+    if edge is None:
+        raise Broken("only the last tier is open")
     return notional_micro - edge
 
 
 def step_notional(held: Held, law: Law, since_ms: int | None = None, used_micro: int = 0) -> int:
     """Notional that a step closes of a position by `Take` POOL, POSITION, SHARE or TIER; RAMP is in `venue.ramp`."""
-    assert law.take != Take.RAMP, "a ramp goes by the pool's shortage"
+    if law.take == Take.RAMP:
+        raise Broken("a ramp goes by the pool's shortage")
     if law.take == Take.SHARE:
         return share_step(held.notional_micro, law, since_ms, used_micro)
     return tier_step(held.terms, held.notional_micro) if law.take == Take.TIER else held.notional_micro

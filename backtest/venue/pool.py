@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Self
 
+from backtest.errors import Broken
 from backtest.venue import requirement
 from backtest.venue.crossing import Line, crossing
 from backtest.venue.requirement import Exact, decimal, magnitude, share
@@ -65,7 +66,8 @@ class Held:
 
     def reduced(self, units_closed: Exact) -> Self:
         """The position after ``units_closed`` (unsigned) of it are closed."""
-        assert 0 < units_closed <= magnitude(self.units), "a close is larger than the position"
+        if not 0 < units_closed <= magnitude(self.units):
+            raise Broken("a close is larger than the position")
         return replace(self, units=self.units - units_closed if self.units > 0 else self.units + units_closed)
 
 
@@ -84,7 +86,8 @@ class Pool:
         held = tuple(positions)
         paid = 0
         for position in held:
-            assert position.entry is not None, f"{position.symbol} has no entry"
+            if position.entry is None:
+                raise Broken(f"{position.symbol} has no entry")
             paid += position.value_at(position.entry)
         return cls(wallet_micro - paid, held, portfolio)
 
@@ -92,8 +95,10 @@ class Pool:
     def isolated(cls, position: Held, posted_micro: Exact | None = None) -> Self:
         """The pool of one position and what was posted for it: by default ``|entry value| / leverage``."""
         if posted_micro is None:
-            assert position.entry is not None, f"{position.symbol} has no entry"
-            assert position.leverage, f"{position.symbol} has no leverage"
+            if position.entry is None:
+                raise Broken(f"{position.symbol} has no entry")
+            if not position.leverage:
+                raise Broken(f"{position.symbol} has no leverage")
             posted_micro = share(abs(position.value_at(position.entry)), 1 / decimal(position.leverage))
         return cls.of(posted_micro, [position])
 
@@ -170,7 +175,8 @@ class Pool:
         required = sum(other.maintenance for other in others)
         own = requirement.maintenance_lines(held.terms, held.units)
         if at_entry:
-            assert held.entry is not None, f"{held.symbol} has no entry"
+            if held.entry is None:
+                raise Broken(f"{held.symbol} has no entry")
             value = size * decimal(held.entry)
             own_at_entry = max(rate * value - deduction for rate, deduction in own)
             yield Line(slope, start - required - own_at_entry)

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import PrivateAttr, ValidationError
 
-from backtest.errors import UserError
+from backtest.errors import Broken, UserError
 from backtest.venue import changes, origin, symbol, words
 from backtest.venue.complaint import complaint
 from backtest.venue.fees import Fees, FeeTier
@@ -86,7 +86,8 @@ class Profile(Sheet):
     def _dated(self, listed: Listed) -> tuple[Table, ...]:
         """A listed market's tables; a bound on leverage alone is laid over the table before it, or the default."""
         out = [row if "rule" in row else bounded(self._written(row["from"]), row) for row in listed.tables]
-        assert self._data is not None, "a listed market has a file"
+        if self._data is None:
+            raise Broken("a listed market has a file")
         return checked_tables(out, f"{self._data.path}: {listed.market}", self.sources)
 
     def _written(self, when: Moment) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+from backtest.errors import Broken
 from backtest.venue.requirement import MICRO, Exact, magnitude
 
 
@@ -14,7 +15,8 @@ def loss_per_base(loss_micro: int, long_units: Exact, short_units: Exact) -> int
     The open interests are micro-units of base. Rounded up, so that the loss is covered.
     """
     open_units = magnitude(long_units) + magnitude(short_units)
-    assert open_units, "nobody holds the market that is to bear the loss"
+    if not open_units:
+        raise Broken("nobody holds the market that is to bear the loss")
     return math.ceil(Fraction(abs(loss_micro) * MICRO) / open_units)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from backtest.errors import Broken
 from backtest.venue.pool import Held, Pool
 from backtest.venue.requirement import Exact, decimal, magnitude, open_interest_rate_ppm
 from backtest.venue.terms import Terms
@@ -46,7 +47,8 @@ class OpenInterest:
 
     def terms(self, base: Terms) -> Terms:
         """The market's terms at this open interest."""
-        assert base.ceil is not None, "only rates in parts per million scale with open interest"
+        if base.ceil is None:
+            raise Broken("only rates in parts per million scale with open interest")
         ppm = open_interest_rate_ppm(base.ceil.base_ppm, self.notional_micro, self.lower_micro, self.upper_micro)
         return replace(base, ceil=replace(base.ceil, initial_ppm=ppm))
 

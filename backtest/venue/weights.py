@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
+from backtest.errors import Broken
 from backtest.venue.terms import BySize, CeilRates, Terms, Tier
 
 PPM = 1_000_000
@@ -44,8 +45,10 @@ def weights(rule: Widening, days_ms: Sequence[int], closes: Sequence[float]) -> 
     of 1. Closes are taken one after another: across a gap of days they give one return. Weights are rounded to a
     millionth, so that they are the same on every machine.
     """
-    assert len(days_ms) == len(closes), "one close for each day"
-    assert rule.window_days >= 2, "a deviation needs two returns"
+    if len(days_ms) != len(closes):
+        raise Broken("one close for each day")
+    if rule.window_days < 2:
+        raise Broken("a deviation needs two returns")
     returns = [math.log(late / early) for early, late in pairwise(closes)]
     out = []
     for i, at in enumerate(days_ms):
