@@ -76,6 +76,11 @@ def test_it_has_what_a_market_has(sample: Path) -> None:
     assert (wick.max(axis=0) > 0.04).all()  # dives of the trades that the marks did not follow
 
 
+def test_a_name_that_the_disk_refuses_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot be written \(File name too long\); name another folder"):
+        write_sample(tmp_path / ("x" * 300), days=1)
+
+
 def test_funding_leans_with_the_premium(sample: Path) -> None:
     s = Catalog.open(sample).select()
     panel, _ = dense(s)

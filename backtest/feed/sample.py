@@ -103,8 +103,8 @@ def write_sample(
         raise UserError(f"{days} days of {interval} candles", "sample", "take 1 day or more of candles that divide 1h")
     if not symbols or any("/" in s or not s.strip() for s in symbols):
         raise UserError(f"symbols {list(symbols)}", "sample", "name at least one, such as BTC-USD")
-    _refuse_foreign(target)
     try:
+        _refuse_foreign(target)
         with disk.whole_folder(target) as draft:
             _write_all(draft, sorted(set(symbols)), seed, Clock(interval_ms, days * DAY_MS // interval_ms))
     except OSError as error:
