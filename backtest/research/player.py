@@ -106,7 +106,7 @@ class Player:
                 raise
             # What a strategy may ask for has no bound; what the kernels can count exactly has.
             raise RunError(
-                f"{base.place(self.strategy)}, {self._now()}: {error}; trade less, or with less cash"
+                f"{base.place(self.strategy)}, {self.now()}: {error}; trade less, or with less cash"
             ) from error
         self._observer.take(chunk, records(at.L_FILL, self.replay.journal(self._looked)), self.replay.fine)
         self._looked = written(self.replay)
@@ -216,8 +216,9 @@ class Player:
 
     def _failed(self, hook: str, error: BaseException) -> RunError:
         """A failing hook as the one line that the user sees."""
-        return base.failed(self.strategy, hook, error, self._now())
+        return base.failed(self.strategy, hook, error, self.now())
 
-    def _now(self) -> str:
+    def now(self) -> str:
+        """Return the simulated time, as messages show it."""
         when: dt.datetime = EPOCH + dt.timedelta(milliseconds=self.replay.now_ms)
         return f"{when:%Y-%m-%d %H:%M:%S}Z"

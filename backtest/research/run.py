@@ -34,6 +34,7 @@ from backtest.research.shadow import Shadow
 from backtest.research.venue import venue_of
 from backtest.research.volatility import widened
 from backtest.research.warnings import warnings
+from backtest.research.watch import Watch
 from backtest.results import books, digest, files, metrics, summary, tables, trades
 from backtest.results import mark_cost as costs
 from backtest.results.chain import figures
@@ -255,18 +256,16 @@ def stream(s: Selection, players: Sequence[Player], progress: Progress | None, c
     tail = max((player.strategy.lookback for player in each), default=0)
     # Progress is told once a chunk, and what is called or interpreted may be slow.
     fast = all(player.compiled and player.replay.tier.compiled for player in players)
-    usual = s.default_chunk_rows if fast else min(s.default_chunk_rows, CALLED_ROWS)
+    rows = s.default_chunk_rows if fast else min(s.default_chunk_rows, CALLED_ROWS)
     tell = progress or _silent
-    for player in players:
-        player.start()
-    packed = any(player.replay.setup.volume_field >= 0 for player in players)
+    full = any(player.replay.setup.volume_field >= 0 for player in players)
     oracle = players[0].replay.setup.oracle  # the others have the same, or none
     spare = 0 if oracle.plain else ORACLE_FIELDS
-    chunks = s.chunks(
-        chunk_rows or usual, tail=tail, volume=bool(each), packed=packed, spare=spare, further=oracle.median
-    )
+    chunks = s.chunks(chunk_rows or rows, tail=tail, volume=bool(each), packed=full, spare=spare, further=oracle.median)
     # Closed here whatever happens: left to the garbage collector its threads would be ended by one of another reader's.
-    with closing(chunks):
+    with Watch(), closing(chunks):
+        for player in players:
+            player.start()
         for chunk in chunks:
             if chunk.row0 == 0:
                 tell(0, s.rows, s.start_ms)  # not before the first rows have been read and found sound
@@ -274,8 +273,8 @@ def stream(s: Selection, players: Sequence[Player], progress: Progress | None, c
                 player.play(chunk)
             done = chunk.row0 + chunk.rows
             tell(done, s.rows, s.start_ms + done * s.interval_ms)
-    for player in players:
-        player.stop()
+        for player in players:
+            player.stop()
 
 
 def _own(planned: Plan) -> base.Strategy:
