@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import Counter
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,7 +72,9 @@ def run(folder: Path, seed: int, count: int) -> Figures:
 
 
 def _load() -> None:
-    """Import what the commands import, so that a fork need not; nothing of it queries Polars."""
+    """Import what the commands import, so that no fork need do it; nothing of it queries Polars."""
+    for name in ("cli.show", "engine.replay", "feed.sample", "report.page", "research.compare", "research.calculator"):
+        import_module(f"backtest.{name}")
 
 
 class Injected(NamedTuple):
