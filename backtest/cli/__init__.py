@@ -6,22 +6,29 @@ one line on standard error. Nothing heavy is imported before a command needs it,
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from backtest import disk
 from backtest.cli import cache, chains, data, latency, margin, replay, strategies, venues
-from backtest.errors import BacktestError, CacheWarning, printable
+from backtest.errors import BacktestError, CacheWarning, UserError, printable
 
 INTERRUPTED = 130
 """What a shell gives for a process that Ctrl-C ended: 128 + SIGINT."""
+
+UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""Why a stream takes no more. A pipe that nobody reads is Click's."""
 
 
 class Ordered(click.Group):
@@ -94,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(given: list[str]) -> int:
     disk.begin()
+    _show_any_text()
     with warnings.catch_warnings():
         warnings.simplefilter("always", CacheWarning)
         others = warnings.showwarning
@@ -110,22 +118,81 @@ def _run(given: list[str]) -> int:
 
 def _code(given: list[str]) -> int:
     try:
+        _check_text(given)
         # Without its standalone mode Click gives back an exit code, or nothing.
         code = cli.main(given, prog_name="backtest", standalone_mode=False)
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return error.exit_code
-    except Exception as error:  # noqa: BLE001  the last place where an error can become a line
-        if "--traceback" in given:
-            traceback.print_exception(error)
-        text, exit_code = _line(error)
-        click.echo("error: " + " ".join(text.split()), err=True)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  the last place where an error can become a line
+        with suppress(OSError):  # where standard error is full nothing can be said
+            if "--traceback" in given:
+                traceback.print_exception(error)
+            text, exit_code = _unwritten(error) or _line(error)
+            click.echo("error: " + " ".join(text.split()), err=True)
         return exit_code
 
 
-def _line(error: Exception) -> tuple[str, int]:
+def _check_text(given: Sequence[str]) -> None:
+    """UserError for an argument that is no text in this locale: nothing that it names could be found or written."""
+    for argument in given:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            remedy = "set LC_ALL=C.UTF-8, or name it in UTF-8"
+            raise UserError(f"argument {argument!r} is not text in this locale", "", remedy) from None
+
+
+def _show_any_text() -> None:
+    """Let what the locale cannot encode be shown by its number, not end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _unwritten(error: BaseException) -> tuple[str, int] | None:
+    """What to say where standard output takes no more, and the exit code; None: the error is another.
+
+    Such an error names no file, so standard output is tried once more. What it did not take is given up: Python would
+    fail with it again at its end.
+    """
+    if not isinstance(error, OSError) or error.filename is not None or error.errno not in UNWRITTEN:
+        return None
+    try:
+        os.write(sys.stdout.fileno(), b"\n")
+    except io.UnsupportedOperation:  # no file: a notebook's, or a test's
+        return None
+    except OSError as again:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        written = ", ".join(map(str, disk.put_in_place()))
+        return f"standard output: {again.strerror}" + (f"; {written} was written" if written else ""), 1
+    return None
+
+
+def _gone() -> str:
+    """What to add to a failure of the system in a working directory that is no longer there."""
+    try:
+        Path.cwd()
+    except OSError:
+        return "; the working directory is gone, go to another"
+    return ""
+
+
+def _line(error: BaseException) -> tuple[str, int]:
     """What to say about an error, and the exit code."""
+    if isinstance(error, OSError) and error.strerror:
+        # Whatever was asked of the system, it did not do it: a link that leads nowhere, a name too long, a full disk.
+        place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{place}{error.strerror}{_gone()}", UserError.exit_code
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of Path.resolve, before Python 3.13
+        return str(error), UserError.exit_code
+    if isinstance(error, UnicodeEncodeError) and any("\ud800" <= c <= "\udfff" for c in error.object):
+        return f"{error.object!r} is not text in this locale; set LC_ALL=C.UTF-8", UserError.exit_code
     if isinstance(error, BacktestError):
         return str(error), error.exit_code
     if isinstance(error, click.UsageError):

@@ -129,6 +129,8 @@ def _refuse_foreign(target: Path) -> None:
         return
     if not target.is_dir():
         raise UserError("is a file", str(target), remedy)
+    if target.samefile(target / ".."):
+        raise UserError("is the root folder", str(target), remedy)
     held = sorted(path.relative_to(target) for path in target.rglob("*") if path.is_symlink() or not path.is_dir())
     if held and read_manifest(target / MANIFEST).generator != GENERATOR:
         raise UserError("holds files that are not a sample", str(target), remedy)

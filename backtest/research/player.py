@@ -165,7 +165,9 @@ class Player:
             if names:
                 try:
                     on_candle(market, account)
-                except (Exception, SystemExit) as error:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     raise self._failed("on_candle", error) from error
                 if unread:
                     account._settle()
@@ -210,7 +212,9 @@ class Player:
     def _call(self, hook: str, *arguments: Any) -> None:
         try:
             getattr(self.strategy, hook)(*arguments)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._failed(hook, error) from error
         self.account._settle()
 

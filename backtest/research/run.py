@@ -281,10 +281,11 @@ def _own(planned: Plan) -> base.Strategy:
     """A strategy for one account alone: what one remembers the others must not see."""
     try:
         strategy = copy.deepcopy(planned.strategy)
-    except Exception as error:
-        remedy = "make such things in on_start, not in __init__"
-        thing = f"it cannot be copied for each account ({base.cause(error)})"
-        raise UserError(thing, base.place(planned.strategy), remedy) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        thing, where = f"it cannot be copied for each account ({base.cause(error)})", base.place(planned.strategy)
+        raise UserError(thing, where, "make such things in on_start, not in __init__") from error
     strategy.bind(planned.config.seed)
     return strategy
 
@@ -390,8 +391,7 @@ def run(
         record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)
         made = result(planned, record)
         known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)
-        approximate = bool(planned.chaining.oracle.rough)
-        made.summary["mark_cost"] = summary.plain({**known, "approximate": approximate})
+        made.summary["mark_cost"] = summary.plain({**known, "approximate": bool(planned.chaining.oracle.rough)})
     else:
         made = result(planned, replay(planned, modes, progress, chunk_rows)[0])
     if target is None:

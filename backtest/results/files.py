@@ -84,6 +84,9 @@ def _absolute(folder: Path) -> Path:
         disk.refuse_link(place, "name the folder that it points to")
         target = place.parent.resolve() / place.name
         target.exists()
+        str(target).encode()
+    except UnicodeEncodeError as error:
+        raise UserError("its path is not text in this locale", repr(str(folder)), "set LC_ALL=C.UTF-8") from error
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
         why = getattr(error, "strerror", None) or str(error)
         raise UserError(f"cannot be written ({why})", str(folder), ELSEWHERE) from error

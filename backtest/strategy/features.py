@@ -69,7 +69,9 @@ def _expressions(strategy: Strategy) -> dict[str, pl.Expr]:
     """What `features` gave, if it is a dict of names and expressions."""
     try:
         said: Any = strategy.features(Candle())
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise failed(strategy, "features", error) from error
     if not isinstance(said, dict):
         raise _wrong(strategy, "features", f"gave {type(said).__name__}, not a dict of names and Polars expressions")
@@ -89,7 +91,9 @@ def _evaluate(
     where = f"feature {name!r} of {symbol}"
     try:
         column = frame.select(expression.alias(name)).to_series()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise failed(strategy, "features", error, where) from error
     if column.len() != frame.height:
         shape = "one value" if column.len() == 1 else f"{column.len()} values"
@@ -109,7 +113,9 @@ def targets(strategy: Strategy, candles: pl.LazyFrame, symbols: Iterable[str]) -
     try:
         answer = strategy.targets(candles)
         frame = answer.collect() if isinstance(answer, pl.LazyFrame) else answer
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise failed(strategy, "targets", error) from error
     if not isinstance(frame, pl.DataFrame):
         raise _wrong(strategy, "targets", f"gave {type(frame).__name__}, not a Polars frame")

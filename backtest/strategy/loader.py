@@ -48,9 +48,9 @@ def load(spec: str | Path | type[Strategy] | Strategy, params: dict[str, Any] | 
         raise UserError(f"{cls.__name__} is not a Strategy", "", "derive it: class Name(Strategy)")
     try:
         strategy = cls(**(params or {}))
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         # Not failed(): there is no instance yet, and before the run it is a file to be corrected.
         raise _broken(error, source_file(cls), f"{cls.__name__}.__init__") from error
     check(strategy)
@@ -183,7 +183,9 @@ def _read_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         exec(code, module.__dict__)  # noqa: S102  running the user's own file is what was asked for
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         del sys.modules[name]
         if before is not None:
             sys.modules[name] = before
@@ -194,7 +196,9 @@ def _read_file(path: Path) -> ModuleType:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             file = name.replace(".", "/") + ".py"
             raise UserError(f"no module named {error.name!r}", name, f"install it, or give a file: {file}") from None
