@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 import backtest
 from backtest import Strategy, UserError
+from backtest.feed import source
 from backtest.feed.catalog import Catalog
 from backtest.feed.check import check
 from tests.feed_datasets import HOUR, T0, candles, flat
@@ -58,6 +60,18 @@ def test_the_error_names_the_kind_and_its_command_converts_it(tmp_path: Path, ki
     panel = next(catalog.select().chunks(100)).panel
     assert (catalog.market(made.stem).first_ms, catalog.interval_ms) == (T0, HOUR)
     assert panel[3, :, 0].tolist() == FRAME["close"].to_list()
+
+
+def test_a_file_that_may_not_be_opened_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: object) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    file = tmp_path / "BTC-USD.parquet"
+    file.write_bytes(b"x" * 100)
+    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(source, "_footer", refused)
+    with pytest.raises(UserError, match=r"BTC-USD.parquet: cannot be read \(Permission denied\); make it readable"):
+        source.read_file(file, "candles", symbol_column=False)
 
 
 def test_what_must_be_unpacked_first_and_what_is_no_table(tmp_path: Path) -> None:

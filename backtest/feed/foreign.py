@@ -44,12 +44,15 @@ _SUFFIXES = (
 
 
 def foreign(path: Path, columns: Sequence[str] = _CANDLES) -> UserError | None:
-    """The error for a file that is a table, but no Parquet file; None when nothing is known of it.
+    """The error for a file that is a table, but no Parquet file, or may not be read; None when nothing is known of it.
 
     ``columns``: what it is to have beside `ts`.
     """
-    with path.open("rb") as handle:
-        head = handle.read(_HEAD)
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(_HEAD)
+    except OSError as error:
+        return UserError(f"cannot be read ({error.strerror})", str(path), "make it readable")
     found = None if head.startswith(b"PAR1") else _by_magic(head) or _by_text(head)
     if found is None:
         return None
