@@ -368,9 +368,9 @@ def expect_equal(market: Play, expected: Outcome, record: Record) -> None:
     drawdown, _, distance, _ = record.lowest
     assert drawdown == pytest.approx(float(expected.drawdown), abs=1e-6)
     nearest = 1e30 if expected.distance is None else float(expected.distance)
-    # The reference rounds values to a micro: of a position of a quote unit, 10,000 times smaller than its equity, that
-    # is a millionth of the distance.
-    assert distance == pytest.approx(nearest, rel=1e-6 * max(1.0, nearest), abs=1e-6)
+    # The reference rounds each value and requirement to a micro, which weighs the more the smaller the notional is.
+    rounded = 4 * len(record.symbols) / (expected.least_gross or 1)
+    assert distance == pytest.approx(nearest, rel=1e-6, abs=1e-6 + rounded * (1.0 + abs(nearest)))
     exact = [micro / 1_000_000 for _, micro in expected.equity]
     np.testing.assert_allclose(record.curve[:, 0], exact, rtol=1e-12, atol=len(record.symbols) * 1e-6)
 

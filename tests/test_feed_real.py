@@ -92,7 +92,9 @@ def test_sums_agree_with_duckdb_whatever_the_chunks() -> None:
 @pytest.mark.parametrize("name", ["binance_1h_long", "binance_1m_2025", "okx_5m_2022", "plain/binance", "plain/bybit"])
 def test_real_data_have_no_errors(name: str) -> None:
     findings = check(ROOT / name)
-    assert findings.errors == 0, [(f.kind, f.count, list(map(str, f.cases))) for f in findings.found]
+    errors = {f.kind: f.count for f in findings.found if f.severity == "error"}
+    # This one has no funding at all, which a run has to be told to go without.
+    assert errors == ({"symbols without funding": 3} if name == "okx_5m_2022" else {})
 
 
 def test_a_market_without_funding_is_named() -> None:

@@ -105,6 +105,7 @@ class Replay:
         self.outcome.lots = dict(self.account.lots)
         self.outcome.fund = self.fund.balance
         self.outcome.drawdown, self.outcome.distance = self.lowest.drawdown, self.lowest.distance
+        self.outcome.least_gross = self.lowest.least_gross
         return self.outcome
 
     def life(self, symbol: Symbol) -> list[Row]:

@@ -22,6 +22,8 @@ class Lowest:
         self.peak = start
         self.drawdown = Fraction(0)
         self.distance: Fraction | None = None
+        self.least_gross: int | None = None
+        """Of a pool at a look, micro: what a rounding to a micro weighs most in."""
 
     def outside(self) -> int:
         return self.transfers.reserve + self.transfers.in_flight
@@ -54,6 +56,7 @@ class Lowest:
             if gross > 0:
                 distance = Fraction(pool.health(Point(at, values)), gross)
                 self.distance = distance if self.distance is None else min(self.distance, distance)
+                self.least_gross = gross if self.least_gross is None else min(self.least_gross, gross)
 
 
 def jumps(path: Path, time: int) -> bool:

@@ -179,5 +179,7 @@ class Outcome:
     drawdown: Fraction = Fraction(0)
     """The deepest inside rows, and the smallest distance to liquidation; None: nothing was held."""
     distance: Fraction | None = None
+    least_gross: int | None = None
+    """Of a pool that a distance was taken of, micro."""
     final_equity: int | None = None
     """None when the run was stopped by an error."""
