@@ -21,7 +21,7 @@ from backtest.engine.layout import (
     TARGET_AT,
     TARGET_ROW,
 )
-from backtest.engine.lowest import note_way
+from backtest.engine.lowest import note_whole
 from backtest.engine.path import lows_first
 from backtest.engine.send import send_targets
 from backtest.engine.terms import note_calendar, take_terms
@@ -62,10 +62,10 @@ def play_fine(w: World, k: int, first: int, t_ms: int) -> int:
             return j
         opened = acct[OPENED] != 0
         acct[OPENED] = 0
-        lows = lows_first(w.panel, j)
         if not opened and not busy(w, j, opens + d):
-            note_way(w, j, lows, 0, 3 * d, opens)
+            note_whole(w, j, opens)
             continue
+        lows = lows_first(w.panel, j)
         if not opened and not open_row(w, k, j, lows, opens):
             return j
         if not walk_row(w, k, j, lows, opens):

@@ -88,12 +88,18 @@ def note_row(w: World, k: int, notes: bool, nearer: bool, bottom: float, total: 
 @called
 def note_ahead(w: World, end: int) -> None:
     """Look at the quiet rows before `end` that were played ahead, and that the account has gone on from since."""
-    d = int(w.run[INTERVAL])
+    d, beside = int(w.run[INTERVAL]), outside(w)
     for k in range(w.acct[NOTED], end):
-        j = k - w.acct[BASE]
-        note_way(w, j, lows_first(w.panel, j), 0, 3 * d, int(w.run[START]) + k * d)
-        note_peak(w, w.curve[k, 0] * MICRO)
-        w.acct[NOTED] = k + 1
+        note_whole(w, k - w.acct[BASE], int(w.run[START]) + k * d)
+        w.lowest[PEAK] = max(w.lowest[PEAK], w.curve[k, 0] * MICRO + beside)
+    w.acct[NOTED] = max(w.acct[NOTED], end)
+
+
+@kernel
+def note_whole(w: World, j: int, t_ms: int) -> None:
+    """Look at the account in panel row `j`, which opens at `t_ms` and in which nothing happens."""
+    if may_be_lower(w, j):
+        note_way(w, j, lows_first(w.panel, j), 0, 3 * int(w.run[INTERVAL]), t_ms)
 
 
 @kernel

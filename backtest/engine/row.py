@@ -51,7 +51,7 @@ from backtest.engine.layout import (
     TOUCHED,
 )
 from backtest.engine.levels import may_act
-from backtest.engine.lowest import note_ahead, note_way
+from backtest.engine.lowest import note_ahead, note_whole
 from backtest.engine.outage import touch_row
 from backtest.engine.path import lows_first
 from backtest.engine.slots import first_of
@@ -106,7 +106,7 @@ def play_row(w: World, k: int) -> bool:
         if not walk_row(w, k, j, lows, t_ms):
             return False
     else:
-        note_way(w, j, lows_first(w.panel, j), 0, 3 * d, t_ms)
+        note_whole(w, j, t_ms)
     end_row(w, k, j, t_ms + d)
     return True
 
