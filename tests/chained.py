@@ -9,7 +9,8 @@ from typing import Any
 from backtest import Strategy
 from backtest.engine.replay import Replay, to_micro
 from backtest.research.player import Player, hook_bits
-from backtest.research.run import plan, stream
+from backtest.research.run import plan
+from backtest.research.stream import stream
 from backtest.schema import Record
 from backtest.strategy.guards import pack, parse
 from backtest.venue.chain import Chain, Latency, Route

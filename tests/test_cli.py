@@ -25,7 +25,7 @@ DEFAULTS = {
     "symbols": None, "start": None, "end": None, "venue": None, "leverage": None, "cash": 100_000,
     "path": "coherent", "latency_ms": 0, "slippage_bps": 0, "slippage": (), "volume_share": None,
     "limit_fill": "through", "fee_bps": None,
-    "maker_fee_bps": None, "fee_discount": None, "params": {}, "seed": 0, "allow": (),
+    "maker_fee_bps": None, "fee_discount": None, "params": {}, "seed": 0, "allow": (), "timeout": None,
     "isolate_above": None, "adl": (), "adl_top": 1, "guards": (), "interval": None, "drill": None,
     "chain": None, "outages": (), "reorg": None, "force_inclusion": False, "oracle": (), "reserve": 0, "gas": True,
 }  # fmt: skip
@@ -138,7 +138,7 @@ def test_every_flag_reaches_the_public_function(call: Any, asked: dict[str, Any]
     flags = (
         "--symbols A,B --from 2024-03-12 --to 2024-03-12T10:30+02:00 --venue v.toml --margin isolated --leverage 5"
         " --cash 1e4 --path worst --latency-ms 250 --slippage-bps 1.5 --fee-bps 4.5 -p fast=10 -p name=a=b --seed 7"
-        " --maker-fee-bps -0.5 --fee-discount bnb"
+        " --maker-fee-bps -0.5 --fee-discount bnb --timeout 90"
         " --slippage half-spread=edge --slippage impact=1:0.6 --volume-share 10% --limit-fill touch"
         " --allow missing-funding --isolate-above 0.5 --adl 2024-03-12,*,0.5 --adl move=5%/1h,1 --adl-top 2"
         " --guard stop=5% --guard age=3d --interval 1h --drill 5m --out o"
@@ -153,7 +153,7 @@ def test_every_flag_reaches_the_public_function(call: Any, asked: dict[str, Any]
         "strategy": "my/x.py:Two", "data": Path("d"), "symbols": ("A", "B"), "start": 1_710_201_600_000,
         "end": 1_710_232_200_000, "venue": "v.toml", "margin": "isolated", "leverage": 5.0, "cash": 10_000.0,
         "path": "worst", "latency_ms": 250, "slippage_bps": 1.5, "fee_bps": 4.5, "seed": 7,
-        "maker_fee_bps": -0.5, "fee_discount": "bnb",
+        "maker_fee_bps": -0.5, "fee_discount": "bnb", "timeout": 90.0,
         "slippage": ("half-spread=edge", "impact=1:0.6"), "volume_share": "10%", "limit_fill": "touch",
         "params": {"fast": "10", "name": "a=b"}, "allow": ("missing-funding",), "out": Path("o"),
         "isolate_above": 0.5, "adl": ("2024-03-12,*,0.5", "move=5%/1h,1"), "adl_top": 2,
@@ -265,7 +265,7 @@ def test_traceback_is_shown_when_asked_for(call: Any, monkeypatch: pytest.Monkey
 def test_verify_ends_by_whether_the_digests_agree(call: Any, monkeypatch: pytest.MonkeyPatch, ok: bool) -> None:
     unequal = () if ok else ("equity.parquet",)
     found = backtest.Verification(ok, "aa", "aa" if ok else "bb", ("strategy",), unequal)
-    monkeypatch.setitem(vars(backtest), "verify", lambda folder, data=None, trust=False: found)
+    monkeypatch.setitem(vars(backtest), "verify", lambda folder, data=None, trust=False, timeout=None: found)
     done = call("verify", "r")
     assert done.code == (0 if ok else 1)
     assert "changed since: strategy" in (done.out if ok else done.err)

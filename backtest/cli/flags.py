@@ -141,6 +141,12 @@ def _params(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) 
 FOLDER = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
 VERBOSE = click.option("--verbose", is_flag=True, help="List every assumption and count below the results.")
+TIMEOUT = click.option(
+    "--timeout",
+    type=Number(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop with exit code 1 if it is not done after so many seconds; nothing is written then.  [default: never]",
+)
 DATE = click.option(
     "--date",
     "when",
@@ -299,6 +305,7 @@ _REPLAY = (
     click.option(
         "--guard", "guards", multiple=True, metavar="KIND=VALUE", help="A guard, like stop=5%. May be repeated."
     ),
+    TIMEOUT,
     click.option("--out", type=FOLDER, help="Folder of the report.  [default: reports/ and the strategy's name]"),
     VERBOSE,
     JSON,

@@ -148,8 +148,9 @@ def demo(folder: Path, as_json: bool, verbose: bool) -> None:
     is_flag=True,
     help="Run the report's strategy even if its source is not the one that the report was made with.",
 )
+@flags.TIMEOUT
 @flags.JSON
-def verify(folder: Path, data: Path | None, trust: bool, as_json: bool) -> None:
+def verify(folder: Path, data: Path | None, trust: bool, timeout: float | None, as_json: bool) -> None:
     """Run what the report in FOLDER says again, and compare all that it shows. Exit 1 if anything differs.
 
     This runs the strategy that the report names, as you: read a strategy before you verify a stranger's report.
@@ -158,7 +159,7 @@ def verify(folder: Path, data: Path | None, trust: bool, as_json: bool) -> None:
     from backtest.cli import show
 
     with redirect_stdout(sys.stderr):
-        verification = backtest.verify(folder, data=data, trust=trust)
+        verification = backtest.verify(folder, data=data, trust=trust, timeout=timeout)
     show.verification(verification, folder, as_json)
     if not verification.ok:
         raise click.ClickException(f"{folder}: not the same; {show.unequal(verification)}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from backtest.report.page import render_comparison
 from backtest.research.modes import margin_modes, split
-from backtest.research.run import Progress, plan, played, result
+from backtest.research.run import plan, played, result
+from backtest.research.stream import Progress
+from backtest.research.timeout import within
 from backtest.results import files
 from backtest.results.result import Result
 
@@ -45,6 +47,7 @@ def compare(
     out: str | Path | None = None,
     progress: Progress | None = None,
     chunk_rows: int | None = None,
+    timeout: float | None = None,
     **settings: Any,
 ) -> Comparison:
     """Stream the data once into one account per margin mode. Other arguments as of `run`.
@@ -54,13 +57,18 @@ def compare(
     """
     modes, own = margin_modes(margin)
     target = files.claim(Path(out)) if out is not None else None
-    whole = plan(strategy, data, **{"modes": own, **settings})
-    kept, left_out = split(whole.profile, modes)
-    planned, records = played(whole, kept, progress, chunk_rows)
-    results = [result(planned, record) for record in records]
-    extras = {"left_out": left_out}
-    summary = {"kind": "comparison", "runs": {r.label: r.summary for r in results}, **extras}
+
+    def made() -> tuple[Comparison, str]:
+        whole = plan(strategy, data, **{"modes": own, **settings})
+        kept, left_out = split(whole.profile, modes)
+        planned, records = played(whole, kept, progress, chunk_rows)
+        results = [result(planned, record) for record in records]
+        summary = {"kind": "comparison", "runs": {r.label: r.summary for r in results}, "left_out": left_out}
+        page = "" if target is None else render_comparison(results, left_out=left_out)
+        return Comparison(results, summary), page
+
+    done, page = within(timeout, made)
     if target is None:
-        return Comparison(results, summary)
-    page = render_comparison(results, left_out=left_out)
-    return Comparison(results, summary, files.write(target, results, page, extras))
+        return done
+    extras = {"left_out": done.summary["left_out"]}
+    return replace(done, folder=files.write(target, done.results, page, extras))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backtest.feed.sample import write_sample
 from backtest.research.compare import Comparison, compare
-from backtest.research.run import Progress
+from backtest.research.stream import Progress
 from backtest.results import files
 
 FEE_BPS, SLIPPAGE_BPS = 5.0, 1.0

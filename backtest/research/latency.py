@@ -17,8 +17,10 @@ from backtest.research.compare import Comparison
 from backtest.research.config import MOST_LATENCY_MS
 from backtest.research.modes import margin_modes
 from backtest.research.player import Player
-from backtest.research.run import Plan, Progress, placed, plan, result, seated, stream
+from backtest.research.run import Plan, placed, plan, result, seated
 from backtest.research.slippage import parse_slippage
+from backtest.research.stream import Progress, stream
+from backtest.research.timeout import within
 from backtest.results import files
 from backtest.results.result import Result
 from backtest.results.summary import LATENCY
@@ -56,6 +58,7 @@ def latency(
     out: str | Path | None = None,
     progress: Progress | None = None,
     chunk_rows: int | None = None,
+    timeout: float | None = None,
     **settings: Any,
 ) -> LatencyCurve:
     """Stream the data once into one account per delay.
@@ -72,15 +75,19 @@ def latency(
     if "latency_ms" in settings:
         raise UserError("latency_ms beside a grid", FLAG, "leave it out: the grid has the delays")
     target = files.claim(Path(out)) if out is not None else None
-    planned = plan(strategy, data, **{"modes": own, **settings})
-    results = play(planned, modes[0], delays, progress, chunk_rows)
-    curve = table(results)
-    summary = {"kind": LATENCY, "runs": {r.label: r.summary for r in results}, "curve": curve.to_dicts()}
+
+    def made() -> tuple[LatencyCurve, str]:
+        planned = plan(strategy, data, **{"modes": own, **settings})
+        results = play(planned, modes[0], delays, progress, chunk_rows)
+        curve = table(results)
+        summary = {"kind": LATENCY, "runs": {r.label: r.summary for r in results}, "curve": curve.to_dicts()}
+        return LatencyCurve(results, summary, curve=curve), "" if target is None else render_latency(results)
+
+    done, page = within(timeout, made)
     if target is None:
-        return LatencyCurve(results, summary, curve=curve)
-    page, extras = render_latency(results), {"curve": curve.to_dicts()}
-    folder = files.write(target, results, page, extras, LATENCY, {"curve": curve})
-    return LatencyCurve(results, summary, folder, curve=curve)
+        return done
+    extras = {"curve": done.summary["curve"]}
+    return replace(done, folder=files.write(target, done.results, page, extras, LATENCY, {"curve": done.curve}))
 
 
 def parse_grid(asked: Sequence[int] | str) -> list[int]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from backtest.engine.oracle import FIELDS as ORACLE_FIELDS
 from backtest.engine.pack import Charges, Setup
 from backtest.engine.replay import Replay, to_micro
 from backtest.errors import UserError, nearest
@@ -31,10 +29,11 @@ from backtest.research.notes import STRETCHED, notes
 from backtest.research.player import Player, hook_bits
 from backtest.research.posted import posted
 from backtest.research.shadow import Shadow
+from backtest.research.stream import Progress, stream
+from backtest.research.timeout import within
 from backtest.research.venue import venue_of
 from backtest.research.volatility import widened
 from backtest.research.warnings import warnings
-from backtest.research.watch import Watch
 from backtest.results import books, digest, files, metrics, summary, tables, trades
 from backtest.results import mark_cost as costs
 from backtest.results.chain import figures
@@ -49,10 +48,6 @@ from backtest.venue.values import moment_at
 
 P = TypeVar("P", bound=Player)
 NO_USUAL = np.empty((0, 2))
-Progress = Callable[[int, int, int], None]
-"""Called with rows done, rows in all, and the simulated time in ms; first with 0 rows done, before any is played."""
-CALLED_ROWS = 16_384
-"""Rows of a chunk at most for a strategy that is called, or kernels that are interpreted."""
 
 
 @dataclass(frozen=True)
@@ -250,33 +245,6 @@ def placed(plans: Sequence[Plan], over: Selection, play: Callable[[Sequence[Plan
     return [replace(planned, chaining=planned.chaining.placed(found)) for planned in plans]
 
 
-def stream(s: Selection, players: Sequence[Player], progress: Progress | None, chunk_rows: int | None) -> None:
-    """Lead the players through the rows of the selection, all of them through one chunk after another."""
-    each = [player for player in players if player.each]
-    tail = max((player.strategy.lookback for player in each), default=0)
-    # Progress is told once a chunk, and what is called or interpreted may be slow.
-    fast = all(player.compiled and player.replay.tier.compiled for player in players)
-    rows = s.default_chunk_rows if fast else min(s.default_chunk_rows, CALLED_ROWS)
-    tell = progress or _silent
-    full = any(player.replay.setup.volume_field >= 0 for player in players)
-    oracle = players[0].replay.setup.oracle  # the others have the same, or none
-    spare = 0 if oracle.plain else ORACLE_FIELDS
-    chunks = s.chunks(chunk_rows or rows, tail=tail, volume=bool(each), packed=full, spare=spare, further=oracle.median)
-    # Closed here whatever happens: left to the garbage collector its threads would be ended by one of another reader's.
-    with Watch(), closing(chunks):
-        for player in players:
-            player.start()
-        for chunk in chunks:
-            if chunk.row0 == 0:
-                tell(0, s.rows, s.start_ms)  # not before the first rows have been read and found sound
-            for player in players:
-                player.play(chunk)
-            done = chunk.row0 + chunk.rows
-            tell(done, s.rows, s.start_ms + done * s.interval_ms)
-        for player in players:
-            player.stop()
-
-
 def _own(planned: Plan) -> base.Strategy:
     """A strategy for one account alone: what one remembers the others must not see."""
     try:
@@ -288,10 +256,6 @@ def _own(planned: Plan) -> base.Strategy:
         raise UserError(thing, where, "make such things in on_start, not in __init__") from error
     strategy.bind(planned.config.seed)
     return strategy
-
-
-def _silent(done: int, rows: int, now_ms: int) -> None:
-    """Tell nobody."""
 
 
 def result(planned: Plan, record: Record, label: str | None = None) -> Result:
@@ -367,6 +331,7 @@ def run(
     progress: Progress | None = None,
     chunk_rows: int | None = None,
     mark_cost: bool = True,
+    timeout: float | None = None,
     **settings: Any,
 ) -> Result:
     """Replay one account.
@@ -378,7 +343,9 @@ def run(
     writes nothing. ``mark_cost``: where the venue goes by another mark than the market's, play the account by the
     market's as well, to say what that cost.
 
-    Raises UserError for bad settings or data, RunError when the strategy fails.
+    ``timeout``: seconds that it may take; None: any. It covers the planning, every replay and the page.
+
+    Raises UserError for bad settings or data, RunError when the strategy fails or the time is over.
     """
     modes, own = margin_modes(margin)
     if len(modes) > 1:
@@ -386,14 +353,26 @@ def run(
             f"margin modes {', '.join(modes)}", "--margin", "a run has one; `backtest compare` plays several"
         )
     target = files.claim(Path(out)) if out is not None else None
-    planned = in_place(plan(strategy, data, **{"modes": own, **settings}), modes, progress, chunk_rows)
-    if mark_cost and planned.chaining.sees_apart:
-        record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)
-        made = result(planned, record)
-        known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)
-        made.summary["mark_cost"] = summary.plain({**known, "approximate": bool(planned.chaining.oracle.rough)})
-    else:
-        made = result(planned, replay(planned, modes, progress, chunk_rows)[0])
+
+    def made() -> tuple[Result, str]:
+        planned = plan(strategy, data, **{"modes": own, **settings})
+        done = _with_mark_cost(in_place(planned, modes, progress, chunk_rows), modes, mark_cost, progress, chunk_rows)
+        return done, "" if target is None else render(done)
+
+    done, page = within(timeout, made)
     if target is None:
-        return made
-    return Result(made.label, made.summary, made.tables, files.write(target, made, render(made)))
+        return done
+    return Result(done.label, done.summary, done.tables, files.write(target, done, page))
+
+
+def _with_mark_cost(
+    planned: Plan, modes: Sequence[str], mark_cost: bool, progress: Progress | None, chunk_rows: int | None
+) -> Result:
+    """The result of one account, with what its venue's mark cost where that is asked for and is another."""
+    if not (mark_cost and planned.chaining.sees_apart):
+        return result(planned, replay(planned, modes, progress, chunk_rows)[0])
+    record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)
+    made = result(planned, record)
+    known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)
+    made.summary["mark_cost"] = summary.plain({**known, "approximate": bool(planned.chaining.oracle.rough)})
+    return made

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from backtest.research.compare import Comparison
 from backtest.research.config import LEAST_CASH, MOST_CASH, moment, number, span
 from backtest.research.modes import margin_modes
 from backtest.research.player import Player
-from backtest.research.run import Plan, Progress, placed, plan, result, seated, stream, wanted
+from backtest.research.run import Plan, placed, plan, result, seated, wanted
+from backtest.research.stream import Progress, stream
+from backtest.research.timeout import within
 from backtest.results import files
 from backtest.results.result import Result
 from backtest.results.summary import SUB_ACCOUNTS
@@ -78,6 +80,7 @@ def subaccounts(
     out: str | Path | None = None,
     progress: Progress | None = None,
     chunk_rows: int | None = None,
+    timeout: float | None = None,
     **settings: Any,
 ) -> Subaccounts:
     """Replay each strategy in a sub-account of its own; the data are streamed once.
@@ -95,43 +98,44 @@ def subaccounts(
     if isinstance(strategies, str | Path) or not strategies:
         raise UserError("no list of strategies", "strategies", 'give several, like ["a.py", "b.py"]')
     target = files.claim(Path(out)) if out is not None else None
-    given = parameters(strategies, params or {})
     caps = _caps(loss_cap, len(strategies))
-    accounts = [
-        Asked(
-            label,
-            strategy,
-            modes[0],
-            {
-                "modes": own,
-                **_guarded(settings, cap),
-                "cash": share / MICRO,
-                "reserve": kept / MICRO,
-                "params": given_to,
-            },
-        )
-        for label, strategy, given_to, share, kept, cap in zip(
-            labels(strategies),
-            strategies,
-            given,
-            shares(cash, split, len(strategies)),
-            shares(reserve, split, len(strategies), "reserve", 0.0),
-            caps,
-            strict=True,
-        )
-    ]
-    results, records, union = play(accounts, data, progress, chunk_rows)
-    combined = combine(results, records, union)
-    summary = {
-        "kind": SUB_ACCOUNTS,
-        "runs": {r.label: r.summary for r in results},
-        "combined": combined.metrics,
-    }
+    cashes = shares(cash, split, len(strategies))
+    reserves = shares(reserve, split, len(strategies), "reserve", 0.0)
+
+    def made() -> tuple[Subaccounts, str]:
+        given = parameters(strategies, params or {})
+        accounts = [
+            Asked(
+                label,
+                strategy,
+                modes[0],
+                {
+                    "modes": own,
+                    **_guarded(settings, cap),
+                    "cash": share / MICRO,
+                    "reserve": kept / MICRO,
+                    "params": given_to,
+                },
+            )
+            for label, strategy, given_to, share, kept, cap in zip(
+                labels(strategies), strategies, given, cashes, reserves, caps, strict=True
+            )
+        ]
+        results, records, union = play(accounts, data, progress, chunk_rows)
+        combined = combine(results, records, union)
+        summary = {
+            "kind": SUB_ACCOUNTS,
+            "runs": {r.label: r.summary for r in results},
+            "combined": combined.metrics,
+        }
+        page = "" if target is None else render_comparison(results, combined)
+        return Subaccounts(results, summary, combined=combined), page
+
+    done, page = within(timeout, made)
     if target is None:
-        return Subaccounts(results, summary, combined=combined)
-    page = render_comparison(results, combined)
-    folder = files.write(target, results, page, {"combined": combined.metrics}, SUB_ACCOUNTS)
-    return Subaccounts(results, summary, folder, combined=combined)
+        return done
+    folder = files.write(target, done.results, page, {"combined": done.combined.metrics}, SUB_ACCOUNTS)
+    return replace(done, folder=folder)
 
 
 def play(

@@ -18,6 +18,7 @@ from backtest.research.compare import compare
 from backtest.research.latency import latency, table
 from backtest.research.run import run
 from backtest.research.subaccounts import Asked, play
+from backtest.research.timeout import within
 from backtest.results import files
 from backtest.results.digest import digest
 from backtest.results.result import Result
@@ -51,14 +52,22 @@ class Verification:
     """False: another version wrote the page, and may have written the same things in another form."""
 
 
-def verify(folder: str | Path, data: str | Path | None = None, trust: bool = False) -> Verification:
+def verify(
+    folder: str | Path, data: str | Path | None = None, trust: bool = False, timeout: float | None = None
+) -> Verification:
     """Play the runs of the report in ``folder`` again, and compare its tables, summaries and page.
 
     This runs the strategy that the report names, with your rights. One whose source is not of the SHA-256 that the
     report has is not run unless ``trust`` is true. ``data``: where the dataset lies now, if it was moved.
+    ``timeout``: seconds that it may take; None: any.
 
-    UserError if the folder is no report, its strategy or data cannot be found, or the strategy is another.
+    UserError if the folder is no report, its strategy or data cannot be found, or the strategy is another; RunError
+    when the time is over.
     """
+    return within(timeout, lambda: _verified(folder, data, trust))
+
+
+def _verified(folder: str | Path, data: str | Path | None, trust: bool) -> Verification:
     before = files.stored(Path(folder))
     asked = [_asked(report, Path(folder)) for report in before.results]
     for report, one in zip(before.results, asked, strict=True):
