@@ -9,18 +9,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from backtest import forks
+from backtest.core import forks
 
 if TYPE_CHECKING:
-    from backtest.errors import BacktestError, RunError, UserError
-    from backtest.research.calculator import Calculation, margin
-    from backtest.research.compare import Comparison, compare
-    from backtest.research.demo import demo
-    from backtest.research.latency import LatencyCurve, latency
-    from backtest.research.run import run
-    from backtest.research.subaccounts import Subaccounts, subaccounts
-    from backtest.research.verify import Verification, verify
+    from backtest.calculator.calculation import Calculation, margin
+    from backtest.core.errors import BacktestError, RunError, UserError
     from backtest.results.result import Result
+    from backtest.runner.compare import Comparison, compare
+    from backtest.runner.demo import demo
+    from backtest.runner.latency_curve import LatencyCurve, latency
+    from backtest.runner.run import run
+    from backtest.runner.sub_accounts import Subaccounts, subaccounts
+    from backtest.runner.verify import Verification, verify
     from backtest.strategy.base import Strategy
     from backtest.strategy.order import Order
     from backtest.strategy.param import Param
@@ -50,25 +50,25 @@ __all__ = [
 ]
 
 _HOME = {
-    "BacktestError": "backtest.errors",
-    "Calculation": "backtest.research.calculator",
-    "Comparison": "backtest.research.compare",
-    "LatencyCurve": "backtest.research.latency",
+    "BacktestError": "backtest.core.errors",
+    "Calculation": "backtest.calculator.calculation",
+    "Comparison": "backtest.runner.compare",
+    "LatencyCurve": "backtest.runner.latency_curve",
     "Order": "backtest.strategy.order",
     "Param": "backtest.strategy.param",
     "Result": "backtest.results.result",
-    "RunError": "backtest.errors",
+    "RunError": "backtest.core.errors",
     "Strategy": "backtest.strategy.base",
-    "Subaccounts": "backtest.research.subaccounts",
-    "UserError": "backtest.errors",
-    "Verification": "backtest.research.verify",
-    "compare": "backtest.research.compare",
-    "demo": "backtest.research.demo",
-    "latency": "backtest.research.latency",
-    "margin": "backtest.research.calculator",
-    "run": "backtest.research.run",
-    "subaccounts": "backtest.research.subaccounts",
-    "verify": "backtest.research.verify",
+    "Subaccounts": "backtest.runner.sub_accounts",
+    "UserError": "backtest.core.errors",
+    "Verification": "backtest.runner.verify",
+    "compare": "backtest.runner.compare",
+    "demo": "backtest.runner.demo",
+    "latency": "backtest.runner.latency_curve",
+    "margin": "backtest.calculator.calculation",
+    "run": "backtest.runner.run",
+    "subaccounts": "backtest.runner.sub_accounts",
+    "verify": "backtest.runner.verify",
 }
 """Where each public name is made; the same as above, for Python instead of the type checker."""
 

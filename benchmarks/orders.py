@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.core.enums import OrderType, TimeInForce
+from backtest.core.records import Record
 from backtest.engine import layout as at
 from backtest.engine.replay import Replay
 from backtest.engine.ticket import Ticket
-from backtest.schema import OrderType, Record, TimeInForce
 from benchmarks import ours
 from benchmarks.market import LOT, MINUTE_MS, Market
 from benchmarks.timing import Seconds

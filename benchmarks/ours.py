@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 import backtest
 from backtest import Strategy
+from backtest.core.records import Record
+from backtest.data.catalog import Catalog
 from backtest.engine import layout as at
 from backtest.engine.pack import Charges, Setup, fee_table
 from backtest.engine.replay import Replay, to_micro
-from backtest.feed.catalog import Catalog
-from backtest.schema import Record
-from backtest.venue import chains, profile
-from backtest.venue.chain import Oracle
+from backtest.venues import chains, profile
+from backtest.venues.chain import Oracle
 from benchmarks.market import LOT, MINUTE_MS, START_MS, Market
 from benchmarks.signals import FAST, SLOW, sparse
 

@@ -19,7 +19,7 @@ os.environ.setdefault("BACKTEST_KERNELS", "compiled")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-goldens", action="store_true", help="write tests/goldens.json anew from today's results")
+    parser.addoption("--update-goldens", action="store_true", help="rewrite tests/scenarios/goldens.json")
 
 
 WITHOUT_KERNELS = (
@@ -86,7 +86,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
 
     Tests of every word on standard error need it as well: the first run ever says there that it is compiling.
     """
-    from backtest.research.compare import compare  # itself, not what `ground` may have put in its place
+    from backtest.runner.compare import compare  # itself, not what `ground` may have put in its place
 
     folder = tmp_path_factory.mktemp("compiled")
     small.write(folder)

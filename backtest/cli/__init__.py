@@ -20,9 +20,9 @@ from typing import Any, NoReturn
 
 import click
 
-from backtest import disk
-from backtest.cli import cache, chains, data, latency, margin, replay, strategies, venues
-from backtest.errors import BacktestError, CacheWarning, UserError, printable
+from backtest.cli import cache, chains, data, latency, margin, run_commands, strategies, venues
+from backtest.core import disk
+from backtest.core.errors import BacktestError, CacheWarning, UserError, printable
 
 INTERRUPTED = 130
 """What a shell gives for a process that Ctrl-C ended: 128 + SIGINT."""
@@ -63,11 +63,11 @@ def cli() -> None:
 
 
 for _command in (
-    replay.demo,
-    replay.run,
-    replay.compare,
+    run_commands.demo,
+    run_commands.run,
+    run_commands.compare,
     latency.latency,
-    replay.verify,
+    run_commands.verify,
     margin.margin,
     data.data,
     strategies.strategies,

@@ -20,10 +20,10 @@ def build() -> None:
 
     Runs do this in the background when they are long enough. Interrupted, it keeps what is finished.
     """
+    from backtest.core.errors import CacheWarning, UserError
     from backtest.engine import cache as kept
     from backtest.engine import tier
     from backtest.engine.builder import build as compile_missing
-    from backtest.errors import CacheWarning, UserError
 
     if tier.asked() == tier.INTERPRETED:
         raise UserError("kernels are not compiled here", "the environment", "unset NUMBA_DISABLE_JIT, BACKTEST_KERNELS")

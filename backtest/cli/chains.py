@@ -19,7 +19,7 @@ def chains() -> None:
 def list_(as_json: bool) -> None:
     """List the chains that come with the package."""
     from backtest.cli import show_chains
-    from backtest.venue import chains as known
+    from backtest.venues import chains as known
 
     show_chains.listing(known.available(), as_json)
 
@@ -34,6 +34,6 @@ def show_(chain: str, when: datetime | None, as_json: bool) -> None:
     CHAIN is a name, or a FILE.toml.
     """
     from backtest.cli import show_chains
-    from backtest.venue import chains as known
+    from backtest.venues import chains as known
 
     show_chains.chain(known.load(chain), as_json, when and when.date())

@@ -20,8 +20,8 @@ def data() -> None:
 def info(folder: Path, as_json: bool) -> None:
     """List the series of each symbol of a dataset: spans, intervals, rows, gaps."""
     from backtest.cli import show_data
-    from backtest.feed.catalog import Catalog
-    from backtest.feed.info import info as look
+    from backtest.data.catalog import Catalog
+    from backtest.data.info import info as look
 
     catalog = Catalog.open(folder)
     show_data.info(catalog, look(catalog), as_json)
@@ -37,10 +37,10 @@ def check(folder: Path, every: bool, as_json: bool) -> None:
     The worst cases of each finding come first.
     """
     from backtest.cli import show_data
-    from backtest.errors import UserError
-    from backtest.feed.catalog import Catalog
-    from backtest.feed.check import CASES
-    from backtest.feed.check import check as look
+    from backtest.core.errors import UserError
+    from backtest.data.catalog import Catalog
+    from backtest.data.check import CASES
+    from backtest.data.check import check as look
 
     catalog = Catalog.open(folder)
     findings = look(catalog, most=None if every else CASES)
@@ -57,7 +57,7 @@ def check(folder: Path, every: bool, as_json: bool) -> None:
 @click.option("--symbols", type=flags.Names(), help="Markets, with commas between them.  [default: six perps]")
 def sample(folder: Path, seed: int, days: int, interval: str, symbols: tuple[str, ...] | None) -> None:
     """Write a synthetic market into FOLDER: the same bytes each time for the same seed."""
-    from backtest.feed.sample import SYMBOLS, write_sample
+    from backtest.data.sample import SYMBOLS, write_sample
 
     place = write_sample(folder, seed=seed, symbols=symbols or SYMBOLS, days=days, interval=interval)
     click.echo(f"wrote a synthetic dataset into {place}", err=True)
@@ -71,6 +71,6 @@ def sample(folder: Path, seed: int, days: int, interval: str, symbols: tuple[str
 def calibrate(file: Path, kind: str, candles: Path | None, as_json: bool) -> None:
     """Fit spread and impact to trades or a book in the Parquet FILE, and print the fit with its error."""
     from backtest.cli import show_calibration
-    from backtest.research.calibrate import calibrate as fit
+    from backtest.runner.calibrate import calibrate as fit
 
     show_calibration.calibration(*fit(file, kind, candles), as_json)

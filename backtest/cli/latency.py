@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from backtest.cli import flags, replay
+from backtest.cli import flags, run_commands
 
 
 @click.command(
-    cls=flags.Command, epilog=replay.ABOUT, short_help="Replay it at several delays: the price of being slower."
+    cls=flags.Command, epilog=run_commands.ABOUT, short_help="Replay it at several delays: the price of being slower."
 )
 @click.argument("strategy")
 @flags.replay
@@ -36,7 +36,7 @@ def latency(strategy: str, data: Path, out: Path | None, as_json: bool, verbose:
     from backtest.cli import show_latency
     from backtest.cli.progress import Progress
 
-    folder = out or Path("reports", f"{replay.stem(strategy)}-latency")
+    folder = out or Path("reports", f"{run_commands.stem(strategy)}-latency")
     with redirect_stdout(sys.stderr), Progress() as progress:
         curve = backtest.latency(strategy, data, out=folder, progress=progress, **settings)
     show_latency.curve(curve, as_json, verbose)

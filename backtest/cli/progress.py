@@ -12,7 +12,7 @@ import click
 from rich import progress
 from rich.console import Console
 
-from backtest.errors import Broken
+from backtest.core.errors import Broken
 
 PATIENCE_S = 1.0
 WORDS = {

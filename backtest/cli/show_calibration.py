@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from backtest.cli import console, show
-from backtest.report import format as fmt
-from backtest.venue.slippage import BPS
+from backtest.cli import console, output
+from backtest.report import formatting as fmt
+from backtest.venues.slippage_models import BPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backtest.research.calibrate import Calibration, Law, Together
+    from backtest.runner.calibrate import Calibration, Law, Together
 
 
 def calibration(shown: Sequence[Calibration], together: Together | None, as_json: bool) -> None:
@@ -25,7 +25,7 @@ def calibration(shown: Sequence[Calibration], together: Together | None, as_json
     for one in shown:
         _symbol(one)
     if together is not None:
-        show.say("[bold]all together[/]")
+        output.say("[bold]all together[/]")
         click.echo(f"  {_errors(together.free, together.root)}")
         click.echo(f"  {together.text}")
     return None
@@ -34,7 +34,7 @@ def calibration(shown: Sequence[Calibration], together: Together | None, as_json
 def _symbol(one: Calibration) -> None:
     curve = one.curve
     quartiles = " to ".join(f"{q * BPS:.4g}" for q in curve.quartiles)
-    show.say(f"[bold]{escape(curve.symbol)}[/] half a spread {curve.half * BPS:.4g} bps (quartiles {quartiles})")
+    output.say(f"[bold]{escape(curve.symbol)}[/] half a spread {curve.half * BPS:.4g} bps (quartiles {quartiles})")
     if curve.roll is not None:
         click.echo(f"  by Roll's estimator {curve.roll * BPS:.4g} bps")
     if one.scale:
@@ -55,7 +55,7 @@ def _symbol(one: Calibration) -> None:
         table.add_row(f"{size:,.0f}{star}", f"{cost * BPS:.4g}", *laws, fmt.count(int(number)))
     console.write_table(table)
     if not one.fitted.all():
-        show.say("  [dim]*[/] not fitted: what it cost is mostly the spread")
+        output.say("  [dim]*[/] not fitted: what it cost is mostly the spread")
     click.echo(f"  {_errors(one.free, one.root)}")
     click.echo(f"  {one.text}")
     if one.scale is None:

@@ -9,14 +9,14 @@ import click
 from rich.markup import escape
 
 from backtest.cli.console import grid, write_json, write_table
-from backtest.cli.show import say
+from backtest.cli.output import say
 
 if TYPE_CHECKING:
     from datetime import date
 
     from rich.table import Table
 
-    from backtest.venue.chains import ChainProfile
+    from backtest.venues.chains import ChainProfile
 
 
 def listing(shown: Sequence[ChainProfile], as_json: bool) -> None:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from backtest.cli import console, show
-from backtest.feed.catalog import SMALL_LOT
-from backtest.report import format as fmt
+from backtest.cli import console, output
+from backtest.data.catalog import SMALL_LOT
+from backtest.report import formatting as fmt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backtest.feed.catalog import Catalog
-    from backtest.feed.check import Findings
-    from backtest.feed.info import SeriesInfo, SymbolInfo
+    from backtest.data.catalog import Catalog
+    from backtest.data.check import Findings
+    from backtest.data.info import SeriesInfo, SymbolInfo
 
 RARE = 0.01
 """Of all intervals between settlements; how often one came that is rarer is told."""
@@ -43,14 +43,18 @@ def info(catalog: Catalog, shown: Sequence[SymbolInfo], as_json: bool) -> None:
     for missing in ("mark", "funding"):
         without = [row.symbol for row in shown if missing not in {series.kind for series in row.series}]
         if without:
-            show.say(f"no {missing}: {escape(', '.join(without))}")
+            output.say(f"no {missing}: {escape(', '.join(without))}")
     if any(row.step_assumed for row in shown):
         most = fmt.quantity(float(SMALL_LOT))
-        show.say(f"[dim]*[/] no step is given; this one is assumed: a lot cost at most {most} {catalog.quote} at first")
+        output.say(
+            f"[dim]*[/] no step is given; this one is assumed: a lot cost at most {most} {catalog.quote} at first"
+        )
         for row in shown:
             if row.step_assumed and row.lot_cost and row.lot_cost > SMALL_LOT:
                 cost = f"{fmt.number(row.lot_cost, 6)} {catalog.quote}"
-                show.say(f"  {escape(row.symbol)}: a lot cost {cost}, as no step is smaller than {fmt.quantity(1e-6)}")
+                output.say(
+                    f"  {escape(row.symbol)}: a lot cost {cost}, as no step is smaller than {fmt.quantity(1e-6)}"
+                )
     return None
 
 
@@ -75,11 +79,11 @@ def findings(catalog: Catalog, shown: Findings, as_json: bool) -> None:
         return console.write_json({**_about(catalog), **counts, "found": every})
     _title(catalog)
     for finding in shown.found:
-        show.say(f"[bold]{finding.severity}[/] {escape(finding.kind)}: {finding.count:,}")
+        output.say(f"[bold]{finding.severity}[/] {escape(finding.kind)}: {finding.count:,}")
         for case in finding.cases:
-            show.say(f"  {escape(str(case))}")
+            output.say(f"  {escape(str(case))}")
         if finding.places > len(finding.cases):
-            show.say(f"  [dim]and {finding.places - len(finding.cases):,} more; --all lists them[/]")
+            output.say(f"  [dim]and {finding.places - len(finding.cases):,} more; --all lists them[/]")
     looked = f"{fmt.plural(shown.rows, 'candle')} of {fmt.plural(shown.symbols, 'symbol')}"
     found = f"{fmt.plural(shown.errors, 'error')}, {fmt.plural(shown.warnings, 'warning')}"
     return click.echo(f"{looked}: {found}")
@@ -88,9 +92,9 @@ def findings(catalog: Catalog, shown: Findings, as_json: bool) -> None:
 def _title(catalog: Catalog) -> None:
     """What the dataset is: its name, its quote, where it comes from; that it is synthetic, before all else."""
     if catalog.synthetic:
-        show.say("[bold yellow]SYNTHETIC data: no market moved like this.[/]")
+        output.say("[bold yellow]SYNTHETIC data: no market moved like this.[/]")
     told = (catalog.name, f"in {catalog.quote}", catalog.venue, catalog.provenance)
-    show.say(escape(", ".join(text for text in told if text)))
+    output.say(escape(", ".join(text for text in told if text)))
 
 
 def _about(catalog: Catalog) -> dict[str, Any]:

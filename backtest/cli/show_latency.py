@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from backtest.cli import show
+from backtest.cli import output
 from backtest.cli.console import grid, write_table
-from backtest.report.latency import delays_table, named, words_of
+from backtest.report.latency_page import delays_table, named, words_of
 from backtest.report.outcome import outcome
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ def curve(shown: LatencyCurve, as_json: bool, verbose: bool) -> None:
     """The outcome in words, a row per delay, what was assumed, where the report is."""
     if not as_json:
         results, outs = named(shown.results), [outcome(result) for result in shown.results]
-        show.title(results, words_of(results, outs))
+        output.title(results, words_of(results, outs))
         found = delays_table(results, outs)
         table = grid(*(cell.text for cell in found.head))
         for row in found.rows:
             table.add_row(*(escape(cell.text) for cell in row))
         write_table(table)
-        show.changes(results)
-        show.assumed(results, verbose)
-    show.end(shown.summary, shown.folder, as_json)
+        output.changes(results)
+        output.assumed(results, verbose)
+    output.end(shown.summary, shown.folder, as_json)

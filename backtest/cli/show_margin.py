@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from backtest.cli import console
-from backtest.report import format as fmt
+from backtest.report import formatting as fmt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backtest.research.calculator import Calculation, CloseMargin
-    from backtest.research.ladder import Event, Ladder, Rung
+    from backtest.calculator.calculation import Calculation, CloseMargin
+    from backtest.calculator.stress_ladder import Event, Ladder, Rung
 
 SHOWN = (1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100, 125, 150, 200)
 """Per cent: the rungs shown in the terminal, and the last; JSON and the picture have all."""

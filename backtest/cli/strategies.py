@@ -18,10 +18,10 @@ def strategies() -> None:
 @flags.JSON
 def list_(as_json: bool) -> None:
     """List the strategies that can be run by name, with their parameters."""
-    from backtest.cli import show
+    from backtest.cli import output
     from backtest.strategy import loader
 
-    show.strategies(loader.available(), as_json)
+    output.strategies(loader.available(), as_json)
 
 
 @strategies.command()
@@ -29,7 +29,7 @@ def list_(as_json: bool) -> None:
 @click.argument("folder", type=flags.FOLDER, default=Path("strategies"))
 def new(name: str, folder: Path) -> None:
     """Write a working strategy NAME and its test into FOLDER, by default strategies."""
-    from backtest.cli import show
+    from backtest.cli import output
     from backtest.strategy import scaffold
 
-    show.written(scaffold.new(name, folder))
+    output.written(scaffold.new(name, folder))

@@ -18,10 +18,10 @@ def venues() -> None:
 @flags.JSON
 def list_(as_json: bool) -> None:
     """List the venues that come with the package."""
-    from backtest.cli import show
-    from backtest.venue import profile
+    from backtest.cli import output
+    from backtest.venues import profile
 
-    show.venues(profile.available(), as_json)
+    output.venues(profile.available(), as_json)
 
 
 @venues.command("chains")
@@ -29,7 +29,7 @@ def list_(as_json: bool) -> None:
 def chains_(as_json: bool) -> None:
     """List the chains that a run may put a venue on."""
     from backtest.cli import show_chains
-    from backtest.venue import chains
+    from backtest.venues import chains
 
     show_chains.listing(chains.available(), as_json)
 
@@ -51,7 +51,7 @@ def show_(venue: str, when: datetime | None, symbol: str | None, as_json: bool) 
 
     VENUE is a name or an alias, like okx, or a FILE.toml.
     """
-    from backtest.cli import show
-    from backtest.venue import profile
+    from backtest.cli import output
+    from backtest.venues import profile
 
-    show.venue(profile.load(venue), as_json, when, symbol)
+    output.venue(profile.load(venue), as_json, when, symbol)

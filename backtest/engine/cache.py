@@ -18,13 +18,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from backtest.disk import whole_file
+from backtest.core.disk import whole_file
+from backtest.core.errors import CacheWarning, UserError
 from backtest.engine.compile import CALLED
-from backtest.errors import CacheWarning, UserError
 
 NAME = "kernels-"
 ROOM = Path(__file__).parent
-OTHERS = ("errors.py", "schema.py", "venue/chain.py", "venue/terms.py")
+OTHERS = ("core/enums.py", "core/errors.py", "core/records.py", "venues/chain.py", "venues/terms.py")
 """What kernels import from other rooms: Numba compiles their constants in."""
 HARMLESS = ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT", "NUMBA_NUM_THREADS")
 """Settings of Numba that do not change what it compiles."""

@@ -28,9 +28,9 @@ from backtest.engine.margin import cash_of, equity_of, in_pool, maintenance_of, 
 from backtest.engine.money import proportion, proportion_down, share
 from backtest.engine.settle import add_cash, close_lots
 from backtest.engine.world import World
-from backtest.venue.terms import Shortfall, Take
+from backtest.venues.terms import Shortfall, Take
 
-# The words of `venue.terms` as the plain numbers that kernels compare.
+# The words of `venues.terms` as the plain numbers that kernels compare.
 RULE_BAD_DEBT, RULE_ADL, RULE_SOCIALISED = map(int, Shortfall)
 TAKE_POOL, TAKE_POSITION, TAKE_SHARE, TAKE_TIER, TAKE_RAMP = map(int, Take)
 

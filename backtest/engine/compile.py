@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.errors import Broken
+from backtest.core.errors import Broken
 
 F = TypeVar("F", bound=Callable[..., Any])
 KERNELS: dict[Callable[..., Any], bool] = {}

@@ -135,7 +135,7 @@ def taker_rates(
     """Rates of spread, impact and drift of a fill of symbol `i`: `base` units, worth `notional` in quote.
 
     `volume` is that of the candle, base units, NaN: not known. What a model lacks (no history yet, no volume, no
-    snapshot) costs nothing; `research.charges` counts such fills.
+    snapshot) costs nothing; `runner.fill_costs` counts such fills.
     """
     half, sigma, turnover = 0.0, np.nan, np.nan
     bars = len(w.bars)

@@ -42,7 +42,7 @@ HALVINGS = 60
 
 @kernel
 def draw_curve(w: World, row: Floats, j: int, close: int) -> None:
-    """The columns of `schema.CURVE`, quote units, into `row`, at the marks in panel field `close` of panel row `j`.
+    """The columns of `records.CURVE`, quote units, into `row`, at the marks in panel field `close` of panel row `j`.
 
     Doubles: a report value. What is decided on equity is decided on whole micros.
     """

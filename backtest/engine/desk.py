@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.core.enums import MICRO, NO_ORDER, Cause, Reason, TimeInForce
+from backtest.core.errors import Broken
+from backtest.core.records import CURVE
 from backtest.engine import layout as at
 from backtest.engine.admission import cross_room
 from backtest.engine.curve import level_now, see
@@ -23,8 +26,6 @@ from backtest.engine.slots import land, leave, symbol_of
 from backtest.engine.state import State
 from backtest.engine.ticket import Ticket
 from backtest.engine.transfer import deposit, refuse_transfer, withdraw
-from backtest.errors import Broken
-from backtest.schema import CURVE, MICRO, NO_ORDER, Cause, Reason, TimeInForce
 
 
 class Desk(State):
@@ -199,7 +200,7 @@ class Desk(State):
         return float(self.call(level_now, i, self.j, self.setup.known_field))
 
     def state(self) -> NDArray[np.float64]:
-        """Columns of `schema.CURVE` at the last close as far as it is known: the curve's own row, unless a mark of it
+        """Columns of `records.CURVE` at the last close as far as it is known: the curve's own row, unless a mark of it
         is derived from marks that lie ahead, or leverage has been set since."""
         if self.row == 0:
             now = np.zeros(len(CURVE))

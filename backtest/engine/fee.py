@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.core.errors import Broken
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.layout import (
     DISCOUNT,
@@ -18,7 +19,6 @@ from backtest.engine.layout import (
     Ints,
 )
 from backtest.engine.world import World
-from backtest.errors import Broken
 
 DAY_MS = 86400000
 MICRO_UNITS = 1e6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.core.errors import Broken
 from backtest.engine.compile import kernel
 from backtest.engine.journal import SHORTFALL, put_liquidation
 from backtest.engine.layout import (
@@ -20,7 +21,6 @@ from backtest.engine.layout import (
 from backtest.engine.margin import cash_of, cross_pool, holds
 from backtest.engine.settle import add_cash, belong, move
 from backtest.engine.world import World
-from backtest.errors import Broken
 
 
 @kernel

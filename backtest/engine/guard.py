@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.core.enums import ACCOUNT_POOL, NO_ORDER
 from backtest.engine.admission import cross_room
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.curve import pool_margin
@@ -52,7 +53,6 @@ from backtest.engine.slots import first_of, next_of
 from backtest.engine.transfer import deposit, deposits_underway, transfer_gas
 from backtest.engine.way import depart
 from backtest.engine.world import World
-from backtest.schema import ACCOUNT_POOL, NO_ORDER
 
 MICRO = 1e6
 NEARLY = 1.0 - 1e-12

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest import schema
+from backtest.core import enums, records
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.layout import (
     ACTIVATION,
@@ -67,8 +67,8 @@ from backtest.engine.layout import (
 )
 from backtest.engine.world import World
 
-# The words of `schema` as the plain numbers that kernels write.
-FILLED, CANCELLED, EXPIRED, REJECTED = map(int, schema.Status)
+# The members of `core.enums` as the plain numbers that kernels write.
+FILLED, CANCELLED, EXPIRED, REJECTED = map(int, enums.Status)
 (
     NO_REASON,
     MARGIN,
@@ -102,7 +102,7 @@ FILLED, CANCELLED, EXPIRED, REJECTED = map(int, schema.Status)
     COLLATERAL,
     NO_RESERVE,
     BEYOND_BAND,
-) = map(int, schema.Reason)
+) = map(int, enums.Reason)
 (
     MARKET_ORDER,
     LIMIT_ORDER,
@@ -112,9 +112,9 @@ FILLED, CANCELLED, EXPIRED, REJECTED = map(int, schema.Status)
     TAKE_PROFIT_LIMIT,
     TRAILING_STOP,
     AMEND,
-) = map(int, schema.OrderType)
-GTC, IOC, FOK, GTD = map(int, schema.TimeInForce)
-AS_TAKER, AS_MAKER = map(int, schema.Liquidity)
+) = map(int, enums.OrderType)
+GTC, IOC, FOK, GTD = map(int, enums.TimeInForce)
+AS_TAKER, AS_MAKER = map(int, enums.Liquidity)
 (
     IS_DORMANT,
     IS_ARMED,
@@ -126,12 +126,12 @@ AS_TAKER, AS_MAKER = map(int, schema.Liquidity)
     _,
     _,
     _,
-) = map(int, schema.OrderState)
+) = map(int, enums.OrderState)
 # an order's end is IS_ENDED + its Status
-ORDERED, BY_LIQUIDATION, BY_DELISTING, BY_ADL, BY_GUARD, BY_REORG = map(int, schema.Cause)
-PAID_ORDER, PAID_CANCEL, PAID_AMENDMENT, PAID_DEPOSIT, PAID_WITHDRAWAL = map(int, schema.GasKind)
-TR_SENT, TR_ARRIVED, TR_REJECTED = map(int, schema.TransferState)
-WHOLE, SHORTFALL, PARTIAL, ONE_POSITION, BACKSTOPPED, DELEVERAGING, SOCIALISED, TAKEN = map(int, schema.Stage)
+ORDERED, BY_LIQUIDATION, BY_DELISTING, BY_ADL, BY_GUARD, BY_REORG = map(int, enums.Cause)
+PAID_ORDER, PAID_CANCEL, PAID_AMENDMENT, PAID_DEPOSIT, PAID_WITHDRAWAL = map(int, enums.GasKind)
+TR_SENT, TR_ARRIVED, TR_REJECTED = map(int, enums.TransferState)
+WHOLE, SHORTFALL, PARTIAL, ONE_POSITION, BACKSTOPPED, DELEVERAGING, SOCIALISED, TAKEN = map(int, enums.Stage)
 
 
 @inlined
@@ -330,31 +330,31 @@ DETAIL = np.dtype(
     + [(name, "i8") for name in ("parent", "group", "target", "trail_share")]
     + [(name, "f8") for name in ("limit_price", "stop_price", "trail", "activation")]
 )
-"""The fields of `schema.ORDER` that a plain market order has none of."""
+"""The fields of `records.ORDER` that a plain market order has none of."""
 # kind: record type, its whole-number fields and then its doubles, in the order of the columns from 1 on
 FIELDS: dict[int, tuple[np.dtype[Any], tuple[str, ...], tuple[str, ...]]] = {
     L_FILL: (
-        schema.FILL,
+        records.FILL,
         ("ts_ms", "symbol", "pool", "order_id", "lots", "quote", "fee", "spread", "impact", "drift", "latency")
         + ("realized", "cause", "liquidity"),
         ("price", "decision_price", "arrival_price"),
     ),
-    L_FUNDING: (schema.FUNDING, ("ts_ms", "symbol", "pool", "lots", "payment", "missing"), ("price", "rate")),
+    L_FUNDING: (records.FUNDING, ("ts_ms", "symbol", "pool", "lots", "payment", "missing"), ("price", "rate")),
     L_LIQUIDATION: (
-        schema.LIQUIDATION,
+        records.LIQUIDATION,
         ("ts_ms", "pool", "symbol", "stage", "lots", "penalty", "insurance", "bad_debt", "adl_loss")
         + ("equity_before", "maintenance_before", "equity_after", "maintenance_after", "ambiguous"),
         ("price",),
     ),
-    L_GAS: (schema.GAS, ("ts_ms", "order_id", "kind", "amount"), ()),
+    L_GAS: (records.GAS, ("ts_ms", "order_id", "kind", "amount"), ()),
     L_TRANSFER: (
-        schema.TRANSFER,
+        records.TRANSFER,
         ("ts_ms", "order_id", "kind", "state", "route", "amount", "fee", "arrives_ms", "reason", "have", "need"),
         (),
     ),
-    L_MOVE: (schema.MOVE, ("ts_ms", "symbol", "amount"), ()),
+    L_MOVE: (records.MOVE, ("ts_ms", "symbol", "amount"), ()),
     L_ORDER: (
-        schema.ORDER,
+        records.ORDER,
         ("order_id", "ts_sent_ms", "ts_arrived_ms", "ts_done_ms", "symbol", "lots", "reduce_only", "status", "reason")
         + ("have", "need", "filled", "cause"),
         (),
@@ -365,16 +365,16 @@ FIELDS: dict[int, tuple[np.dtype[Any], tuple[str, ...], tuple[str, ...]]] = {
         + ("trail_share",),
         ("limit_price", "stop_price", "trail", "activation"),
     ),
-    L_STATE: (schema.ORDER_EVENT, ("ts_ms", "order_id", "symbol", "state", "reason", "left", "filled"), ()),
-    L_AMBIGUOUS: (schema.AMBIGUOUS, ("ts_ms", "pool"), ()),
-    L_CALL: (schema.MARGIN_CALL, ("ts_ms", "pool", "equity", "initial"), ("level",)),
-    L_GUARD: (schema.GUARD, ("ts_ms", "guard", "symbol", "pool", "order_id"), ("value",)),
-    L_POSITION: (schema.POSITION, ("ts_ms", "symbol", "pool", "lots", "cost"), ("mark", "liquidation_price")),
-    L_POOL: (schema.POOL, ("ts_ms", "pool"), ("equity", "initial", "maintenance")),
+    L_STATE: (records.ORDER_EVENT, ("ts_ms", "order_id", "symbol", "state", "reason", "left", "filled"), ()),
+    L_AMBIGUOUS: (records.AMBIGUOUS, ("ts_ms", "pool"), ()),
+    L_CALL: (records.MARGIN_CALL, ("ts_ms", "pool", "equity", "initial"), ("level",)),
+    L_GUARD: (records.GUARD, ("ts_ms", "guard", "symbol", "pool", "order_id"), ("value",)),
+    L_POSITION: (records.POSITION, ("ts_ms", "symbol", "pool", "lots", "cost"), ("mark", "liquidation_price")),
+    L_POOL: (records.POOL, ("ts_ms", "pool"), ("equity", "initial", "maintenance")),
 }
 
 
-def records(kind: int, log: NDArray[np.float64], first: int = 0) -> NDArray[np.void]:
+def records_of(kind: int, log: NDArray[np.float64], first: int = 0) -> NDArray[np.void]:
     """The journal's rows of one kind as a record array; `first` is the sequence number of row 0."""
     dtype, whole, real = FIELDS[kind]
     at = np.flatnonzero(log[:, 0] == kind)
@@ -388,9 +388,9 @@ def records(kind: int, log: NDArray[np.float64], first: int = 0) -> NDArray[np.v
 
 def orders_of(log: NDArray[np.float64]) -> NDArray[np.void]:
     """The ends of orders as records, with their details where they have any."""
-    ends, details = records(L_ORDER, log), records(L_DETAIL, log)
+    ends, details = records_of(L_ORDER, log), records_of(L_DETAIL, log)
     ends["expires_ms"] = ends["triggered_ms"] = -1
-    ends["parent"] = ends["group"] = ends["target"] = schema.NO_ORDER
+    ends["parent"] = ends["group"] = ends["target"] = enums.NO_ORDER
     ends["limit_price"] = ends["stop_price"] = ends["trail"] = ends["activation"] = np.nan
     if len(details):
         by_number = np.argsort(ends["order_id"], kind="stable")

@@ -334,7 +334,7 @@ ORDER, CANCEL, CANCEL_ALL, AMENDMENT, DEPOSIT, WITHDRAWAL = range(6)
 ON_ITS_WAY, IS_LOST, TOO_LATE = range(3)
 FLYING, DORMANT, ARMED, WORKING = range(4)
 # SIZE signed lots as sent (of an amendment the new size, 0: as it was); DECISION price; CAUSE what sent it, of
-# schema.Cause; LIMIT_AT, STOP_AT, TRAIL, ACTIVATION prices, NaN: none; EXPIRES ms, inf: never; PARENT and GROUP
+# enums.Cause; LIMIT_AT, STOP_AT, TRAIL, ACTIVATION prices, NaN: none; EXPIRES ms, inf: never; PARENT and GROUP
 # numbers, −1: none; CHILDREN how many of the messages behind it in flight are its; TARGET the order that a cancel or an
 # amendment is about; LEFT and DONE_LOTS signed lots, unfilled and filled; TRIGGERED ms, −1: not; BEST price that a
 # trailing stop follows, NaN: none yet; DUE 1: to be executed before anything else; ACTED thirds since 1970 of the

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from backtest.engine.compile import kernel
 from backtest.engine.money import proportion_down
 from backtest.engine.world import World
-from backtest.venue.chain import Chain
+from backtest.venues.chain import Chain
 
 # limits: int64[limits, LIMIT_WIDTH]
 LIMIT_BASELINE, LIMIT_PER, LIMIT_STEP, LIMIT_LEFT, LIMIT_AT, LIMIT_WIDTH = range(6)

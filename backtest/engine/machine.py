@@ -33,9 +33,9 @@ from numba.extending import (
 )
 from numba.np.arrayobj import populate_array
 
+from backtest.core.errors import Broken
 from backtest.engine import cache as kept
 from backtest.engine.compile import KERNELS, WORDS, Bundle
-from backtest.errors import Broken
 
 _TWINS: dict[Callable[..., Any], Any] = {}
 """What Numba makes of each kernel."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.core.errors import Broken
 from backtest.engine.compile import kernel
-from backtest.errors import Broken
 
 LIMIT = 4503599627370496.0
 """2^52 micro, 4.5 billion quote units: below it the rounding here is exact. More in one amount is refused."""

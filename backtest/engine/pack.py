@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.core.enums import MICRO, PATHS
+from backtest.core.errors import Broken
 from backtest.engine import layout as at
 from backtest.engine.passage import pack_chain
-from backtest.errors import Broken
-from backtest.schema import MICRO, PATHS
-from backtest.venue.chain import Chain, Oracle
-from backtest.venue.terms import ASSUMED_BAND, BySize, Contract, Law, OrderRules, Portfolio, Terms
+from backtest.venues.chain import Chain, Oracle
+from backtest.venues.terms import ASSUMED_BAND, BySize, Contract, Law, OrderRules, Portfolio, Terms
 
 HOUR_MS = 3_600_000
 PPM = 1_000_000

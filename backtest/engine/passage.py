@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.engine import layout as at
-from backtest.venue.chain import Chain, Latency, Outage, Route
+from backtest.venues.chain import Chain, Latency, Outage, Route
 
 Z99 = 2.3263478740408408
 """The standard normal quantile of 0.99."""

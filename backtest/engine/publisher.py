@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.core.errors import Broken
 from backtest.engine.layout import Floats
 from backtest.engine.oracle import (
     AVERAGE,
@@ -41,8 +42,7 @@ from backtest.engine.oracle import (
     spread_out,
 )
 from backtest.engine.tier import Tier
-from backtest.errors import Broken
-from backtest.venue.chain import Oracle
+from backtest.venues.chain import Oracle
 
 LANES, WORTH = 2, 1 << 16
 """Parts of the symbols that are worked on at a time, where there are so many candles."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.core.errors import Broken
 from backtest.engine.compile import kernel
 from backtest.engine.fund import empty_pool
 from backtest.engine.journal import AS_TAKER, BY_REORG, put_fill
@@ -24,7 +25,6 @@ from backtest.engine.layout import (
 )
 from backtest.engine.settle import trade
 from backtest.engine.world import World
-from backtest.errors import Broken
 
 
 @kernel

@@ -7,16 +7,17 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 
+from backtest.core.enums import MICRO
+from backtest.core.errors import Broken, UserError
+from backtest.core.records import Record
 from backtest.engine import layout as at
 from backtest.engine.desk import Desk
 from backtest.engine.fine import close_fine, play_fine
-from backtest.engine.journal import AMEND, END_OF_RUN, EXPIRED, TRAILING_STOP, orders_of, put_order, records
+from backtest.engine.journal import AMEND, END_OF_RUN, EXPIRED, TRAILING_STOP, orders_of, put_order, records_of
 from backtest.engine.levels import trail_level
 from backtest.engine.lowest import DEEPEST, note_ahead
 from backtest.engine.pack import late_of
 from backtest.engine.state import PIECE, WHOLE
-from backtest.errors import Broken, UserError
-from backtest.schema import MICRO, Record
 
 
 @dataclass
@@ -118,7 +119,7 @@ class Replay(Desk):
             "candles played on finer ones": int(self.acct[at.DRILLED]),
             "cancels lost on the chain": int(self.acct[at.LOST]),
         }
-        guards = records(at.L_GUARD, log)
+        guards = records_of(at.L_GUARD, log)
         acted = {f"guard {name}": int((guards["guard"] == n).sum()) for n, name in enumerate(self.setup.guard_names)}
         return Record(
             symbols=self.setup.symbols,
@@ -128,15 +129,15 @@ class Replay(Desk):
             start_ms=self.setup.start_ms,
             cash=self.setup.cash,
             curve=self.curve,
-            fills=records(at.L_FILL, log),
-            funding=records(at.L_FUNDING, log),
-            liquidations=records(at.L_LIQUIDATION, log),
-            moves=records(at.L_MOVE, log),
+            fills=records_of(at.L_FILL, log),
+            funding=records_of(at.L_FUNDING, log),
+            liquidations=records_of(at.L_LIQUIDATION, log),
+            moves=records_of(at.L_MOVE, log),
             orders=orders[np.argsort(orders["order_id"], kind="stable")],
-            ambiguous=records(at.L_AMBIGUOUS, log),
-            margin_calls=records(at.L_CALL, log),
-            positions=records(at.L_POSITION, log),
-            pools=records(at.L_POOL, log),
+            ambiguous=records_of(at.L_AMBIGUOUS, log),
+            margin_calls=records_of(at.L_CALL, log),
+            positions=records_of(at.L_POSITION, log),
+            pools=records_of(at.L_POOL, log),
             final_wallet=int(self.acct[at.WALLET]),
             final_pool_cash=self.book[:-1, at.CASH].copy(),
             final_lots=self.book[:-1, at.LOTS].copy(),
@@ -146,8 +147,8 @@ class Replay(Desk):
             guards=guards,
             guard_names=self.setup.guard_names,
             leverage_set=tuple(self.setup.symbols[i] for i in sorted(self.leverage_set)),
-            gas=records(at.L_GAS, log),
-            transfers=records(at.L_TRANSFER, log),
+            gas=records_of(at.L_GAS, log),
+            transfers=records_of(at.L_TRANSFER, log),
             reserve=self.setup.reserve,
             final_reserve=int(self.acct[at.RESERVE]),
             final_in_flight=int(self.acct[at.IN_FLIGHT]),

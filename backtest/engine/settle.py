@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.core.enums import NO_ORDER as NONE
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.ends import drop_exits
 from backtest.engine.journal import AS_TAKER, put_fill, put_funding, put_move
@@ -44,7 +45,6 @@ from backtest.engine.path import price_at, value_at
 from backtest.engine.requirement import fit_to_size
 from backtest.engine.slots import first_of
 from backtest.engine.world import World
-from backtest.schema import NO_ORDER as NONE
 
 NO_ORDER = int(NONE)
 

@@ -6,6 +6,7 @@ how many there are, or have been.
 
 from __future__ import annotations
 
+from backtest.core.enums import Cause
 from backtest.engine.compile import called, inlined, kernel
 from backtest.engine.layout import (
     ARRIVES,
@@ -43,7 +44,6 @@ from backtest.engine.layout import (
     Ints,
 )
 from backtest.engine.world import World
-from backtest.schema import Cause
 
 NEVER_MS = 1 << 52
 BY_GUARD = int(Cause.GUARD)

@@ -10,6 +10,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.core.errors import Broken
+from backtest.core.records import CURVE
 from backtest.engine import layout as at
 from backtest.engine.fee import turnover_ring
 from backtest.engine.limit import pack_limits
@@ -22,8 +24,6 @@ from backtest.engine.slots import NEVER_MS, enlist_all
 from backtest.engine.terms import note_calendar
 from backtest.engine.tier import Tier
 from backtest.engine.world import World
-from backtest.errors import Broken
-from backtest.schema import CURVE
 
 P = ParamSpec("P")
 R = TypeVar("R")

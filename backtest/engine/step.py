@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.core.errors import Broken
 from backtest.engine.closing import RULE_ADL, TAKE_POSITION, TAKE_SHARE, TAKE_TIER, portion_of, weigh
 from backtest.engine.compile import kernel
 from backtest.engine.fund import empty_pool, fund_room, to_fund
@@ -65,8 +66,7 @@ from backtest.engine.outage import seen
 from backtest.engine.path import check_value, value_at
 from backtest.engine.settle import add_cash, close_lots
 from backtest.engine.world import World
-from backtest.errors import Broken
-from backtest.venue.terms import Price, Ranking
+from backtest.venues.terms import Price, Ranking
 
 BY_SYMBOL, BY_SIZE, BY_LOSS, BY_MAINTENANCE = map(int, Ranking)
 AT_MARK, AT_BOOK, AT_FILLABLE, AT_BANKRUPTCY, AT_ORACLE, AT_AUCTION = map(int, Price)

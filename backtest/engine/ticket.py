@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from backtest.schema import OrderType, TimeInForce
+from backtest.core.enums import OrderType, TimeInForce
 
 
 class Ticket(NamedTuple):

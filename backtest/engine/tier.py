@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from backtest.core.errors import UserError, nearest
 from backtest.engine import cache
 from backtest.engine.builder import BUILDER
 from backtest.engine.compile import CALLED
 from backtest.engine.row import advance
-from backtest.errors import UserError, nearest
 
 AUTO, COMPILED, INTERPRETED = CHOICES = ("auto", "compiled", "interpreted")
 VARIABLE = "BACKTEST_KERNELS"

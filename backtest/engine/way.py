@@ -60,7 +60,7 @@ from backtest.engine.layout import (
 )
 from backtest.engine.slots import first_of, fly, next_of
 from backtest.engine.world import World
-from backtest.venue.chain import Rule
+from backtest.venues.chain import Rule
 
 WAIT, DROP, EXPIRE = map(int, Rule)
 HOUR_MS = 3_600_000

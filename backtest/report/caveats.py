@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from backtest.report.format import listing, number, plural, spoken
-from backtest.report.series import stamps
-from backtest.schema import OrderType, Reason, Status
+from backtest.core.enums import OrderType, Reason, Status
+from backtest.report.downsampling import stamps
+from backtest.report.formatting import listing, number, plural, spoken
 
 if TYPE_CHECKING:
     from backtest.report.outcome import Outcome

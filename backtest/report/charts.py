@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from backtest.report import format as fmt
+from backtest.report import formatting as fmt
+from backtest.report.downsampling import (
+    CROSS,
+    Line,
+    Times,
+    Values,
+    envelope,
+    floats,
+    ratio,
+    running,
+    stamps,
+    together,
+    tracks,
+)
+from backtest.report.event_markers import KINDS, LIQUIDATED, MARKED, Kind, trace
 from backtest.report.figure import (
     FAINT,
     GAIN,
@@ -31,21 +45,7 @@ from backtest.report.figure import (
     thinned,
     width,
 )
-from backtest.report.marks import KINDS, LIQUIDATED, MARKED, Kind, trace
 from backtest.report.outcome import LATENCY, SOURCES, Loss, Outcome, source_title, sources_note
-from backtest.report.series import (
-    CROSS,
-    Line,
-    Times,
-    Values,
-    envelope,
-    floats,
-    ratio,
-    running,
-    stamps,
-    together,
-    tracks,
-)
 
 if TYPE_CHECKING:
     from backtest.results.result import Result

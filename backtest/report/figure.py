@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from backtest.report import format as fmt
-from backtest.report.series import Line, Values
+from backtest.report import formatting as fmt
+from backtest.report.downsampling import Line, Values
 
 Figure = dict[str, Any]
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from backtest.report import format as fmt
+from backtest.core.enums import OrderType, Reason, TransferKind, TransferState
+from backtest.report import formatting as fmt
 from backtest.report.charts import SHOWN, Chart, Run, over
+from backtest.report.downsampling import envelope, floats, stamps
 from backtest.report.figure import INK, PALETTE, axis, caption, curve, money_axis, thinned
+from backtest.report.narrative import layer2_words
 from backtest.report.outcome import delayed
-from backtest.report.series import envelope, floats, stamps
-from backtest.report.tables import ROWS, Cell, Column, Table, amount, listed, stamp, text
-from backtest.report.words import layer2_words
-from backtest.results.books import COSTS, FLOWS
+from backtest.report.table_rows import ROWS, Cell, Column, Table, amount, listed, stamp, text
 from backtest.results.finality import at_risk
+from backtest.results.ledger import COSTS, FLOWS
 from backtest.results.mark_cost import TOLD
-from backtest.schema import OrderType, Reason, TransferKind, TransferState
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -102,7 +102,7 @@ MESSAGES = "Orders that travel together, like a bracket's, are one message."
 
 
 def _messages(orders: pl.DataFrame) -> pl.DataFrame:
-    """Of orders that travel together one, as `results.chain.messages`."""
+    """Of orders that travel together one, as `results.chain_summary.messages`."""
     own = orders.filter((pl.col("type") != OrderType.AMEND.name.lower()) & pl.col("parent_id").is_null())
     return own.unique(pl.coalesce("group_id", "order_id"), keep="first", maintain_order=True)
 

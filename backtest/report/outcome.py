@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from backtest.report.format import OPEN_GAP
-from backtest.report.series import DUST, stamps
-from backtest.results.books import COSTS, FLOWS
-from backtest.schema import Cause, Stage
+from backtest.core.enums import Cause, Stage
+from backtest.report.downsampling import DUST, stamps
+from backtest.report.formatting import OPEN_GAP
+from backtest.results.ledger import COSTS, FLOWS
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -181,7 +181,7 @@ def _loss(rows: pl.DataFrame) -> Loss:
 
 
 def _steps(rows: pl.DataFrame) -> int:
-    """As `results.processes.steps`: what went at once is one step."""
+    """As `results.liquidation_processes.steps`: what went at once is one step."""
     alone = pl.col("stage").is_in(STEPS)
     return len(rows.filter(alone)) + rows.filter(~alone)["ts"].n_unique()
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from backtest.errors import Broken
-from backtest.report import charts, excursions, layer2, liquidations, orders, tables
-from backtest.report import format as fmt
+from backtest.core.errors import Broken
+from backtest.report import charts, excursion_chart, layer2, liquidation_tables, order_tables, table_rows
+from backtest.report import formatting as fmt
 from backtest.report.caveats import fold, omissions, terms_changes
+from backtest.report.header import scope
+from backtest.report.narrative import comparison_words, run_words, subaccount_words
 from backtest.report.outcome import SOURCES, Outcome, outcome, source_title
-from backtest.report.posted import posted_words
-from backtest.report.scope import scope
-from backtest.report.spared import unharmed
-from backtest.report.tables import Cell, Table, amount
-from backtest.report.words import comparison_words, run_words, subaccount_words
+from backtest.report.posted_text import posted_words
+from backtest.report.table_rows import Cell, Table, amount
+from backtest.report.unliquidated import unharmed
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -40,12 +40,12 @@ def render(result: Result) -> str:
         "leverage": charts.leverage_chart([run]),
         "flows": charts.flows_chart(run, quote),
         "sources": charts.sources_chart(run, quote),
-        "excursions": excursions.excursions_chart(result, quote),
+        "excursions": excursion_chart.excursions_chart(result, quote),
     }
     chained = layer2.section(run, quote)
     listed = (
-        tables.symbols, tables.guards, tables.ambiguous, tables.trades,
-        orders.liquidity, orders.by_kind, orders.by_reason, orders.unfilled,
+        table_rows.symbols, table_rows.guards, table_rows.ambiguous, table_rows.trades,
+        order_tables.liquidity, order_tables.by_kind, order_tables.by_reason, order_tables.unfilled,
     )  # fmt: skip
     return document(
         "run.html.j2",
@@ -55,9 +55,9 @@ def render(result: Result) -> str:
         words=[*run_words(result, out, quote), *(chained.words if chained else ())],
         chained=chained,
         cards=_cards(result, out, quote),
-        liquidations=liquidations.listing(out, unharmed(result, quote)),
+        liquidations=liquidation_tables.listing(out, unharmed(result, quote)),
         deleveraged=bool(out.deleveraged),
-        health=liquidations.NOTE if out.losses or out.deleveraged else "",
+        health=liquidation_tables.NOTE if out.losses or out.deleveraged else "",
         tables={table.name: table for table in (make(result) for make in listed)},
         metrics=[(title, text) for _, title, text in fmt.table(result.metrics, out.delayed)],
         settings=settings_of(result),
@@ -99,21 +99,21 @@ def render_comparison(
         words=words,
         cards=[_account_card(account, quote) for account in (*whole, *accounts)],
         tables={
-            "metrics": tables.metrics(results, combined),
+            "metrics": table_rows.metrics(results, combined),
             "sources": sources_table([*(one.outcome for one in whole), *outs]),
             "settings": _differing(results),
         },
         noun=NOUN if combined is None else "sub-account",
-        guards=[(result.label, tables.guards(result)) for result in results],
-        orders=[(result.label, orders.by_kind(result), orders.by_reason(result)) for result in results],
+        guards=[(result.label, table_rows.guards(result)) for result in results],
+        orders=[(result.label, order_tables.by_kind(result), order_tables.by_reason(result)) for result in results],
         chained=[(run.result.label, part) for run in accounts if (part := layer2.section(run, quote))],
         deleveraged=any(out.deleveraged for out in outs),
         liquidations=[
-            (out.label, liquidations.listing(out, unharmed(result, quote)))
+            (out.label, liquidation_tables.listing(out, unharmed(result, quote)))
             for result, out in zip(results, outs, strict=True)
         ],
-        health=liquidations.NOTE if any(out.losses or out.deleveraged for out in outs) else "",
-        ambiguous=[(result.label, tables.ambiguous(result)) for result in results],
+        health=liquidation_tables.NOTE if any(out.losses or out.deleveraged for out in outs) else "",
+        ambiguous=[(result.label, table_rows.ambiguous(result)) for result in results],
         settings=[fact for fact in settings_of(results[0]) if all(fact in settings_of(r) for r in results)],
         # Sub-accounts select what their strategies want: another selection has another fingerprint.
         mixed=combined is None and len({_data(r).get("fingerprint") for r in results}) > 1,

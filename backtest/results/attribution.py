@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from backtest.results.books import COSTS, FLOWS, Books
+from backtest.core.records import Record
 from backtest.results.columns import TIME, money, times, words
-from backtest.schema import Record
+from backtest.results.ledger import COSTS, FLOWS, Books
 
 CHANGE = "change"
 SCHEMA = pl.Schema({"ts": TIME, "symbol": pl.String(), **dict.fromkeys(FLOWS, pl.Float64()), CHANGE: pl.Float64()})

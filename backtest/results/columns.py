@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.schema import CROSS_POOL, MICRO
+from backtest.core.enums import CROSS_POOL, MICRO
 
 TIME = pl.Datetime("ms", "UTC")
 CROSS = "cross"

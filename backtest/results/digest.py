@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from backtest.errors import Broken
+from backtest.core.errors import Broken
 
 
 def digest(tables: Mapping[str, pl.DataFrame]) -> str:

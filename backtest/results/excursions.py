@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.feed.panel import CLOSE, HIGH, LOW, OPEN, Chunk
+from backtest.core.enums import Cause
+from backtest.core.records import EXTREME, FILL
+from backtest.data.panel import CLOSE, HIGH, LOW, OPEN, Chunk
 from backtest.results.columns import Ints
-from backtest.results.path import BEFORE, Floats, knots, price_at, reach
-from backtest.schema import EXTREME, FILL, Cause
+from backtest.results.price_path import BEFORE, Floats, knots, price_at, reach
 
 NO_FINE: Mapping[int, Floats] = {}
 
@@ -59,7 +60,7 @@ class Observer:
         self._ended: list[tuple[Ints, Floats, Floats]] = []
 
     def take(self, chunk: Chunk, fills: NDArray[np.void], fine: Mapping[int, Floats] = NO_FINE) -> None:
-        """Look at the rows of ``chunk``; ``fills`` (schema.FILL) are those made while it was played, in order.
+        """Look at the rows of ``chunk``; ``fills`` (records.FILL) are those made while it was played, in order.
 
         ``fine``: of rows that were played on finer candles, by their number in the grid, the panel [fields, candles,
         symbols] of those; only rows with fills are looked up. A row that is not in it has the path of its own candle.
@@ -91,7 +92,7 @@ class Observer:
         self._count += now
 
     def extremes(self) -> NDArray[np.void]:
-        """One row of schema.EXTREME per fill, in the order of the journal; to be asked after the last chunk."""
+        """One row of records.EXTREME per fill, in the order of the journal; to be asked after the last chunk."""
         out = np.zeros(self._count + len(self._late), EXTREME)
         out["high"] = out["low"] = np.nan
         still = self._lots != 0

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backtest.core.enums import MICRO
+from backtest.core.records import Record
 from backtest.results.columns import TIME, Ints, money, times, words
-from backtest.results.exits import WORDS, exits
+from backtest.results.exit_reasons import WORDS, exits
 from backtest.results.trades import HOUR_MS, NUMBER, TEXT, cut_at_flat
-from backtest.schema import MICRO, Record
 
 WHOLE = pl.Int64()
 SCHEMA = pl.Schema(

@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backtest.core.enums import MICRO, NO_ORDER, Cause
+from backtest.core.records import FILL
 from backtest.results.columns import TIME, Ints
 from backtest.results.reorgs import NONE, undone
-from backtest.schema import FILL, MICRO, NO_ORDER, Cause
 
 Floats = NDArray[np.float64]
 ORDERS = pl.Schema(

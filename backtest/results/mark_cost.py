@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backtest.results import books, metrics, trades
-from backtest.results.books import COSTS, FLOWS
-from backtest.schema import Record
+from backtest.core.records import Record
+from backtest.results import ledger, metrics, trades
+from backtest.results.ledger import COSTS, FLOWS
 
 TOLD = ("final_equity", *FLOWS, "fills", "rejected_orders", "margin_calls", "liquidations", "pool_liquidations")
 """Metrics of the account by the market's mark that are kept."""
@@ -20,7 +20,7 @@ def figures(own: Mapping[str, Any], other: Record) -> dict[str, Any]:
     what of it each flow of the books is, signed as the cost is, so that they add up to it. `by_market`: the other's
     metrics, `TOLD`. Its books must balance as any other's.
     """
-    balanced = books.balance(other)
+    balanced = ledger.balance(other)
     theirs = metrics.metrics(other, balanced, trades.round_trips(other))
     flows = {name: round(_sign(name) * (theirs[name] - own[name]), 6) + 0.0 for name in FLOWS}
     return {

@@ -32,7 +32,7 @@ midnights m (a deposit at a midnight is the first; a piece of a day at either en
   price; `rebates`: negative fees, which are in `fees`; `adl_loss`: what closing this account's positions at the
   bankruptcy price cost the other side
 - `maker_share` = Σ |cash| of the fills of orders as maker / Σ |cash| of all fills of orders, those that stand
-- `pool_liquidations`: liquidations of a pool, see `results.processes`, in `liquidation_steps` steps; `liquidations`:
+- `pool_liquidations`: of a pool, see `liquidation_processes`, in `liquidation_steps` steps; `liquidations`:
   positions that they closed or made smaller; `backstops` of them ended at the backstop; `deleveraged`: good positions
   closed or made smaller by auto-deleveraging
 - `ambiguous_candles`, `margin_calls`, `orders`, `rejected_orders`, `cancelled_orders`, `expired_orders`,
@@ -52,12 +52,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.results.books import FLOWS, Books
-from backtest.results.processes import NONE, processes, steps
+from backtest.core.enums import CROSS_POOL, MICRO, NO_ORDER, Cause, Liquidity, OrderType, Stage, Status
+from backtest.core.records import CURVE, Record
+from backtest.results.ledger import FLOWS, Books
+from backtest.results.liquidation_processes import NONE, processes, steps
 from backtest.results.reorgs import standing
 from backtest.results.reserve import total
 from backtest.results.trades import Trades
-from backtest.schema import CROSS_POOL, CURVE, MICRO, NO_ORDER, Cause, Liquidity, OrderType, Record, Stage, Status
 
 Floats = NDArray[np.float64]
 DAY_MS = 86_400_000

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backtest.core.enums import BAD_SIZES, CROSS_POOL, MICRO, Cause, OrderType, Reason, Status, TimeInForce
+from backtest.core.records import Record
 from backtest.results.columns import TIME, lower, number, numbers, quantity, sides, times, words
-from backtest.schema import BAD_SIZES, CROSS_POOL, MICRO, Cause, OrderType, Reason, Record, Status, TimeInForce
 
 F, S, B, I = pl.Float64(), pl.String(), pl.Boolean(), pl.Int64()  # noqa: E741
 SCHEMA = pl.Schema(

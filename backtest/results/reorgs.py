@@ -7,16 +7,16 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.errors import Broken
+from backtest.core.enums import Cause
+from backtest.core.errors import Broken
 from backtest.results.columns import Ints
-from backtest.schema import Cause
 
 NONE = -1
 """A fill that undoes nothing."""
 
 
 def undone(fills: NDArray[np.void]) -> Ints:
-    """For each of ``fills`` (schema.FILL, in the order of the journal) the row of the fill that it undoes, or NONE.
+    """For each of ``fills`` (records.FILL, in the order of the journal) the row of the fill that it undoes, or NONE.
 
     A reorg takes back an order's fills, the last first, with the opposite lots, quote and fee: so it is the latest fill
     of that order that is not undone yet. A fill that undoes anything else is an AssertionError.

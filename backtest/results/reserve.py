@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.core.enums import MICRO, GasKind, TransferKind, TransferState
+from backtest.core.records import CURVE, Record
 from backtest.results.columns import Ints
-from backtest.schema import CURVE, MICRO, GasKind, Record, TransferKind, TransferState
 
 
 def outside(record: Record) -> tuple[Ints, Ints]:

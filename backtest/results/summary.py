@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from backtest.errors import Broken
-from backtest.schema import SCHEMA_VERSION
+from backtest.core.enums import SCHEMA_VERSION
+from backtest.core.errors import Broken
 
 RUN, COMPARISON, SUB_ACCOUNTS, LATENCY = "run", "comparison", "sub-accounts", "latency"
 DISTRIBUTION = "perp-backtest"
@@ -37,7 +37,7 @@ def build(
     ``strategy``: name, params, source (SHA-256), doc. ``config``: the settings that were in force. ``data``: name,
     symbols, interval, from, to, rows, synthetic, provenance, marks, fingerprint. ``counts``: what was skipped, assumed
     or filled in. ``notes``: sentences about what was assumed. ``warnings``: clauses that stand above the results, like
-    ``no slippage charged``. ``chain``: what the chain did, see `results.chain`; without one there is no such entry. The
+    ``no slippage charged``. ``chain``: what the chain did (`results.chain_summary`); absent without one. The
     caller leaves out paths of the machine and clock times, so that the same run has the same summary everywhere.
     """
     summary = {

@@ -11,16 +11,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.errors import Broken
+from backtest.core.enums import MICRO, Cause, Liquidity, Stage
+from backtest.core.errors import Broken
+from backtest.core.records import CURVE, Record
 from backtest.results import attribution, fifo, transfers
 from backtest.results import orders as placed
 from backtest.results import trades as trips
-from backtest.results.books import Books, balance
 from backtest.results.columns import TIME, lower, money, number, numbers, pools, quantity, sides, times, words
-from backtest.results.processes import processes
+from backtest.results.ledger import Books, balance
+from backtest.results.liquidation_processes import processes
 from backtest.results.reserve import outside, total
-from backtest.schema import CURVE, MICRO, Cause, Liquidity, Record, Stage
-from backtest.venue.chain import Chain
+from backtest.venues.chain import Chain
 
 F, S, B, I = pl.Float64(), pl.String(), pl.Boolean(), pl.Int64()  # noqa: E741
 SCHEMAS: dict[str, pl.Schema] = {
@@ -74,8 +75,9 @@ def tables(
     received (+) without the fee; `fee` is negative where it is a rebate; `slippage = spread + impact + drift`, what
     they added to the cost; `latency` what the way from the decision to the fill cost, signed, drift included.
     `liquidations.insurance` is what the insurance fund received, less what it paid; `adl_loss` what closing at the
-    bankruptcy price cost the other side; `process` the liquidation that the row is a step of, see `results.processes`,
-    null where the pool was not being liquidated. `marks`: samples of the Record; `distance = venue / market − 1`.
+    bankruptcy price cost the other side; `process` the liquidation that the row is a step of, see
+    `results.liquidation_processes`, null where the pool was not being liquidated. `marks`: samples of the Record;
+    `distance = venue / market − 1`.
     """
     books = books or balance(record)
     frames = {

@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.errors import Broken
+from backtest.core.enums import MICRO, Cause
+from backtest.core.errors import Broken
+from backtest.core.records import Record
 from backtest.results.columns import TIME, Ints, money, number, times, words
-from backtest.results.exits import WORDS, exits
-from backtest.schema import MICRO, Cause, Record
+from backtest.results.exit_reasons import WORDS, exits
 
 TEXT, NUMBER = pl.String(), pl.Float64()
 SCHEMA = pl.Schema(
@@ -39,8 +40,8 @@ class Trades:
     paid, less rebates; `funding` received while held; `penalty` ≥ 0 of its liquidation, all steps of it; `insurance`
     ≥ 0 paid by the insurance fund; `net = realized − fees + funding − penalty + insurance`; `hold` in hours;
     `exit_cause` of the last fill (strategy, liquidation, delisting, adl, guard, reorg), `exit_reason` see
-    `results.exits`. A fill that undoes another is a fill like others: an entry undone is a trip without a profit, an
-    exit undone begins another trip at its price, so that the money of all trips stays that of all fills. A
+    `results.exit_reasons`. A fill that undoes another is a fill like others: an entry undone is a trip without a
+    profit, an exit undone begins another trip at its price, so that the money of all trips stays that of all fills. A
     loss beyond the pool's money is in `realized` in full: what others bore of it is the account's `bad_debt`, not the
     trip's.
 

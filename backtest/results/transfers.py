@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from backtest.core.enums import GasKind, Reason, TransferKind, TransferState
+from backtest.core.records import Record
 from backtest.results.columns import TIME, lower, money, times, words
 from backtest.results.orders import both
-from backtest.schema import GasKind, Reason, Record, TransferKind, TransferState
-from backtest.venue.chain import Chain
+from backtest.venues.chain import Chain
 
 F, S, I = pl.Float64(), pl.String(), pl.Int64()  # noqa: E741
 SCHEMA = pl.Schema(

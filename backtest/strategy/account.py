@@ -8,17 +8,17 @@ from typing import Literal, Never, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.core.enums import OrderType, Reason, TransferKind
+from backtest.core.errors import UserError, nearest
 from backtest.engine import layout as at
 from backtest.engine.money import lots_for
 from backtest.engine.replay import to_micro
 from backtest.engine.send import decision_price
 from backtest.engine.ticket import Ticket
-from backtest.errors import UserError, nearest
-from backtest.schema import OrderType, Reason, TransferKind
-from backtest.strategy.grid import bad_size, rises, whole_parts
 from backtest.strategy.holdings import Holdings
 from backtest.strategy.order import MOST, NUMBERS, Order, Prices, Terms, When
-from backtest.strategy.transit import route_number
+from backtest.strategy.rounding import bad_size, rises, whole_parts
+from backtest.strategy.routes import route_number
 
 LEAST_LEVERAGE = 0.01
 """Below it initial margin would be more than a hundred times the notional."""

@@ -7,8 +7,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from backtest import interval
-from backtest.errors import BacktestError, RunError, UserError, nearest
+from backtest.core import durations
+from backtest.core.errors import BacktestError, RunError, UserError, nearest
 from backtest.strategy.param import Parameter, Scalar, choose, declare
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Strategy:
     @property
     def every_ms(self) -> int | None:
         """`every` in milliseconds; None: on each candle."""
-        return None if self.every is None else interval.parse(self.every, f"{place(self)}, every")
+        return None if self.every is None else durations.parse(self.every, f"{place(self)}, every")
 
     def bind(self, seed: int) -> None:
         """Seed `self.rng`. The engine does it before `on_start`."""

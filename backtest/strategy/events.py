@@ -7,11 +7,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backtest.core.enums import (
+    CROSS_POOL,
+    MICRO,
+    Cause,
+    Liquidity,
+    OrderState,
+    Reason,
+    Stage,
+    TransferKind,
+    TransferState,
+)
 from backtest.engine import layout as at
-from backtest.engine.journal import records
+from backtest.engine.journal import records_of
 from backtest.engine.replay import Replay
-from backtest.schema import CROSS_POOL, MICRO, Cause, Liquidity, OrderState, Reason, Stage, TransferKind, TransferState
-from backtest.strategy.transit import route_name
+from backtest.strategy.routes import route_name
 
 
 class Fill(NamedTuple):
@@ -130,7 +140,7 @@ def since(replay: Replay, number: int, written: frozenset[str]) -> Iterator[tupl
     for n, kind in enumerate(log[:, 0].tolist()):
         for hook in written:
             if hook in HOOKS and HOOKS[hook][0] == kind:
-                row = records(int(kind), log[n : n + 1])[0]
+                row = records_of(int(kind), log[n : n + 1])[0]
                 if _happened(hook, row):
                     yield hook, row
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtest.errors import Broken, RunError, nearest
+from backtest.core.errors import Broken, RunError, nearest
 from backtest.strategy.base import Strategy, failed, hooks
 
 VALUES = ("target", "qty", "notional")

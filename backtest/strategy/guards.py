@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest import interval
+from backtest.core import durations
+from backtest.core.enums import MICRO, TransferKind
+from backtest.core.errors import UserError, nearest
 from backtest.engine import layout as at
-from backtest.errors import UserError, nearest
-from backtest.schema import MICRO, TransferKind
-from backtest.strategy.transit import route_number
-from backtest.venue.chain import Chain
+from backtest.strategy.routes import route_number
+from backtest.venues.chain import Chain
 
 INSTANT = Chain()
 RATIO, RATIOS, SHARE, QUOTE, LOSS, TIME = "ratio", "ratios", "share", "quote", "loss", "time"
@@ -163,7 +163,7 @@ def _value(form: str, text: str) -> tuple[float, float] | None:
         return None if level is None or target is None or target >= level else (level, target)
     if form == TIME:
         try:
-            return float(interval.parse(text)), math.nan
+            return float(durations.parse(text)), math.nan
         except UserError:
             return None
     if form == SHARE or (form == LOSS and text.endswith("%")):

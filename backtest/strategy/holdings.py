@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from backtest.core.enums import MICRO, OrderType, TimeInForce, TransferKind
+from backtest.core.errors import UserError
+from backtest.core.times import stamp
 from backtest.engine import layout as at
 from backtest.engine.replay import Replay
-from backtest.errors import UserError
-from backtest.feed.times import stamp
-from backtest.schema import MICRO, OrderType, TimeInForce, TransferKind
-from backtest.strategy.grid import Grid
 from backtest.strategy.market import runs, unknown
 from backtest.strategy.order import TRIGGERS
-from backtest.strategy.transit import Transit, route_name
+from backtest.strategy.rounding import Grid
+from backtest.strategy.routes import Transit, route_name
 
 TYPES = tuple(word.name.lower() for word in OrderType)
 TIFS = tuple(word.name.lower() for word in TimeInForce)

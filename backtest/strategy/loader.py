@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from backtest.errors import UserError, nearest
+from backtest.core.errors import UserError, nearest
 from backtest.strategy.base import Strategy, cause, check, hooks, source_file
 from backtest.strategy.param import Parameter
 

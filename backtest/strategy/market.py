@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.errors import UserError, nearest
-from backtest.venue.chain import Outage
+from backtest.core.errors import UserError, nearest
+from backtest.venues.chain import Outage
 
 FIELDS = ("open", "high", "low", "close")
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

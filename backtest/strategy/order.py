@@ -11,9 +11,9 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from backtest import interval
-from backtest.errors import UserError, nearest
-from backtest.schema import OrderType, TimeInForce
+from backtest.core import durations
+from backtest.core.enums import OrderType, TimeInForce
+from backtest.core.errors import UserError, nearest
 
 NUMBERS = (int, float, np.number)
 TRIGGERS = ("last", "mark")
@@ -189,7 +189,7 @@ class Order:
         if when is None:
             return -1
         if isinstance(when, str):
-            return now_ms + interval.parse(when, f"{self._place}, expires")
+            return now_ms + durations.parse(when, f"{self._place}, expires")
         if isinstance(when, dt.timedelta):
             return now_ms + when // dt.timedelta(milliseconds=1)
         if isinstance(when, dt.datetime):

@@ -9,7 +9,7 @@ import numbers
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from backtest.errors import UserError, nearest
+from backtest.core.errors import UserError, nearest
 
 Scalar = int | float | bool | str
 

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from backtest import disk
-from backtest.errors import UserError
+from backtest.core import disk
+from backtest.core.errors import UserError
 
 IMPORTED = frozenset({"backtest", "numpy", "polars", "pytest", "Param", "Strategy"})
 """Names that the new files need for themselves."""
@@ -45,7 +45,7 @@ from pathlib import Path
 import pytest
 
 import backtest
-from backtest.feed.sample import write_sample
+from backtest.data.sample import write_sample
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from backtest.venue import chains, profile
+from backtest.venues import chains, profile
 from tests import small_market as small
 
 CHANCE = '''from backtest import Param, Strategy

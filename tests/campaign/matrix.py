@@ -19,14 +19,14 @@ CODE = """
 import json, sys
 import backtest
 from backtest.cli import main
-from backtest.research import run
+from backtest.runner import run
 rows = int(sys.argv[1])
 if rows:
     stream = run.stream
     run.stream = lambda selection, players, progress, chunk_rows: stream(selection, players, progress, rows)
 threads = int(sys.argv[2])
 if threads:
-    from backtest.feed import catalog
+    from backtest.data import catalog
     connect = catalog.connect
     def connected():
         con = connect()

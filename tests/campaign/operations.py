@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from backtest import disk
+from backtest.core import disk
 
 EVENTS = {
     "open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.listdir", "os.scandir", "os.truncate", "os.link",

@@ -26,32 +26,32 @@ PARTS = {"fuzz": fuzz.run, "faults": faults.run, "audit": audit.run}
 
 
 def accepts_unknown_keys() -> AbstractContextManager[Any]:
-    from backtest.feed import manifest
+    from backtest.data import manifest
 
     return patch.object(manifest, "_DATASET_KEYS", (*manifest._DATASET_KEYS, "no_such_key"))
 
 
 def takes_infinity_for_a_number() -> AbstractContextManager[Any]:
-    from backtest.research import book
+    from backtest.calculator import positions_file
 
-    return patch.object(book, "math", SimpleNamespace(inf=math.inf, isfinite=lambda value: True))
+    return patch.object(positions_file, "math", SimpleNamespace(inf=math.inf, isfinite=lambda value: True))
 
 
 def plays_a_candle_twice() -> AbstractContextManager[Any]:
-    from backtest.feed.stream import Stream
+    from backtest.data.stream import Stream
 
     return patch.object(Stream, "_check_times", lambda self, t, steps: None)
 
 
 def casts_to_the_first_file() -> AbstractContextManager[Any]:
-    from backtest.feed import source
+    from backtest.data import source
 
     return patch.object(source, "table_of", lambda files: source._parquet(files))
 
 
 def ends_in_a_traceback() -> AbstractContextManager[Any]:
     """A bad number of a venue file is no line."""
-    from backtest.venue import profile
+    from backtest.venues import profile
 
     def made(plain: Any) -> Any:
         def checked(root: Any) -> Any:
@@ -66,7 +66,7 @@ def ends_in_a_traceback() -> AbstractContextManager[Any]:
 
 
 def fills_the_report_where_it_lies() -> AbstractContextManager[Any]:
-    from backtest import disk
+    from backtest.core import disk
 
     @contextmanager
     def in_place(target: Path) -> Iterator[Path]:
@@ -80,7 +80,7 @@ def fills_the_report_where_it_lies() -> AbstractContextManager[Any]:
 
 
 def leaves_drafts() -> AbstractContextManager[Any]:
-    from backtest import disk
+    from backtest.core import disk
 
     return patch.object(disk, "_remove", lambda path: None)
 

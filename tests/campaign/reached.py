@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from backtest.feed.catalog import Catalog
-from backtest.research import book, config
-from backtest.venue import chains, profile
+from backtest.calculator import positions_file
+from backtest.data.catalog import Catalog
+from backtest.runner import settings
+from backtest.venues import chains, profile
 
 READERS: dict[str, tuple[Any, str]] = {
     "dataset": (Catalog, "open"),
     "manifest": (Catalog, "open"),
-    "settings": (config, "config"),
+    "settings": (settings, "config"),
     "venue": (profile, "_checked"),
     "chain": (chains, "_checked"),
-    "book": (book, "read"),
+    "book": (positions_file, "read"),
 }
 """By kind of input: what returns when it was taken, and raises when it was not."""
 

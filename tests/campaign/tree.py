@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from backtest.research.book import KEYS
-from backtest.venue.chain_sheet import ChainSheet
-from backtest.venue.sheet import Sheet
+from backtest.calculator.positions_file import KEYS
+from backtest.venues.chain_schema import ChainSheet
+from backtest.venues.venue_schema import Sheet
 from tests.campaign import toml
 
 Place = tuple[str | int, ...]

@@ -1,0 +1,71 @@
+"""The kinds of failure, never mixed.
+
+- A user's mistake (bad usage, data or configuration) is a :class:`UserError`: one line that names
+  the thing, the place and what to do. The command line exits with 2.
+- A failure of the strategy or of the run itself is a :class:`RunError`. The command line exits with 1.
+- A venue's refusal is not an exception: it is an order's status and reason (`core.enums.Reason`).
+- A broken invariant is a fault of this program: :class:`Broken`. It is raised, not asserted, so that ``python -O``
+  and kernels compiled under it check the same. The command line exits with 1 and writes nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class BacktestError(Exception):
+    """Base of the errors that are shown to the user as one line."""
+
+    exit_code = 1
+
+
+class UserError(BacktestError):
+    """Bad usage, data or configuration.
+
+    ``thing`` is what is wrong, ``place`` where (a file, a flag, a symbol and time), ``remedy`` what to do.
+    """
+
+    exit_code = 2
+
+    def __init__(self, thing: str, place: str = "", remedy: str = "") -> None:
+        thing, place, remedy = (printable(part) for part in (thing, place, remedy))
+        self.thing, self.place, self.remedy = thing, place, remedy
+        text = f"{place}: {thing}" if place else thing
+        super().__init__(f"{text}; {remedy}" if remedy else text)
+
+
+class RunError(BacktestError):
+    """The strategy, or the run, failed after it had begun. What was computed so far is not a result."""
+
+    exit_code = 1
+
+
+class Broken(AssertionError):
+    """An invariant does not hold: a fault of this program. Kernels raise it too, with a constant text."""
+
+
+class CacheWarning(UserWarning):
+    """Compiled kernels were damaged, or cannot be kept. The result is the same and takes longer."""
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with a space in place of every character that is not printed, such as a terminal's escapes."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean X?)`` for the known name nearest to ``name``, or a list of them when none is near."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
+    if close:
+        return "did you mean " + next(n for n in names if n.lower() == close[0]) + "?"
+    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    return f"known: {shown}" if names else "none are known"
+
+
+def one_of(value: str, known: Sequence[str], what: str) -> str:
+    """Return ``value`` if it is known; else raise UserError with the nearest."""
+    if value not in known:
+        raise UserError(f"unknown {what} {value!r}", "", nearest(str(value), known))
+    return value

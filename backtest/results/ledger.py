@@ -1,0 +1,349 @@
+"""The double-entry books of one account, built from its journal alone and checked to the micro.
+
+Convention: a posting moves `amount_micro` (> 0) *from* the account credited *to* the account debited: the one
+debited receives. An account's balance is what it received minus what it gave, so all balances sum to zero.
+
+| account       | what its balance says                                              |
+|---------------|--------------------------------------------------------------------|
+| `capital`     | −(what the trader had at the start, the reserve included)          |
+| `wallet`      | the account's cash; in `cross` also the pool's                     |
+| `pool:SYMBOL` | the cash of an isolated pool                                       |
+| `trades`      | cash that buying paid away minus cash that selling brought         |
+| `fees`        | fees paid, less rebates                                            |
+| `funding`     | −(funding received)                                                |
+| `insurance`   | penalties paid to the insurance fund, less what it paid            |
+| `bad_debt`    | −(losses that others bore)                                         |
+| `reserve`     | the account's money outside the venue                              |
+| `in_flight`   | money between the two                                              |
+| `gas`         | gas paid                                                           |
+| `bridge_fees` | fees of transfers paid                                             |
+
+Wallet, pools, reserve and money in flight, with the positions at their mark, are the account's *total*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from backtest.core.enums import MICRO, NO_ORDER, Code, GasKind, Liquidity, TransferKind, TransferState
+from backtest.core.errors import Broken
+from backtest.core.records import Record
+from backtest.results.columns import Ints, times, words
+from backtest.results.reorgs import standing
+
+CAPITAL, WALLET, TRADES, FEES, FUNDING, INSURANCE, BAD_DEBT, RESERVE, IN_FLIGHT, GAS, BRIDGE_FEES = range(11)
+ACCOUNTS = (
+    "capital", "wallet", "trades", "fees", "funding", "insurance", "bad_debt", "reserve", "in_flight", "gas",
+    "bridge_fees",
+)  # fmt: skip
+COSTS = ("fees", "spread", "impact", "latency", "penalties", "gas", "bridge_fees")
+GAINS = ("price_moves", "funding", "insurance", "bad_debt")
+FLOWS = (
+    "price_moves", "funding", "fees", "spread", "impact", "latency", "penalties", "insurance", "bad_debt", "gas",
+    "bridge_fees",
+)  # fmt: skip
+"""Kinds of change of the total, micro: `GAINS`, signed, and `COSTS`, which count against it. `spread`, `impact`,
+`penalties`, `gas` and `bridge_fees` are ≥ 0, `fees` is less than 0 where rebates are more, `latency` where prices came
+the account's way while its orders were under way. `price_moves` is what is left of trading: what prices would have
+given at the prices of the decisions, without a cost. `insurance` is what the fund paid, `bad_debt` what others bore. A
+fill that the chain has undone is in none of them: its quote and fee come back, and what it cost in its price is not
+counted."""
+FROM_FILLS = ("spread", "impact", "latency")
+"""What fills paid in their price: part of their cash, and taken apart from the price moves."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """Books that balance: they cannot be had otherwise, see :func:`balance`."""
+
+    ledger: pl.DataFrame
+    """ts, debit, credit, amount_micro (int64, > 0), code, ref: every posting in the order it was made."""
+    balances: dict[str, int]
+    """Micro by account."""
+    flows: dict[str, int]
+    """Micro by kind of change (`FLOWS`): equity_end − equity_start = gains − costs, exactly."""
+    by_symbol: dict[str, dict[str, int]]
+    """The flows of each symbol, micro. Over symbols they sum to `flows`, except for what belongs to no symbol: a
+    shortfall of the whole pool, the gas of all messages but orders, and fees of transfers."""
+    equity_start: int
+    """The total at the start: cash and reserve."""
+    equity_end: int
+    """The total at the end."""
+
+
+class Postings(NamedTuple):
+    """Signed movements of one kind: `amount` from `giver` to `taker` (negative: the other way)."""
+
+    seq: Ints
+    ts: Ints
+    taker: Ints
+    giver: Ints
+    amount: Ints
+    code: int
+    row: Ints
+
+
+def balance(record: Record) -> Books:
+    """Build the books of ``record`` and prove them.
+
+    The books use what there was at the start, the fills, funding, moves, liquidations, gas and transfers; what they
+    add up to is compared with what the engine says it holds at the end. A difference of one micro, or of one lot, is an
+    AssertionError that names both numbers.
+    """
+    names = (*ACCOUNTS, *(f"pool:{symbol}" for symbol in record.symbols))
+    traded = [*_moves(record), *_fills(record), *_settlements(record), *_liquidations(record)]
+    postings = _in_order([_deposits(record), *traded, *_gas(record), *_transfers(record)])
+    held = np.zeros(len(names), dtype=np.int64)
+    np.add.at(held, postings["taker"], postings["amount"])
+    np.subtract.at(held, postings["giver"], postings["amount"])
+    balances = {name: int(amount) for name, amount in zip(names, held, strict=True)}
+    flows, by_symbol = _flows(record)
+    books = Books(
+        ledger=_ledger(postings, names),
+        balances=balances,
+        flows=flows,
+        by_symbol=by_symbol,
+        equity_start=record.cash + record.reserve,
+        equity_end=_at_venue(record) + record.final_reserve + record.final_in_flight,
+    )
+    _check_holdings(record, balances)
+    _check_costs(record)
+    _check_equity(record, books)
+    return books
+
+
+def _cash_account(pool: Ints) -> Ints:
+    """Account number of a pool's cash: the wallet in cross, else the isolated pool of that symbol."""
+    return np.where(pool < 0, WALLET, len(ACCOUNTS) + pool)
+
+
+def _at_venue(record: Record) -> int:
+    """What the account is worth at the venue in the end, micro."""
+    return record.final_wallet + int(record.final_pool_cash.sum()) + sum(_final_values(record))
+
+
+def _deposits(record: Record) -> Postings:
+    """What there was at the start, before anything else: at the venue, and in the reserve."""
+    zero = np.zeros(2, dtype=np.int64)
+    first, taker = zero + np.iinfo(np.int64).min, np.array([WALLET, RESERVE])
+    amount = np.array([record.cash, record.reserve])
+    return Postings(first, zero + record.start_ms, taker, zero + CAPITAL, amount, Code.DEPOSIT, np.arange(2))
+
+
+def _postings(rows: np.ndarray, taker: Ints | int, giver: Ints | int, amount: Ints, code: int) -> Postings:
+    count = len(rows)
+    row = np.arange(count)
+    taker, giver = np.broadcast_to(taker, count), np.broadcast_to(giver, count)
+    return Postings(rows["seq"], rows["ts_ms"], taker, giver, amount, code, row)
+
+
+def _moves(record: Record) -> list[Postings]:
+    rows = record.moves
+    return [_postings(rows, _cash_account(rows["symbol"]), WALLET, rows["amount"], Code.MARGIN)]
+
+
+def _fills(record: Record) -> list[Postings]:
+    rows = record.fills
+    cash = _cash_account(rows["pool"])
+    return [
+        _postings(rows, cash, TRADES, rows["quote"], Code.TRADE),
+        _postings(rows, FEES, cash, rows["fee"], Code.FEE),
+    ]
+
+
+def _settlements(record: Record) -> list[Postings]:
+    rows = record.funding
+    return [_postings(rows, _cash_account(rows["pool"]), FUNDING, rows["payment"], Code.FUNDING)]
+
+
+def _liquidations(record: Record) -> list[Postings]:
+    # The closing trade is a fill of its own; a row here holds only what came on top of it. `insurance` is net to the
+    # fund: what it received as a penalty, less what it paid.
+    rows = record.liquidations
+    cash = _cash_account(rows["pool"])
+    return [
+        _postings(rows, INSURANCE, cash, rows["penalty"], Code.PENALTY),
+        _postings(rows, cash, INSURANCE, rows["penalty"] - rows["insurance"], Code.INSURANCE),
+        _postings(rows, cash, BAD_DEBT, rows["bad_debt"], Code.BAD_DEBT),
+    ]
+
+
+def _gas(record: Record) -> list[Postings]:
+    rows = record.gas
+    payer = np.where(rows["kind"] == GasKind.DEPOSIT, RESERVE, WALLET)
+    return [_postings(rows, GAS, payer, rows["amount"], Code.GAS)]
+
+
+def _transfers(record: Record) -> list[Postings]:
+    """What leaves one side is in flight; what arrives is on the other side, less the fee."""
+    rows = record.transfers
+    sent, arrived = rows["state"] == TransferState.SENT, rows["state"] == TransferState.ARRIVED
+    deposit = rows["kind"] == TransferKind.DEPOSIT
+    origin, goal = np.where(deposit, RESERVE, WALLET), np.where(deposit, WALLET, RESERVE)
+    return [
+        _postings(rows, IN_FLIGHT, origin, rows["amount"] * sent, Code.TRANSFER),
+        _postings(rows, goal, IN_FLIGHT, (rows["amount"] - rows["fee"]) * arrived, Code.TRANSFER),
+        _postings(rows, BRIDGE_FEES, IN_FLIGHT, rows["fee"] * arrived, Code.BRIDGE),
+    ]
+
+
+def _in_order(kinds: Sequence[Postings]) -> dict[str, Ints]:
+    """All postings by `seq` (a trade before its fee), each with a positive amount; what moves nothing is no posting."""
+    fields = {name: np.concatenate([getattr(kind, name) for kind in kinds]) for name in Postings._fields[:5]}
+    fields["code"] = np.concatenate([np.full(len(kind.row), kind.code) for kind in kinds])
+    fields["row"] = np.concatenate([kind.row for kind in kinds])
+    order = np.argsort(fields["seq"], kind="stable")
+    order = order[fields["amount"][order] != 0]
+    fields = {name: values[order] for name, values in fields.items()}
+    back = fields["amount"] < 0
+    fields["taker"], fields["giver"] = (
+        np.where(back, fields["giver"], fields["taker"]),
+        np.where(back, fields["taker"], fields["giver"]),
+    )
+    fields["amount"] = np.abs(fields["amount"])
+    late = np.flatnonzero(np.diff(fields["ts"]) < 0)
+    if len(late):
+        raise Broken(f"time went back in the journal: {fields['ts'][late[0]]} then {fields['ts'][late[0] + 1]} ms")
+    return fields
+
+
+def _ledger(postings: dict[str, Ints], names: Sequence[str]) -> pl.DataFrame:
+    """`ref` is the row of the journal that the posting comes from: `fill 3` is `fill_id` 3."""
+    sources = {
+        Code.DEPOSIT: "deposit", Code.TRADE: "fill", Code.FEE: "fill", Code.FUNDING: "funding",
+        Code.MARGIN: "move", Code.PENALTY: "liquidation", Code.BAD_DEBT: "liquidation",
+        Code.INSURANCE: "liquidation", Code.GAS: "gas", Code.TRANSFER: "transfer", Code.BRIDGE: "transfer",
+    }  # fmt: skip
+    return pl.DataFrame(
+        {
+            "ts": times(postings["ts"]),
+            "debit": words(postings["taker"], names),
+            "credit": words(postings["giver"], names),
+            "amount_micro": postings["amount"],
+            "code": words(postings["code"], [code.name.lower() for code in Code]),
+            "source": words(postings["code"], [sources[code] for code in Code]),
+            "row": postings["row"],
+        }
+    ).select("ts", "debit", "credit", "amount_micro", "code", ref=pl.format("{} {}", "source", "row"))
+
+
+def _final_values(record: Record) -> list[int]:
+    """What each symbol's open lots are worth at the last mark, micro: the exact value rounded once, ties to even."""
+    values = []
+    for mark, lots, step in zip(record.final_mark, record.final_lots, record.step_micro, strict=True):
+        # A symbol without a position may have no mark at all.
+        values.append(round(Fraction(float(mark)) * int(lots) * int(step)) if lots else 0)
+    return values
+
+
+def _flows(record: Record) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """Changes of the total straight from the journal's own fields, apart from the postings."""
+    count = len(record.symbols)
+
+    def per_symbol(rows: np.ndarray, name: str) -> list[int]:
+        total = np.zeros(count + 1, dtype=np.int64)
+        np.add.at(total, rows["symbol"], rows[name])  # symbol −1, the whole pool's, lands in the extra last place
+        return [int(amount) for amount in total]
+
+    quotes = per_symbol(record.fills, "quote")
+    stands = record.fills[standing(record.fills)]
+    paid_in_price = {name: per_symbol(stands, name) for name in FROM_FILLS}
+    penalties, moves = (per_symbol(record.liquidations, name) for name in ("penalty", "insurance"))
+    columns = {
+        "price_moves": [
+            sum(parts) for parts in zip(quotes, [*_final_values(record), 0], *paid_in_price.values(), strict=True)
+        ],
+        **paid_in_price,
+        "funding": per_symbol(record.funding, "payment"),
+        "fees": per_symbol(record.fills, "fee"),
+        "penalties": penalties,
+        "insurance": [paid - moved for paid, moved in zip(penalties, moves, strict=True)],
+        "bad_debt": per_symbol(record.liquidations, "bad_debt"),
+        "gas": _gas_by_symbol(record),
+        "bridge_fees": [0] * count + [int(record.transfers["fee"].sum())],
+    }
+    by_symbol = {symbol: {name: columns[name][i] for name in FLOWS} for i, symbol in enumerate(record.symbols)}
+    return {name: sum(columns[name]) for name in FLOWS}, by_symbol
+
+
+def _gas_by_symbol(record: Record) -> list[int]:
+    """Gas of orders by their symbol; in the last place that of other messages, which the journal does not tell apart
+    by symbol."""
+    rows, orders = record.gas, record.orders[np.argsort(record.orders["order_id"], kind="stable")]
+    symbol = np.full(len(rows), NO_ORDER)
+    placed = rows["kind"] == GasKind.ORDER
+    at = np.searchsorted(orders["order_id"], rows["order_id"][placed])
+    unknown = np.flatnonzero(np.append(orders["order_id"], NO_ORDER)[at] != rows["order_id"][placed])
+    if len(unknown):
+        raise Broken(f"gas of order {rows['order_id'][placed][unknown[0]]}, which is not in the journal")
+    symbol[placed] = orders["symbol"][at]
+    total = np.zeros(len(record.symbols) + 1, dtype=np.int64)
+    np.add.at(total, symbol, rows["amount"])
+    return [int(amount) for amount in total]
+
+
+def _check_holdings(record: Record, balances: dict[str, int]) -> None:
+    """Cash and lots that follow from the journal are those that the engine holds."""
+    total = sum(balances.values())
+    if total != 0:
+        raise Broken(f"the books do not sum to zero: {total} micro")
+    ends = {"wallet": record.final_wallet, "reserve": record.final_reserve, "in_flight": record.final_in_flight}
+    for name, kept in ends.items():
+        if balances[name] != kept:
+            raise Broken(f"{name}: the books say {balances[name]} micro, the engine {kept}")
+    lots = np.zeros(len(record.symbols), dtype=np.int64)
+    np.add.at(lots, record.fills["symbol"], record.fills["lots"])
+    for i, symbol in enumerate(record.symbols):
+        derived, held = balances[f"pool:{symbol}"], int(record.final_pool_cash[i])
+        if derived != held:
+            raise Broken(f"pool:{symbol}: the books say {derived} micro, the engine {held}")
+        if lots[i] != record.final_lots[i]:
+            raise Broken(f"{symbol}: fills add up to {lots[i]} lots, not {record.final_lots[i]}")
+
+
+def _check_costs(record: Record) -> None:
+    """Half a spread, an impact, a drift and gas are never gains, who makes a price pays none of the first three, and no
+    transfer's fee is more than its amount."""
+    fills = record.fills
+    for name in ("spread", "impact", "drift"):
+        wrong = (fills[name] < 0) | ((fills[name] != 0) & (fills["liquidity"] == Liquidity.MAKER))
+        if wrong.any():
+            raise Broken(f"fill {np.flatnonzero(wrong)[0]}: a {name} of {fills[name][wrong][0]} micro")
+    gas, moved = record.gas["amount"], record.transfers
+    if not (gas >= 0).all():
+        raise Broken(f"gas {np.flatnonzero(gas < 0)[0]}: {gas.min()} micro")
+    wrong = (moved["fee"] < 0) | (moved["fee"] > moved["amount"])
+    if wrong.any():
+        raise Broken(f"transfer {np.flatnonzero(wrong)[0]}: a fee of {moved['fee'][wrong][0]} micro")
+
+
+def _check_equity(record: Record, books: Books) -> None:
+    """The change of the total is explained to the micro, and the curve ends where the books do at the venue."""
+    flows = books.flows
+    explained = sum(flows[name] for name in GAINS) - sum(flows[name] for name in COSTS)
+    change = books.equity_end - books.equity_start
+    if change != explained:
+        raise Broken(f"equity changed by {change} micro, the journal explains {explained}: {flows}")
+    if len(record.curve):
+        # The curve is in doubles: half a micro of rounding per symbol, and the last digits of the sums behind it.
+        closed = _at_venue(record) + _withdrawn_after(record)
+        size = abs(closed) + float(np.abs(record.curve[-1]).sum()) * MICRO
+        apart = abs(float(record.curve[-1, 0]) * MICRO - closed)
+        allowed = 1 + len(record.symbols) + 1e-12 * size
+        if not apart <= allowed:
+            raise Broken(f"the curve ends at {record.curve[-1, 0]}, the books at {closed} micro")
+
+
+def _withdrawn_after(record: Record) -> int:
+    """Micro that left the wallet at the last close after its row was written: withdrawals sent there, and their gas."""
+    end_ms = record.start_ms + len(record.curve) * record.interval_ms
+    sent = (record.transfers["state"] == TransferState.SENT) & (record.transfers["kind"] == TransferKind.WITHDRAWAL)
+    left = record.transfers["amount"][sent & (record.transfers["ts_ms"] >= end_ms)]
+    paid = (record.gas["kind"] == GasKind.WITHDRAWAL) & (record.gas["ts_ms"] >= end_ms)
+    return int(left.sum() + record.gas["amount"][paid].sum())

@@ -1,0 +1,228 @@
+"""One account and its strategy on their way through the chunks."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from backtest.core.errors import Broken, RunError
+from backtest.core.records import Record
+from backtest.data.panel import Chunk
+from backtest.engine import layout as at
+from backtest.engine.journal import records_of
+from backtest.engine.oracle import FIELDS as ORACLE_FIELDS
+from backtest.engine.pack import Setup, sample_ms
+from backtest.engine.replay import Replay
+from backtest.results.excursions import Observer
+from backtest.results.mark_divergence import Sight
+from backtest.runner.congestion import Usual
+from backtest.runner.signals import Decisions
+from backtest.strategy import base
+from backtest.strategy.account import Account
+from backtest.strategy.event_delivery import Hearing
+from backtest.strategy.events import HOOKS, written
+from backtest.strategy.market import EPOCH, Market
+
+NEAREST, FARTHEST = 1 << 5, 1 << 12
+"""Rows that are played ahead of a strategy that has just acted, and at most."""
+BEYOND = " is beyond "
+"""What the kernels' assertions about the size of an amount or a quantity say (`engine.money`)."""
+
+
+def hook_bits(strategy: base.Strategy) -> int:
+    """Events after whose row the kernels must come back, as bits."""
+    written = base.hooks(strategy)
+    return sum(bit for hook, (_, bit) in HOOKS.items() if hook in written)
+
+
+def sight_of(setup: Setup) -> Sight | None:
+    """What watches the venue's mark; None where that is always the market's."""
+    if setup.oracle.plain and not setup.chain.outages:
+        return None
+    stale_ms = setup.chain.stale_ms
+    frozen = [(halt.start_ms, halt.end_ms + stale_ms) for halt in setup.chain.outages]
+    late_ms = None if setup.oracle.plain else setup.oracle.delay_ms % setup.interval_ms
+    every_ms, holds = sample_ms(setup), setup.oracle.holds
+    return Sight(len(setup.symbols), setup.start_ms, setup.interval_ms, every_ms, frozen, holds, late_ms)
+
+
+class Player:
+    """Plays chunks for one account: the kernels up to each decision, then the strategy."""
+
+    def __init__(self, strategy: base.Strategy, replay: Replay, decisions: Decisions) -> None:
+        self.strategy, self.replay, self._decisions = strategy, replay, decisions
+        self._written = base.hooks(strategy)
+        setup = replay.setup
+        names = decisions.feature_names
+        self.market = Market(setup.symbols, setup.funding, names, strategy.lookback, setup.chain.outages)
+        self.market.clock(setup.start_ms, 0)
+        self.account = Account(replay)
+        self._hearing = Hearing(replay, self._written)
+        self._looked = 0
+        self._observer = Observer(np.asarray(setup.step_micro, np.int64), setup.start_ms, setup.interval_ms)
+        self._sight = sight_of(setup)
+        self._bits = hook_bits(strategy)
+        self.usual: Usual | None = None
+        """What congestion is measured against, filled in before each chunk is played."""
+
+    @property
+    def compiled(self) -> bool:
+        """Whether its decisions are all made before the replay, so that nothing is called on the way."""
+        return "targets" in self._written
+
+    @property
+    def each(self) -> bool:
+        """Whether the strategy decides at each candle, and so sees the panel itself."""
+        return not self.compiled and self._decisions.every_rows == 1
+
+    def start(self) -> None:
+        """Call `on_start`, before the first candle."""
+        if "on_start" in self._written:
+            self._call("on_start", self.market, self.account)
+
+    def stop(self) -> None:
+        """Call `on_stop`, after the last candle."""
+        if "on_stop" in self._written:
+            self._call("on_stop", self.market, self.account)
+
+    def play(self, chunk: Chunk) -> None:
+        """Play the rows of a chunk."""
+        if self.usual is not None:
+            self.usual.take(chunk)
+        self.replay.load(chunk.panel, chunk.row0 - chunk.tail)
+        end = chunk.row0 + chunk.rows
+        try:
+            if self.compiled:
+                self.replay.advance(end)
+            elif self.each:
+                self._play_each(chunk, end)
+            else:
+                self._play_every(end)
+        except Broken as error:
+            if BEYOND not in str(error):
+                raise
+            # What a strategy may ask for has no bound; what the kernels can count exactly has.
+            raise RunError(
+                f"{base.place(self.strategy)}, {self.now()}: {error}; trade less, or with less cash"
+            ) from error
+        self._observer.take(chunk, records_of(at.L_FILL, self.replay.journal(self._looked)), self.replay.fine)
+        self._looked = written(self.replay)
+        self._see(chunk)
+        self.replay.fine.clear()
+
+    def record(self, counts: dict[str, int]) -> Record:
+        """Everything that happened; call it when the last chunk has been played."""
+        lost = {"events that came back after the end": self._hearing.lost()} if self._bits else {}
+        record = replace(self.replay.record({**counts, **lost}), extremes=self._observer.extremes())
+        return record if self._sight is None else replace(record, sight=self._sight.rows())
+
+    def _see(self, chunk: Chunk) -> None:
+        """Keep what the venue's mark was in the rows of the chunk, where it may not have been the market's."""
+        if self._sight is not None:
+            panel, setup = self.replay.panel[:, chunk.tail :], self.replay.setup
+            market, venue = setup.mark_offset, int(self.replay.run[at.MARK])
+            fields = 4 if setup.oracle.plain else ORACLE_FIELDS
+            self._sight.take(chunk.row0, panel[:4], panel[market : market + 4], panel[venue : venue + fields])
+
+    def _play_each(self, chunk: Chunk, end: int) -> None:
+        """Decide at every candle: the strategy sees the panel itself."""
+        first = chunk.row0 - chunk.tail
+        if chunk.volume is None:
+            raise Broken("candles without volume, where a strategy sees them")
+        mark = chunk.panel[self.replay.setup.known_field]
+        features = {name: values[first:end] for name, values in self._decisions.features.items()}
+        self.market.load(chunk.panel, chunk.volume, mark, features)
+        replay, market, bits, hearing = self.replay, self.market, self._bits, self._hearing
+        advance, on_candle, account = replay.advance_one, self.strategy.on_candle, self.account
+        interval = replay.setup.interval_ms
+        market.clock(replay.setup.start_ms + (first + 1) * interval, interval)
+        cell, listed, unread = market.cell, market.listed, account.unread
+        # Rows before `quiet` are known to be quiet; all before `seen` have been looked at.
+        quiet, seen, reach, offset = 0, 0, NEAREST, first + 1
+        # One turn per candle: every call and every look-up here is paid as often as there are candles.
+        for row in range(chunk.row0 - first, end - first):
+            cell[0] = row
+            market.symbols = names = listed[row]
+            touched = replay.touched
+            if row == seen and not (touched or bits):
+                reach = min(2 * reach, FARTHEST)
+                seen = min(row + reach, end - first)
+                quiet = replay.ahead(seen + first) - first
+            if row < quiet and not touched:
+                replay.row = row + offset
+            else:
+                # How far it pays to play ahead depends on how often the strategy acts.
+                reach = NEAREST if touched else min(2 * reach, FARTHEST)
+                advance()
+                seen = min(row + 1 + reach, end - first)
+                quiet = replay.ahead(seen + first) - first
+                if bits:
+                    self._hear()
+                    quiet = min(quiet, hearing.row - first)
+            if names:
+                try:
+                    on_candle(market, account)
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    raise self._failed("on_candle", error) from error
+                if unread:
+                    account._settle()
+
+    def _play_every(self, end: int) -> None:
+        """Decide once in so many candles: the strategy sees candles of that length."""
+        decisions, replay, market = self._decisions, self.replay, self.market
+        coarse = decisions.coarse
+        if coarse is None:
+            raise Broken("no coarse candles, where a strategy decides on them")
+        if replay.row == 0:
+            market.load(coarse.panel, coarse.volume, coarse.mark, coarse.features, first=1)
+        while replay.row < end:
+            due = decisions.next_decision(replay.row)
+            goal, ready = min(due + 1, end), False
+            while replay.row < goal:
+                # What was refused before it was sent is heard of after the next row, not with the next event.
+                replay.advance(replay.row + 1 if self._unread else min(goal, self._hearing.row + 1))
+                ready = self._stand(coarse)
+                self._hear()
+            # A chunk may end between decisions; what happened in its last row is heard all the same.
+            if replay.row == due + 1 and ready:
+                self._call("on_candle", market, self.account)
+
+    def _stand(self, coarse: Any) -> bool:
+        """Put the market at the close of the row played last: on the coarse candle that closed, or the one before."""
+        row = self._decisions.coarse_row(self.replay.row - 1)
+        coarse.mark[row] = self.replay.panel[self.replay.setup.known_field, self.replay.j]
+        return self.market.move(row, self.replay.now_ms)
+
+    def _hear(self) -> None:
+        """Call the hooks for what has come back since the last time."""
+        if self._bits and self._hearing.due:
+            for hook, value in self._hearing.news():
+                self._call(hook, value, self.market, self.account)
+
+    @property
+    def _unread(self) -> bool:
+        """Whether the journal may have something for a hook."""
+        return self._bits > 0 and self._hearing.unread
+
+    def _call(self, hook: str, *arguments: Any) -> None:
+        try:
+            getattr(self.strategy, hook)(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise self._failed(hook, error) from error
+        self.account._settle()
+
+    def _failed(self, hook: str, error: BaseException) -> RunError:
+        """A failing hook as the one line that the user sees."""
+        return base.failed(self.strategy, hook, error, self.now())
+
+    def now(self) -> str:
+        """Return the simulated time, as messages show it."""
+        when: dt.datetime = EPOCH + dt.timedelta(milliseconds=self.replay.now_ms)
+        return f"{when:%Y-%m-%d %H:%M:%S}Z"

@@ -1,0 +1,226 @@
+"""Plain sentences about what a run assumed, for the report and the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backtest.core.enums import CROSS_POOL, Cause, Stage
+from backtest.core.records import Record
+from backtest.data.derived_marks import Stretch
+from backtest.data.mark_extremes import LISTED_BPS
+from backtest.engine.pack import Charges
+from backtest.report.formatting import delay, duration, listing, moment, number, plural, price
+from backtest.results.chain_summary import ends
+from backtest.runner.chain_config import Chaining
+from backtest.runner.congestion import LEAST, Usual
+from backtest.runner.fee_schedule import fee_notes
+from backtest.runner.fill_costs import in_words, uncharged
+from backtest.runner.outages import Halts
+from backtest.runner.posted_margin import posted
+from backtest.runner.settings import YARDSTICK, Config
+from backtest.venues import default_leverage
+from backtest.venues.chain import Outage
+from backtest.venues.field_types import moment_at
+from backtest.venues.profile import Profile
+
+FREE = Charges()
+"""Without slippage by models and without a share of volume."""
+INSTANT = Chaining()
+STRETCHED = f"derived marks stretched by more than {LISTED_BPS:g} bps"
+"""The count of what `Selection.stretched` lists."""
+TOLD = 3
+"""Outages that a note names."""
+
+
+def notes(
+    profile: Profile,
+    asked: Config,
+    record: Record,
+    charges: Charges = FREE,
+    chaining: Chaining = INSTANT,
+    usual: Usual | None = None,
+    stretched: Sequence[Stretch] = (),
+) -> list[str]:
+    """What a reader should know before trusting the numbers; empty when nothing was out of the ordinary."""
+    return [
+        *fee_notes(profile, asked, record),
+        *_venue(profile, asked, record, charges),
+        *_chain(chaining, asked, record),
+        *_congestion(usual),
+        *_outages(chaining.halts),
+        *_pools(profile, asked, record),
+        *_deleveraging(asked, record),
+        *_data(asked, record),
+        *_stretched(stretched),
+    ]
+
+
+def _venue(profile: Profile, asked: Config, record: Record, charges: Charges) -> list[str]:
+    said = (
+        [f"Venue {profile.name}: the one that the dataset names."]
+        if asked.venue_from_data and asked.venue != YARDSTICK
+        else []
+    )
+    said += in_words(asked) + uncharged(asked, charges, record)
+    end_ms = record.start_ms + len(record.curve) * record.interval_ms
+    most = max(
+        profile.max_leverage(name, moment_at(at)) for name in record.symbols for at in (record.start_ms, end_ms - 1)
+    )
+    if isinstance(asked.leverage, float) and asked.leverage > most:
+        said.append(
+            f"A leverage of {asked.leverage:g} changes nothing: the initial margin of venue {profile.name} allows "
+            f"{most:.4g} at most."
+        )
+    said += profile.assumptions(record.symbols, record.start_ms, end_ms, fees=asked.fee_bps is None)
+    by_default = (posted(profile, asked, record) or {}).get("by") == "default"
+    return said + (default_leverage.assumed(profile, record.start_ms) if by_default else [])
+
+
+def _chain(chaining: Chaining, asked: Config, record: Record) -> list[str]:
+    """What is taken on trust of the chain, and where the venue's mark was another than the market's."""
+    chain, oracle, profile = chaining.chain, chaining.oracle, chaining.profile
+    end_ms = record.start_ms + len(record.curve) * record.interval_ms
+    said = profile.assumptions(record.start_ms, end_ms, chaining.halts.known is not None) if profile else []
+    if profile and profile.gas and not asked.gas:
+        said.append("Messages cost no gas, other than on the chain.")
+    idle = ["--reorg"] * (asked.reorg_ms is not None)
+    idle += [f"--oracle {text}" for text in asked.oracle if text.startswith(("stale", "grace"))]
+    if idle and not chain.outages:
+        said.append(f"There was no outage, so {listing(idle)} had nothing to act on.")
+    if not asked.gas and profile is None:
+        said.append("Without a chain there is no gas, and --no-gas changes nothing.")
+    if asked.force_inclusion:
+        said.append(f"In an outage messages came by Layer 1, after {delay(chain.forced_ms)}.")
+    made = ["the median of all marks and trades"] * oracle.median
+    made += [f"averaged over {delay(oracle.average_ms)}"] * bool(oracle.average_ms)
+    made += [f"{delay(oracle.delay_ms)} late"] * bool(oracle.delay_ms)
+    made += [f"published every {delay(oracle.heartbeat_ms)}"] * bool(oracle.heartbeat_ms)
+    made += [f"published when it is off by {100 * oracle.deviation:g} %"] * bool(oracle.deviation)
+    if made:
+        said.append(f"The venue's mark was not the market's, but {listing(made)}.")
+    if rough := oracle.rough:
+        finer = " (also in candles that --drill opens)" if asked.drill_ms else ""
+        said.append(
+            f"The oracle is approximate: its {listing(rough)} {'is' if len(rough) == 1 else 'are'} worked out at the "
+            f"four knots of a candle, {duration(record.interval_ms / 3)} apart{finer}. What prices do between them may "
+            "decide a liquidation: shorter candles (--interval) are more exact."
+        )
+    if oracle.limit_ms:
+        refused = ends(record.orders)["stale"]
+        were = plural(refused, "was", "were") if refused else "none was"
+        said.append(f"Orders but reduce-only ones are refused on a mark older than {delay(oracle.limit_ms)}: {were}.")
+    return said
+
+
+def _congestion(usual: Usual | None) -> list[str]:
+    if usual is None or not usual.unknown:
+        return []
+    hours = plural(usual.unknown, "hour")
+    return [f"In {hours} congestion was not measured: of the week before them less than {LEAST} hours are known."]
+
+
+def _outages(halts: Halts) -> list[str]:
+    """When the chain stood still, and how that came about."""
+    said = []
+    if halts.played:
+        times = "once" if len(halts.played) == 1 else f"{len(halts.played):,} times"
+        whole = (
+            f", {duration(sum(o.end_ms - o.start_ms for o in halts.played))} in all" if len(halts.played) > 1 else ""
+        )
+        said.append(f"The chain stood still {times}{whole}: {_windows(halts.played)}.")
+    elif halts.asked:
+        said.append("The chain did not stand still in the run.")
+    if halts.known is not None:
+        said.append(f"Known outages of the chain that can be played: {halts.known}, in the run {halts.met}.")
+    if halts.drawn is not None:
+        said.append(f"{plural(halts.drawn, 'outage')} of these came by chance (--seed).")
+    if halts.outside:
+        one, many = "outage is outside of the run and was", "outages are outside of the run and were"
+        said.append(f"{plural(len(halts.outside), one, many)} not played: {_windows(halts.outside)}.")
+    if halts.worst:
+        when, how = moment(halts.worst.outage.start_ms), delay(halts.worst_ms)
+        n = halts.worst.accounts
+        held = "what was held" if n == 1 else f"what all {n} accounts held together"
+        lost = f"{held} would have lost {number(halts.worst.loss)}, more than in any other window"
+        said.append(f"A halt of {how} was put at {when} UTC, where a first replay without it showed that {lost}.")
+    elif halts.worst_ms:
+        said.append(
+            f"No halt of {delay(halts.worst_ms)} was placed: in a first replay what was held lost in no window."
+        )
+    return said
+
+
+def _windows(outages: Sequence[Outage]) -> str:
+    """``2025-10-10 21:35 UTC for 8 h (cause)``, the first few."""
+    named = [
+        f"{moment(o.start_ms)} UTC for {duration(o.end_ms - o.start_ms)}{f' ({o.cause})' if o.cause else ''}"
+        for o in outages[:TOLD]
+    ]
+    return listing(named) if len(outages) <= TOLD else f"{', '.join(named)} and {len(outages) - TOLD:,} more"
+
+
+def _pools(profile: Profile, asked: Config, record: Record) -> list[str]:
+    """Margin modes that are not the run's or not the venue's, and what isolation by share did."""
+    said = []
+    used = dict.fromkeys((record.margin, *asked.modes.values()))
+    strange = [mode for mode in used if mode not in profile.modes]
+    if strange and profile.modes:
+        lacks, known = listing(strange), listing(list(profile.modes))
+        said.append(f"Venue {profile.name} has no {lacks} margin, only {known}: its rules were used with it.")
+    own = {symbol: mode for symbol, mode in asked.modes.items() if mode != record.margin}
+    if own:
+        said.append(f"Margin of its own: {listing([f'{symbol} {mode}' for symbol, mode in own.items()])}.")
+    if asked.isolate_above is not None:
+        # Bought in the cross pool, and yet with margin moved to a pool of its own.
+        cross = record.fills["symbol"][record.fills["pool"] == CROSS_POOL]
+        moved = set(cross.tolist()) & set(record.moves["symbol"].tolist())
+        names = listing([record.symbols[i] for i in sorted(moved)])
+        said.append(
+            f"A position with more than {asked.isolate_above:.4g} of the requirement was given a pool of its own: "
+            f"{names or 'none was'}."
+        )
+    return said
+
+
+def _deleveraging(asked: Config, record: Record) -> list[str]:
+    if not asked.adl:
+        return []
+    taken = int((record.liquidations["stage"] == Stage.DELEVERAGED).sum())
+    idle = int(record.counts.get("deleveraging events without a candidate", 0))
+    said = f"Deleveraging events were assumed: {plural(taken, 'position was', 'positions were')} deleveraged"
+    return [said + (f", {plural(idle, 'event')} met no position with a profit." if idle else ".")]
+
+
+def _stretched(stretched: Sequence[Stretch]) -> list[str]:
+    """How often the venue's mark went much farther than trades and basis say, and where farthest."""
+    if not stretched:
+        return []
+    worst = max(stretched, key=lambda stretch: stretch.bps)
+    were = plural(len(stretched), "derived mark was", "derived marks were")
+    prices = f"{worst.side} {price(worst.derived)} became {price(worst.mark)}, {worst.bps:,.0f} bps"
+    said = (
+        f"{were} stretched by more than {LISTED_BPS:g} bps to reach the high or low of the venue's coarser mark "
+        f"candle, which does not tell when the mark was there. Worst: {worst.symbol} at {moment(worst.ts_ms)} UTC, "
+        f"{prices}."
+    )
+    return [said]
+
+
+def _data(asked: Config, record: Record) -> list[str]:
+    said = []
+    ended = record.fills[record.fills["cause"] == Cause.DELISTING]
+    for fill in ended:
+        symbol = record.symbols[fill["symbol"]]
+        said.append(f"{symbol} ended with a position open: it was settled at its last mark, {fill['price']:.10g}.")
+    missing = int(record.counts.get("missing settlements met", 0))
+    if "missing-funding" in asked.allow and not missing:
+        said.append("Missing funding was allowed.")
+    if len(record.ambiguous):
+        said.append(
+            f"Ambiguous candles: {len(record.ambiguous)}. Whether a pool lives depends there on the path of prices "
+            "inside the candle; --path worst and --path best give the bounds."
+        )
+    if record.final_lots.any():
+        held = ", ".join(s for s, lots in zip(record.symbols, record.final_lots, strict=True) if lots)
+        said.append(f"Still open at the end, valued at the last mark: {held}.")
+    return said

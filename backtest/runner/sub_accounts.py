@@ -1,0 +1,343 @@
+"""`subaccounts`: several strategies, each in a sub-account of its own, on one pass over the data.
+
+A sub-account is an account: a wallet, pools and positions of its own, and nothing that happens in another reaches it.
+It lives exactly as its strategy would alone, over its own markets, with its share of the cash: the path of prices
+inside a candle is decided over the markets of the sub-account, as it would be then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backtest.core.enums import MICRO
+from backtest.core.errors import UserError, nearest
+from backtest.core.records import Record
+from backtest.data.catalog import Catalog
+from backtest.data.panel import Chunk
+from backtest.data.selection import Selection
+from backtest.engine.oracle import FIELDS as ORACLE_FIELDS
+from backtest.engine.replay import to_micro
+from backtest.report.page import render_comparison
+from backtest.results import report_files
+from backtest.results.result import Result
+from backtest.results.summary import SUB_ACCOUNTS
+from backtest.runner.account_runner import Player
+from backtest.runner.combined_account import combine
+from backtest.runner.compare import Comparison
+from backtest.runner.run import Plan, placed, plan, result, seated, wanted
+from backtest.runner.settings import LEAST_CASH, MOST_CASH, moment, number, span
+from backtest.runner.stream import Progress, stream
+from backtest.runner.timeout import within
+from backtest.strategy import base, loader
+from backtest.venues.margin_modes import margin_modes
+
+TAKEN = ("combined", report_files.REPORT, report_files.SUMMARY)
+"""What no sub-account may be called: the sum of all, and what lies beside their folders."""
+GROWN = (
+    "derived mark rows",
+    "mark rows standing still",
+    "candles joined with a finer one missing",
+    "candles without volume",
+)
+"""Counts that the feed makes as it reads, over all markets that it reads."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Subaccounts(Comparison):
+    """One result per strategy, in the order asked for, and their sum."""
+
+    combined: Result
+    """All of them as if they were one: equity is the sum at each close, and so is every amount."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One sub-account before it is planned."""
+
+    label: str
+    strategy: Any
+    margin: str
+    settings: dict[str, Any]
+    """As of `run`, its own cash, parameters and guards among them."""
+
+
+def subaccounts(
+    strategies: Sequence[Any],
+    data: Any,
+    *,
+    margin: str = "cross",
+    cash: float = 100_000.0,
+    reserve: float = 0.0,
+    split: Sequence[float] | str | None = None,
+    loss_cap: Sequence[str] | str | None = None,
+    params: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    chunk_rows: int | None = None,
+    timeout: float | None = None,
+    **settings: Any,
+) -> Subaccounts:
+    """Replay each strategy in a sub-account of its own; the data are streamed once.
+
+    ``cash`` is the whole, quote units, and so is ``reserve``; ``split`` says per cent of them for each (``"60,40"``),
+    by default equal, in whole micro-units, what is left over to the first. ``loss_cap``: ``"20%"`` of the deposit, its
+    cash and its reserve, or ``"5000"`` of quote, for all or for each with commas (``none``: no cap): a sub-account
+    that has lost so much closes everything and trades no more. ``params``: ``fast`` goes to every strategy that has
+    it, ``2.fast`` to the second alone. Other arguments as of `run`; where a setting names a market it concerns the
+    sub-accounts that have it. UserError for what is wrong.
+    """
+    modes, own = margin_modes(margin)
+    if len(modes) > 1:
+        raise UserError(f"margin modes {', '.join(modes)}", "--margin", "sub-accounts have one; run them once for each")
+    if isinstance(strategies, str | Path) or not strategies:
+        raise UserError("no list of strategies", "strategies", 'give several, like ["a.py", "b.py"]')
+    target = report_files.claim(Path(out)) if out is not None else None
+    caps = _caps(loss_cap, len(strategies))
+    cashes = shares(cash, split, len(strategies))
+    reserves = shares(reserve, split, len(strategies), "reserve", 0.0)
+
+    def made() -> tuple[Subaccounts, str]:
+        given = parameters(strategies, params or {})
+        accounts = [
+            Asked(
+                label,
+                strategy,
+                modes[0],
+                {
+                    "modes": own,
+                    **_guarded(settings, cap),
+                    "cash": share / MICRO,
+                    "reserve": kept / MICRO,
+                    "params": given_to,
+                },
+            )
+            for label, strategy, given_to, share, kept, cap in zip(
+                labels(strategies), strategies, given, cashes, reserves, caps, strict=True
+            )
+        ]
+        results, records, union = play(accounts, data, progress, chunk_rows)
+        combined = combine(results, records, union)
+        summary = {
+            "kind": SUB_ACCOUNTS,
+            "runs": {r.label: r.summary for r in results},
+            "combined": combined.metrics,
+        }
+        page = "" if target is None else render_comparison(results, combined)
+        return Subaccounts(results, summary, combined=combined), page
+
+    done, page = within(timeout, made)
+    if target is None:
+        return done
+    folder = report_files.write(target, done.results, page, {"combined": done.combined.metrics}, SUB_ACCOUNTS)
+    return replace(done, folder=folder)
+
+
+def play(
+    accounts: Sequence[Asked], data: Any, progress: Progress | None = None, chunk_rows: int | None = None
+) -> tuple[list[Result], list[Record], Selection]:
+    """Plan the sub-accounts and stream the union of their markets once through all; their results and records."""
+    catalog = data if isinstance(data, Catalog) else Catalog.open(data)
+    union = _union(accounts, catalog)
+
+    def replayed(plans: Sequence[Plan]) -> list[Record]:
+        players = []
+        for one, planned in zip(accounts, plans, strict=True):
+            player = seated(planned, one.margin, Tenant)
+            player.window = Window.of(planned, union, any(other.packed for other in plans))
+            players.append(player)
+        stream(union, players, progress, chunk_rows)
+        grown = {name: union.counts[name] for name in GROWN}
+        return [player.record({**p.selection.counts, **grown}) for p, player in zip(plans, players, strict=True)]
+
+    plans = placed([plan(one.strategy, catalog, union, **one.settings) for one in accounts], union, replayed)
+    records = replayed(plans)
+    markets = list(union.symbols)
+    results = []
+    for one, planned, record in zip(accounts, plans, records, strict=True):
+        own = planned.selection
+        own.marks.update({symbol: union.marks[symbol] for symbol in own.symbols})
+        made = result(planned, record, one.label)
+        made.summary["sub_account"] = {"markets_of_all": markets}
+        results.append(made)
+    return results, records, union
+
+
+EMPTY = -1
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a sub-account's markets and rows lie in the panel that all share."""
+
+    first: int
+    """The shared row that is its row 0."""
+    rows: int
+    fields: tuple[int, ...]
+    """Of the shared panel, in the order of its own; EMPTY: one that it has for itself."""
+    columns: tuple[int, ...]
+    whole: bool
+    """It is all of the panel."""
+
+    @classmethod
+    def of(cls, planned: Plan, union: Selection, packed: bool) -> Window:
+        """The window of a plan whose markets are among those of ``union``; ``packed``: the shared panel has volumes."""
+        own, oracle = planned.selection, planned.chaining.oracle
+        first = (own.start_ms - union.start_ms) // own.interval_ms
+        # Known marks are a field of the panel only where one is derived, marks only where they are not the trades.
+        fields = [*range(own.volume_field), *[union.volume_field] * planned.packed]
+        if not oracle.plain:
+            fields += [EMPTY] * ORACLE_FIELDS
+        behind = union.volume_field + packed + ORACLE_FIELDS
+        for kind in own.further if oracle.median else ():
+            at = behind + 4 * union.further.index(kind)
+            fields += range(at, at + 4)
+        shared = (union.symbols, union.rows, union.volume_field, 0, union.further, packed)
+        whole = (own.symbols, own.rows, own.volume_field, first, own.further, planned.packed) == shared
+        return cls(first, own.rows, tuple(fields), tuple(union.symbols.index(s) for s in own.symbols), whole)
+
+    def cut(self, chunk: Chunk) -> Chunk | None:
+        """The window's part of a chunk; None where it has none."""
+        if self.whole:
+            return chunk
+        begin, end = max(chunk.row0, self.first), min(chunk.row0 + chunk.rows, self.first + self.rows)
+        if begin >= end:
+            return None
+        held = chunk.row0 - chunk.tail  # row of the panel's first
+        start = max(held, self.first)
+        rows = slice(start - held, end - held)
+        panel = np.empty((len(self.fields), end - start, len(self.columns)))
+        for place, name in enumerate(self.fields):
+            if name != EMPTY:
+                panel[place] = chunk.panel[name, rows][:, list(self.columns)]
+        volume = None if chunk.volume is None else np.ascontiguousarray(chunk.volume[rows][:, list(self.columns)])
+        return Chunk(begin - self.first, begin - start, panel, volume)
+
+
+class Tenant(Player):
+    """Plays its own window of the chunks that all sub-accounts share."""
+
+    window: Window
+
+    def play(self, chunk: Chunk) -> None:
+        """Play the rows of the chunk that are its own, over its own markets."""
+        own = self.window.cut(chunk)
+        if own is not None:
+            super().play(own)
+
+
+def _union(accounts: Sequence[Asked], catalog: Catalog) -> Selection:
+    """The markets of all, over the period asked for; all that are selected where one strategy wants them all."""
+    names: set[str] | None = set()
+    for one in accounts:
+        loaded = loader.load(one.strategy, one.settings["params"])
+        its = wanted(loaded, one.settings.get("symbols"), catalog)
+        names = None if its is None or names is None else names | set(its)
+    asked = accounts[0].settings
+    interval_ms = span(asked.get("interval"), "--interval")
+    chosen = None if names is None else sorted(names)
+    return catalog.select(chosen, moment(asked.get("start"), "start"), moment(asked.get("end"), "end"), interval_ms)
+
+
+def labels(strategies: Sequence[Any]) -> list[str]:
+    """A short name for each: ``sma_cross``, and ``sma_cross-2`` for the second of that name."""
+    found: list[str] = []
+    for strategy in strategies:
+        cls = strategy if isinstance(strategy, type) else type(strategy)
+        name = stem(str(strategy)) if isinstance(strategy, str | Path) else cls.__name__
+        number, label = 1, name
+        while label in (*found, *TAKEN):
+            number += 1
+            label = f"{name}-{number}"
+        found.append(label)
+    return found
+
+
+def stem(strategy: str) -> str:
+    """A short name: `hedged_pair` of `strategies/hedged_pair.py`, `Pair` of `package.module:Pair`."""
+    last = re.split(r"[:/\\]", strategy)[-1].removesuffix(".py")
+    return re.sub(r"[^\w.-]", "-", last).strip(".") or "run"
+
+
+def shares(
+    amount: float, split: Sequence[float] | str | None, count: int, name: str = "cash", least: float = LEAST_CASH
+) -> list[int]:
+    """What each gets of an amount, micro: they sum to it, what rounding down leaves over goes to the first."""
+    whole = to_micro(number(amount, name, least, MOST_CASH))
+    remedy = f"give {count} percentages above 0 that make 100, like {','.join(_example(count))}"
+    texts = split.split(",") if isinstance(split, str) else None if split is None else [str(part) for part in split]
+    try:
+        parts = [Fraction(100, count)] * count if texts is None else [Fraction(text.strip()) for text in texts]
+    except (ValueError, ZeroDivisionError):
+        raise UserError(f"split {split!r}", "--split", remedy) from None
+    if len(parts) != count or min(parts) <= 0 or sum(parts) != 100:
+        raise UserError(f"split {', '.join(texts or [])} for {count} strategies", "--split", remedy)
+    given = [int(whole * part / 100) for part in parts]
+    given[0] += whole - sum(given)
+    if min(given) < to_micro(least):
+        raise UserError(f"{name} {amount:g} is too little for {count} sub-accounts", f"--{name}", "give more")
+    return given
+
+
+def _example(count: int) -> list[str]:
+    equal = 100 // count
+    return [str(100 - equal * (count - 1)), *[str(equal)] * (count - 1)]
+
+
+def _caps(asked: Sequence[str] | str | None, count: int) -> list[str | None]:
+    """The loss cap of each as the guard `account-loss` writes it; None: none."""
+    if asked is None:
+        return [None] * count
+    texts = [text.strip() for text in (asked.split(",") if isinstance(asked, str) else asked)]
+    if len(texts) not in (1, count):
+        thing = f"{len(texts)} loss caps for {count} strategies"
+        raise UserError(thing, "--loss-cap", "give one for all, or one for each, with commas")
+    for text in texts:
+        if text != "none" and not re.fullmatch(r"=?(\d+(\.\d*)?|\.\d+)%?", text):
+            remedy = "give a share of the deposit, like 20%, an amount of quote, like 5000, or none"
+            raise UserError(f"loss cap {text!r}", "--loss-cap", remedy)
+    caps = [None if text == "none" else text.removeprefix("=") for text in texts]
+    return caps * count if len(caps) == 1 else caps
+
+
+def _guarded(settings: Mapping[str, Any], cap: str | None) -> dict[str, Any]:
+    """The settings, with the guard that a loss cap is."""
+    return (
+        dict(settings) if cap is None else {**settings, "guards": [*settings.get("guards", ()), f"account-loss={cap}"]}
+    )
+
+
+def parameters(strategies: Sequence[Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The parameters of each: ``name`` for all that have it, ``2.name`` for the second, which goes before."""
+    known = [_known(strategy) for strategy in strategies]
+    chosen: list[dict[str, Any]] = [{} for _ in strategies]
+    numbered = [(*name.split(".", 1), value) for name, value in given.items() if "." in name]
+    for name, value in given.items():
+        if "." in name:
+            continue
+        having = [i for i, names in enumerate(known) if name in names]
+        if not having:
+            remedy = nearest(name, {one for names in known for one in names})
+            raise UserError(f"no strategy has a parameter {name!r}", "-p", remedy)
+        for i in having:
+            chosen[i][name] = value
+    for position, name, value in numbered:
+        if not position.isdecimal() or not 1 <= int(position) <= len(strategies):
+            thing = f"parameter {position}.{name}"
+            raise UserError(thing, "-p", f"number the strategies from 1 to {len(strategies)}, like 1.{name}")
+        chosen[int(position) - 1][name] = value
+    return chosen
+
+
+def _known(strategy: Any) -> tuple[str, ...]:
+    """Names of a strategy's parameters; none of one that is already made."""
+    if isinstance(strategy, base.Strategy):
+        return ()
+    cls: type[base.Strategy] = strategy if isinstance(strategy, type) else loader.find(str(strategy))
+    return tuple(parameter.name for parameter in cls.describe().parameters)

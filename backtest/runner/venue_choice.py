@@ -1,0 +1,27 @@
+"""The venue of a run: the one that the user names, else the dataset's, else a yardstick."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from backtest.core.errors import UserError
+from backtest.data.catalog import Catalog
+from backtest.runner.settings import Config
+from backtest.venues import profile as venues
+from backtest.venues.profile import Profile
+
+
+def venue_of(asked: Config, given: str | Path | None, catalog: Catalog) -> tuple[Config, Profile]:
+    """Return the settings with their venue, and its profile; ``given`` is what the user asked for, None: nothing.
+
+    A file that the dataset names lies beside the dataset's own. UserError for a venue that is unknown or wrong.
+    """
+    if given is not None or not catalog.venue:
+        return asked, venues.load(asked.venue)
+    name, place = venues.canonical(catalog.venue), f"venue in {catalog.path / 'dataset.toml'}"
+    named = str(catalog.path / name) if name.endswith(".toml") else name
+    try:
+        return replace(asked, venue=named, venue_from_data=True), venues.load(named, place)
+    except UserError as error:
+        raise UserError(error.thing, error.place, f"{error.remedy}; or pass --venue") from error

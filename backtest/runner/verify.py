@@ -1,0 +1,255 @@
+"""`verify`: play what a report says again, and compare everything that the report shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from backtest.core.errors import UserError
+from backtest.report.latency_page import render_latency
+from backtest.report.page import render, render_comparison
+from backtest.results import report_files
+from backtest.results.digest import digest
+from backtest.results.result import Result
+from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, versions
+from backtest.runner.combined_account import combine
+from backtest.runner.compare import compare
+from backtest.runner.latency_curve import latency, table
+from backtest.runner.run import run
+from backtest.runner.sub_accounts import Asked, play
+from backtest.runner.timeout import within
+from backtest.strategy.source_location import has_source
+
+ASKED = (
+    "symbols", "venue", "leverage", "cash", "path", "latency_ms", "slippage_bps", "slippage", "volume_share",
+    "limit_fill", "fee_bps", "maker_fee_bps", "fee_discount", "params", "seed", "allow", "modes", "isolate_above",
+    "adl", "adl_top", "chain", "outages", "force_inclusion", "reserve", "oracle", "gas", "guards",
+)  # fmt: skip
+WRITERS = ("backtest", "plotly")
+"""Versions under which a page has the same bytes."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether a report shows what its runs give."""
+
+    ok: bool
+    """Every table, every entry of every summary, and the page are as they come out now."""
+    expected: str
+    """Digests that the report names, by label, joined by commas; ``found``: of the same runs played again."""
+    found: str
+    differences: tuple[str, ...] = ()
+    """What a run depends on and is not as it was: the data's fingerprint, the strategy's source, versions."""
+    unequal: tuple[str, ...] = ()
+    """What the report shows otherwise: a table's or page's file, or an entry of a summary, such as
+    ``summary.json: metrics.final_equity``."""
+    page_compared: bool = True
+    """False: another version wrote the page, and may have written the same things in another form."""
+
+
+def verify(
+    folder: str | Path, data: str | Path | None = None, trust: bool = False, timeout: float | None = None
+) -> Verification:
+    """Play the runs of the report in ``folder`` again, and compare its tables, summaries and page.
+
+    This runs the strategy that the report names, with your rights. One whose source is not of the SHA-256 that the
+    report has is not run unless ``trust`` is true. ``data``: where the dataset lies now, if it was moved.
+    ``timeout``: seconds that it may take; None: any.
+
+    UserError if the folder is no report, its strategy or data cannot be found, or the strategy is another; RunError
+    when the time is over.
+    """
+    return within(timeout, lambda: _verified(folder, data, trust))
+
+
+def _verified(folder: str | Path, data: str | Path | None, trust: bool) -> Verification:
+    before = report_files.stored(Path(folder))
+    asked = [_asked(report, Path(folder)) for report in before.results]
+    for report, one in zip(before.results, asked, strict=True):
+        if not trust:
+            _unchanged(report, one.strategy)
+    place = asked[0].data
+    if data is None and not place.exists():
+        raise UserError("the report's data are no longer there", str(place), "say where they lie with --data")
+    after = _AGAIN[before.kind](before, asked, Path(data) if data is not None else place)
+    pairs = list(zip(before.results, after.results, strict=True))
+    changed = dict.fromkeys(name for pair in pairs for name in _changed(*pair))
+    if "data" in changed and data is None:
+        raise UserError("the data have changed since", str(place), "name the data of the report with --data")
+    allowed = replace(after, results=[_allowed(old, new, data) for old, new in pairs])
+    own = versions()
+    same_writer = all(_part(r, "versions").get(name) == own[name] for r in before.results for name in WRITERS)
+    unequal = [*_tables(before, allowed), *_entries(before, allowed)]
+    if before.page is None:
+        unequal.append(f"{report_files.REPORT} (missing)")
+    elif same_writer and before.page != allowed.page(allowed.results):
+        unequal.append(report_files.REPORT)
+    expected, found = (",".join(str(r.digest) for r in results) for results in zip(*pairs, strict=True))
+    return Verification(not unequal, expected, found, tuple(changed), tuple(unequal), same_writer)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run of the report asks for: a strategy, data, margin mode and settings."""
+
+    strategy: str
+    data: Path
+    margin: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Again:
+    """What came out now, and how a page is made of it."""
+
+    results: list[Result]
+    page: Callable[[list[Result]], str]
+    extras: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+
+def _one(before: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
+    (one,) = asked
+    told = "mark_cost" in before.results[0].summary
+    made = run(one.strategy, data, margin=one.margin, mark_cost=told, **one.settings)
+    return Again([made], lambda results: render(results[0]))
+
+
+def _modes(before: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
+    """One strategy in the margin modes of the report, those among them that the venue does not have."""
+    modes = list(dict.fromkeys([*(one.margin for one in asked), *_part(before, "left_out")]))
+    made = compare(asked[0].strategy, data, margin=modes, **asked[0].settings)
+    left_out = made.summary["left_out"]
+    return Again(made.results, lambda results: render_comparison(results, left_out=left_out), {"left_out": left_out})
+
+
+def _delays(_: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
+    """One strategy at each delay of the report."""
+    delays = [one.settings.pop("latency_ms") for one in asked]
+    made = latency(asked[0].strategy, data, grid=delays, margin=asked[0].margin, **asked[0].settings)
+    curve = table(made.results)
+    return Again(made.results, render_latency, {"curve": curve.to_dicts()}, {"curve": curve})
+
+
+def _sub_accounts(before: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
+    """Every strategy in its sub-account."""
+    accounts = [
+        Asked(report.label, one.strategy, one.margin, one.settings)
+        for report, one in zip(before.results, asked, strict=True)
+    ]
+    results, records, union = play(accounts, data)
+    combined = combine(results, records, union).metrics
+    return Again(
+        results, lambda shown: render_comparison(shown, combine(shown, records, union)), {"combined": combined}
+    )
+
+
+_AGAIN = {RUN: _one, COMPARISON: _modes, LATENCY: _delays, SUB_ACCOUNTS: _sub_accounts}
+
+
+def _asked(report: Result, folder: Path) -> Report:
+    """Strategy, data and settings of a run, as its summary says."""
+    try:
+        config = report.summary["config"]
+        settings: dict[str, Any] = {name: config[name] for name in ASKED}
+        settings |= {name: config[f"{name}_ms"] for name in ("start", "end", "interval", "drill", "reorg")}
+        if config["venue_from_data"]:
+            settings["venue"] = None
+        return Report(str(config["strategy"]), Path(config["data"]), str(config["margin"]), settings)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"summary.json does not say {error}", str(folder), "run it again") from None
+
+
+def _unchanged(report: Result, strategy: str) -> None:
+    """UserError unless the strategy's source is the one that the report was made with; nothing of it is run."""
+    recorded = _part(report, "strategy").get("source")
+    if not isinstance(recorded, str):
+        thing, source = "the report does not have the SHA-256 of its strategy's source", ""
+    elif not has_source(strategy, recorded):
+        thing, source = "the strategy is not the one of the report", f" (SHA-256 {recorded})"
+    else:
+        return
+    raise UserError(thing + source, strategy, "read it first: --trust runs it all the same, with your rights")
+
+
+def _changed(before: Result, after: Result) -> Iterator[str]:
+    """Names of the things that a run depends on and that are not as they were."""
+    for name, part, key in (
+        ("data", "data", "fingerprint"),
+        ("strategy", "strategy", "source"),
+        ("venue", "config", "venue_sha256"),
+        ("depth table", "config", "depth_sha256"),
+        ("chain", "config", "chain_sha256"),
+        ("outages", "config", "outages_played"),
+    ):
+        if _part(before, part).get(key) != after.summary[part][key]:
+            yield name
+    was = _part(before, "versions")
+    yield from (name for name, version in after.summary["versions"].items() if was.get(name) != version)
+
+
+def _allowed(before: Result, after: Result, data: str | Path | None) -> Result:
+    """``after`` with what may differ in a report that is as it was: versions, and where moved data lie."""
+    was, summary = before.summary, dict(after.summary)
+    if all(isinstance(version, str) for version in _part(before, "versions").values()):
+        summary["versions"] = dict(_part(before, "versions"))
+    if data is not None:
+        config, place = _part(before, "config"), dict(summary["data"])
+        if (
+            place["name"] == Path(data).resolve().name
+            and _part(before, "data").get("name") == Path(config["data"]).name
+        ):
+            place["name"] = was["data"]["name"]
+        moved = ("data", "venue") if summary["config"]["venue_from_data"] else ("data",)
+        summary |= {"data": place, "config": summary["config"] | {name: config[name] for name in moved}}
+    return replace(after, summary=summary)
+
+
+def _tables(before: report_files.Stored, after: Again) -> Iterator[str]:
+    """Files of the tables that hold other values than those that came out now."""
+    for old, new in zip(before.results, after.results, strict=True):
+        folder = "" if before.kind == RUN else f"{old.label}/"
+        yield from _other(old.tables, new.tables, folder)
+    yield from _other(before.beside, after.beside, "")
+
+
+def _other(old: Mapping[str, pl.DataFrame], new: Mapping[str, pl.DataFrame], folder: str) -> Iterator[str]:
+    for name, made in new.items():
+        if digest({name: old[name]}) != digest({name: made}):
+            yield f"{folder}{name}.parquet"
+
+
+def _entries(before: report_files.Stored, after: Again) -> Iterator[str]:
+    """Entries of the summaries that say something else than those of now."""
+    shown = after.results[0] if before.kind == RUN else after.results
+    made = report_files.documents(shown, after.extras, before.kind)
+    for name, document in made.items():
+        for entry in _unlike(before.documents.get(name), document, ""):
+            yield f"{name}: {entry}" if entry else name
+
+
+def _unlike(old: Any, new: Any, name: str) -> Iterator[str]:
+    """Names of the entries, joined by dots, in which two JSON values differ; 1 and 1.0 do."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        old, new = ({str(i): value for i, value in enumerate(values)} for values in (old, new))
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            entry = f"{name}.{key}" if name else key
+            if key in old and key in new:
+                yield from _unlike(old[key], new[key], entry)
+            else:
+                yield entry
+    elif json.dumps(old, sort_keys=True) != json.dumps(new, sort_keys=True):
+        yield name
+
+
+def _part(of: Result | report_files.Stored, name: str) -> dict[str, Any]:
+    """A part of a summary, empty where it has none."""
+    summary = of.summary if isinstance(of, Result) else of.documents[report_files.SUMMARY]
+    found = summary.get(name)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,29 @@
+"""What stands above the results of a run, because the numbers alone would mislead: costs left out, invented prices, a
+rough oracle."""
+
+from __future__ import annotations
+
+from backtest.core.records import Record
+from backtest.report.formatting import listing, plural
+from backtest.runner.fee_schedule import without_fees
+from backtest.runner.fill_costs import without_slippage
+from backtest.runner.settings import Config
+from backtest.venues.chain import Oracle
+from backtest.venues.profile import Profile
+
+MARKET = Oracle()
+"""Nothing is made of the market's mark."""
+
+
+def warnings(profile: Profile, asked: Config, record: Record, synthetic: bool, oracle: Oracle = MARKET) -> list[str]:
+    """Return clauses of one line, such as ``no slippage charged``; empty where nothing was left out."""
+    free, missing = without_fees(profile, asked), int(record.counts.get("missing settlements met", 0))
+    said = ["synthetic data, no market moved like this"] * synthetic
+    said += [f"no fees charged ({free})"] * bool(free)
+    said += ["no slippage charged (set --slippage-bps or --slippage)"] * without_slippage(asked)
+    if missing:
+        said.append(f"no funding paid at {plural(missing, 'settlement that is', 'settlements that are')} missing")
+    if oracle.rough:
+        is_known = "is" if len(oracle.rough) == 1 else "are"
+        said.append(f"the oracle's {listing(oracle.rough)} {is_known} approximate, known at four knots of a candle")
+    return said

@@ -1,0 +1,44 @@
+"""The leverage that a venue gives an isolated position of which nobody has set one, dated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field
+
+from backtest.venues.assumptions import left_to_trust
+from backtest.venues.field_types import Dated, Moment, Number, held_at, in_force, in_order
+
+if TYPE_CHECKING:
+    from backtest.venues.venue_schema import Sheet
+
+
+class DefaultLeverage(Dated):
+    """One dated table. A market whose maximum is lower has that."""
+
+    leverage: Annotated[Number, Field(ge=1, le=1_000)]
+    """Notional over the margin that is posted."""
+
+
+DefaultLeverages = Annotated[list[DefaultLeverage], AfterValidator(in_order)]
+
+
+def default_at(venue: Sheet, at_ms: int) -> float | None:
+    """Return the venue's default leverage at an instant, notional over margin; None: its file names none."""
+    return float(held_at(venue.default_leverage, at_ms).leverage) if venue.default_leverage else None
+
+
+def assumed(venue: Sheet, at_ms: int) -> list[str]:
+    """Return sentences about what of the default leverage at an instant is taken on trust."""
+    tables = [held_at(venue.default_leverage, at_ms)] if venue.default_leverage else []
+    return [f"{venue.name}: default leverage {line}." for line in left_to_trust(tables, at_ms, at_ms + 1)]
+
+
+def in_words(venue: Sheet, when: Moment | None) -> list[tuple[str, str, str, str]]:
+    """Return (kind, `` from DATE``, the rule, how far it is known) of all dates, or of one; nothing without any."""
+    known = venue.default_leverage or []
+    asked = [in_force(known, when)] if known and when else known
+    return [
+        ("default leverage", f" from {t.since}" if t.from_ else "", f"{t.leverage:g}x in isolated margin", t.standing)
+        for t in asked
+    ]
