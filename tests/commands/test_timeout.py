@@ -158,7 +158,8 @@ def test_a_time_that_is_none(tmp_path: Path, seconds: Any) -> None:
 
 
 LOOPS = (
-    f"import pathlib\n\nfrom tests.commands.test_timeout import endless\n{HEAD}    def on_candle(self, market, account):\n"
+    f"import pathlib\n\nfrom tests.commands.test_timeout import endless\n{HEAD}"
+    "    def on_candle(self, market, account):\n"
     "        if pathlib.Path('stuck').exists():\n            endless()\n"
 )
 
