@@ -172,7 +172,7 @@ def venue(shown: Profile, as_json: bool, when: datetime | None = None, symbol: s
         *shown.laws_in_words(when),
         *shown.fees_in_words(when),
         *shown.orders_in_words(when),
-        *default_leverage.in_words(shown, when),
+        *default_leverage.in_words(shown.default_leverage, when),
     )
     for kind, since, said, standing in rules:
         say(escape(f"{kind}{since}: {said}" + (f" [{standing}]" if standing else "")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -19,8 +18,6 @@ from backtest.data.file_formats import in_memory
 from backtest.data.folder import find, sources
 from backtest.data.manifest import Manifest, read_manifest
 from backtest.data.row_interval import commonest, interval, mark_interval
-from backtest.data.select import select
-from backtest.data.selection import Selection
 from backtest.data.source import Source
 
 SMALL_LOT = Decimal("0.1")
@@ -111,23 +108,6 @@ class Catalog:
     def market(self, symbol: str) -> MarketInfo:
         """What is known of ``symbol``, which the catalog has."""
         return self.markets[symbol]
-
-    def select(
-        self,
-        symbols: Sequence[str] | None = None,
-        start_ms: int | None = None,
-        end_ms: int | None = None,
-        interval_ms: int | None = None,
-    ) -> Selection:
-        """Symbols (None: all), candles of ``interval_ms`` that open in ``start_ms <= t < end_ms``.
-
-        None: as far as the data go; the data's own candles. A whole multiple of these joins them as they are read:
-        open the first, high the highest, low the lowest, close the last, volume the sum, on the clock's grid. Raises
-        UserError for an unknown symbol, one without candles in the period, one whose candles have another interval
-        than the rest, or an interval that they cannot be joined to.
-        """
-        forks.check()  # it may have been opened before the fork
-        return select(self, symbols, start_ms, end_ms, interval_ms)
 
 
 def connect() -> duckdb.DuckDBPyConnection:

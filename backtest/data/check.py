@@ -19,6 +19,7 @@ from backtest.core.durations import text as interval_name
 from backtest.core.times import HOUR_MS, stamp
 from backtest.data.catalog import Catalog
 from backtest.data.row_interval import mark_interval
+from backtest.data.select import select
 from backtest.data.settlements import missing_settlements
 from backtest.data.source import CANDLE_COLUMNS, FURTHER, Source, reading
 
@@ -112,7 +113,7 @@ def check(data: str | Path | Catalog, symbols: list[str] | None = None, *, most:
     UserError if it cannot be opened at all.
     """
     catalog = data if isinstance(data, Catalog) else Catalog.open(data)
-    names = catalog.select(symbols).symbols if symbols else catalog.symbols
+    names = select(catalog, symbols).symbols if symbols else catalog.symbols
     book = _Book(catalog, most)
     for symbol in names:
         book.candles(symbol)

@@ -14,6 +14,7 @@ from backtest.core.errors import Broken, UserError
 from backtest.data.chunk_reader import Grid, Lane, Reader
 from backtest.data.derived_marks import Stretch
 from backtest.data.panel import MARK_OPEN
+from backtest.data.select import select
 from backtest.data.selection import Selection
 
 _SPAN_ROWS, _SPAN_CELLS = 32_768, 163_840
@@ -42,7 +43,7 @@ class Drill:
             thing = f"a drill to {interval_name(fine_ms)} does not divide {coarse} candles"
             raise UserError(thing, place, "choose a length of which they are a whole multiple")
         end_ms = selection.start_ms + selection.rows * selection.interval_ms
-        self.fine = selection.catalog.select(selection.symbols, selection.start_ms, end_ms, fine_ms)
+        self.fine = select(selection.catalog, selection.symbols, selection.start_ms, end_ms, fine_ms)
         self.fine_ms = fine_ms
         self.rows = selection.interval_ms // fine_ms
         """Fine rows in a coarse one."""

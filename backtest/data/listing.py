@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from backtest.data.catalog import Catalog
 from backtest.data.resample import candles_of
-
-if TYPE_CHECKING:  # the catalog makes selections, and a selection asks for lives
-    from backtest.data.catalog import Catalog
 
 _BATCH_ROWS = 65_536
 

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backtest.core import forks
 from backtest.core.durations import text as interval_name
 from backtest.core.errors import UserError, nearest
 from backtest.core.times import stamp
+from backtest.data.catalog import Catalog
 from backtest.data.listing import life
 from backtest.data.panel import CLOSE
 from backtest.data.selection import Selection
 from backtest.data.settlements import settlements
 
-if TYPE_CHECKING:  # the catalog makes selections; this only reads what the catalog holds
-    from backtest.data.catalog import Catalog
-
 
 def select(
     catalog: Catalog,
-    symbols: Sequence[str] | None,
-    start_ms: int | None,
-    end_ms: int | None,
+    symbols: Sequence[str] | None = None,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
     interval_ms: int | None = None,
 ) -> Selection:
-    """The selection, with everything that is known before a row of prices is read."""
+    """Select symbols (None: all) and candles of ``interval_ms`` that open in ``start_ms <= t < end_ms``.
+
+    None: as far as the data go; the data's own candles. Candles of a whole multiple of the data's interval are
+    resampled as they are read: open the first, high the highest, low the lowest, close the last, volume the sum, on
+    the clock's grid. Raises UserError for an unknown symbol, one without candles in the period, one whose candles have
+    another interval than the rest, or an interval to which they cannot be resampled.
+    """
+    forks.check()  # the catalog may have been opened before the fork
     names = _names(catalog, symbols)
     interval = catalog.interval_ms if interval_ms is None else interval_ms
     _joinable(catalog, names, interval)

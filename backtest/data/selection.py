@@ -7,7 +7,6 @@ import json
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from backtest.core.durations import text as interval_name
 from backtest.core.errors import Broken, UserError
+from backtest.data.catalog import Catalog
 from backtest.data.chunk_reader import Grid, Lane, Reader, Series
 from backtest.data.derived_marks import Basis, Cover, Stretch
 from backtest.data.mark_extremes import nearest, stretches
@@ -22,9 +22,6 @@ from backtest.data.panel import CLOSE, MARK_KNOWN, MARK_OPEN, Chunk
 from backtest.data.resample import candles_of, joined
 from backtest.data.row_interval import mark_interval
 from backtest.data.source import CANDLE_COLUMNS, FURTHER, KINDS, Source
-
-if TYPE_CHECKING:  # the catalog makes selections; a selection only reads what the catalog holds
-    from backtest.data.catalog import Catalog
 
 _CHUNK_CELLS = 327_680
 """Rows times symbols in a chunk by default: 10 MB of prices. Larger ones were measured to be no faster."""

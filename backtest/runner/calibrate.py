@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from backtest.core.errors import UserError, nearest
 from backtest.core.times import stamp
 from backtest.data.catalog import Catalog
+from backtest.data.select import select
 from backtest.engine import layout as at
 from backtest.runner.cost_inputs import HALF, bars
 from backtest.runner.measured_costs import KINDS, Curve, measure
@@ -161,7 +162,7 @@ def _scale(catalog: Catalog, curve: Curve) -> Scale:
     symbol = _named(curve.symbol, catalog.symbols, str(catalog.path))
     interval = catalog.interval_ms
     start, end = (ms // interval * interval for ms in curve.span)
-    selection = catalog.select((symbol,), start, end + interval)
+    selection = select(catalog, (symbol,), start, end + interval)
     known = bars(selection, True, True, None)[:, 0]
     if np.isnan(known[:, at.SIGMA]).all() or np.isnan(known[:, at.TURNOVER]).all():
         thing = f"{symbol} has less than a day of candles before {stamp(curve.span[0])}"

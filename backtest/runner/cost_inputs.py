@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from backtest.data.select import select
 from backtest.data.selection import Selection
 from backtest.engine import layout as at
 from backtest.venues import spread
@@ -50,7 +51,7 @@ def bars(selection: Selection, sigma: bool, turnover: bool, estimator: str | Non
     # The data's own interval, however long the run's candles are, or the fewest of them that make an hour.
     base = -(-at.BAR_MS // selection.catalog.interval_ms) * selection.catalog.interval_ms
     reach = max(TRAILING_MS, LEAST * base) + base
-    wide = selection.catalog.select(selection.symbols, (selection.start_ms - reach) // base * base, end_ms, base)
+    wide = select(selection.catalog, selection.symbols, (selection.start_ms - reach) // base * base, end_ms, base)
     columns = ("close",) * sigma + ("close", "volume") * turnover + COLUMNS.get(estimator or "", ())
     out = np.full((len(starts), len(selection.symbols), at.BAR_WIDTH), np.nan)
     for i, symbol in enumerate(selection.symbols):

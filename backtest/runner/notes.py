@@ -73,7 +73,9 @@ def _venue(profile: Profile, asked: Config, record: Record, charges: Charges) ->
         )
     said += profile.assumptions(record.symbols, record.start_ms, end_ms, fees=asked.fee_bps is None)
     by_default = (posted(profile, asked, record) or {}).get("by") == "default"
-    return said + (default_leverage.assumed(profile, record.start_ms) if by_default else [])
+    return said + (
+        default_leverage.assumed(profile.name, profile.default_leverage, record.start_ms) if by_default else []
+    )
 
 
 def _chain(chaining: Chaining, asked: Config, record: Record) -> list[str]:

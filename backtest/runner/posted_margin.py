@@ -21,7 +21,7 @@ def posted(profile: Profile, asked: Config, record: Record) -> dict[str, Any] | 
     own = [s for s in record.symbols if asked.modes.get(s, record.margin) == "isolated"]
     if not own and asked.isolate_above is None:
         return None
-    default = default_at(profile, record.start_ms)
+    default = default_at(profile.default_leverage, record.start_ms)
     given = default if asked.leverage is None else None if asked.leverage == MAX else float(asked.leverage)
     most = {s: profile.max_leverage(s, moment_at(record.start_ms)) for s in own or record.symbols}
     return {

@@ -15,6 +15,7 @@ from backtest.core.errors import UserError, nearest
 from backtest.core.records import Record
 from backtest.data.catalog import Catalog
 from backtest.data.drill_down import Drill
+from backtest.data.select import select
 from backtest.data.selection import Selection
 from backtest.engine.pack import Charges, Setup
 from backtest.engine.replay import Replay, to_micro
@@ -101,7 +102,7 @@ class Plan:
             adl=outages.postponed(self.adl, self.chaining.chain.outages),
             adl_top=c.adl_top,
             leverage=c.most_leverage,
-            default_leverage=default_at(self.profile, s.start_ms),
+            default_leverage=default_at(self.profile.default_leverage, s.start_ms),
             path=c.path,
             latency_ms=c.latency_ms,
             charges=self.charges,
@@ -136,7 +137,7 @@ def plan(strategy: Any, data: Any, union: Selection | None = None, **settings: A
     loaded.bind(asked.seed)
     guards = chosen(loaded.guards, base.place(loaded), asked.guards)
     asked, profile = venue_of(asked, settings.get("venue"), catalog)
-    selection = catalog.select(wanted(loaded, asked.symbols, catalog), asked.start_ms, asked.end_ms, asked.interval_ms)
+    selection = select(catalog, wanted(loaded, asked.symbols, catalog), asked.start_ms, asked.end_ms, asked.interval_ms)
     if selection.no_funding and "missing-funding" not in asked.allow:
         names = ", ".join(selection.no_funding[:3]) + (", …" if len(selection.no_funding) > 3 else "")
         remedy = "add a funding series, or go without it by --allow missing-funding"

@@ -21,6 +21,7 @@ from backtest.core.errors import UserError, nearest
 from backtest.core.records import Record
 from backtest.data.catalog import Catalog
 from backtest.data.panel import Chunk
+from backtest.data.select import select
 from backtest.data.selection import Selection
 from backtest.engine.oracle import FIELDS as ORACLE_FIELDS
 from backtest.engine.replay import to_micro
@@ -242,7 +243,7 @@ def _union(accounts: Sequence[Asked], catalog: Catalog) -> Selection:
     asked = accounts[0].settings
     interval_ms = span(asked.get("interval"), "--interval")
     chosen = None if names is None else sorted(names)
-    return catalog.select(chosen, moment(asked.get("start"), "start"), moment(asked.get("end"), "end"), interval_ms)
+    return select(catalog, chosen, moment(asked.get("start"), "start"), moment(asked.get("end"), "end"), interval_ms)
 
 
 def labels(strategies: Sequence[Any]) -> list[str]:

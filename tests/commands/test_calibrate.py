@@ -13,6 +13,7 @@ import pytest
 
 from backtest.core.errors import UserError
 from backtest.data.catalog import Catalog
+from backtest.data.select import select
 from backtest.runner.calibrate import Calibration, calibrate
 from backtest.runner.cost_inputs import bars
 from backtest.runner.slippage_settings import parse_slippage
@@ -88,7 +89,7 @@ class TestWalks:
         small.candles(tmp_path / "data", "BTC-USD", rows, HOUR)
         file = walks(tmp_path, lambda q: 0.1 if q == 1 else 0.1 + 2 * (q / 1e6) ** 0.7, sizes=(1.0, *SIZES))
         found = one(file, "book", tmp_path / "data")
-        known = bars(Catalog.open(tmp_path / "data").select(), True, True, None)[50, 0]
+        known = bars(select(Catalog.open(tmp_path / "data")), True, True, None)[50, 0]
         assert found.scale is not None
         assert (found.scale.symbol, found.scale.sigma, found.scale.turnover) == ("BTC-USD", *known[:2])
         sigma, turnover = known[:2]
@@ -104,7 +105,7 @@ class TestWalks:
             closes = 100 * np.exp(np.cumsum(rng.normal(0, wide, 60)))
             rows = [(k, c, c, c, c, 1e4 / wide) for k, c in enumerate(closes.tolist())]
             small.candles(tmp_path / "data", symbol, rows, HOUR)
-        known = bars(Catalog.open(tmp_path / "data").select(), True, True, None)[50]
+        known = bars(select(Catalog.open(tmp_path / "data")), True, True, None)[50]
         table: dict[str, list[object]] = {"ts": [], "symbol": [], "notional": [], "slippage_bps": []}
         for symbol, (sigma, turnover, _) in zip(("BTCUSD", "ETHUSD"), known, strict=True):
             for size in (1.0, *SIZES):

@@ -17,6 +17,7 @@ from backtest.core.enums import Cause, Code, OrderState, OrderType, Reason, Stag
 from backtest.data.catalog import Catalog
 from backtest.data.manifest import read_manifest
 from backtest.data.sample import write_sample
+from backtest.data.select import select
 from backtest.report.formatting import METRICS
 from backtest.results.tables import SCHEMAS
 from backtest.runner.notes import STRETCHED
@@ -187,7 +188,7 @@ def test_every_metric_has_its_formula() -> None:
 
 
 def test_every_count_is_explained(sample: Path) -> None:
-    counts = set(Catalog.open(sample).select().counts)
+    counts = set(select(Catalog.open(sample)).counts)
     text = section("docs/data.md", "What is refused, what is counted").partition("| count |")[2]
     assert set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)) == counts | {
         "missing settlements met",

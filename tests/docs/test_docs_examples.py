@@ -11,6 +11,7 @@ import pytest
 
 import backtest
 from backtest.data.catalog import Catalog
+from backtest.data.select import select
 from backtest.venues.profile import load
 
 HOUR_MS = 3_600_000
@@ -235,7 +236,7 @@ def test_derived_mark(tmp_path: Path) -> None:
     half = HOUR_MS // 2
     write(tmp_path, "candles", "BTC", rows([60_000, 60_500, 61_000, 61_000], half))
     write(tmp_path, "mark", "BTC", rows([(59_940, 61_100, 59_900, 61_061), (61_061, 61_100, 61_000, 61_061)]))
-    chunk = next(Catalog.open(tmp_path).select().chunks(100))
+    chunk = next(select(Catalog.open(tmp_path)).chunks(100))
     opens = chunk.panel[4, :, 0]
     assert opens[0] == 59_940
     assert opens[1] == 60_500  # basis 1.000, half way between

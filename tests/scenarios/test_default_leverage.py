@@ -98,7 +98,7 @@ def test_a_leverage_is_a_number_or_max(tmp_path: Path, command: Callable[..., En
 
 
 def test_every_profile_has_a_default_and_says_how_far_it_is_known(command: Callable[..., Ended]) -> None:
-    found = {known.name: default_at(known, NOW) for known in profile.available()}
+    found = {known.name: default_at(known.default_leverage, NOW) for known in profile.available()}
     assert found == {
         "binance_usdm": 20, "bybit_linear": 10, "drift_v2": 10, "dydx_v3": 10, "dydx_v4": 2, "generic": 10, "gmx_v2": 2,
         "hyperliquid": 20, "okx_swap": 3, "synthetix_v3": 10,
@@ -108,13 +108,15 @@ def test_every_profile_has_a_default_and_says_how_far_it_is_known(command: Calla
             table.status and (table.source or table.status == "assumed") for table in known.default_leverage or ()
         )
         assert "default leverage" in command("venues", "show", known.name).out
-    assert assumed(profile.load("bybit"), NOW) == ["bybit_linear: default leverage assumed (from memory)."]
+    assert assumed("bybit_linear", profile.load("bybit").default_leverage, NOW) == [
+        "bybit_linear: default leverage assumed (from memory)."
+    ]
 
 
 def test_a_file_may_change_it(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text('name = "own"\nextends = "binance"\n[[default_leverage]]\nleverage = 7\n')
     known = profile.load(tmp_path / "own.toml")
-    assert default_at(known, NOW) == 7
+    assert default_at(known.default_leverage, NOW) == 7
     (tmp_path / "bad.toml").write_text('name = "own"\nextends = "binance"\n[[default_leverage]]\nleverage = 0.5\n')
     with pytest.raises(backtest.UserError, match=r"default_leverage\.1\.leverage"):
         profile.load(tmp_path / "bad.toml")

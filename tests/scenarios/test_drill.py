@@ -21,6 +21,7 @@ from backtest.data.catalog import Catalog
 from backtest.data.chunk_reader import Reader
 from backtest.data.drill_down import Drill
 from backtest.data.panel import MARK_OPEN
+from backtest.data.select import select
 from backtest.data.selection import Selection
 from tests.scenarios.scenario import write
 from tests.scenarios.test_scenarios_same_bytes import invented
@@ -42,7 +43,7 @@ def windows(drill: Drill, coarse: Selection, every: int = 1) -> dict[int, np.nda
 def native(coarse: Selection, fine_ms: int, packed: bool) -> np.ndarray:
     """The whole fine panel of a replay at ``fine_ms``, on the coarse grid, with the fields of the coarse one."""
     end = coarse.start_ms + coarse.rows * coarse.interval_ms
-    fine = coarse.catalog.select(coarse.symbols, coarse.start_ms, end, fine_ms)
+    fine = select(coarse.catalog, coarse.symbols, coarse.start_ms, end, fine_ms)
     chunks = list(fine.chunks(4_999, packed=packed))
     own = np.concatenate([chunk.panel for chunk in chunks], axis=1)
     prices = coarse.volume_field
@@ -83,7 +84,7 @@ def test_windows_are_the_rows_of_a_fine_replay(
     tmp_path: Path, coarse_ms: int, fine_ms: int, period: tuple[int | None, int | None]
 ) -> None:
     ragged(tmp_path)
-    coarse = Catalog.open(tmp_path).select(None, *period, coarse_ms)
+    coarse = select(Catalog.open(tmp_path), None, *period, coarse_ms)
     assert same_windows(coarse, fine_ms, 1) == coarse.rows
     same_windows(coarse, fine_ms, 7, packed=False)
 
@@ -95,8 +96,8 @@ def test_windows_do_not_depend_on_how_much_is_read_at_once(
     """Spans of one coarse row begin in the middle of gaps of hours: the mark there is the last close before."""
     ragged(tmp_path)
     monkeypatch.setattr(drilling, "_SPAN_ROWS", span)
-    coarse = Catalog.open(tmp_path).select(None, T0 + 2_953 * MIN, T0 + 3_453 * MIN, 15 * MIN)
-    whole = dense(coarse.catalog.select(None, coarse.start_ms, coarse.start_ms + coarse.rows * 15 * MIN))[0]
+    coarse = select(Catalog.open(tmp_path), None, T0 + 2_953 * MIN, T0 + 3_453 * MIN, 15 * MIN)
+    whole = dense(select(coarse.catalog, None, coarse.start_ms, coarse.start_ms + coarse.rows * 15 * MIN))[0]
     assert np.isnan(whole[0, :: 15 * max(1, span // 15)]).any()
     same_windows(coarse, MIN, 1)
 
@@ -105,7 +106,7 @@ def test_a_window_by_hand(tmp_path: Path) -> None:
     # X lives from minute 2 to 8 and lacks 4 and 5; Y is there from 0 to 9 but for 5. No marks are given.
     candles(tmp_path, "X", [(k, 10 + k, 12 + k, 9 + k, 11 + k, k) for k in (2, 3, 6, 7, 8)])
     candles(tmp_path, "Y", flat(*range(50, 55), None, *range(56, 60)))
-    coarse = Catalog.open(tmp_path).select(None, None, None, FIVE)
+    coarse = select(Catalog.open(tmp_path), None, None, None, FIVE)
     drill = Drill(coarse, MIN, packed=True)
     first, second = drill.window(0), drill.window(1)
     assert first.shape == second.shape == (9, 5, 2)
@@ -124,7 +125,7 @@ def test_fine_marks_are_derived_where_the_coarse_candle_has_its_own(tmp_path: Pa
     # Five-minute marks beside 1m candles flat at 100: the 5m candle has 102 … 104, its minutes go along the basis.
     candles(tmp_path, "X", flat(*[100] * 15))
     marks(tmp_path, "X", [(0, 102, 109, 95, 104), (1, 104, 109, 95, 106), (2, 106, 109, 95, 107)], FIVE)
-    coarse = Catalog.open(tmp_path).select(None, None, None, FIVE)
+    coarse = select(Catalog.open(tmp_path), None, None, None, FIVE)
     assert (coarse.marks["X"], coarse.known_field) == ("given", 7)
     window = Drill(coarse, MIN).window(0)
     assert window.shape == (8, 5, 1)  # the fields of the coarse panel
@@ -144,7 +145,7 @@ def test_accounts_that_play_a_chunk_in_turn_share_one_reading(tmp_path: Path, mo
 
     monkeypatch.setattr(drilling, "Reader", Counting)
     monkeypatch.setattr(drilling, "_SPAN_ROWS", 600)
-    coarse = Catalog.open(tmp_path).select(["A"], None, None, HOUR)  # without gaps: nothing is read twice
+    coarse = select(Catalog.open(tmp_path), ["A"], None, None, HOUR)  # without gaps: nothing is read twice
     drill = Drill(coarse, MIN)
     assert not made  # a run in which nothing happens reads nothing
     once = windows(drill, coarse)
@@ -180,7 +181,7 @@ def test_what_cannot_be_drilled_is_named(tmp_path: Path) -> None:
 @real
 @pytest.mark.parametrize("fine", [FIVE, 20 * MIN])
 def test_real_windows_are_the_rows_of_a_fine_replay(fine: int) -> None:
-    coarse = Catalog.open(ROOT / "binance_5m_2024").select(None, None, None, HOUR)
+    coarse = select(Catalog.open(ROOT / "binance_5m_2024"), None, None, None, HOUR)
     assert coarse.rows > 10_000
     assert same_windows(coarse, fine, 3) > 3_000
 

@@ -15,6 +15,7 @@ import pytest
 import backtest
 from backtest import Result, Strategy
 from backtest.data.catalog import Catalog
+from backtest.data.select import select
 from tests.scenarios.scenario import MINUTE, START, Market, Row, Tape, buy, play, write
 
 FIVE = 5 * MINUTE
@@ -83,7 +84,7 @@ def test_G3_an_hourly_mark_kills_on_5m_candles_and_in_a_drill_too(tmp_path: Path
 @pytest.mark.parametrize("chunk", [1, 5, 12, 100])
 def test_G3_the_mark_attains_both_extremes_once_whatever_the_chunks(tmp_path: Path, chunk: int) -> None:
     data = write(tmp_path, hours("X", CALM, WICK), interval="5m")
-    selection = Catalog.open(data).select()
+    selection = select(Catalog.open(data))
     panel = np.concatenate([c.panel for c in selection.chunks(chunk)], axis=1)[:, 12:24, 0]
     # Of rows 3 and 11 at 103 and rows 0, 1 and 6 at 100 the earliest; the others are trades times a basis of 1.
     trades = np.array([row[1:3] for row in CALM])  # type: ignore[index]
@@ -95,9 +96,9 @@ def test_G3_the_mark_attains_both_extremes_once_whatever_the_chunks(tmp_path: Pa
 def test_G3_the_period_does_not_move_the_extremes(tmp_path: Path) -> None:
     data = write(tmp_path, hours("X", CALM, WICK), interval="5m")
     catalog = Catalog.open(data)
-    whole = next(catalog.select().chunks(100)).panel
+    whole = next(select(catalog).chunks(100)).panel
     for first, last in ((14, 30), (16, 30), (0, 15), (0, 18)):
-        part = next(catalog.select(None, START + first * FIVE, START + last * FIVE).chunks(100)).panel
+        part = next(select(catalog, None, START + first * FIVE, START + last * FIVE).chunks(100)).panel
         np.testing.assert_array_equal(part, whole[:, first:last])
 
 
@@ -182,7 +183,7 @@ def test_a_mark_candle_over_a_gap_is_attained_in_its_first_row(tmp_path: Path) -
     assert liquidated(fine)[0][0] < 125
     sides = [(s["side"], s["derived"], s["mark"]) for s in fine.summary["data"]["stretched_marks"]]
     assert sides == [("high", 100, 110), ("low", 100, 99)]
-    chunks = {size: list(Catalog.open(tmp_path).select().chunks(size)) for size in (1, 7, 100)}
+    chunks = {size: list(select(Catalog.open(tmp_path)).chunks(size)) for size in (1, 7, 100)}
     panels = [np.concatenate([c.panel for c in chunks[size]], axis=1) for size in chunks]
     for panel in panels:
         np.testing.assert_array_equal(panel, panels[0])
@@ -201,7 +202,7 @@ def test_mark_intervals_that_are_no_multiples_are_attained_too(tmp_path: Path) -
         )
         (data / "mark" / "symbol=X").mkdir(parents=True, exist_ok=True)
         moved.write_parquet(data / "mark" / "symbol=X" / "part.parquet")
-        selection = Catalog.open(data).select()
+        selection = select(Catalog.open(data))
         assert selection.marks == {"X": "derived"}
         for chunk in (1, 4, 12):
             panel = np.concatenate([c.panel for c in selection.chunks(chunk)], axis=1)

@@ -13,6 +13,7 @@ import pytest
 import backtest
 from backtest.core.errors import UserError
 from backtest.data.catalog import Catalog
+from backtest.data.select import select
 from backtest.data.selection import Selection
 from backtest.runner.congestion import LEAST, TRAILING, Usual
 from tests import small_market as small
@@ -98,7 +99,7 @@ def test_usual_is_the_rules(tmp_path: Path, case: str) -> None:
         for t in range(feed.T0 + 120 * HOUR, feed.T0 + 125 * HOUR, have):
             candles.pop(t, None)
     put(tmp_path, have, A=a, B=b)
-    s = Catalog.open(tmp_path).select(None, start or None, None, wanted)
+    s = select(Catalog.open(tmp_path), None, start or None, None, wanted)
     interval = wanted or have
     markets = [joined(a, interval), joined(b, interval)] if wanted else [a, b]
     # candles that the run has not are not in it: those after its end there are none, those before are its history
@@ -123,7 +124,7 @@ def test_what_comes_later_changes_nothing(tmp_path: Path) -> None:
     found = []
     for name, candles in (("a", a), ("b", changed)):
         put(tmp_path / name, 15 * MIN, A=candles)
-        found.append(filled(Catalog.open(tmp_path / name).select()))
+        found.append(filled(select(Catalog.open(tmp_path / name))))
     # the first row that differs opens at hour 40 and closes in it: hour 41 is the first that knows of it
     np.testing.assert_array_equal(found[0][:41], found[1][:41])
     assert (found[0][41:] != found[1][41:]).all(axis=1).any()
@@ -132,7 +133,7 @@ def test_what_comes_later_changes_nothing(tmp_path: Path) -> None:
 def test_filling_in_keeps_up_with_the_rows(tmp_path: Path) -> None:
     """Each chunk finds the hours of its own closes filled in, and one that was taken is passed by."""
     put(tmp_path, 15 * MIN, A=invented(4, 15 * MIN, 50))
-    s = Catalog.open(tmp_path).select()
+    s = select(Catalog.open(tmp_path))
     whole, usual = filled(s), Usual(s)
     for chunk in s.chunks(37, packed=True):
         usual.take(chunk)
@@ -145,7 +146,7 @@ def test_filling_in_keeps_up_with_the_rows(tmp_path: Path) -> None:
 def test_a_day_of_daily_candles_is_never_known(tmp_path: Path) -> None:
     # seven closes in a week are fewer than twenty-four
     put(tmp_path, HOUR, A=invented(5, HOUR, 24 * 20))
-    s = Catalog.open(tmp_path).select(None, None, None, 24 * HOUR)
+    s = select(Catalog.open(tmp_path), None, None, None, 24 * HOUR)
     assert np.isnan(filled(s)).all()
 
 

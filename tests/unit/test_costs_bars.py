@@ -10,6 +10,7 @@ import pytest
 
 from backtest.core.errors import UserError
 from backtest.data.catalog import Catalog
+from backtest.data.select import select
 from backtest.data.selection import Selection
 from backtest.engine import layout as at
 from backtest.runner.cost_inputs import HALF, bars
@@ -53,7 +54,7 @@ def by_hand(rows: list[Row], before: int) -> tuple[float, float]:
 def test_by_a_plain_loop(tmp_path: Path) -> None:
     """With gaps; the first returns are known after 25 candles, volume after 24."""
     rows = walk(900, skipped=(100, 101, 400))
-    made = everything(dataset(tmp_path, {"X": rows}).select())[:, 0]
+    made = everything(select(dataset(tmp_path, {"X": rows})))[:, 0]
     for hour in (25, 26, 99, 101, 103, 402, 720, 721, 760, 899):
         sigma, turnover = by_hand(rows, hour)
         assert made[hour, at.SIGMA] == pytest.approx(sigma, rel=1e-12), hour
@@ -66,7 +67,7 @@ def test_by_a_plain_loop(tmp_path: Path) -> None:
 @pytest.mark.parametrize("estimator", list(HALF))
 def test_half_a_spread_is_that_of_the_week_before(tmp_path: Path, estimator: str) -> None:
     rows = walk(400)
-    made = everything(dataset(tmp_path, {"X": rows}).select(), estimator)[:, 0, at.HALF_SPREAD]
+    made = everything(select(dataset(tmp_path, {"X": rows})), estimator)[:, 0, at.HALF_SPREAD]
     columns = np.array(rows).T[1:5]
     estimates = {
         "corwin-schultz": lambda o, h, low, c: spread.corwin_schultz(h, low),
@@ -83,9 +84,9 @@ def test_half_a_spread_is_that_of_the_week_before(tmp_path: Path, estimator: str
 def test_nothing_is_known_from_after(tmp_path: Path) -> None:
     """Without what came later the bars before are the same bytes; with another future too."""
     past, other = walk(300), walk(340, seed=7, start=300)
-    whole = everything(dataset(tmp_path / "whole", {"X": [*past, *other]}).select())
+    whole = everything(select(dataset(tmp_path / "whole", {"X": [*past, *other]})))
     for cut in (299, 300):
-        short = everything(dataset(tmp_path / f"to {cut}", {"X": past[:cut]}).select())
+        short = everything(select(dataset(tmp_path / f"to {cut}", {"X": past[:cut]})))
         assert short.tobytes() == whole[: len(short)].tobytes()
         assert len(short) == cut
     # hour 300 opens when candle 299 has closed, and knows it
@@ -95,7 +96,7 @@ def test_nothing_is_known_from_after(tmp_path: Path) -> None:
 def test_history_before_the_period_counts(tmp_path: Path) -> None:
     """A run that begins later has the bars that the longer one had by then, to the bit."""
     catalog = dataset(tmp_path, {"X": walk(1_000), "Y": walk(200, 2, start=800)})
-    whole, late = everything(catalog.select()), everything(catalog.select(None, T0 + 850 * HOUR))
+    whole, late = everything(select(catalog)), everything(select(catalog, None, T0 + 850 * HOUR))
     assert late.tobytes() == whole[850:].tobytes()
     assert np.isfinite(late[:, 0]).all()
     listed = whole[:, 1, at.SIGMA]
@@ -105,9 +106,9 @@ def test_history_before_the_period_counts(tmp_path: Path) -> None:
 
 def test_symbols_do_not_touch_each_other(tmp_path: Path) -> None:
     catalog = dataset(tmp_path, {"X": walk(300), "Y": walk(300, 2)})
-    both = everything(catalog.select())
+    both = everything(select(catalog))
     for i, symbol in enumerate(("X", "Y")):
-        assert everything(catalog.select([symbol]))[:, 0].tobytes() == both[:, i].tobytes()
+        assert everything(select(catalog, [symbol]))[:, 0].tobytes() == both[:, i].tobytes()
 
 
 def test_finer_candles_are_joined_to_hours(tmp_path: Path) -> None:
@@ -120,12 +121,12 @@ def test_finer_candles_are_joined_to_hours(tmp_path: Path) -> None:
         for k in range(60)
         for part in [fine[12 * k : 12 * k + 12]]
     ]
-    coarse = everything(dataset(tmp_path / "coarse", {"X": hours}).select())
-    whole = everything(catalog.select())
+    coarse = everything(select(dataset(tmp_path / "coarse", {"X": hours})))
+    whole = everything(select(catalog))
     np.testing.assert_allclose(whole, coarse, rtol=1e-12)
-    assert everything(catalog.select(interval_ms=HOUR)).tobytes() == whole.tobytes()
+    assert everything(select(catalog, interval_ms=HOUR)).tobytes() == whole.tobytes()
     start = T0 + 40 * HOUR + 35 * MIN
-    odd = everything(catalog.select(None, start))
+    odd = everything(select(catalog, None, start))
     assert len(odd) == 20
     assert odd.tobytes() == whole[40:60].tobytes()  # at 40:35 forty hours have closed, as at 40:00
 
@@ -133,7 +134,7 @@ def test_finer_candles_are_joined_to_hours(tmp_path: Path) -> None:
 def test_coarser_candles_serve_as_they_are(tmp_path: Path) -> None:
     """Days: at least 24 of them; a bar of each hour, the same all day."""
     rows = walk(60)
-    made = everything(dataset(tmp_path, {"X": rows}, DAY).select())[:, 0]
+    made = everything(select(dataset(tmp_path, {"X": rows}, DAY)))[:, 0]
     assert len(made) == 60 * 24
     by_day = made.reshape(60, 24, at.BAR_WIDTH)
     assert all(day[0].tobytes() == hour.tobytes() for day in by_day for hour in day)
@@ -148,7 +149,7 @@ def test_coarser_candles_serve_as_they_are(tmp_path: Path) -> None:
 def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
     """Without volume σ and the spread are known, turnover is the user's error."""
     rows = [row[:5] for row in walk(60)]
-    selection = dataset(tmp_path, {"X": rows}).select()
+    selection = select(dataset(tmp_path, {"X": rows}))
     made = bars(selection, True, False, "edge")[:, 0]
     assert np.isfinite(made[25:][:, [at.SIGMA, at.HALF_SPREAD]]).all()
     assert np.isnan(made[:, at.TURNOVER]).all()

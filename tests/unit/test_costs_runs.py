@@ -12,6 +12,7 @@ import pytest
 import backtest
 from backtest import Result
 from backtest.data.catalog import Catalog
+from backtest.data.select import select
 from backtest.engine import layout as at
 from backtest.runner.cost_inputs import bars
 from tests.scenarios.scenario import MINUTE, START, Market, Script, both, buy, column, play, rows, sell, write
@@ -168,7 +169,7 @@ class TestTrailing:
     def test_impact_by_sigma_and_turnover(self, hourly: Path) -> None:
         """Each fill by the bar of its hour; those before a day of history cost nothing, and are told."""
         result = trade((2, 30, 37), hourly, slippage=["impact=0.8:0.6", "stress=2"])
-        known = bars(Catalog.open(hourly).select(), True, True, None)
+        known = bars(select(Catalog.open(hourly)), True, True, None)
         got = rows(result, "fills", "ts", "symbol", "qty", "impact", "arrival_price")
         assert len(got) == 6
         for ts, symbol, qty, impact, price in got:
@@ -184,14 +185,14 @@ class TestTrailing:
 
     def test_spread_of_the_candles(self, hourly: Path) -> None:
         result = trade((30,), hourly, slippage="half-spread=corwin-schultz")
-        half = bars(Catalog.open(hourly).select(), False, False, "corwin-schultz")[31, :, at.HALF_SPREAD]
+        half = bars(select(Catalog.open(hourly)), False, False, "corwin-schultz")[31, :, at.HALF_SPREAD]
         for n, (qty, spread, price) in enumerate(rows(result, "fills", "qty", "spread", "arrival_price")):
             assert spread == pytest.approx(abs(qty) * price * half[n], abs=1.1e-6)
             assert spread > 0
 
     def test_adverse_move(self, hourly: Path) -> None:
         """σ of a day × √(6 h / a day) × k; without a way there is none, and the report says so."""
-        sigma = bars(Catalog.open(hourly).select(), True, False, None)[:, 0, at.SIGMA]
+        sigma = bars(select(Catalog.open(hourly)), True, False, None)[:, 0, at.SIGMA]
         late = trade((28,), hourly, slippage="drift=0.5", latency_ms=6 * HOUR)
         (first, *_) = rows(late, "fills", "ts", "drift", "latency", "arrival_price", "decision_price")
         ts, drift, latency, arrival, decision = first

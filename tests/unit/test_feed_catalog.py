@@ -13,6 +13,7 @@ import pytest
 from backtest.core.errors import UserError
 from backtest.data.catalog import Catalog
 from backtest.data.info import info
+from backtest.data.select import select
 from tests.unit.feed_datasets import HOUR, MIN, T0, candles, flat, funding, marks, stamps, table, toml, write
 
 TOML = """[dataset]
@@ -80,7 +81,7 @@ def test_assumed_step_is_the_largest_power_of_ten_worth_a_tenth(tmp_path: Path, 
 )  # fmt: skip
 def test_every_type_of_time_is_read(tmp_path: Path, kind: pa.DataType) -> None:
     write(tmp_path, "candles", "X", table(flat(1, 2, 3, 4, 5), MIN, kind))
-    selection = Catalog.open(tmp_path).select(start_ms=T0 + MIN, end_ms=T0 + 4 * MIN)
+    selection = select(Catalog.open(tmp_path), start_ms=T0 + MIN, end_ms=T0 + 4 * MIN)
     (chunk,) = selection.chunks(10)
     assert selection.start_ms == T0 + MIN
     assert chunk.panel[0, :, 0].tolist() == [2, 3, 4]
@@ -89,14 +90,14 @@ def test_every_type_of_time_is_read(tmp_path: Path, kind: pa.DataType) -> None:
 def test_several_files_of_a_symbol_are_one_series_in_order_of_time(tmp_path: Path) -> None:
     write(tmp_path, "candles", "X", table(flat(3, 4, start=2), MIN), "a_later")
     write(tmp_path, "candles", "X", table(flat(1, 2), MIN), "b_earlier")
-    (chunk,) = Catalog.open(tmp_path).select().chunks(10)
+    (chunk,) = select(Catalog.open(tmp_path)).chunks(10)
     assert chunk.panel[3, :, 0].tolist() == [1, 2, 3, 4]
 
 
 def test_paths_with_quotes_and_pattern_characters_are_only_paths(tmp_path: Path) -> None:
     folder = tmp_path / "it's [odd] 10?*"
     candles(folder, "X", flat(1, 2))
-    assert Catalog.open(folder).select().rows == 2
+    assert select(Catalog.open(folder)).rows == 2
 
 
 def plain(folder: Path, name: str, rows: dict[str, list[tuple[float, ...]]], interval: int = HOUR) -> None:
@@ -118,7 +119,7 @@ def test_plain_files_with_a_symbol_column(tmp_path: Path) -> None:
         Catalog.open(folder / "binanse")
     catalog = Catalog.open(folder / "binance")
     assert (catalog.name, catalog.symbols, catalog.interval_ms) == ("binance", ("A", "B"), HOUR)
-    selection = catalog.select()
+    selection = select(catalog)
     (chunk,) = selection.chunks(10)
     assert chunk.panel[0, :, 1].tolist() == [10, 11, 12]
     assert str(chunk.panel[0, :, 0].tolist()) == "[nan, 1.0, 2.0]"
@@ -135,7 +136,7 @@ def test_interval_is_told_from_the_commonest_gap_or_the_manifest(tmp_path: Path)
     candles(tmp_path, "X", flat(1, 2, None, None, 3, 4, None, 5))
     assert Catalog.open(tmp_path).interval_ms == MIN
     toml(tmp_path, '[dataset]\ninterval = "30s"')
-    assert Catalog.open(tmp_path).select().rows == 15  # a candle on every other row at most
+    assert select(Catalog.open(tmp_path)).rows == 15  # a candle on every other row at most
 
 
 def test_fingerprint_knows_the_data_but_not_the_path(tmp_path: Path) -> None:
@@ -144,14 +145,14 @@ def test_fingerprint_knows_the_data_but_not_the_path(tmp_path: Path) -> None:
         candles(tmp_path / name, "Y", flat(1, 2, 3))
     (tmp_path / "b").rename(tmp_path / "elsewhere")
     first = Catalog.open(tmp_path / "a")
-    same, other = Catalog.open(tmp_path / "elsewhere").select(), Catalog.open(tmp_path / "c").select()
-    assert first.select().fingerprint() == same.fingerprint()
+    same, other = select(Catalog.open(tmp_path / "elsewhere")), select(Catalog.open(tmp_path / "c"))
+    assert select(first).fingerprint() == same.fingerprint()
     assert re.fullmatch("[0-9a-f]{64}", same.fingerprint())
-    assert first.select().fingerprint() != other.fingerprint()
-    assert first.select(["Y"]).fingerprint() != first.select().fingerprint()
-    assert first.select(None, T0 + MIN).fingerprint() != first.select().fingerprint()
+    assert select(first).fingerprint() != other.fingerprint()
+    assert select(first, ["Y"]).fingerprint() != select(first).fingerprint()
+    assert select(first, None, T0 + MIN).fingerprint() != select(first).fingerprint()
     toml(tmp_path / "elsewhere", "[symbols.X]\nstep = 2")
-    assert Catalog.open(tmp_path / "elsewhere").select().fingerprint() != same.fingerprint()
+    assert select(Catalog.open(tmp_path / "elsewhere")).fingerprint() != same.fingerprint()
 
 
 # ---- bad input: one line that names the thing, the place and what to do
@@ -188,7 +189,7 @@ def test_damage_inside_a_file_is_found_when_it_is_read(tmp_path: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole[:4] + bytes(len(whole) - 4 - 3_000) + whole[-3_000:])
     with fails(r"symbol=X/part\.parquet: cannot be read"):
-        list(Catalog.open(tmp_path).select().chunks(100))
+        list(select(Catalog.open(tmp_path)).chunks(100))
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ def test_wrong_column_or_type(tmp_path: Path, change, match: str) -> None:
 
 def test_volume_is_missed_only_where_it_is_asked_for(tmp_path: Path) -> None:
     candles(tmp_path, "X", [row[:5] for row in flat(1, 2, 3)])
-    selection = Catalog.open(tmp_path).select()
+    selection = select(Catalog.open(tmp_path))
     assert len(list(selection.chunks(10))) == 1
     with fails("no column 'volume'"):
         list(selection.chunks(10, volume=True))
@@ -221,18 +222,18 @@ def test_bad_prices_are_named_by_symbol_time_and_file(tmp_path: Path, field: str
     at = data.column_names.index(field)
     write(tmp_path, "candles", "X", data.set_column(at, field, pa.array([1.0, 1.0, value], pa.float64())))
     with fails(rf"X candles at 2023-11-15T00:02Z in .*part\.parquet: {field} is "):
-        list(Catalog.open(tmp_path).select().chunks(1))
+        list(select(Catalog.open(tmp_path)).chunks(1))
 
 
 def test_bad_mark_and_volume(tmp_path: Path) -> None:
     candles(tmp_path, "X", flat(1, 2))
     marks(tmp_path, "X", flat(1, -2))
     with fails(r"X mark at 2023-11-15T00:01Z in .*: open is -2.0"):
-        list(Catalog.open(tmp_path).select().chunks(5))
+        list(select(Catalog.open(tmp_path)).chunks(5))
     shutil.rmtree(tmp_path / "mark")
     candles(tmp_path, "X", [(0, 1, 1, 1, 1, 5.0), (1, 1, 1, 1, 1, -5.0)])
     with fails("volume is -5.0, not a finite number, zero or more"):
-        list(Catalog.open(tmp_path).select().chunks(5, volume=True))
+        list(select(Catalog.open(tmp_path)).chunks(5, volume=True))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +248,7 @@ def test_stamps_out_of_order(tmp_path: Path, rows: list[float], match: str) -> N
     candles(tmp_path, "X", [(r, 1, 1, 1, 1, 1) for r in rows])
     toml(tmp_path, '[dataset]\ninterval = "1m"')
     with fails(match):
-        for _ in Catalog.open(tmp_path).select().chunks(1):
+        for _ in select(Catalog.open(tmp_path)).chunks(1):
             pass
 
 
@@ -255,14 +256,14 @@ def test_order_is_looked_at_across_files(tmp_path: Path) -> None:
     write(tmp_path, "candles", "X", table(flat(1, 2, 3), MIN), "a")
     write(tmp_path, "candles", "X", table(flat(3, 4, start=2), MIN), "b")
     with fails("2023-11-15T00:02Z in .*: a stamp that is there twice"):
-        list(Catalog.open(tmp_path).select().chunks(10))
+        list(select(Catalog.open(tmp_path)).chunks(10))
 
 
 def test_order_is_looked_at_across_batches(tmp_path: Path) -> None:
     # Chunks of 100 rows read ahead by 4,096; row 4,095 is the last of one batch and comes again in the next.
     candles(tmp_path, "X", [(k - (k > 4_095), 1, 1, 1, 1, 1) for k in range(6_000)])
     with fails(r"X candles at 2023-11-17T20:15Z in .*: a stamp that is there twice"):  # 4,095 min = 2 d 20 h 15 min
-        list(Catalog.open(tmp_path).select().chunks(100))
+        list(select(Catalog.open(tmp_path)).chunks(100))
 
 
 def test_symbols_of_different_intervals_do_not_share_a_grid(tmp_path: Path) -> None:
@@ -271,13 +272,13 @@ def test_symbols_of_different_intervals_do_not_share_a_grid(tmp_path: Path) -> N
     candles(tmp_path, "C", [(k + 0.5, 1, 1, 1, 1, 1) for k in range(20)])
     catalog = Catalog.open(tmp_path)
     with fails("B has 5m candles, the dataset 1m; leave it out"):
-        catalog.select(["A", "B"])
+        select(catalog, ["A", "B"])
     with fails(r"C candles at 2023-11-15T00:00:30Z in .*: off the grid of 1m candles"):
-        catalog.select(["A", "C"])
-    assert catalog.select(["A"]).symbols == ("A",)
+        select(catalog, ["A", "C"])
+    assert select(catalog, ["A"]).symbols == ("A",)
     toml(tmp_path, '[dataset]\ninterval = "5m"')
     with fails("A has 1m candles, the dataset 5m"):
-        Catalog.open(tmp_path).select(["A"])
+        select(Catalog.open(tmp_path), ["A"])
 
 
 def test_unknown_symbol_and_empty_period(tmp_path: Path) -> None:
@@ -285,13 +286,13 @@ def test_unknown_symbol_and_empty_period(tmp_path: Path) -> None:
     candles(tmp_path, "ETH-USD", flat(1, 2, 3, start=10))
     catalog = Catalog.open(tmp_path)
     with fails(r"no symbol 'BTC-USDT'; did you mean BTC-USD\?"):
-        catalog.select(["BTC-USDT"])
+        select(catalog, ["BTC-USDT"])
     with fails(r"BTC-USD, ETH-USD: no candles from 2023-11-16T00:00Z to the end; the data go from 2023-11-15T00:00Z"):
-        catalog.select(None, T0 + 24 * HOUR)
+        select(catalog, None, T0 + 24 * HOUR)
     # Named and not there: an error. Not named: left out, and counted.
     with fails(r"BTC-USD: no candles from 2023-11-15T00:05Z to the end; .* to 2023-11-15T00:02Z"):
-        catalog.select(["BTC-USD", "ETH-USD"], T0 + 5 * MIN)
-    selection = catalog.select(None, T0 + 5 * MIN)
+        select(catalog, ["BTC-USD", "ETH-USD"], T0 + 5 * MIN)
+    selection = select(catalog, None, T0 + 5 * MIN)
     assert selection.symbols == ("ETH-USD",)
     assert selection.counts["symbols without candles in the period"] == 1
 
@@ -326,7 +327,7 @@ def test_bad_funding(tmp_path: Path) -> None:
     ):
         funding(tmp_path, "X", rows)
         with fails(match):
-            Catalog.open(tmp_path).select()
+            select(Catalog.open(tmp_path))
 
 
 def test_errors_are_one_line(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from backtest.core.errors import UserError, printable
 from backtest.data.catalog import Catalog
 from backtest.data.check import check
+from backtest.data.select import select
 from tests.unit.feed_datasets import HOUR, T0, candles, dense, flat, funding, stamps, table, toml, write
 
 PRICES = ("open", "high", "low", "close")
@@ -44,14 +45,14 @@ def test_no_number_is_cast_to_the_type_of_the_first_file(tmp_path: Path, first: 
         settled = rates if pa.types.is_floating(kind) else pa.array([0, 0], pa.int64())
         write(tmp_path, "funding", "BTC-USD", pa.table({"ts": ts, "rate": settled}), f"day{day}")
         expected += [float(value) for value in prices.to_pylist()]
-    selection = Catalog.open(tmp_path).select()
+    selection = select(Catalog.open(tmp_path))
     panel, volume = dense(selection, volume=True)
     assert volume is not None
     for field in (*panel[:8], volume):
         assert field[:, 0].tolist() == expected
     assert (selection.funding[:, 2] != 0).sum() == 4  # those of the two files with fractions
     # A part of it, as DuckDB skips files and row groups by their statistics.
-    part = Catalog.open(tmp_path).select(None, T0 + 3 * HOUR, T0 + 9 * HOUR)
+    part = select(Catalog.open(tmp_path), None, T0 + 3 * HOUR, T0 + 9 * HOUR)
     assert dense(part)[0][0, :, 0].tolist() == expected[3:9]
 
 
@@ -60,7 +61,7 @@ def test_plain_files_of_other_types_too(tmp_path: Path) -> None:
         prices = pa.array([price] * 3, kind)
         columns = {"ts": stamps(range(3), HOUR), "symbol": pa.array([symbol] * 3)}
         pq.write_table(pa.table(columns | dict.fromkeys(PRICES, prices)), tmp_path / f"candles_{name}.parquet")
-    assert dense(Catalog.open(tmp_path).select())[0][0, 0].tolist() == [2.0, 2.5]
+    assert dense(select(Catalog.open(tmp_path)))[0][0, 0].tolist() == [2.0, 2.5]
 
 
 @pytest.mark.parametrize("series", ["candles", "mark", "funding"])

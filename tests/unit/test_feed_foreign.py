@@ -18,6 +18,7 @@ from backtest import Strategy, UserError
 from backtest.data import source
 from backtest.data.catalog import Catalog
 from backtest.data.check import check
+from backtest.data.select import select
 from tests.unit.feed_datasets import HOUR, T0, candles, flat
 
 FRAME = pl.DataFrame(
@@ -57,7 +58,7 @@ def test_the_error_names_the_kind_and_its_command_converts_it(tmp_path: Path, ki
     subprocess.run([sys.executable, "-c", command], check=True)
     (made,) = [path for path in tmp_path.glob("*.parquet") if path.name != name]
     catalog = Catalog.open(made)
-    panel = next(catalog.select().chunks(100)).panel
+    panel = next(select(catalog).chunks(100)).panel
     assert (catalog.market(made.stem).first_ms, catalog.interval_ms) == (T0, HOUR)
     assert panel[3, :, 0].tolist() == FRAME["close"].to_list()
 

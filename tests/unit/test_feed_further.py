@@ -11,6 +11,7 @@ import pytest
 from backtest.core.errors import UserError
 from backtest.data.catalog import Catalog
 from backtest.data.check import check
+from backtest.data.select import select
 from tests.unit.feed_datasets import MIN, candles, flat, write
 
 nan = float("nan")
@@ -27,7 +28,7 @@ def test_further_marks_are_known_where_they_have_candles(tmp_path: Path) -> None
     candles(tmp_path, "X", [(0, 101, 150, 50, 103), (1, 104, 150, 50, 105)], 4 * MIN, "mark_wide")
     candles(tmp_path, "Y", flat(8, 8), MIN, "mark_other")
     (tmp_path / "mark_empty").mkdir()
-    s = Catalog.open(tmp_path).select()
+    s = select(Catalog.open(tmp_path))
     assert s.further == ("mark_index", "mark_other", "mark_wide")
     plain = next(s.chunks(100, packed=True)).panel
     panel = next(s.chunks(100, packed=True, spare=4, further=True)).panel
@@ -56,13 +57,13 @@ def test_further_marks_do_not_depend_on_chunks_and_count_in_the_fingerprint_wher
 ) -> None:
     candles(tmp_path, "X", flat(*range(100, 120)))
     candles(tmp_path, "X", [(2 * k, *[99.0 + k] * 4) for k in range(10)], MIN, "mark_index")
-    before = Catalog.open(tmp_path).select().fingerprint(), Catalog.open(tmp_path).select().fingerprint(further=True)
-    whole = next(Catalog.open(tmp_path).select().chunks(100, further=True)).panel
+    before = select(Catalog.open(tmp_path)).fingerprint(), select(Catalog.open(tmp_path)).fingerprint(further=True)
+    whole = next(select(Catalog.open(tmp_path)).chunks(100, further=True)).panel
     for rows, tail in ((1, 0), (3, 2), (7, 5)):
-        parts = list(Catalog.open(tmp_path).select().chunks(rows, tail=tail, further=True))
+        parts = list(select(Catalog.open(tmp_path)).chunks(rows, tail=tail, further=True))
         np.testing.assert_array_equal(np.concatenate([c.panel[:, c.tail :] for c in parts], axis=1), whole)
     candles(tmp_path, "X", [(2 * k, *[98.0 + k] * 4) for k in range(10)], MIN, "mark_index")
-    after = Catalog.open(tmp_path).select().fingerprint(), Catalog.open(tmp_path).select().fingerprint(further=True)
+    after = select(Catalog.open(tmp_path)).fingerprint(), select(Catalog.open(tmp_path)).fingerprint(further=True)
     assert before[0] == after[0]
     assert len({*before, *after}) == 3
 
@@ -70,7 +71,7 @@ def test_further_marks_do_not_depend_on_chunks_and_count_in_the_fingerprint_wher
 def test_finer_further_marks_are_joined(tmp_path: Path) -> None:
     candles(tmp_path, "X", flat(*[100.0] * 10))
     candles(tmp_path, "X", [(k, 10 + k, 20 + k, 5 + k, 12 + k) for k in range(7)], MIN, "mark_index")
-    panel = next(Catalog.open(tmp_path).select(None, None, None, 5 * MIN).chunks(10, further=True)).panel
+    panel = next(select(Catalog.open(tmp_path), None, None, None, 5 * MIN).chunks(10, further=True)).panel
     assert panel[-4:, :, 0].T.tolist() == [[10, 24, 5, 16], [15, 26, 10, 18]]
 
 
@@ -80,9 +81,9 @@ def test_bad_further_marks_are_named(tmp_path: Path) -> None:
     found = {f.kind: f.count for f in check(tmp_path).found}
     assert found["marks with bad prices"] == 1
     with pytest.raises(UserError, match=r"low is -1\.0") as error:
-        list(Catalog.open(tmp_path).select().chunks(10, further=True))
+        list(select(Catalog.open(tmp_path)).chunks(10, further=True))
     assert "X mark_index at" in str(error.value)
-    assert len(list(Catalog.open(tmp_path).select().chunks(10))) == 1  # nobody reads it
+    assert len(list(select(Catalog.open(tmp_path)).chunks(10))) == 1  # nobody reads it
     write(tmp_path, "mark_index", "X", pa.table({"ts": [1]}))
     with pytest.raises(UserError, match="no column 'open'"):
         Catalog.open(tmp_path)

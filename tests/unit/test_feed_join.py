@@ -16,6 +16,7 @@ from backtest.core.errors import UserError
 from backtest.data.catalog import Catalog
 from backtest.data.lazy_frame import LazyCandles
 from backtest.data.panel import CLOSE, HIGH, LOW, MARK_CLOSE, MARK_HIGH, MARK_LOW, MARK_OPEN, OPEN
+from backtest.data.select import select
 from backtest.data.selection import Selection
 from tests.scenarios.scenario import write
 from tests.scenarios.test_scenarios_same_bytes import SETTINGS, STRATEGIES, invented, lively
@@ -75,7 +76,7 @@ def test_candles_are_joined_on_the_clock(tmp_path: Path) -> None:
     ]
     candles(tmp_path, "X", x)
     candles(tmp_path, "Y", flat(*[7] * 20, start=5))  # complete from 5 to 25
-    s = Catalog.open(tmp_path).select(None, None, None, FIVE)
+    s = select(Catalog.open(tmp_path), None, None, None, FIVE)
     assert (s.start_ms, s.rows, s.interval_ms, s.finer) == (T0, 5, FIVE, 5)
     assert (s.first_row.tolist(), s.last_row.tolist()) == ([0, 1], [3, 4])
     panel, volume = dense(s, volume=True)
@@ -89,26 +90,26 @@ def test_candles_are_joined_on_the_clock(tmp_path: Path) -> None:
     same(panel[MARK_CLOSE, :, 0], [14, 14, 13, 14, nan])
     # X has one candle of five less than it spans; its other three have 2, 2 and 1 of their five finer ones.
     assert (s.counts["gap rows"], s.counts["candles joined with a finer one missing"]) == (1, 3)
-    assert Catalog.open(tmp_path).select(["Y"], None, None, MIN).mark_offset == 0
-    assert Catalog.open(tmp_path).select(["Y"], None, None, FIVE).mark_offset == 4
+    assert select(Catalog.open(tmp_path), ["Y"], None, None, MIN).mark_offset == 0
+    assert select(Catalog.open(tmp_path), ["Y"], None, None, FIVE).mark_offset == 4
 
 
 def test_a_period_names_joined_candles_by_their_open(tmp_path: Path) -> None:
     candles(tmp_path, "X", flat(*range(1, 31)))
     catalog = Catalog.open(tmp_path)
     # From minute 3 to minute 16: candles that open at 5, 10 and 15; the last one is whole, its close is minute 19's.
-    s = catalog.select(None, T0 + 3 * MIN, T0 + 16 * MIN, FIVE)
+    s = select(catalog, None, T0 + 3 * MIN, T0 + 16 * MIN, FIVE)
     assert (s.start_ms, s.rows) == (T0 + FIVE, 3)
     same(dense(s)[0][[OPEN, CLOSE], :, 0], [[6, 11, 16], [10, 15, 20]])
     with pytest.raises(UserError, match="no candles from 2023-11-15T00:01Z to 2023-11-15T00:04Z"):
-        catalog.select(None, T0 + MIN, T0 + 4 * MIN, FIVE)
+        select(catalog, None, T0 + MIN, T0 + 4 * MIN, FIVE)
 
 
 def test_marks_are_those_of_the_joined_interval(tmp_path: Path) -> None:
     # Hourly marks beside 1m candles: an hour's own mark where there is one; the second hour's is derived.
     candles(tmp_path, "X", flat(*[100] * 60, *[200] * 60, *[100] * 180))
     marks(tmp_path, "X", [(0, 101, 103, 99, 102), *[(k, 104, 105, 103, 104) for k in (2, 3, 4)]], HOUR)
-    s = Catalog.open(tmp_path).select(None, None, None, HOUR)
+    s = select(Catalog.open(tmp_path), None, None, None, HOUR)
     mark = dense(s)[0][:, :3, 0]
     assert s.marks == {"X": "given, derived on 1 rows"}
     # Basis 1.01 at 0 h, 1.04 at 2 h: 1.025 at 1 h, 1.0325 at 1:30, 1.04 at 2 h, on a candle flat at 200.
@@ -123,19 +124,19 @@ def test_marks_between_the_two_intervals_are_joined_or_derived(tmp_path: Path) -
     candles(tmp_path, "X", flat(*[100] * 20))
     marks(tmp_path, "X", [(0, 100, 101, 99, 100), (1, 102, 104, 102, 102), (2, 106, 108, 90, 100)], FIVE)
     catalog = Catalog.open(tmp_path)
-    assert {ms: catalog.select(None, None, None, ms * MIN).marks["X"] for ms in (1, 5, 10)} == {
+    assert {ms: select(catalog, None, None, None, ms * MIN).marks["X"] for ms in (1, 5, 10)} == {
         1: "derived",
         5: "given",
         10: "given",
     }
-    ten = dense(catalog.select(None, None, None, 10 * MIN))[0][MARK_OPEN : MARK_CLOSE + 1, :, 0]
+    ten = dense(select(catalog, None, None, None, 10 * MIN))[0][MARK_OPEN : MARK_CLOSE + 1, :, 0]
     same(ten, [[100, 106], [104, 108], [99, 90], [102, 100]])
 
 
 def test_funding_is_expected_as_long_as_the_finer_candles_last(tmp_path: Path) -> None:
     candles(tmp_path, "X", flat(*[1] * 9 * 60))
     funding(tmp_path, "X", [(0, 0.001), (4, 0.001), (8, 0.001)])
-    s = Catalog.open(tmp_path).select(None, None, None, 24 * HOUR)
+    s = select(Catalog.open(tmp_path), None, None, None, 24 * HOUR)
     assert (s.rows, s.counts["missing settlements"]) == (1, 0)  # 12, 16 and 20 h are not missing: data end at 9 h
     same((s.funding[:, 0] - T0) / HOUR, [0, 4, 8])
 
@@ -146,7 +147,7 @@ def test_like_candles_that_were_joined_beforehand(tmp_path: Path) -> None:
     minutes = Catalog.open(tmp_path / "minutes")
     assert (minutes.interval_ms, fives.interval_ms) == (MIN, FIVE)
     for period in ((None, None), (T0 + 2_903 * MIN, T0 + 4_444 * MIN)):
-        s, native = minutes.select(None, *period, FIVE), fives.select(None, *period)
+        s, native = select(minutes, None, *period, FIVE), select(fives, None, *period)
         everything(s, native)
     panel, volume = dense(s, volume=True)
     for size in (1, 17):
@@ -181,21 +182,21 @@ def test_what_cannot_be_joined_is_named(tmp_path: Path) -> None:
     catalog = Catalog.open(tmp_path / "fives")
     for ms in (7 * MIN, MIN, 12 * MIN):
         with pytest.raises(UserError, match=rf"{ms // MIN}m is no multiple of the data's 5m candles.*choose 5m"):
-            catalog.select(None, None, None, ms)
+            select(catalog, None, None, None, ms)
     candles(tmp_path / "late", "X", [(k + 0.5, 1, 1, 1, 1, 1) for k in range(12)], FIVE)
     late = Catalog.open(tmp_path / "late")
-    assert late.select(None, None, None, FIVE).rows == 12
+    assert select(late, None, None, None, FIVE).rows == 12
     with pytest.raises(UserError, match=r"5m candles that do not open at whole multiples of 5m .* joined to 1h"):
-        late.select(None, None, None, HOUR)
+        select(late, None, None, None, HOUR)
 
 
 def test_fingerprint_knows_the_interval_and_the_drill(tmp_path: Path) -> None:
     candles(tmp_path, "X", flat(*range(1, 31)))
     catalog = Catalog.open(tmp_path)
-    one, five = catalog.select(), catalog.select(None, None, None, FIVE)
+    one, five = select(catalog), select(catalog, None, None, None, FIVE)
     prints = [one.fingerprint(), five.fingerprint(), five.fingerprint(MIN), one.fingerprint(0)]
     assert len(set(prints)) == 3
-    assert catalog.select(None, None, None, MIN).fingerprint() == prints[0] == prints[3]
+    assert select(catalog, None, None, None, MIN).fingerprint() == prints[0] == prints[3]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from backtest.core.errors import UserError
 from backtest.data.catalog import Catalog
 from backtest.data.panel import CLOSE, HIGH, LOW, MARK_CLOSE, MARK_HIGH, MARK_LOW, MARK_OPEN, OPEN, Chunk
+from backtest.data.select import select
 from tests.reference.market import Play
 from tests.reference.markets import plays, write_dataset
 from tests.reference.marks import mark_rows
@@ -29,7 +30,7 @@ def same(have: np.ndarray, want: list[float]) -> None:
 def test_grid_has_late_listings_ragged_ends_and_gaps(tmp_path: Path) -> None:
     candles(tmp_path, "B", [(0, 10, 12, 9, 11, 100), (1, 11, 13, 10, 12, 200), (3, 12, 14, 11, 13, 300)])
     candles(tmp_path, "A", [(2, 5, 6, 4, 5.5, 7), (3, 5.5, 7, 5, 6, 8), (4, 6, 8, 5, 7, 9)])
-    s = Catalog.open(tmp_path).select(["B", "A", "B"])
+    s = select(Catalog.open(tmp_path), ["B", "A", "B"])
     assert (s.symbols, s.start_ms, s.rows, s.interval_ms) == (("A", "B"), T0, 5, MIN)
     assert (s.first_row.tolist(), s.last_row.tolist()) == ([2, 0], [4, 3])
     assert s.mark_offset == 4  # no marks are given, but B has a gap, where the mark stands still
@@ -56,7 +57,7 @@ def test_grid_has_late_listings_ragged_ends_and_gaps(tmp_path: Path) -> None:
 def test_without_marks_and_gaps_the_mark_is_the_trade(tmp_path: Path) -> None:
     candles(tmp_path, "X", flat(1, 2, 3))
     candles(tmp_path, "Y", flat(4, 5, start=1))
-    s = Catalog.open(tmp_path).select()
+    s = select(Catalog.open(tmp_path))
     panel, _ = dense(s)
     assert s.mark_offset == 0
     assert panel.shape == (4, 3, 2)
@@ -65,10 +66,10 @@ def test_without_marks_and_gaps_the_mark_is_the_trade(tmp_path: Path) -> None:
 
 def test_a_period_is_a_window_with_an_open_end(tmp_path: Path) -> None:
     candles(tmp_path, "X", flat(1, 2, None, 4, 5, None, 7))
-    s = Catalog.open(tmp_path).select(None, T0 + 2 * MIN, T0 + 5 * MIN + 1)
+    s = select(Catalog.open(tmp_path), None, T0 + 2 * MIN, T0 + 5 * MIN + 1)
     assert (s.start_ms, s.rows) == (T0 + 3 * MIN, 2)  # row 2 and row 5 are gaps: the life is rows 3 and 4
     same(dense(s)[0][OPEN, :, 0], [4, 5])
-    assert Catalog.open(tmp_path).select(None, None, T0 + MIN).rows == 1
+    assert select(Catalog.open(tmp_path), None, None, T0 + MIN).rows == 1
 
 
 def test_given_marks_fill_gaps_and_missing_ones_are_derived(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_given_marks_fill_gaps_and_missing_ones_are_derived(tmp_path: Path) -> N
     # Marks of the candles' interval: rows 0, 1, 3 and 5. Row 2 is derived, row 4 stands still, row 6 derived.
     rows = [(0, 101, 102, 100, 101), (1, 101, 101, 101, 101), (3, 103, 104, 103, 103.5), (5, 90, 91, 89, 90)]
     marks(tmp_path, "X", rows)
-    s = Catalog.open(tmp_path).select()
+    s = select(Catalog.open(tmp_path))
     assert s.marks == {"X": "given"}
     mark = dense(s)[0][MARK_OPEN:, :, 0]
     # Basis points (row 5 has no trade): 1.01 at row 0 and 1, 1.03 at row 3; then it stays 1.03.
@@ -93,7 +94,7 @@ def test_coarse_marks_lend_their_basis_and_bound_it(tmp_path: Path) -> None:
     candles(tmp_path, "X", [(k, 100, 110, 90, 100, 1) for k in range(6)])
     # Two-minute marks from row 2 on: b = 1 before it, 1.02 at row 2, 1.04 at row 4, 1.04 after it.
     marks(tmp_path, "X", [(1, 102, 103, 95, 103), (2, 104, 120, 80, 104)], 2 * MIN)
-    s = Catalog.open(tmp_path).select()
+    s = select(Catalog.open(tmp_path))
     mark = dense(s)[0][MARK_OPEN:, :, 0]
     assert s.marks == {"X": "derived"}
     assert s.counts["derived mark rows"] == 6
@@ -114,7 +115,7 @@ def test_coarse_marks_lend_their_basis_and_bound_it(tmp_path: Path) -> None:
 def test_basis_points_outside_of_the_period_count_within_one_mark_interval(tmp_path: Path) -> None:
     candles(tmp_path, "X", flat(*[100] * 12))
     marks(tmp_path, "X", [(0, 102, 200, 50, 102), (1, 104, 200, 50, 104), (2, 108, 200, 50, 108)], 4 * MIN)
-    s = Catalog.open(tmp_path).select(None, T0 + 5 * MIN, T0 + 7 * MIN)
+    s = select(Catalog.open(tmp_path), None, T0 + 5 * MIN, T0 + 7 * MIN)
     # b(4) = 1.04 lies before the period and b(8) = 1.08 after it: b(5) = 1.05, b(6) = 1.06.
     same(dense(s)[0][MARK_OPEN, :, 0], [105, 106])
 
@@ -123,7 +124,7 @@ def test_finer_marks_are_joined_to_one_candle_a_row(tmp_path: Path) -> None:
     candles(tmp_path, "X", flat(10, 10, 10), 2 * MIN)
     rows = [(0, 10, 11, 9, 10), (1, 10, 13, 10, 12), (2, 12, 12, 7, 8), (3, 8, 9, 8, 9), (4, 9, 9, 9, 9)]
     marks(tmp_path, "X", rows, MIN)
-    s = Catalog.open(tmp_path).select()
+    s = select(Catalog.open(tmp_path))
     for size in (1, 2, 10):
         mark = dense(s, size)[0][MARK_OPEN:, :, 0]
         same(mark[0], [10, 12, 9])
@@ -149,7 +150,7 @@ def big_and_ragged(folder: Path) -> None:
 
 def test_chunks_of_any_size_give_the_same_numbers(tmp_path: Path) -> None:
     big_and_ragged(tmp_path)
-    s = Catalog.open(tmp_path).select()
+    s = select(Catalog.open(tmp_path))
     whole, amounts = dense(s, 65_536, volume=True)
     kinds, counts = dict(s.marks), dict(s.counts)
     for size in (997, 4_096, 10_000):
@@ -157,14 +158,14 @@ def test_chunks_of_any_size_give_the_same_numbers(tmp_path: Path) -> None:
         np.testing.assert_array_equal(panel, whole)
         np.testing.assert_array_equal(volume, amounts)
         assert (dict(s.marks), dict(s.counts)) == (kinds, counts)
-    short = Catalog.open(tmp_path).select(None, T0 + 690 * MIN, T0 + 730 * MIN)
+    short = select(Catalog.open(tmp_path), None, T0 + 690 * MIN, T0 + 730 * MIN)
     np.testing.assert_array_equal(dense(short, 1)[0], dense(short, 50)[0])
 
 
 @pytest.mark.parametrize(("size", "tail"), [(1, 3), (2, 5), (4, 2), (3, 0), (100, 9)])
 def test_tail_repeats_the_rows_before(tmp_path: Path, size: int, tail: int) -> None:
     candles(tmp_path, "X", flat(*range(1, 12)))
-    s = Catalog.open(tmp_path).select()
+    s = select(Catalog.open(tmp_path))
     for chunk in s.chunks(size, tail=tail, volume=True):
         assert chunk.tail == min(tail, chunk.row0)
         assert chunk.rows == min(size, 11 - chunk.row0)
@@ -179,12 +180,12 @@ def test_leaving_early_and_failing_end_the_background(tmp_path: Path) -> None:
     candles(tmp_path, "X", flat(*range(1, 2_000)))
     candles(tmp_path, "Y", [*flat(*[1] * 1_000), (1_000, 1, 1, -1, 1, 1), *flat(*[1] * 999, start=1_001)])
     before = threading.active_count()
-    early = Catalog.open(tmp_path).select(["X"]).chunks(10)
+    early = select(Catalog.open(tmp_path), ["X"]).chunks(10)
     assert next(early).row0 == 0
     early.close()
     whole: list[Chunk] = []
     with pytest.raises(UserError, match=r"Y candles at 2023-11-15T16:40Z .*low is -1.0"):  # 1,000 minutes on
-        whole.extend(Catalog.open(tmp_path).select().chunks(100))
+        whole.extend(select(Catalog.open(tmp_path)).chunks(100))
     assert threading.active_count() == before
 
 
@@ -197,7 +198,7 @@ def test_candles_for_features_are_joined_on_the_clock(tmp_path: Path) -> None:
         (10, 7, 7, 7, 7, 5),
     ]
     candles(tmp_path, "X", rows)
-    s = Catalog.open(tmp_path).select()
+    s = select(Catalog.open(tmp_path))
     five = s.candles("X", 5 * MIN)
     assert five.schema["ts"] == pl.Datetime("ms", "UTC")
     # Rows 3 and 4 open in [0, 5), 5 and 9 in [5, 10). 10 opens in [10, 15), which X does not live to see close.
@@ -216,7 +217,7 @@ def test_settlements_of_a_life_with_the_missing_ones(tmp_path: Path) -> None:
     candles(tmp_path, "C", flat(*[1] * 24), HOUR)
     funding(tmp_path, "A", [(h, h / 1000) for h in (0, 4, 8, 16, 20, 24)])
     funding(tmp_path, "B", [(8, 0.008)])
-    s = Catalog.open(tmp_path).select()
+    s = select(Catalog.open(tmp_path))
     # A lives from 3 h to the end of the candle at 22 h: 12 is missing, 0 and 24 are outside.
     # B: one stamp tells no interval, so it is 8 h: 0 and 16 are missing.
     want = [(0, 1, nan), (4, 0, 0.004), (8, 0, 0.008), (8, 1, 0.008), (12, 0, nan), (16, 0, 0.016), (16, 1, nan)]
@@ -225,7 +226,7 @@ def test_settlements_of_a_life_with_the_missing_ones(tmp_path: Path) -> None:
     assert s.no_funding == ("C",)
     assert (s.counts["missing settlements"], s.counts["symbols without funding"]) == (3, 1)
     toml(tmp_path, '[dataset]\nfunding_interval = "4h"')
-    s = Catalog.open(tmp_path).select(["B"])
+    s = select(Catalog.open(tmp_path), ["B"])
     same((s.funding[:, 0] - T0) / HOUR, [0, 4, 8, 12, 16, 20])
 
 
@@ -234,7 +235,7 @@ def test_settlements_of_a_life_with_the_missing_ones(tmp_path: Path) -> None:
 def test_marks_and_settlements_are_the_references(market: Play) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(market, Path(folder))
-        s = Catalog.open(folder).select()
+        s = select(Catalog.open(folder))
         panel, _ = dense(s, 7)
     expected = []
     for i, symbol in enumerate(sorted(market.symbols, key=lambda x: x.name)):

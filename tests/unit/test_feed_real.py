@@ -14,6 +14,7 @@ from backtest.data.catalog import Catalog
 from backtest.data.check import check
 from backtest.data.info import info
 from backtest.data.panel import CLOSE, LOW, MARK_HIGH, MARK_LOW, MARK_OPEN, OPEN
+from backtest.data.select import select
 from tests.unit.feed_datasets import HOUR, MIN, dense
 
 ROOT = Path(os.environ.get("BACKTEST_REAL_DATA", ""))
@@ -28,7 +29,7 @@ def ms(text: str) -> int:
 
 
 def test_march_2020_marks_did_not_follow_the_trades() -> None:
-    s = Catalog.open(ROOT / "binance_1h_long").select(["BTCUSDT"], ms("2020-03-12"), ms("2020-03-14"))
+    s = select(Catalog.open(ROOT / "binance_1h_long"), ["BTCUSDT"], ms("2020-03-12"), ms("2020-03-14"))
     panel, _ = dense(s)
     row = (ms("2020-03-12T10:00") - s.start_ms) // HOUR
     assert (round(panel[LOW, row, 0]), round(panel[MARK_LOW, row, 0])) == (5_199, 5_621)
@@ -36,7 +37,7 @@ def test_march_2020_marks_did_not_follow_the_trades() -> None:
 
 
 def test_marks_before_their_series_begins_are_the_trades() -> None:
-    s = Catalog.open(ROOT / "binance_1h_long").select(["BTCUSDT"], None, ms("2019-12-25"))
+    s = select(Catalog.open(ROOT / "binance_1h_long"), ["BTCUSDT"], None, ms("2019-12-25"))
     panel, _ = dense(s)
     first = (ms("2019-12-23T11:00") - s.start_ms) // HOUR  # where the mark series begins
     np.testing.assert_array_equal(panel[MARK_OPEN, :first, 0], panel[OPEN, :first, 0])
@@ -49,17 +50,17 @@ def test_layer_switches_from_four_hours_to_one_without_a_false_alarm() -> None:
     layer = next(row for row in info(folder) if row.symbol == "LAYERUSDT")
     assert layer.funding_intervals_ms == (4 * HOUR, HOUR)
     catalog = Catalog.open(folder)
-    s = catalog.select(["LAYERUSDT"])
+    s = select(catalog, ["LAYERUSDT"])
     missing = s.funding[np.isnan(s.funding[:, 2]), 0].tolist()
     assert missing == [ms("2025-06-03T15:00")]  # its funding ends at 14:00, its candles at 15:35
-    every = catalog.select()
+    every = select(catalog)
     assert (every.symbols, every.rows, every.mark_offset) == (catalog.symbols, 60_191, 4)
     assert set(every.marks.values()) == {"derived"}
 
 
 def test_derived_marks_stay_inside_their_hour_and_near_its_open() -> None:
     folder = ROOT / "binance_5m_2024"
-    s = Catalog.open(folder).select(["BTCUSDT"], ms("2024-08-05"), ms("2024-08-06"))
+    s = select(Catalog.open(folder), ["BTCUSDT"], ms("2024-08-05"), ms("2024-08-06"))
     panel, _ = dense(s, 100)
     query = f"SELECT open, high, low FROM '{folder}/mark/symbol=BTCUSDT/*.parquet' WHERE ts >= '2024-08-05 00:00+00' AND ts < '2024-08-06 00:00+00' ORDER BY ts"  # noqa: E501
     con = duckdb.connect()
@@ -75,7 +76,7 @@ def test_derived_marks_stay_inside_their_hour_and_near_its_open() -> None:
 
 def test_sums_agree_with_duckdb_whatever_the_chunks() -> None:
     folder = ROOT / "binance_1m_2025"
-    s = Catalog.open(folder).select()
+    s = select(Catalog.open(folder))
     panel, volume = dense(s, 10_007, volume=True)
     con = duckdb.connect()
     rows = con.execute(
@@ -98,7 +99,7 @@ def test_real_data_have_no_errors(name: str) -> None:
 
 
 def test_a_market_without_funding_is_named() -> None:
-    s = Catalog.open(ROOT / "okx_5m_2022").select()
+    s = select(Catalog.open(ROOT / "okx_5m_2022"))
     assert s.no_funding == s.symbols == ("BTCUSDT", "ETHUSDT", "SOLUSDT")
     assert s.marks == {"BTCUSDT": "trades", "ETHUSDT": "derived", "SOLUSDT": "derived"}
     assert len(s.funding) == 0

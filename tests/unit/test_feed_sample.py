@@ -13,6 +13,7 @@ from backtest.data.catalog import Catalog
 from backtest.data.check import check
 from backtest.data.panel import CLOSE, LOW, MARK_CLOSE, MARK_LOW
 from backtest.data.sample import SYMBOLS, write_sample
+from backtest.data.select import select
 from tests.unit.feed_datasets import dense
 
 
@@ -46,14 +47,14 @@ def test_it_says_that_it_is_synthetic_and_has_no_errors(sample: Path) -> None:
     findings = check(sample)
     assert findings.errors == 0
     assert {f.kind for f in findings.found} <= {"outliers", "marks far from trades"}
-    selection = catalog.select()
+    selection = select(catalog)
     assert selection.counts["missing settlements"] == 0
     assert not selection.no_funding
 
 
 def test_it_has_what_a_market_has(sample: Path) -> None:
     catalog = Catalog.open(sample)
-    s = catalog.select()
+    s = select(catalog)
     panel, volume = dense(s, volume=True)
     ticks = np.array([catalog.markets[x].tick for x in s.symbols])
     prices = panel[:, :, :]
@@ -82,7 +83,7 @@ def test_a_name_that_the_disk_refuses_is_one_line(tmp_path: Path) -> None:
 
 
 def test_funding_leans_with_the_premium(sample: Path) -> None:
-    s = Catalog.open(sample).select()
+    s = select(Catalog.open(sample))
     panel, _ = dense(s)
     # Trades are the index and its premium, marks the index and the premium's average, so the mean premium is not
     # in the files; but it leans with the day's trend, and so must the rate.

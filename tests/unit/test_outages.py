@@ -20,6 +20,7 @@ import backtest
 from backtest.core.errors import UserError
 from backtest.core.records import FILL
 from backtest.data.catalog import Catalog
+from backtest.data.select import select
 from backtest.data.selection import Selection
 from backtest.runner.outages import YEAR_MS, Asked, Process, halts, merged, parse, postponed, worst
 from backtest.venues.chain import Outage
@@ -202,7 +203,7 @@ def market(folder: Path, **closes: list[float | None]) -> Selection:
         feed.funding(folder, symbol, [(0, 0.0)])
     steps = "".join(f"[symbols.{symbol}]\nstep = 0.5\n" for symbol in closes)
     feed.toml(folder, f'[dataset]\ninterval = "1m"\nquote = "USD"\n{steps}')
-    return Catalog.open(folder).select()
+    return select(Catalog.open(folder))
 
 
 def test_the_worst_window_by_hand(tmp_path: Path) -> None:

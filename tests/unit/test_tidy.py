@@ -9,7 +9,7 @@ import ast
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -241,6 +241,35 @@ def test_file_keeps_the_rules(path: str) -> None:
 def test_there_is_something_to_look_at() -> None:
     # An empty listing would pass every rule.
     assert {"backtest/core/errors.py", "tests/unit/test_tidy.py", "pyproject.toml"} <= set(FILES)
+
+
+def _circle(imports: Mapping[str, Collection[str]]) -> list[str]:
+    """The first circle that is found, as its modules in order; empty where there is none."""
+    done: set[str] = set()
+
+    def walk(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        found: list[str] = []
+        for target in sorted(imports[module]) if module not in done else ():
+            found = found or walk(target, [*path, module])
+        done.add(module)
+        return found
+
+    return next((circle for module in sorted(imports) if (circle := walk(module, []))), [])
+
+
+def test_no_two_modules_import_each_other() -> None:
+    # Not even for the type checker: a module that needs the other's type is in the wrong place.
+    names = {file.removesuffix(".py").replace("/", "."): file for file in FILES if file.startswith("backtest/")}
+    imports = {}
+    for module, file in names.items():
+        source = _source(file) if file.endswith(".py") else None
+        wanted = {part for _, name in source.imports for part in (name, name.rpartition(".")[0])} if source else set()
+        imports[module] = wanted & set(names) - {module}
+    imports["backtest.engine.builder"].discard("backtest.engine.replay")  # in the process that it starts
+    assert not _circle(imports)
+    assert _circle({"a": ["b"], "b": ["c"], "c": ["b"]}) == ["b", "c", "b"]
 
 
 BAD: list[tuple[Rule, str, str]] = [
