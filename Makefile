@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETTINGS := pyproject.toml constraints.txt
 
-.PHONY: demo test lint bench campaign clean
+.PHONY: demo test lint docs bench campaign clean
 
 demo: $(VENV)/.installed
 	$(BIN)/backtest demo reports/demo
@@ -17,6 +17,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation site, in build/site. Broken links fail.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.docs.site
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
@@ -36,7 +40,7 @@ $(VENV)/.installed: $(SETTINGS) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.installed-dev: $(SETTINGS) | $(VENV)/bin/python
-	$(call install,.[dev$(,)bench])
+	$(call install,.[dev$(,)bench$(,)docs])
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/bin/python:

@@ -140,7 +140,7 @@ def margin(
 ) -> Calculation:
     """What the positions of ``book`` need, hold and risk, and the ladder of their liquidations.
 
-    ``book`` is a mapping, a JSON or TOML file, or ``-`` for standard input (docs/margin.md has its keys). ``close`` has
+    ``book`` is a mapping, a JSON or TOML file, or ``-`` for standard input (margin-calculator.md). ``close`` has
     symbol, qty and maybe price, and replaces the book's own. The ladder moves the marks by ``step`` per cent at a
     time, ``down`` to and ``up`` to so many per cent: ``by`` is ``all`` together, ``beta`` times the move each, or one
     symbol alone. With ``out`` the picture is written there as HTML. Raises `UserError` for a mistake in the book.
@@ -201,7 +201,7 @@ def _pools(book: Book, legs: list[Leg], portfolio: Portfolio | None) -> tuple[Po
 
 def _needed(book: Book, profile: venues.Profile, shared: Pool, isolated: dict[str, Pool]) -> int:
     """Micro that the wallet must hold: the shared pool's initial margin with every order filled that makes a position
-    larger, and what such orders reserve for isolated positions (docs/rules.md, section 6)."""
+    larger, and what such orders reserve for isolated positions (docs/reference/rules.md, section 6)."""
     held = {at.symbol: at for pool in (shared, *isolated.values()) for at in pool.positions}
     for order in book.open_orders:
         if order.symbol not in held:

@@ -2,7 +2,7 @@
 
 A `Book` is checked whole before anything is computed: every key is known, every number is finite and in its range,
 every symbol that is named has a mark. The first mistake is told as one line with the file, the key and what to do.
-The format is described key by key in docs/margin.md.
+The format is described key by key in docs/reference/margin-calculator.md.
 """
 
 from __future__ import annotations

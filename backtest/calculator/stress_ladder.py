@@ -181,7 +181,7 @@ def _marks(legs: Sequence[Leg], span: Range, path: NDArray[np.float64]) -> NDArr
 def _straight(levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Candles [4, rungs, legs] whose path goes straight from level to level.
 
-    A candle's path passes through its extremes (docs/rules.md, section 3). They are put on the line, at a third and two
+    A candle's path passes through its extremes (rules.md, section 3). They are put on the line, at a third and two
     thirds of it, so that a market which goes against the others (a negative beta) moves at the same time as they do.
     """
     low, high = levels[:-1], levels[1:]

@@ -10,7 +10,7 @@ import click
 from backtest.cli import flags
 
 FORMAT = """FILE is JSON or TOML, - for standard input: venue, margin, collateral, and positions with symbol, qty and
-mark; docs/margin.md has every key."""
+mark; docs/reference/margin-calculator.md has every key."""
 
 
 class Closing(click.ParamType[dict[str, Any]]):

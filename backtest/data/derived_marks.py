@@ -1,4 +1,4 @@
-"""Mark candles for rows that have none of their own: the trade path times a basis (docs/rules.md, 3.1)."""
+"""Mark candles for rows that have none of their own: the trade path times a basis (docs/reference/rules.md, 3.1)."""
 
 from __future__ import annotations
 

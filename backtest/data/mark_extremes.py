@@ -1,6 +1,6 @@
 """Which rows attain the high and the low of a mark candle around them, and how far that stretches their marks.
 
-The rule is docs/rules.md, 3.1. Rows are chosen from trades alone, before any is read into a panel: the choice depends
+The rule is rules.md, 3.1. Rows are chosen from trades alone, before any is read into a panel: the choice depends
 neither on chunks nor on where a period begins and ends.
 """
 

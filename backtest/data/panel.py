@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 OPEN, HIGH, LOW, CLOSE = 0, 1, 2, 3
 MARK_OPEN, MARK_HIGH, MARK_LOW, MARK_CLOSE = 4, 5, 6, 7
 MARK_KNOWN = 8
-"""The mark at the close as far as it was known then: a derived mark leans on the basis ahead (docs/rules.md, 3.1)."""
+"""The mark at the close as far as it was known then: a derived mark leans on the basis ahead (rules.md, 3.1)."""
 
 
 @dataclass(frozen=True)

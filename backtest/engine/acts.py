@@ -1,4 +1,4 @@
-"""Which order at the venue acts next on the way of the prices, and its act (docs/rules-orders.md section 5)."""
+"""Which order at the venue acts next on the way of the prices, and its act (rules-orders.md section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an order is allowed: the venue's limit, and initial margin (docs/rules.md section 6.3)."""
+"""Whether an order is allowed: the venue's limit, and initial margin (docs/reference/rules.md section 6.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Amendments of orders at the venue (docs/rules-orders.md section 10)."""
+"""Amendments of orders at the venue (docs/reference/rules-orders.md section 10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything at once: a pool closed whole, by the backstop, or bankrupt (docs/rules.md section 7.4)."""
+"""Everything at once: a pool closed whole, by the backstop, or bankrupt (docs/reference/rules.md section 7.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a taker pays beside the price, and how much of it the band allows (docs/rules-orders.md 7, docs/costs.md)."""
+"""What a taker pays beside the price, and how much of it the band allows (rules-orders.md 7, costs.md)."""
 
 from __future__ import annotations
 

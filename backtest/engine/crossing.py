@@ -1,4 +1,4 @@
-"""When a pool's health at a level falls below zero on the way of the prices (docs/rules.md section 7.1)."""
+"""When a pool's health at a level falls below zero on the way of the prices (docs/reference/rules.md section 7.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Auto-deleveraging of a good position, because the other side has failed (docs/rules.md section 7.5)."""
+"""Auto-deleveraging of a good position, because the other side has failed (docs/reference/rules.md section 7.5)."""
 
 from __future__ import annotations
 

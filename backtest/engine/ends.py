@@ -1,4 +1,4 @@
-"""How orders end (docs/rules-orders.md section 1): journalled, out of their lists, their slots free."""
+"""How orders end (docs/reference/rules-orders.md section 1): journalled, out of their lists, their slots free."""
 
 from __future__ import annotations
 

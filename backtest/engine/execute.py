@@ -1,4 +1,4 @@
-"""What an order at the venue does when its time has come (docs/rules-orders.md sections 2 to 5)."""
+"""What an order at the venue does when its time has come (docs/reference/rules-orders.md sections 2 to 5)."""
 
 from __future__ import annotations
 

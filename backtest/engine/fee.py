@@ -1,4 +1,4 @@
-"""What a fill pays: the rate by date and trailing volume, and that volume (docs/rules-orders.md section 8)."""
+"""What a fill pays: the rate by date and trailing volume, and that volume (rules-orders.md section 8)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A fill of an order: its price and costs, whether it is admitted, and what follows from it for other orders.
 
-docs/rules-orders.md sections 3, 7 to 9. Orders that a fill wakes are marked DUE; who filled executes them.
+docs/reference/rules-orders.md sections 3, 7 to 9. Orders that a fill wakes are marked DUE; who filled executes them.
 """
 
 from __future__ import annotations

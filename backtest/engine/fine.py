@@ -1,4 +1,4 @@
-"""A row played on finer candles, and the close that every row has (docs/rules-orders.md section 11)."""
+"""A row played on finer candles, and the close that every row has (docs/reference/rules-orders.md section 11)."""
 
 from __future__ import annotations
 

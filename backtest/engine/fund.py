@@ -1,4 +1,4 @@
-"""The insurance fund, and a pool that is emptied: who bears what it has not (docs/rules.md sections 6, 7.3, 7.4)."""
+"""The insurance fund, and a pool that is emptied: who bears what it has not (rules.md sections 6, 7.3, 7.4)."""
 
 from __future__ import annotations
 

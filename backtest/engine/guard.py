@@ -1,4 +1,4 @@
-"""Guards: a trader's own watchmen, who look at every close and act by orders (docs/rules.md section 10).
+"""Guards: a trader's own watchmen, who look at every close and act by orders (docs/reference/rules.md section 10).
 
 They stand between the venue's acts of a close and the strategy's, see the marks that are known then, and send what
 they want through the same queue. Without guards nothing here is reached.

@@ -1,4 +1,4 @@
-"""Isolation by share: a position that outgrows the cross pool gets a pool of its own (docs/rules.md section 6.3)."""
+"""Isolation by share: a position that outgrows the cross pool gets a pool of its own (rules.md section 6.3)."""
 
 from __future__ import annotations
 

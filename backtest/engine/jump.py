@@ -1,7 +1,7 @@
 """From a close to the next open: orders and liquidations that the prices jump over, in the order of the way.
 
-docs/rules-orders.md section 5. All of it happens behind the jump; the way only says what comes first. An oracle's mark
-jumps inside the row, where the market's has at an open a delay before (docs/rules-layer2.md section 4).
+rules-orders.md section 5. All of it happens behind the jump; the way only says what comes first. An oracle's mark
+jumps inside the row, where the market's has at an open a delay before (docs/reference/rules-layer2.md section 4).
 """
 
 from __future__ import annotations

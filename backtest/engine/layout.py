@@ -235,7 +235,7 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
 # fills a limit; VOLUME panel field of the candles' volume, −1: there is none; *_SHARE of it that orders may fill, inf:
 # all; SLIPPAGE fixed, a rate; STRESS times spread and impact; IMPACT the model, with its numbers; DRIFT per √day and σ;
 # DISCOUNT share off fees; FINE ms of the candles that a row may be played on, 0: none; CHAINED 1: messages take the
-# way of a chain (docs/rules-layer2.md), whose numbers follow; TRANSFERS 1: there is a reserve; from RUN_LAW on the law
+# way of a chain (rules-layer2.md), whose numbers follow; TRANSFERS 1: there is a reserve; from RUN_LAW on the law
 (
     TAKE,
     RANKING,

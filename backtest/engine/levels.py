@@ -1,4 +1,4 @@
-"""The levels at which orders at the venue act: triggers, limits, trailing stops (docs/rules-orders.md section 5)."""
+"""The levels at which orders at the venue act: triggers, limits, trailing stops (rules-orders.md section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much may still be withdrawn where a chain limits it (docs/rules-layer2.md section 6)."""
+"""How much may still be withdrawn where a chain limits it (docs/reference/rules-layer2.md section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pool's liquidation as a process in time: its crossing, looks and end (docs/rules.md sections 7.2 and 8)."""
+"""A pool's liquidation as a process in time: its crossing, looks and end (rules.md sections 7.2 and 8)."""
 
 from __future__ import annotations
 

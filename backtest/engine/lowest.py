@@ -1,4 +1,4 @@
-"""How low the account went inside candles (docs/rules.md section 4.1). Report values, in doubles.
+"""How low the account went inside candles (docs/reference/rules.md section 4.1). Report values, in doubles.
 
 A look costs as much as an equity row, so an account is looked at only where a bound does not rule a new low out.
 """

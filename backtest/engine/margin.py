@@ -1,4 +1,4 @@
-"""Pools: what belongs to them, their equity and requirement, exposure (docs/rules.md section 6).
+"""Pools: what belongs to them, their equity and requirement, exposure (docs/reference/rules.md section 6).
 
 Numbers in, numbers out; nothing here changes a state, but for the scratch columns of the book. Money in micro.
 """

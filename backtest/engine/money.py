@@ -1,6 +1,6 @@
 """Exact money: products of doubles and integers rounded once, to the nearest, ties to even.
 
-docs/rules.md section 1. A product of two doubles is kept as an unevaluated sum `high + low` of two
+docs/reference/rules.md section 1. A product of two doubles is kept as an unevaluated sum `high + low` of two
 doubles that is exactly the product (Dekker, "A floating-point technique for extending the available
 precision", Numerische Mathematik 18, 1971), so the one rounding sees the true value.
 """

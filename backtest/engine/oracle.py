@@ -1,4 +1,4 @@
-"""The mark that the venue sees where an oracle makes it from the market's (docs/rules-layer2.md section 4).
+"""The mark that the venue sees where an oracle makes it from the market's (docs/reference/rules-layer2.md section 4).
 
 First the published path: knots are counted in thirds of a candle from the run's start, knot `s` of row `k` is number
 `3k + s`, so a row's close and the next one's open, which the price jumps between, have one number. `d` is the candle's

@@ -1,4 +1,4 @@
-"""Messages as they arrive at the venue: orders judged, cancels, amendments (docs/rules-orders.md sections 2 and 10)."""
+"""Messages as they arrive at the venue: orders judged, cancels, amendments (rules-orders.md sections 2 and 10)."""
 
 from __future__ import annotations
 

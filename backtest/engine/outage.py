@@ -1,4 +1,4 @@
-"""Outages: when the chain stands still, who is spared after it, what mark is seen (docs/rules-layer2.md section 3)."""
+"""Outages: when the chain stands still, who is spared after it, what mark is seen (rules-layer2.md section 3)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ MOST_MICRO = 2**52
 
 @dataclass(frozen=True)
 class Charges:
-    """What fills cost beside their price (docs/rules-orders.md sections 6 to 8); arrays as in `layout`. Rates."""
+    """What fills cost beside their price (rules-orders.md sections 6 to 8); arrays as in `layout`. Rates."""
 
     fixed: float = 0.0
     """Beside half the spread."""

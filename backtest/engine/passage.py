@@ -1,4 +1,4 @@
-"""A chain, packed into the arrays that kernels read it from (docs/rules-layer2.md)."""
+"""A chain, packed into the arrays that kernels read it from (docs/reference/rules-layer2.md)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Prices inside a candle: knots, straight lines between them, one decision about their order (docs/rules.md section 3).
+"""Prices inside a candle: knots, straight lines between them, one decision about their order (rules.md section 3).
 
 Times are thirds of a millisecond from the candle's open; `d` is the candle's interval in milliseconds. `off` is the
 panel field of the series' open: 0 for trades, `run[MARK]` for marks.
 
-A candle has its knots at 0, d, 2d, 3d. The mark of an oracle (docs/rules-layer2.md section 4) has six: the open, the
+A candle has its knots at 0, d, 2d, 3d. The mark of an oracle (rules-layer2.md section 4) has six: the open, the
 close, and between them those that come `late` after the open, or a multiple of `d` from there. Two of them, number
 `late // d + 1` and the one behind it, are at `late` itself, where the path jumps. For a candle `late` is CANDLE. Where
 a price `holds` until the next knot the path is a staircase.

@@ -1,4 +1,4 @@
-"""Fills that the chain undoes as it stops (docs/rules-layer2.md section 3)."""
+"""Fills that the chain undoes as it stops (docs/reference/rules-layer2.md section 3)."""
 
 from __future__ import annotations
 

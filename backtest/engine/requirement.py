@@ -1,4 +1,4 @@
-"""What a position needs by its own: tiers, rates by size, rounding up (docs/rules.md section 6.1). Money in micro."""
+"""What a position needs by its own: tiers, rates by size, rounding up (rules.md section 6.1). Money in micro."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a candle's volume orders may still fill (docs/rules-orders.md section 6)."""
+"""How much of a candle's volume orders may still fill (docs/reference/rules-orders.md section 6)."""
 
 from __future__ import annotations
 

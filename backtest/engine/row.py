@@ -1,4 +1,4 @@
-"""One row of the panel, and the loop over rows (docs/rules.md section 4).
+"""One row of the panel, and the loop over rows (docs/reference/rules.md section 4).
 
 Cheap first: a row in which nothing is due and even the worst bound is healthy costs a few additions per
 symbol; everything else walks from instant to instant.

@@ -1,4 +1,4 @@
-"""What is sent at a close: orders of a strategy, and of compiled targets (docs/rules.md section 6)."""
+"""What is sent at a close: orders of a strategy, and of compiled targets (docs/reference/rules.md section 6)."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def counts_as_held(queue: Floats, at: int) -> bool:
 
 @kernel
 def underway(w: World, i: int) -> int:
-    """Signed lots of `i` that orders in flight or at the venue have still to fill (docs/rules-orders.md, 1).
+    """Signed lots of `i` that orders in flight or at the venue have still to fill (docs/reference/rules-orders.md, 1).
 
     Those that will be refused for a halt are left out.
     """

@@ -1,4 +1,4 @@
-"""Terms that change by the calendar: what the venue asks from an instant on (docs/rules.md section 9)."""
+"""Terms that change by the calendar: what the venue asks from an instant on (docs/reference/rules.md section 9)."""
 
 from __future__ import annotations
 

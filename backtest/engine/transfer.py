@@ -1,4 +1,4 @@
-"""Money between the reserve and the venue, and gas (docs/rules-layer2.md sections 5 and 6)."""
+"""Money between the reserve and the venue, and gas (docs/reference/rules-layer2.md sections 5 and 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One row on its way from open to close, from instant to instant (docs/rules.md section 4)."""
+"""One row on its way from open to close, from instant to instant (docs/reference/rules.md section 4)."""
 
 from __future__ import annotations
 

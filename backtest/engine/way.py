@@ -1,4 +1,4 @@
-"""A message's way to the venue: draws, congestion, outages, blocks (docs/rules-layer2.md sections 1 and 2).
+"""A message's way to the venue: draws, congestion, outages, blocks (docs/reference/rules-layer2.md sections 1 and 2).
 
 Everything is known when a message is sent, so its arrival is settled then, and no later message moves it.
 """

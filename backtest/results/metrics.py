@@ -15,7 +15,7 @@ midnights m (a deposit at a midnight is the first; a piece of a day at either en
 - `calmar` = cagr / |max_drawdown| (Young 1991, "Calmar Ratio: A Smoother Tool"; over the whole run, not 36 months)
 - `max_drawdown` = min over closes of E(t) / max(E₀, E up to t) − 1, ≤ 0
 - `max_drawdown_inside`: the least E(T) / max(E₀, E at the closes before T) − 1 at the knots and instants T inside
-  candles as well (docs/rules.md, 4.1), ≤ `max_drawdown`; None for a sum of sub-accounts
+  candles as well (docs/reference/rules.md, 4.1), ≤ `max_drawdown`; None for a sum of sub-accounts
 - `max_drawdown_days`: longest time from a peak to the close that regains it, or to the end
 - `turnover` = Σ |cash of a fill| / mean E(t) / Y, all fills that stand: times per year
 - `hit_rate`: share of the trades with net > 0; `profit_factor` = Σ net gains / |Σ net losses|

@@ -1,4 +1,4 @@
-"""The coherent trade path of candles, as arrays of knots (docs/rules.md, section 3).
+"""The coherent trade path of candles, as arrays of knots (docs/reference/rules.md, section 3).
 
 Times are milliseconds from the open of a row. A row is one candle, or several finer ones, each with a path of its own;
 from one's close to the next one's open the price jumps. A *path* is [fills, candles, 4]: the prices at the four knots

@@ -1,4 +1,4 @@
-"""`calibrate`: fit spread and impact to what was measured on trades or on a book. Formulas: docs/costs.md."""
+"""`calibrate`: fit spread and impact to what was measured on trades or on a book. Formulas: docs/reference/costs.md."""
 
 from __future__ import annotations
 

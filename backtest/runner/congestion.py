@@ -1,6 +1,6 @@
 """What a market's liveliness usually is, hour by hour, against which a chain's congestion is measured.
 
-Formula: docs/rules-layer2.md, section 2. A row belongs to the hour that holds its close.
+Formula: docs/reference/rules-layer2.md, section 2. A row belongs to the hour that holds its close.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What costs are made from, hour by hour: σ and turnover of the trailing month, half the spread of the trailing week.
 
 A bar holds what had closed by its start and nothing after; history before the run's period is used where the dataset
-has it. Formulas: docs/costs.md.
+has it. Formulas: docs/reference/costs.md.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Process:
     per_year: float = 2.0
     median_ms: int = 60 * 60_000
     p90_ms: int = 8 * 60 * 60_000
-    """The defaults are those that the known outages of eleven networks suggest (docs/layer2.md)."""
+    """The defaults are those that the known outages of eleven networks suggest (docs/explanation/layer2.md)."""
 
     def drawn(self, seed: int, start_ms: int, end_ms: int) -> tuple[Outage, ...]:
         """Those that touch ``start_ms <= t < end_ms``, by start; they may overlap.

@@ -1,4 +1,4 @@
-"""What a strategy's hooks hear, and when: what has happened takes its time back (docs/rules-layer2.md section 2)."""
+"""What a strategy's hooks hear, and when: what has happened takes its time back (rules-layer2.md section 2)."""
 
 from __future__ import annotations
 

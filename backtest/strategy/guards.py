@@ -58,7 +58,7 @@ FORM = re.compile(r"([^=\[\]\s]+)\s*(?:\[([^\[\]]+)\])?\s*=\s*(\S+)")
 
 @dataclass(frozen=True)
 class Guard:
-    """One guard. See docs/guards.md for what each kind does."""
+    """One guard. See docs/reference/guards.md for what each kind does."""
 
     text: str
     """As it was written, without spaces around."""

@@ -53,7 +53,7 @@ class FundingRates:
         if symbol not in self._index:
             raise unknown(symbol, self._index)
         i = self._index[symbol]
-        # A settlement at this very instant happens after the strategy has decided (docs/rules.md section 4).
+        # A settlement at this very instant happens after the strategy has decided (docs/reference/rules.md section 4).
         at = int(np.searchsorted(self._stamps[i], self._now_ms(), side="left"))
         return float(self._rates[i][at - 1]) if at else float("nan")
 

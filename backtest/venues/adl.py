@@ -1,6 +1,6 @@
 """Auto-deleveraging: who on the other side is closed against a pool in debt, and at what price.
 
-Source: docs/venues.md.
+Source: docs/reference/venues.md.
 """
 
 from __future__ import annotations

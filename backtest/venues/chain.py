@@ -1,4 +1,4 @@
-"""A chain as plain values: how long messages take, when it stands still, what it costs (docs/rules-layer2.md).
+"""A chain as plain values: how long messages take, when it stands still, what it costs (rules-layer2.md).
 
 Times in ms, money in micro of quote. The files of `chains/` are read by `venues.chains`.
 """

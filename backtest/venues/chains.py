@@ -1,6 +1,6 @@
 """A chain as data, read from a TOML file: what holds on which day, what outages it has had, and how sure that is.
 
-What the file may say is in `venues.chain_schema` and docs/chains.md. A file that `extends` another replaces whole facts
+What the file may say is in `venues.chain_schema` and chains.md. A file that `extends` another replaces whole facts
 of it: a figure never stands beside the source of another one.
 """
 

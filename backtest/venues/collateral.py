@@ -1,6 +1,6 @@
 """What collateral counts for and what a liability weighs, by size. Exact on the venue's grids, 1e-4 for a weight.
 
-The square root is of the size in 1e-10 units plus one, rounded down to 1e-5. Source: docs/venues.md.
+The square root is of the size in 1e-10 units plus one, rounded down to 1e-5. Source: docs/reference/venues.md.
 """
 
 from __future__ import annotations

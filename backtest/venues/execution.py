@@ -2,7 +2,7 @@
 
 Before each fill the bankruptcy price is taken anew, from the pool as the fills before it left it. A fill that the
 fund cannot pay for, or that the block's cap on what it pays forbids, is refused and ends the step.
-Source: docs/venues.md.
+Source: docs/reference/venues.md.
 """
 
 from __future__ import annotations

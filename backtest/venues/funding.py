@@ -3,7 +3,7 @@
 Signs: a positive rate, longs pay. A payment is what the position receives. Rates are per eight hours
 unless said otherwise. Exact rules are in parts per million and micro-units, as the venues that truncate
 have them; the others are doubles.
-Source: docs/venues.md.
+Source: docs/reference/venues.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Contracts of a fixed quote value, margined in the coin: worth ``contracts / price`` coins.
 
-A long of ``Q`` contracts from ``entry`` has gained ``Q × (1/entry − 1/price)`` coins. Source: docs/venues.md.
+A long of ``Q`` contracts from ``entry`` has gained ``Q × (1/entry − 1/price)`` coins. Source: docs/reference/venues.md.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ class Pool:
 
         ``fee``: the closing fee, required beside maintenance (share of the value). ``at_entry``: maintenance is
         that of the value at entry and does not move with the price. Of a pool that is liquidatable already it is the
-        price that would make it healthy. Each venue prints this equation solved for its own rule (docs/venues.md).
+        price that would make it healthy. Each venue prints this equation solved for its own rule (venues.md).
         """
         held = self.position(symbol)
         price = crossing(self._health_lines(held, Fraction(fee), at_entry), held.units > 0)

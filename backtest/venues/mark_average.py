@@ -1,4 +1,4 @@
-"""A mark price's moving average over irregular samples. Source: docs/venues.md."""
+"""A mark price's moving average over irregular samples. Source: docs/reference/venues.md."""
 
 from __future__ import annotations
 

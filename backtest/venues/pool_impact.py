@@ -1,6 +1,6 @@
 """Price impact of a pool of liquidity: paid for unbalancing longs and shorts, earned for balancing them.
 
-Source: docs/venues.md.
+Source: docs/reference/venues.md.
 """
 
 from __future__ import annotations

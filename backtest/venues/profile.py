@@ -1,6 +1,6 @@
 """A venue as data, read from a TOML file: what it asks of every market on every day, and how it liquidates.
 
-What the file may say is in `venues.venue_schema` and docs/venues.md; how files extend others in `venues.inheritance`.
+What the file may say is in `venues.venue_schema` and venues.md; how files extend others in `venues.inheritance`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`Take.RAMP`: closing what covers a share of the margin shortage, a share and fees that grow with time.
 
 Exact rationals in the caller's units: a shortage in quote, a price in quote per base, sizes in base.
-Source: docs/venues.md.
+Source: docs/reference/venues.md.
 """
 
 from __future__ import annotations

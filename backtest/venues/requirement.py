@@ -1,7 +1,7 @@
 """What one position must be backed by: initial and maintenance requirement, exact.
 
 Money is whole micro-units of the quote, sizes are micro-units of the base. Rates are doubles, taken as the exact
-rationals they are; a requirement is rounded once, as docs/rules.md has it:
+rationals they are; a requirement is rounded once, as docs/reference/rules.md has it:
 
     share(n, rate) = n × rate, to the nearest, ties to even
     by tiers       = max(0, max over tiers of share(n, rate) − deduction)

@@ -1,6 +1,6 @@
 """Which changes of a pool a venue lets happen: risk may rise only under enough equity, or must fall.
 
-Source: docs/venues.md.
+Source: docs/reference/venues.md.
 """
 
 from __future__ import annotations

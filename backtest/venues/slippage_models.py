@@ -1,7 +1,7 @@
 """What a taker pays beyond the price that it saw: models of spread, impact and delay, as rates of the fill's value.
 
 A rate of 0.0001 is a basis point. Sizes Q and V are in quote units, σ is the standard deviation of a day's log return.
-Sources: docs/costs.md and docs/venues.md.
+Sources: docs/reference/costs.md and docs/reference/venues.md.
 """
 
 from __future__ import annotations

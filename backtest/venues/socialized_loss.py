@@ -1,4 +1,4 @@
-"""Who bears a loss that no fund covers, where a venue spreads it. Source: docs/venues.md."""
+"""Who bears a loss that no fund covers, where a venue spreads it. Source: docs/reference/venues.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spread between bid and ask, estimated from prices alone. Source: docs/costs.md.
+"""The spread between bid and ask, estimated from prices alone. Source: docs/reference/costs.md.
 
 Spreads are shares of the price: 0.0002 is two basis points from bid to ask, so half of it is one side's. Each function
 works over the last axis of its arrays (candles in order of time, NaN where there is none) and gives one value for each

@@ -2,7 +2,7 @@
 
 A profile (`venues.profile`) makes them from TOML, the engine packs them, the calculator prints them. Each holds from
 `from_ms` on, until the next; the first of a list holds before its own date as well (a run says so). Money is whole
-micro-units of the quote, times ms, rates and prices doubles. The rules are written out in docs/rules.md, sections 6, 7.
+micro-units of the quote, times ms, rates and prices doubles. The rules are written out in rules.md, sections 6, 7.
 """
 
 from __future__ import annotations

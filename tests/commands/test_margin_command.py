@@ -78,7 +78,7 @@ def test_what_people_read(tmp_path: Path) -> None:
 
 
 def test_what_the_account_pays_is_below_zero_in_the_terminal_and_on_the_page(tmp_path: Path) -> None:
-    """BTC's step of the first example of docs/margin.md: 1 % of 28,409.09 to the fund; JSON keeps its signs."""
+    """BTC's step of the first example of margin-calculator.md: 1 % of 28,409.09 to the fund; JSON keeps its signs."""
     put(tmp_path, BOOK)
     said = process(tmp_path, "margin", "book.json", "--down", "60", "--out", "ladder.html")
     (line,) = [line.split() for line in said.out.splitlines() if line.lstrip().startswith("-43.") and "BTC-USD" in line]

@@ -1,4 +1,4 @@
-"""What a chain does to books on real prices: the table of docs/layer2.md.
+"""What a chain does to books on real prices: the table of docs/explanation/layer2.md.
 
 `python -m tests.docs.stories` plays them all and rewrites it. The environment's BACKTEST_REAL_DATA names the
 folder that holds the dataset. Only outcomes are written, no prices.
@@ -18,7 +18,7 @@ from backtest import run as play
 from tests.docs.survival import data
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "layer2.md"
+PAGE = ROOT / "docs" / "explanation" / "layer2.md"
 CASH = 100_000.0
 
 

@@ -1,6 +1,6 @@
 """Who survives: books held through five crashes on real prices, under every venue, in every margin mode.
 
-`python -m tests.docs.survival` plays them all and writes the tables of docs/survival.md anew. The environment's
+`python -m tests.docs.survival` plays them all and writes the tables of survival.md anew. The environment's
 BACKTEST_REAL_DATA names the folder that holds the dataset. Only outcomes are written, no prices.
 """
 
@@ -22,7 +22,7 @@ from backtest.data.catalog import Catalog
 from backtest.venues import profile
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "survival.md"
+PAGE = ROOT / "docs" / "explanation" / "survival.md"
 CASH = 100_000.0
 SHARE = 0.95
 """Of leverage times equity is bought, so that fees and the next open leave what the initial margin needs."""

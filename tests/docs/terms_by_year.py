@@ -16,7 +16,7 @@ from backtest.venues import profile
 from backtest.venues.field_types import instant_ms
 from backtest.venues.profile import Profile
 
-PAGE = Path(__file__).parents[2] / "docs" / "venues.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "venues.md"
 BEGIN, END = "<!-- terms by year: python -m tests.docs.terms_by_year -->\n", "<!-- end -->\n"
 YEARS = range(2020, 2027)
 Row = dict[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -32,7 +33,10 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks, play, text_of
 from tests.unit.test_tidy import ROOMS, machine
 from tests.unit.test_tidy import Source as Tidy
 
-IMAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "img").iterdir())
+DATA, ORDERS, RESULTS, STRATEGIES, VENUES = (
+    f"docs/reference/{name}.md" for name in ("data", "orders", "results", "strategies", "venues")
+)
+IMAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "images").iterdir())
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 PLAYED = [page for page in PAGES if page != "README.md" and any(b.commands for b in blocks(page))]
 
@@ -85,8 +89,8 @@ def test_every_document_is_found_from_the_readme() -> None:
         }
         new = {t.relative_to(ROOT).as_posix() for t in targets} & set(PAGES) - seen
     assert {page for page in PAGES if page.startswith("docs/") or "/" not in page} <= seen
-    shown = {target for _, target in links() if target.startswith("img/")}
-    assert shown == {image.removeprefix("docs/") for image in IMAGES}
+    shown = {os.path.normpath(f"{Path(page).parent}/{target}") for page, target in links() if "images/" in target}
+    assert shown == set(IMAGES)
 
 
 @pytest.mark.parametrize("page", [*PAGES, *IMAGES])
@@ -120,7 +124,8 @@ def test_commands_print_what_is_quoted(page: str, sample: Path, tmp_path: Path) 
 
 
 def test_pages_with_commands_are_played() -> None:
-    shown = {f"docs/{n}.md" for n in ("data", "guards", "margin", "margin-modes", "results", "strategies", "venues")}
+    names = ("data", "guards", "margin-calculator", "results", "strategies", "venues")
+    shown = {f"docs/reference/{name}.md" for name in names} | {"docs/explanation/margin-modes.md"}
     assert shown | {"CONTRIBUTING.md"} <= set(PLAYED)
 
 
@@ -131,7 +136,7 @@ def _file(page: str, name: str, folder: Path) -> Path:
 
 
 def test_manifest_of_the_page(tmp_path: Path) -> None:
-    manifest = read_manifest(_file("docs/data.md", "dataset.toml", tmp_path))
+    manifest = read_manifest(_file(DATA, "dataset.toml", tmp_path))
     assert (manifest.interval_ms, manifest.funding_interval_ms) == (300_000, 28_800_000)
     assert (manifest.steps, manifest.ticks) == ({"BTC-USD": 1_000}, {"BTC-USD": 0.1})
     assert manifest.mark_intervals_ms == {"BTC-USD": 3_600_000}
@@ -142,10 +147,10 @@ def test_manifest_of_the_page(tmp_path: Path) -> None:
 
 
 def test_venue_of_the_page(tmp_path: Path) -> None:
-    venue = load(_file("docs/venues.md", "myvenue.toml", tmp_path))
+    venue = load(_file(VENUES, "myvenue.toml", tmp_path))
     assert [tier.initial for tier in venue.tiers("BTC-USD")] == [0.02, 0.04]
     assert [tier.initial for tier in venue.tiers("ETH-USD")] == [0.05, 0.10]
-    said = dict(re.findall(r"^\| `defaults\.(\w+)` \|.*\| ([\d.]+) \|$", text_of("docs/venues.md"), re.MULTILINE))
+    said = dict(re.findall(r"^\| `defaults\.(\w+)` \|.*\| ([\d.]+) \|$", text_of(VENUES), re.MULTILINE))
     assert {name: float(value) for name, value in said.items()} == {
         name: float(value) for name, value in Defaults().model_dump().items()
     }
@@ -153,7 +158,7 @@ def test_venue_of_the_page(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_every_column_is_explained(table: str) -> None:
-    text = section("docs/results.md", table)
+    text = section(RESULTS, table)
     columns = text.partition("| reason |")[0].partition("| stage |")[0]
     assert sorted(names(columns)) == sorted(SCHEMAS[table].names())
 
@@ -165,31 +170,27 @@ def test_the_readme_lists_every_table() -> None:
 
 def test_every_word_in_a_table_is_explained() -> None:
     reasons = {
-        name
-        for table in ("orders", "transfers")
-        for name in names(section("docs/results.md", table).partition("| reason |")[2])
+        name for table in ("orders", "transfers") for name in names(section(RESULTS, table).partition("| reason |")[2])
     }
     # A limit reads the same whether it is of the notional or of the size.
     assert reasons == {r.name.lower() for r in Reason} - {"none", "limit_size"}
-    stages = names(section("docs/results.md", "liquidations").partition("| stage |")[2])
+    stages = names(section(RESULTS, "liquidations").partition("| stage |")[2])
     assert sorted(stages) == sorted(stage.name.lower() for stage in Stage)
     for table, columns in (("fills", {"cause"}), ("trades", {"exit_cause"})):
-        rows = {row.split("`")[1]: row for row in section("docs/results.md", table).splitlines() if row[:3] == "| `"}
+        rows = {row.split("`")[1]: row for row in section(RESULTS, table).splitlines() if row[:3] == "| `"}
         for column in columns:
             assert set(re.findall(r"`(\w+)`", rows[column])) - {column} == {c.name.lower() for c in Cause}
     for table, words in (("orders", Status), ("ledger", Code)):
-        assert {f"`{word.name.lower()}`" for word in words} <= set(
-            re.findall(r"`\w+`", section("docs/results.md", table))
-        )
+        assert {f"`{word.name.lower()}`" for word in words} <= set(re.findall(r"`\w+`", section(RESULTS, table)))
 
 
 def test_every_metric_has_its_formula() -> None:
-    assert sorted(names(section("docs/results.md", "Metrics"))) == sorted(METRICS)
+    assert sorted(names(section(RESULTS, "Metrics"))) == sorted(METRICS)
 
 
 def test_every_count_is_explained(sample: Path) -> None:
     counts = set(select(Catalog.open(sample)).counts)
-    text = section("docs/data.md", "What is refused, what is counted").partition("| count |")[2]
+    text = section(DATA, "What is refused, what is counted").partition("| count |")[2]
     assert set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)) == counts | {
         "missing settlements met",
         "cancels that did nothing",
@@ -202,7 +203,7 @@ def test_every_count_is_explained(sample: Path) -> None:
 
 
 def test_every_hook_is_explained() -> None:
-    text = section("docs/strategies.md", "Hooks")
+    text = section(STRATEGIES, "Hooks")
     assert set(names(text)) == set(HOOKS) - {"features", "targets"}
     for hook, kind in (
         ("on_fill", events.Fill), ("on_order", events.OrderEvent), ("on_funding", events.Payment),
@@ -213,7 +214,7 @@ def test_every_hook_is_explained() -> None:
 
 
 def test_all_that_market_and_account_offer_is_explained() -> None:
-    text = section("docs/strategies.md", "What is known when") + section("docs/strategies.md", "What it can do")
+    text = section(STRATEGIES, "What is known when") + section(STRATEGIES, "What it can do")
     said = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", text))))
     public = {
         name: value for kind in (Market, Holdings, Account) for name, value in vars(kind).items() if name[0] != "_"
@@ -223,21 +224,21 @@ def test_all_that_market_and_account_offer_is_explained() -> None:
     assert offered | fields <= said
     of_a_sequence = {"symbol", "count", "index"}
     assert {name for name in dir(Position) if name[0] != "_"} - of_a_sequence <= said
-    assert f"`{' '.join(OpenOrder._fields)}`" in section("docs/orders.md", "Afterwards")
+    assert f"`{' '.join(OpenOrder._fields)}`" in section(ORDERS, "Afterwards")
 
 
 def test_every_word_of_an_order_is_explained() -> None:
-    said = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", text_of("docs/orders.md")))))
+    said = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", text_of(ORDERS)))))
     assert {field.name for field in fields(Order)} <= said
     assert {word.name.lower() for word in (*OrderType, *TimeInForce, *OrderState)} <= said
-    reasons = names(section("docs/orders.md", "How an order ends"))
+    reasons = names(section(ORDERS, "How an order ends"))
     of_transfers = {"gated", "collateral", "reserve"}
     assert sorted(reasons) == sorted({r.name.lower() for r in Reason} - {"none", "limit_size"} - of_transfers)
 
 
 def test_rooms_are_those_of_the_code() -> None:
     """Each room with what it imports; `all above` is for the rooms that put the others together."""
-    text = section("docs/architecture.md", "Architecture")
+    text = section("docs/explanation/architecture.md", "Architecture")
     rows = {}
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -262,7 +263,7 @@ def _imports(room: str) -> set[str]:
 
 
 def test_files_of_the_engine_are_those_of_the_code() -> None:
-    said = set(re.findall(r"`(\w+)\.py`", section("docs/architecture.md", "Inside the engine")))
+    said = set(re.findall(r"`(\w+)\.py`", section("docs/explanation/architecture.md", "Inside the engine")))
     assert said == {file.stem for file in (ROOT / "backtest" / "engine").glob("*.py")} - {"__init__"}
 
 

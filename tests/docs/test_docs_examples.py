@@ -1,4 +1,4 @@
-"""The worked examples of docs/model.md and docs/venues.md, played by the engine: the pages' numbers are these."""
+"""The worked examples of model.md and venues.md, played by the engine: the pages' numbers are these."""
 
 from __future__ import annotations
 

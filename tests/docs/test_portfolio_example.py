@@ -1,4 +1,4 @@
-"""B3: the same three legs in isolated, cross and portfolio margin; docs/margin-modes.md tells of these numbers.
+"""B3: the same three legs in isolated, cross and portfolio margin; margin-modes.md tells of these numbers.
 
 100,000 of collateral; at 10 % initial and 5 % maintenance three legs of 300,000 each: long BTC, long ETH, short SOL.
 """

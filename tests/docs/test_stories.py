@@ -1,4 +1,4 @@
-"""The stories of docs/layer2.md, played again on the real data."""
+"""The stories of docs/explanation/layer2.md, played again on the real data."""
 
 from __future__ import annotations
 

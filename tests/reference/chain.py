@@ -1,4 +1,4 @@
-"""A chain and an oracle in plain words: what `docs/rules-layer2.md` speaks of. Times in ms, money in micro of quote."""
+"""A chain and an oracle in plain words: what `rules-layer2.md` speaks of. Times in ms, money in micro of quote."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ QUICK = settings(max_examples=150, deadline=None, derandomize=True)
 
 @st.composite
 def ladders(draw: st.DrawFn) -> Terms:
-    """Up to four tiers: edges and rates rise, deductions make the requirement continuous (docs/rules.md, 6)."""
+    """Up to four tiers: edges and rates rise, deductions make the requirement continuous (rules.md, 6)."""
     count = draw(st.integers(1, 4))
     edges = sorted(draw(st.sets(st.integers(1, 10_000_000), min_size=count - 1, max_size=count - 1)))
     rates = sorted(draw(st.lists(st.integers(2, 500), min_size=count, max_size=count)))

@@ -1,6 +1,6 @@
 """The table of orders: market and limit orders, times in force and room; `CASES` holds the other files' rows as well.
 
-The rules are docs/rules-orders.md; each row's arithmetic stands above it. Units: seconds within a row, prices per BTC,
+The rules are rules-orders.md; each row's arithmetic stands above it. Units: seconds within a row, prices per BTC,
 fees in quote. A leg of a path takes 20 s: from 100 to 90 it falls 0.5 a second.
 """
 

@@ -1,4 +1,4 @@
-"""Guards: what each kind does, when and by how much, with the arithmetic; docs/rules.md section 10.
+"""Guards: what each kind does, when and by how much, with the arithmetic; docs/reference/rules.md section 10.
 
 Unless said otherwise: one symbol, no fees, initial 5 %, maintenance 3 %; the position is decided at the close of row 0
 and filled at the open of row 1, at 60,000 ms. What a guard sends at the close of row k fills at the open of row k + 1.

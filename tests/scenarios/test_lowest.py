@@ -1,4 +1,4 @@
-"""How low an account went inside candles, beside its closes (docs/rules.md section 4.1), by hand."""
+"""How low an account went inside candles, beside its closes (docs/reference/rules.md section 4.1), by hand."""
 
 from __future__ import annotations
 

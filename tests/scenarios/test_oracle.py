@@ -1,4 +1,4 @@
-"""The oracle's path by hand and by fractions (docs/rules-layer2.md section 4).
+"""The oracle's path by hand and by fractions (docs/reference/rules-layer2.md section 4).
 
 A *path* is [rows, 6, symbols]: the prices of a row at its open, at the four inner knots, and at its close. Without a
 delay the first two inner ones are the open, so knots 0, 3, 4 and 5 are those of a candle.

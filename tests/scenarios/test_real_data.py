@@ -154,7 +154,7 @@ def funding_paid(*stamps: str) -> int:
 
 
 def crossing(stamp: str, cash: int) -> Death:
-    """The instant in the hour at which `cash + mark` falls below 3 % of the mark (docs/rules.md, section 7).
+    """The instant in the hour at which `cash + mark` falls below 3 % of the mark (docs/reference/rules.md, section 7).
 
     The hour falls, so its highs come first: open, high after a third, low after two thirds. Values are rounded to the
     micro there and are straight lines between. The crossing is between the high and the low.

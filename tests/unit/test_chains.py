@@ -602,7 +602,7 @@ def test_the_module_is_found_beside_the_folder_of_its_name(tmp_path: Path) -> No
 
 
 def test_the_page_explains_every_key_and_names_every_chain() -> None:
-    page = text_of("docs/chains.md")
+    page = text_of("docs/reference/chains.md")
     rows = [line for line in page.splitlines() if line.startswith("| ")]
     for name in NAMES:
         assert any(row.startswith(f"| `{name}` |") for row in rows), name

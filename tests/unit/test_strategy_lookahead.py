@@ -163,7 +163,7 @@ def test_nothing_of_the_account_comes_from_later(
     markets = invented(200, 2, mark_rows)
     if mark_rows > 1:
         # Money that changes hands inside a coarse mark candle does so at a derived mark, which knows where the mark
-        # goes (docs/rules.md, 3.1): funding, and what a fill posts in isolated margin. That is the market, not a view.
+        # goes (rules.md, 3.1): funding, and what a fill posts in isolated margin. That is the market, not a view.
         markets = [replace(market, funding={}) for market in markets]
     whole = witnessed(tmp_path / "whole", markets, every, margin)
     for at in CUTS:

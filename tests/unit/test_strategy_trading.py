@@ -21,7 +21,7 @@ from tests.scenarios.scenario import INTERVALS, START, Market, Script, Step, Tap
 HOUR = INTERVALS["1h"]
 MINUTE = 60_000
 HILL = (100.0, 103.0, 98.0, 101.0)
-"""The hour of docs/orders.md: 100, then 98 after 20 minutes, 103 after 40, 101 at the close."""
+"""The hour of docs/reference/orders.md: 100, then 98 after 20 minutes, 103 after 40, 101 at the close."""
 
 
 class Listener(Script):

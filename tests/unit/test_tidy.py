@@ -344,7 +344,7 @@ def test_every_dependency_is_pinned_and_nothing_else_is_said() -> None:
     project = _project()["project"]
     extras = project["optional-dependencies"]  # type: ignore[index]
     wanted = [*project["dependencies"], *(name for extra in extras.values() for name in extra)]  # type: ignore[index]
-    assert {re.split(r"[<>=;\s]", name)[0] for name in wanted} <= pinned
+    assert {re.split(r"[<>=;\[\s]", name)[0] for name in wanted} <= pinned
 
 
 def test_every_library_of_the_package_has_a_door() -> None:

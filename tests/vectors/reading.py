@@ -1,4 +1,4 @@
-"""The venues' own numbers (docs/venues.md): reading them, and the decimals that they are written in."""
+"""The venues' own numbers (docs/reference/venues.md): reading them, and the decimals that they are written in."""
 
 from __future__ import annotations
 
