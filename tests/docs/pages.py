@@ -1,7 +1,8 @@
 """The pages of the project: their code blocks, played in order as a reader would, and the output that they quote.
 
-`python -m tests.docs.pages` rewrites quoted output where a command now prints something else. Blocks that
-leave a part out with … are left to the author.
+`python -m tests.docs.pages [PAGE...]` rewrites quoted output where a command now prints something else. Blocks that
+leave a part out with … are left to the author. A Python block whose first line is `# needs: NAME, …` runs only where
+these modules are installed; one that begins with `# not run: REASON` is only shown.
 """
 
 from __future__ import annotations
@@ -48,6 +49,12 @@ class Block:
         found = re.match(r"# ([\w.-]+\.(?:py|toml))\n", self.text)
         return found[1] if found else ""
 
+    @property
+    def missing(self) -> list[str]:
+        """Optional modules that a first line like `# needs: talib` names and that are not installed here."""
+        found = re.match(r"# needs: (.+)\n", self.text)
+        return [name for name in found[1].split(", ") if find_spec(name) is None] if found else []
+
 
 @dataclass(frozen=True)
 class Quote:
@@ -89,6 +96,8 @@ def play(page: str, folder: Path, sample: Path) -> Iterator[Quote]:
     shutil.copytree(sample, folder / "data" / "sample")
     with contextlib.chdir(folder):
         for block in blocks(page):
+            if block.missing or block.text.startswith("# not run: "):
+                continue
             if block.file:
                 Path(block.file).write_text(block.text, encoding="utf-8")
             elif block.language == "python":
@@ -152,10 +161,10 @@ def _tidy(lines: list[str]) -> str:
     return "\n".join(lines).strip("\n").replace("\n\n\n", "\n\n") + "\n"
 
 
-def _rewrite_all() -> None:
+def _rewrite(pages: list[str]) -> None:
     with tempfile.TemporaryDirectory() as place:
         sample = write_sample(Path(place) / "sample")
-        for n, page in enumerate(PAGES):
+        for n, page in enumerate(pages):
             folder = Path(place) / str(n)
             folder.mkdir()
             quotes = list(play(page, folder, sample))
@@ -165,4 +174,4 @@ def _rewrite_all() -> None:
 
 
 if __name__ == "__main__":
-    _rewrite_all()
+    _rewrite(sys.argv[1:] or PAGES)

@@ -24,6 +24,7 @@ TOP = {
 """Pages at the top of the repository, and what stands for each on the site."""
 STAGED = {page: place for page, place in TOP.items() if page != "README.md"}
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
 PARTS = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
@@ -69,8 +70,9 @@ def build(folder: Path) -> subprocess.CompletedProcess[str]:
     settings = (ROOT / CONFIG).read_text(encoding="utf-8").replace('paths = ["."]', f'paths = ["{ROOT.as_posix()}"]')
     (folder / CONFIG).write_text(settings, encoding="utf-8")
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(folder / CONFIG)]
-    plain = os.environ | {"NO_COLOR": "1"}
-    return subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done.stdout, done.stderr = COLOURS.sub("", done.stdout), COLOURS.sub("", done.stderr)
+    return done
 
 
 def main() -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from backtest.data.sample import write_sample
-from backtest.report.formatting import METRICS
-from tests.docs.pages import Quote, blocks, play, text_of
+from tests.docs.pages import ROOT, Block, Quote, blocks, play, text_of
 
 README = "README.md"
 
@@ -22,18 +21,14 @@ def quotes(tmp_path_factory: pytest.TempPathFactory) -> list[Quote]:
 
 def test_every_command_prints_what_is_quoted(quotes: list[Quote]) -> None:
     wrong = [f"$ {q.command}\n{q.printed}" for q in quotes if not q.holds]
-    assert not wrong, "the README says otherwise; `python -m tests.docs.pages` writes it anew:\n" + "\n".join(wrong)
+    assert not wrong, "the README says otherwise; `python -m tests.docs.pages` rewrites it:\n" + "\n".join(wrong)
 
 
-def test_the_demo_is_quoted_whole(quotes: list[Quote]) -> None:
-    # A page without the table would pass the test above.
-    (demo,) = (q for q in quotes if q.command == "backtest demo")
-    assert "…" not in demo.quoted
-    titles = {metric.title for metric in METRICS.values()}
-    rows = [line for line in demo.quoted.splitlines() if any(line.strip().startswith(title) for title in titles)]
-    assert len(rows) >= 20
-    assert "isolated" in demo.quoted
-    assert "cross" in demo.quoted
+def test_the_three_modes_are_quoted_with_their_numbers(quotes: list[Quote]) -> None:
+    (modes,) = (q for q in quotes if "--margin isolated,cross,portfolio" in q.command)
+    rows = [line.split() for line in modes.quoted.splitlines() if line.startswith((" Equity", " Liquidations"))]
+    assert len(rows) == 2
+    assert all(len(set(row[-3:])) == 3 for row in rows)
 
 
 def test_make_demo_is_the_demo() -> None:
@@ -42,24 +37,11 @@ def test_make_demo_is_the_demo() -> None:
     assert "$(BIN)/backtest demo reports/demo" in text_of("Makefile")
 
 
-def test_what_the_first_lines_promise_is_shown(quotes: list[Quote]) -> None:
-    said = text_of(README)
-    commands = [q.command for q in quotes]
-    for part in (
-        "--margin isolated,cross,portfolio",
-        "--venue ",
-        "--guard ",
-        "--sub-accounts",
-        "venues show",
-        "margin book",
-    ):
-        assert any(part in command for command in commands), part
-    assert said.index("--margin isolated,cross,portfolio") < said.index("## Try it")
-    # The three modes are quoted with their numbers, not left out.
-    (modes,) = (q for q in quotes if "--margin isolated,cross,portfolio" in q.command)
-    rows = [line.split() for line in modes.quoted.splitlines() if line.startswith((" Equity", " Liquidations"))]
-    assert len(rows) == 2
-    assert all(len(set(row[-3:])) == 3 for row in rows)
+def test_the_picture_is_small() -> None:
+    picture = ROOT / "docs" / "images" / "comparison-report.png"
+    assert "docs/images/comparison-report.png" in text_of(README)
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert picture.stat().st_size < 150_000
 
 
 def test_a_changed_number_is_noticed() -> None:
@@ -82,3 +64,9 @@ def test_a_command_that_is_not_there_is_noticed(tmp_path: Path, monkeypatch: pyt
         folder.mkdir()
         with pytest.raises(AssertionError):
             list(play(README, folder, tmp_path / "sample"))
+
+
+def test_only_a_block_with_a_missing_module_is_left_out() -> None:
+    assert Block("python", "# needs: no_such_module, json\nx = 1\n").missing == ["no_such_module"]
+    assert Block("python", "# needs: json\nx = 1\n").missing == []
+    assert Block("python", "x = 1\n# needs: no_such_module\n").missing == []
