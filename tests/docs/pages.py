@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -101,7 +102,9 @@ def play(page: str, folder: Path, sample: Path) -> Iterator[Quote]:
             if block.file:
                 Path(block.file).write_text(block.text, encoding="utf-8")
             elif block.language == "python":
-                with contextlib.redirect_stdout(io.StringIO()):
+                with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                    if block.text.startswith("# needs: "):
+                        warnings.simplefilter("ignore")  # what a library of others warns of is not ours
                     exec(compile(block.text, page, "exec"), {"__name__": "page"})
             elif block.language == "console":
                 yield from (Quote(command, quoted, _call(command, quoted)) for command, quoted in block.commands)

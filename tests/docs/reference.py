@@ -52,7 +52,7 @@ def command_line() -> str:
         context = click.Context(command, info_name=path)
         usage = " ".join(command.collect_usage_pieces(context))
         text += f"\n## {path}\n\n```text\n{path} {usage}\n```\n\n{inspect.cleandoc(command.help or '')}\n"
-        options = [o for o in command.get_params(context) if isinstance(o, click.Option) and o.name != "help"]
+        options = [o for o in command.get_params(context) if isinstance(o, click.Option) and "--help" not in o.opts]
         rows = [record for option in options if (record := option.get_help_record(context))]
         if rows and not isinstance(command, click.Group):
             text += "\n| option | meaning |\n|---|---|\n" + "".join(
