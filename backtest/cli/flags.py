@@ -1,24 +1,27 @@
-"""Flags that commands share, and the kinds of value that they take."""
+"""Flags that commands share, the kinds of value that they take, and how help lists them."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
+
+from backtest.runner.setting import Group as Heading
+from backtest.runner.setting import Kind, Setting
+from backtest.runner.settings import find, settings_of
 
 F = TypeVar("F", bound=Callable[..., Any])
-_RATE = re.compile(r"(-?(?:\d+\.?\d*|\.\d+))\s*(%|bps?)", re.IGNORECASE)
-"""A number with a unit behind it."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Command(click.Command):
-    """A command that refuses a flag of one value that is given twice: Click would silently take the last."""
+    """A command that refuses a flag of one value that is given twice, and lists options under headings.
+
+    Click would silently take the last value.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; a usage error for a repeated flag."""
@@ -31,6 +34,27 @@ class Command(click.Command):
                 )
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, those of settings under the headings of their groups, the rest under the output's."""
+        headed = any(isinstance(param, GroupedOption) for param in self.get_params(ctx))
+        rows: dict[str, list[tuple[str, str]]] = {str(one): [] for one in Heading} if headed else {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                group = param.group if isinstance(param, GroupedOption) else Heading.OUTPUT
+                rows.setdefault(str(group) if headed else "Options", []).append(record)
+        for heading, records in rows.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records, col_max=28)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  Click's
+        """Write the epilog's lines as they stand: examples are commands."""
+        if self.epilog:
+            formatter.write_paragraph()
+            for line in self.epilog.splitlines():
+                formatter.write(f"{line}\n")
+
 
 class Group(click.Group):
     """A group whose commands refuse repeated flags."""
@@ -38,19 +62,65 @@ class Group(click.Group):
     command_class = Command
 
 
-class Moment(click.ParamType[int]):
-    """A date, or an ISO time; without a zone it is UTC. Gives whole milliseconds since 1970."""
+class GroupedOption(click.Option):
+    """An option under the heading of a group."""
 
-    name = "time"
+    def __init__(self, flags: Sequence[str], group: Heading, **how: Any) -> None:
+        super().__init__(flags, **how)
+        self.group = group
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The value's milliseconds."""
-        try:
-            when = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a time; write 2024-03-12 or 2024-03-12T10:30 (UTC)", param, ctx)
-        aware = when if when.tzinfo else when.replace(tzinfo=UTC)
-        return (aware - EPOCH) // timedelta(milliseconds=1)
+
+class SettingOption(GroupedOption):
+    """The flag of a setting; its text is checked where the settings are put together."""
+
+    def __init__(self, told: Setting, default: object) -> None:
+        self.told, self.shown = told, default
+        how: dict[str, Any] = {"default": None, "help": told.help}
+        if told.kind is Kind.SWITCH:
+            super().__init__([f"{told.flag}/{told.off}", told.name], told.group, **how)
+            return
+        how |= {"metavar": told.metavar, "multiple": told.repeated, "shell_complete": _completions(told)}
+        super().__init__([*(told.flags or (told.flag,)), told.name], told.group, **how)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:  # noqa: ARG002  Click's signature
+        """The flag with its metavar, and its help with its other names and its default."""
+        told, notes = self.told, []
+        short = [flag for flag in told.flags if not flag.startswith("--")]
+        others = [flag for flag in told.flags[1:] if flag not in short]
+        first = told.spelt if told.kind is Kind.SWITCH else f"{told.flag} {told.metavar}"
+        if told.repeated:
+            notes.append("[repeatable]")
+        if others:
+            notes.append(f"[alias: {', '.join(others)}]")
+        if told.kind is not Kind.SWITCH:
+            notes.append(f"[default: {default_text(told, self.shown)}]" if told.absent != "required" else "[required]")
+        text = f"Do not {told.help[0].lower()}{told.help[1:]}" if first == told.off else told.help
+        return ", ".join([*short, first]), "  ".join([text, *notes])
+
+
+def default_text(told: Setting, default: object) -> str:
+    """A default as help and the reference page show it."""
+    if default is None or default in ((), "") or default == {}:
+        return told.absent
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:.12g}" if isinstance(default, float) else str(default)
+
+
+def _completions(told: Setting) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]] | None:
+    """What a shell completes behind the flag: its words, or a path."""
+
+    def words(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in told.choices if word.startswith(incomplete)]
+
+    return words if told.choices else files if told.kind is Kind.FILE else None
+
+
+def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a shell completes where a path is wanted."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 class Number(click.FloatRange):
@@ -60,40 +130,8 @@ class Number(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The value, if it is finite and in range."""
-        _refuse_other_units(value, param, ctx)
         number = float(super().convert(value, param, ctx))
         return number if math.isfinite(number) else self.fail(f"{value!r} is not a finite number", param, ctx)
-
-
-def _refuse_other_units(value: Any, param: click.Parameter | None, ctx: click.Context | None) -> None:
-    """A usage error where a flag in basis points is given per cent, or a number with its unit behind it."""
-    found = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None or param is None or not (param.name or "").endswith("_bps"):
-        return
-    number, unit = found.groups()
-    if unit != "%":
-        raise click.BadParameter(f"{value!r} has its unit behind it: give {number}", ctx, param)
-    said = f"{value!r} is in per cent, and it takes basis points (1 bps = 0.01 %): give {100 * float(number):g}"
-    raise click.BadParameter(said, ctx, param)
-
-
-class Leverage(Number):
-    """A finite number above 0, or `max`."""
-
-    name = "leverage"
-
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value, if it is the word or a number in range."""
-        if value == "max":
-            return value
-        try:
-            float(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a leverage; give a number above 0, or max", param, ctx)
-        return super().convert(value, param, ctx)
 
 
 class Finite(click.ParamType[float]):
@@ -103,7 +141,6 @@ class Finite(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The value, if it is finite."""
-        _refuse_other_units(value, param, ctx)
         number = click.FLOAT.convert(value, param, ctx)
         return float(number) if math.isfinite(number) else self.fail(f"{value!r} is not a finite number", param, ctx)
 
@@ -125,19 +162,6 @@ class Names(click.ParamType[tuple[str, ...]]):
         return names if all(names) else self.fail(f"{value!r} has an empty name in it", param, ctx)
 
 
-def _params(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    """`name=value` pairs; the strategy reads each value by its parameter's type."""
-    out: dict[str, str] = {}
-    for text in given:
-        name, equals, value = (part.strip() for part in text.partition("="))
-        if not (name and equals):
-            raise click.BadParameter(f"{text!r} is not name=value", ctx, param)
-        if name in out:
-            raise click.BadParameter(f"{name!r} is given twice", ctx, param)
-        out[name] = value
-    return out
-
-
 FOLDER = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
 VERBOSE = click.option("--verbose", is_flag=True, help="List every assumption and count below the results.")
@@ -145,175 +169,40 @@ TIMEOUT = click.option(
     "--timeout",
     type=Number(min=0, min_open=True),
     metavar="SECONDS",
-    help="Stop with exit code 1 if it is not done after so many seconds; nothing is written then.  [default: never]",
+    help=f"{find('timeout').help}  [default: never]",
 )
 DATE = click.option(
     "--date",
     "when",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="DAY",
-    help="Only what held on this day (UTC), like 2024-10-24; else every version by date.",
+    help="Show only what held on this day (UTC), like 2024-10-24.  [default: every version by date]",
 )
-
-_REPLAY = (
-    click.option(
-        "--data", required=True, type=FOLDER, help="Dataset: a folder, or a Parquet file with a symbol column."
-    ),
-    click.option("--symbols", type=Names(), help="Markets, with commas between them.  [default: all]"),
-    click.option("--from", "start", type=Moment(), help="First moment, UTC: a date or an ISO time, itself included."),
-    click.option("--to", "end", type=Moment(), help="End, UTC, itself not included: the period is [from, to)."),
-    click.option(
-        "--interval", metavar="1h", help="Replay candles of this length, joined from the data's.  [default: the data's]"
-    ),
-    click.option(
-        "--drill",
-        metavar="5m",
-        help="With --interval: a candle in which something may happen (an order's level, a liquidation, an arrival) is "
-        "played on its candles of this length.",
-    ),
-    click.option(
-        "--venue",
-        metavar="NAME|FILE",
-        help="A name or alias of `backtest venues list`, or a FILE.toml.  [default: the dataset's, else generic]",
-    ),
-    click.option(
-        "--leverage",
-        type=Leverage(),
-        metavar="NUMBER|max",
-        help="Notional over initial margin; max: as the venue's tiers allow.  [default: in isolated margin the venue's "
-        "default, else max]",
-    ),
-    click.option(
-        "--isolate-above",
-        type=Number(min=0, min_open=True, max=1),
-        metavar="SHARE",
-        help="A position that makes up more than this share (0.5: half) of the cross pool's maintenance margin gets a "
-        "pool of its own.",
-    ),
-    click.option(
-        "--adl",
-        multiple=True,
-        metavar="EVENT",
-        help="Somebody else's failure closes a profitable position of yours: TIME,SYMBOL,SHARE (* for whichever ranks "
-        "first), move=5%/10m,SHARE for whenever the mark moves so fast, or a FILE.csv of the first form. May be "
-        "repeated.",
-    ),
-    click.option(
-        "--adl-top",
-        type=Whole(min=0),
-        default=1,
-        show_default=True,
-        help="Positions that the events of one instant close, at most; those that rank first.",
-    ),
-    click.option(
-        "--cash", type=Number(min=0, min_open=True), default=100_000, show_default=True, help="Deposit, in quote."
-    ),
-    click.option(
-        "--path", default="coherent", show_default=True, help="Price path inside a candle: coherent, worst or best."
-    ),
-    click.option(
-        "--latency-ms",
-        type=Whole(min=0),
-        default=0,
-        show_default=True,
-        help="The strategy's own delay, before a message is sent; without a chain it then arrives.",
-    ),
-    click.option(
-        "--chain",
-        metavar="NAME|FILE",
-        help="How long messages and money travel, and what that costs: a name of `backtest venues chains`, a "
-        "FILE.toml, or venue for the venue's own.  [default: instant and free]",
-    ),
-    click.option(
-        "--outages",
-        multiple=True,
-        metavar="WHEN",
-        help="When the chain stands still: 2025-10-10T21:35/8h (or START/END), a FILE.toml, .json or .csv, history for "
-        "what the chain is known for, poisson=2/year:60m:8h (rate, median, 90th percentile), worst:30m for where the "
-        "book would lose most. May be repeated.",
-    ),
-    click.option(
-        "--reorg", metavar="30s", help="Fills so shortly before an outage are undone.  [default: the chain's]"
-    ),
-    click.option(
-        "--force-inclusion", is_flag=True, help="In an outage messages come by the chain's Layer 1, if it can."
-    ),
-    click.option(
-        "--oracle",
-        multiple=True,
-        metavar="KIND=VALUE",
-        help="What the venue's mark is made of: delay=3s, heartbeat=1h, deviation=0.5%, average=30s, median; limit=60s "
-        "refuses orders on an older one; after an outage stale=30s, grace=1h. May be repeated.",
-    ),
-    click.option(
-        "--no-gas", "gas", flag_value=False, default=True, help="Messages cost no gas.  [default: what the chain takes]"
-    ),
-    click.option(
-        "--reserve",
-        type=Number(min=0),
-        default=0,
-        show_default=True,
-        help="Money outside the venue, in quote, beside --cash: what a top-up comes from.",
-    ),
-    click.option(
-        "--slippage-bps", type=Number(min=0), default=0, show_default=True, help="Cost of a fill beside its price."
-    ),
-    click.option(
-        "--slippage",
-        multiple=True,
-        metavar="KIND=VALUE",
-        help="What takers pay besides: half-spread=BPS (or corwin-schultz, abdi-ranaldo, edge: estimated from the "
-        "candles), impact=Y:DELTA for Y σ (Q/V)^DELTA, volume=K, depth=FILE.parquet, stress=FACTOR, drift=K. May be "
-        "repeated.",
-    ),
-    click.option(
-        "--volume-share",
-        metavar="SHARE",
-        help="Most of a candle's volume that fills may be: 10%, or taker=10%,maker=5%.  [default: any]",
-    ),
-    click.option(
-        "--limit-fill",
-        default="through",
-        show_default=True,
-        help="A limit order fills where the price goes through it, or where it touches it: through or touch.",
-    ),
-    click.option(
-        "--fee-bps",
-        type=Number(min=0),
-        help="Taker fee, and maker fee if that is not given, whatever the volume.  [default: the venue's tiers]",
-    ),
-    click.option(
-        "--maker-fee-bps",
-        type=Finite(),
-        help="Maker fee, below 0 a rebate.  [default: as --fee-bps, or the venue's tiers]",
-    ),
-    click.option(
-        "--fee-discount", metavar="NAME|SHARE", help="Off the venue's fees: a name that it has, like bnb, or 10%."
-    ),
-    click.option(
-        "-p",
-        "params",
-        multiple=True,
-        metavar="NAME=VALUE",
-        callback=_params,
-        help="A parameter of the strategy; with --sub-accounts of all that have it, 2.NAME=VALUE of the second alone.",
-    ),
-    click.option(
-        "--seed", type=Whole(min=0), default=0, show_default=True, help="Of all chance: the strategy's, the way's."
-    ),
-    click.option("--allow", multiple=True, metavar="NAME", help="Run in spite of: missing-funding. May be repeated."),
-    click.option(
-        "--guard", "guards", multiple=True, metavar="KIND=VALUE", help="A guard, like stop=5%. May be repeated."
-    ),
-    TIMEOUT,
-    click.option("--out", type=FOLDER, help="Folder of the report.  [default: reports/ and the strategy's name]"),
-    VERBOSE,
-    JSON,
-)
+CONFIG = GroupedOption(
+    ["--config"], Heading.DATA, type=FOLDER, metavar="FILE",
+    help="Read settings from a TOML file, such as the run.toml of a report; flags override it.",
+)  # fmt: skip
 
 
-def replay(command: F) -> F:
-    """The flags of a command that replays a strategy, in the order in which help shows them."""
-    for decorate in reversed(_REPLAY):
-        command = decorate(command)
-    return command
+def replay(*commands: str) -> Callable[[F], F]:
+    """Give a command the flags of the settings of these functions, in the order of `RunSettings`."""
+    known: dict[str, Setting] = {told.name: told for command in commands for told in settings_of(command)}
+    options = [SettingOption(told, told.default_of(commands[0])) for told in known.values()]
+
+    def decorate(command: F) -> F:
+        for decorator in reversed((_add([CONFIG, *options]), VERBOSE, JSON)):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+def _add(options: Sequence[click.Option]) -> Callable[[F], F]:
+    """What `click.option` does with options that are made already."""
+
+    def decorate(command: F) -> F:
+        kept: list[click.Parameter] = getattr(command, "__click_params__", [])
+        command.__click_params__ = [*kept, *reversed(options)]  # type: ignore[attr-defined]
+        return command
+
+    return decorate

@@ -10,37 +10,29 @@ from typing import Any
 import click
 
 from backtest.cli import flags, run_commands
+from backtest.runner.setting import LATENCY
 
 
 @click.command(
-    cls=flags.Command, epilog=run_commands.ABOUT, short_help="Replay it at several delays: the price of being slower."
+    cls=flags.Command,
+    short_help="Replay it at several delays: the price of being slower.",
+    epilog=f"""{run_commands.ABOUT}
+
+Examples:
+  backtest latency sma_cross --data data/sample --grid 0,250,1000 --slippage drift=1
+""",
 )
-@click.argument("strategy")
-@flags.replay
-@click.option(
-    "--grid",
-    default="0,50,200,1000,5000",
-    show_default=True,
-    metavar="MS,...",
-    help="Delays from the decision until a message leaves, ms; a chain's own way comes on top.",
-)
-@click.option(
-    "--margin",
-    default="cross",
-    show_default=True,
-    help="Margin mode: cross, isolated or portfolio; a market may have its own, with commas: cross,DOGE-USD=isolated.",
-)
-def latency(strategy: str, data: Path, out: Path | None, as_json: bool, verbose: bool, **settings: Any) -> None:
+@click.argument("strategies", metavar="STRATEGY", nargs=-1, shell_complete=flags.files)
+@flags.replay(LATENCY)
+def latency(strategies: tuple[str, ...], config: Path | None, as_json: bool, verbose: bool, **given: Any) -> None:
     """Replay one account per delay over the same prices and write the curve of profit against latency."""
     import backtest
     from backtest.cli import show_latency
     from backtest.cli.progress import Progress
+    from backtest.cli.run_request import run_request
 
-    folder = out or Path("reports", f"{run_commands.stem(strategy)}-latency")
-    with redirect_stdout(sys.stderr), Progress() as progress:
-        curve = backtest.latency(strategy, data, out=folder, progress=progress, **settings)
+    asked = run_request(LATENCY, strategies, config, given)
+    settings = asked.keywords(out=str(Path("reports", f"{run_commands.stem(asked.strategies[0])}-latency")))
+    with asked.named_in_errors(), redirect_stdout(sys.stderr), Progress() as progress:
+        curve = backtest.latency(asked.strategies[0], asked.data, progress=progress, **settings)
     show_latency.curve(curve, as_json, verbose)
-
-
-# The grid has the delays: one more would say twice what is asked.
-latency.params = [param for param in latency.params if param.name != "latency_ms"]

@@ -14,111 +14,74 @@ from typing import Any
 import click
 
 from backtest.cli import flags
+from backtest.runner.setting import COMPARE, RUN, SUB_ACCOUNTS
 
 ABOUT = """STRATEGY is a file (my.py, my.py:Class), package.module:Class, or a name of `backtest strategies list`."""
 
 
-@click.command(cls=flags.Command, epilog=ABOUT, short_help="Replay one account, or sub-accounts of several strategies.")
-@click.argument("strategies", metavar="STRATEGY...", nargs=-1, required=True)
-@flags.replay
-@click.option(
-    "--margin",
-    default="cross",
-    show_default=True,
-    help="Margin mode: cross, isolated or portfolio; a market may have its own, with commas: cross,DOGE-USD=isolated.",
+@click.command(
+    cls=flags.Command,
+    short_help="Replay one account, or sub-accounts of several strategies.",
+    epilog=f"""{ABOUT}
+
+Examples:
+  backtest run sma_cross --data data/sample -p fast=12 -p slow=48
+  backtest run my.py --data data/binance --start 2025-10-01 --margin isolated --leverage 5
+  backtest run --config reports/mine/run.toml --fee-bps 2
+""",
 )
-@click.option(
-    "--sub-accounts", "apart", is_flag=True, help="Each strategy in a sub-account of its own, with a share of --cash."
-)
-@click.option(
-    "--split", metavar="60,40", help="Per cent of --cash and --reserve for each sub-account.  [default: equal]"
-)
-@click.option(
-    "--loss-cap",
-    metavar="20%",
-    help="A sub-account that has lost so much of its cash and reserve (or 5000: of quote) closes everything and trades "
-    "no more. One for all, or one for each with commas, none for none.",
-)
-@click.option(
-    "--no-mark-cost",
-    "mark_cost",
-    flag_value=False,
-    default=True,
-    help="Do not play the account by the market's mark as well to say what the venue's, where it is another, cost.",
-)
-def run(
-    strategies: tuple[str, ...],
-    data: Path,
-    apart: bool,
-    mark_cost: bool,
-    split: str | None,
-    loss_cap: str | None,
-    out: Path | None,
-    margin: str,
-    as_json: bool,
-    verbose: bool,
-    **settings: Any,
-) -> None:
+@click.argument("strategies", metavar="STRATEGY...", nargs=-1, shell_complete=flags.files)
+@flags.replay(RUN, SUB_ACCOUNTS)
+def run(strategies: tuple[str, ...], config: Path | None, as_json: bool, verbose: bool, **given: Any) -> None:
     """Replay one account and write its report.
 
     With --sub-accounts several strategies, each in a sub-account of its own, over the same data.
     """
-    _check_apart(strategies, apart, {"--split": split, "--loss-cap": loss_cap})
     import backtest
     from backtest.cli import output
     from backtest.cli.progress import Progress
+    from backtest.cli.run_request import run_request
 
-    named = "-".join(map(stem, strategies))
-    folder = out or Path("reports", f"{named}-{'sub-accounts' if apart else _plain(margin)}")
-    settings |= {"margin": margin, "out": folder}
-    with redirect_stdout(sys.stderr), Progress() as progress:
+    asked = run_request(RUN, strategies, config, given)
+    apart = asked.command == SUB_ACCOUNTS
+    named = "-".join(map(stem, asked.strategies))
+    kind = "sub-accounts" if apart else _plain(",".join(asked.values.get("margin", ("cross",))))
+    settings = asked.keywords(out=str(Path("reports", f"{named}-{kind}")))
+    with asked.named_in_errors(), redirect_stdout(sys.stderr), Progress() as progress:
         if apart:
-            shown = backtest.subaccounts(
-                strategies, data, split=split, loss_cap=loss_cap, progress=progress, **settings
-            )
+            shown = backtest.subaccounts(asked.strategies, asked.data, progress=progress, **settings)
         else:
-            result = backtest.run(strategies[0], data, progress=progress, mark_cost=mark_cost, **settings)
+            result = backtest.run(asked.strategies[0], asked.data, progress=progress, **settings)
     if apart:
         output.subaccounts(shown, as_json, verbose)
     else:
         output.result(result, as_json, verbose)
 
 
-def _check_apart(strategies: tuple[str, ...], apart: bool, given: dict[str, str | None]) -> None:
-    """A usage error for several strategies in one account, and for flags that only sub-accounts have."""
-    if apart:
-        return
-    if len(strategies) > 1:
-        raise click.UsageError(
-            f"{len(strategies)} strategies ({', '.join(strategies)}): one account has one strategy; give each a "
-            "sub-account with --sub-accounts."
-        )
-    for name, value in given.items():
-        if value is not None:
-            raise click.UsageError(f"{name} is of sub-accounts; add --sub-accounts.")
+@click.command(
+    cls=flags.Command,
+    short_help="Replay it in several margin modes, side by side.",
+    epilog=f"""{ABOUT}
 
-
-@click.command(cls=flags.Command, epilog=ABOUT, short_help="Replay it in several margin modes, side by side.")
-@click.argument("strategy")
-@flags.replay
-@click.option(
-    "--margin",
-    type=flags.Names(),
-    default="isolated,cross",
-    show_default=True,
-    help="Margin modes, with commas: isolated, cross, portfolio; and SYMBOL=isolated or SYMBOL=cross for all of them.",
+Examples:
+  backtest compare hedged_pair --data data/sample --leverage 10
+  backtest compare my.py --data data/binance --margin isolated,cross,portfolio --venue generic
+""",
 )
-def compare(
-    strategy: str, data: Path, out: Path | None, margin: tuple[str, ...], as_json: bool, verbose: bool, **settings: Any
-) -> None:
+@click.argument("strategies", metavar="STRATEGY", nargs=-1, shell_complete=flags.files)
+@flags.replay(COMPARE)
+def compare(strategies: tuple[str, ...], config: Path | None, as_json: bool, verbose: bool, **given: Any) -> None:
     """Replay one account per margin mode over the same prices and write one report."""
     import backtest
     from backtest.cli import output
     from backtest.cli.progress import Progress
+    from backtest.cli.run_request import run_request
 
-    folder = out or Path("reports", f"{stem(strategy)}-{_plain('-'.join(margin))}")
-    with redirect_stdout(sys.stderr), Progress() as progress:
-        comparison = backtest.compare(strategy, data, margin=margin, out=folder, progress=progress, **settings)
+    asked = run_request(COMPARE, strategies, config, given)
+    modes = _plain("-".join(asked.values.get("margin", ("isolated", "cross"))))
+    settings = asked.keywords(out=str(Path("reports", f"{stem(asked.strategies[0])}-{modes}")))
+    with asked.named_in_errors(), redirect_stdout(sys.stderr), Progress() as progress:
+        comparison = backtest.compare(asked.strategies[0], asked.data, progress=progress, **settings)
     output.comparison(comparison, as_json, verbose)
 
 

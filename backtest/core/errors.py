@@ -11,13 +11,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 
 class BacktestError(Exception):
     """Base of the errors that are shown to the user as one line."""
 
     exit_code = 1
+
+    def respell(self, spelt: Callable[[str], str]) -> None:
+        """Replace every part of the text by ``spelt`` of it, in place, so that its traceback stays."""
+        self.args = tuple(spelt(part) if isinstance(part, str) else part for part in self.args)
 
 
 class UserError(BacktestError):
@@ -29,10 +33,29 @@ class UserError(BacktestError):
     exit_code = 2
 
     def __init__(self, thing: str, place: str = "", remedy: str = "") -> None:
-        thing, place, remedy = (printable(part) for part in (thing, place, remedy))
-        self.thing, self.place, self.remedy = thing, place, remedy
-        text = f"{place}: {thing}" if place else thing
-        super().__init__(f"{text}; {remedy}" if remedy else text)
+        self.thing, self.place, self.remedy = (printable(part) for part in (thing, place, remedy))
+        super().__init__(self.text())
+
+    def respell(self, spelt: Callable[[str], str]) -> None:
+        """Replace thing, place and remedy by ``spelt`` of them."""
+        self.thing, self.place, self.remedy = spelt(self.thing), spelt(self.place), spelt(self.remedy)
+        self.args = (self.text(),)
+
+    def text(self) -> str:
+        """The whole line."""
+        text = f"{self.place}: {self.thing}" if self.place else self.thing
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+
+class SettingError(UserError):
+    """A value that a setting cannot have. ``place`` is its flag; the text puts it behind the thing."""
+
+    def __init__(self, thing: str, place: str, remedy: str) -> None:
+        super().__init__(thing, place, remedy)
+
+    def text(self) -> str:
+        """``unknown value 'worse' in --path (did you mean 'worst'?)``."""
+        return f"{self.thing} in {self.place} ({self.remedy})"
 
 
 class RunError(BacktestError):
@@ -55,17 +78,10 @@ def printable(text: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`` (did you mean X?)`` for the known name nearest to ``name``, or a list of them when none is near."""
+    """``did you mean 'X'?`` for the known name nearest to ``name``, or a list of them when none is near."""
     names = sorted(known)
     close = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
     if close:
-        return "did you mean " + next(n for n in names if n.lower() == close[0]) + "?"
+        return f"did you mean {next(n for n in names if n.lower() == close[0])!r}?"
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return f"known: {shown}" if names else "none are known"
-
-
-def one_of(value: str, known: Sequence[str], what: str) -> str:
-    """Return ``value`` if it is known; else raise UserError with the nearest."""
-    if value not in known:
-        raise UserError(f"unknown {what} {value!r}", "", nearest(str(value), known))
-    return value

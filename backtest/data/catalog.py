@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import duckdb
 import numpy as np
@@ -20,6 +20,8 @@ from backtest.data.manifest import Manifest, read_manifest
 from backtest.data.row_interval import commonest, interval, mark_interval
 from backtest.data.source import Source
 
+DataSource: TypeAlias = "str | Path | Catalog"
+"""How a user names a dataset: where it lies, or an open one."""
 SMALL_LOT = Decimal("0.1")
 """An assumed lot is worth at most this much quote, or is the smallest quantity that there is."""
 

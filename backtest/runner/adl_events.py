@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from backtest.core import durations
-from backtest.core.errors import Broken, UserError, nearest
+from backtest.core.errors import UserError, nearest
+from backtest.core.times import moment
 from backtest.data.selection import Selection
-from backtest.runner.settings import moment
 
 Event = tuple[int, str, float]
 """Time ms, symbol ("": any), share of the position."""
@@ -57,8 +57,6 @@ def _listed(text: str, place: str, selection: Selection) -> Event:
     when, symbol = moment(parts[0], place), "" if parts[1] in ("", "*") else parts[1]
     if symbol and symbol not in selection.symbols:
         raise UserError(f"unknown symbol {symbol!r}", place, nearest(symbol, selection.symbols))
-    if when is None:
-        raise Broken("an event without a time")
     return when, symbol, _share(parts[2], place)
 
 

@@ -11,7 +11,7 @@ from backtest.core import durations
 from backtest.core.errors import UserError, nearest
 from backtest.data.selection import Selection
 from backtest.runner.outages import Halts, Worst, covering, halts, parse
-from backtest.runner.settings import Config
+from backtest.runner.settings import RunSettings
 from backtest.venues import chains
 from backtest.venues.chain import Chain, Oracle
 from backtest.venues.chain_facts import span
@@ -76,7 +76,7 @@ class Chaining:
         return replace(self, halts=known, chain=replace(self.chain, outages=known.played))
 
 
-def chain_of(asked: Config, venue: Profile, selection: Selection) -> Chaining:
+def chain_of(asked: RunSettings, venue: Profile, selection: Selection) -> Chaining:
     """All that the settings ask for, as plain values; UserError for what is unknown, out of range, or lacks a chain.
 
     Of what a profile dates that holds which held at the run's start, but for gas, which has all its dates.
@@ -111,7 +111,7 @@ def _check_reorg(chain: Chain, profile: chains.ChainProfile | None) -> None:
     raise UserError(thing, "--reorg", f"give {final} at most" if chain.finality_ms else "leave it out")
 
 
-def _profile(asked: Config, venue: Profile) -> chains.ChainProfile | None:
+def _profile(asked: RunSettings, venue: Profile) -> chains.ChainProfile | None:
     if asked.chain != OF_VENUE:
         return None if asked.chain is None else chains.load(asked.chain)
     if not venue.chain:
@@ -119,7 +119,7 @@ def _profile(asked: Config, venue: Profile) -> chains.ChainProfile | None:
     return chains.load(venue.chain)
 
 
-def _asked(asked: Config, chain: Chain, named: bool) -> Chain:
+def _asked(asked: RunSettings, chain: Chain, named: bool) -> Chain:
     """The chain with the user's own choices."""
     if asked.force_inclusion and not chain.forced_ms:
         thing = (

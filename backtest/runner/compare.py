@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
+from backtest.data.catalog import DataSource
 from backtest.report.page import render_comparison
 from backtest.results import report_files
 from backtest.results.result import Result
-from backtest.runner.run import plan, played, result
+from backtest.runner.origins import keyword_errors
+from backtest.runner.run import plan_of, played, result
+from backtest.runner.run_keywords import CompareKeywords
+from backtest.runner.setting import COMPARE
 from backtest.runner.stream import Progress
 from backtest.runner.timeout import within
-from backtest.venues.margin_modes import margin_modes, split
+from backtest.runner.validation import checked
+from backtest.strategy.loader import StrategySource
+from backtest.venues.margin_modes import split
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,35 +44,33 @@ class Comparison:
         return "\n".join([f"<{type(self).__name__} of {len(self.results)} runs{where}", *lines]) + ">"
 
 
+@keyword_errors(COMPARE)
 def compare(
-    strategy: Any,
-    data: Any,
+    strategy: StrategySource,
+    data: DataSource,
     *,
-    margin: Sequence[str] | str = ("isolated", "cross"),
-    out: str | Path | None = None,
     progress: Progress | None = None,
     chunk_rows: int | None = None,
-    timeout: float | None = None,
-    **settings: Any,
+    **settings: Unpack[CompareKeywords],
 ) -> Comparison:
     """Stream the data once into one account per margin mode. Other arguments as of `run`.
 
     A mode that the venue cannot be played in is left out: the summary says why in ``left_out``, by mode. UserError if
     that is all of them, and as `run`.
     """
-    modes, own = margin_modes(margin)
-    target = report_files.claim(Path(out)) if out is not None else None
+    asked = checked(settings, COMPARE)
+    target = report_files.claim(Path(asked.out)) if asked.out is not None else None
 
     def made() -> tuple[Comparison, str]:
-        whole = plan(strategy, data, **{"modes": own, **settings})
-        kept, left_out = split(whole.profile, modes)
+        whole = plan_of(strategy, data, asked)
+        kept, left_out = split(whole.profile, asked.margin_modes)
         planned, records = played(whole, kept, progress, chunk_rows)
         results = [result(planned, record) for record in records]
         summary = {"kind": "comparison", "runs": {r.label: r.summary for r in results}, "left_out": left_out}
         page = "" if target is None else render_comparison(results, left_out=left_out)
         return Comparison(results, summary), page
 
-    done, page = within(timeout, made)
+    done, page = within(asked.timeout, made)
     if target is None:
         return done
     extras = {"left_out": done.summary["left_out"]}

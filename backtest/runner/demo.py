@@ -7,6 +7,7 @@ from pathlib import Path
 from backtest.data.sample import write_sample
 from backtest.results import report_files
 from backtest.runner.compare import Comparison, compare
+from backtest.runner.origins import keyword_errors
 from backtest.runner.stream import Progress
 
 FEE_BPS, SLIPPAGE_BPS = 5.0, 1.0
@@ -14,6 +15,7 @@ LEVERAGE = 10.0
 """What a leg is posted with in isolated margin: a tenth of its size."""
 
 
+@keyword_errors()
 def demo(folder: str | Path, progress: Progress | None = None) -> Comparison:
     """Make the sample dataset in ``folder``/data and write the comparison to ``folder``/report."""
     place = Path(folder)

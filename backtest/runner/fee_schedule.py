@@ -12,7 +12,7 @@ from backtest.core.errors import Broken, UserError, nearest
 from backtest.core.records import Record
 from backtest.engine import layout as at
 from backtest.engine.pack import fee_table
-from backtest.runner.settings import WHOLE_BPS, Config
+from backtest.runner.settings import WHOLE_BPS, RunSettings
 from backtest.venues import rules_text
 from backtest.venues.fees import Fees
 from backtest.venues.profile import Profile
@@ -64,7 +64,7 @@ def share_off(profile: Profile, discount: str) -> float:
     return share
 
 
-def in_words(profile: Profile, asked: Config, start_ms: int, end_ms: int) -> str:
+def in_words(profile: Profile, asked: RunSettings, start_ms: int, end_ms: int) -> str:
     """The fees of a run from ``start_ms`` to before ``end_ms`` on one line."""
     if asked.fee_bps is not None:
         return f"maker {_maker_bps(asked):g}, taker {asked.fee_bps:g} bps, whatever the volume"
@@ -81,14 +81,14 @@ def in_words(profile: Profile, asked: Config, start_ms: int, end_ms: int) -> str
     return "; ".join(parts)
 
 
-def _maker_bps(asked: Config) -> float:
+def _maker_bps(asked: RunSettings) -> float:
     given = asked.fee_bps if asked.maker_fee_bps is None else asked.maker_fee_bps
     if given is None:
         raise Broken("no rate was given")
     return given
 
 
-def without_fees(profile: Profile, asked: Config) -> str:
+def without_fees(profile: Profile, asked: RunSettings) -> str:
     """Return why no fill paid a fee; empty where some could."""
     fees, off = fee_schedule(profile, asked.fee_bps, asked.maker_fee_bps, asked.fee_discount)
     if off == 1 and not (fees[:, [at.FEE_MAKER, at.FEE_TAKER]] < 0).any():
@@ -98,7 +98,7 @@ def without_fees(profile: Profile, asked: Config) -> str:
     return "--fee-bps is 0" if profile.taker_fee_bps else f"venue {profile.name} has none; set --fee-bps"
 
 
-def fee_notes(profile: Profile, asked: Config, record: Record) -> list[str]:
+def fee_notes(profile: Profile, asked: RunSettings, record: Record) -> list[str]:
     """What the fees of a run assumed, as plain sentences."""
     said = []
     if asked.fee_bps and asked.maker_fee_bps is None and (record.fills["liquidity"] == Liquidity.MAKER).any():

@@ -17,7 +17,7 @@ from backtest.engine import layout as at
 from backtest.engine.pack import Charges
 from backtest.report.formatting import plural
 from backtest.runner.cost_inputs import bars
-from backtest.runner.settings import Config
+from backtest.runner.settings import RunSettings
 from backtest.runner.slippage_settings import ESTIMATORS, Slippage, parse_shares, parse_slippage
 from backtest.venues.slippage_models import BPS, adverse_move, fixed
 from backtest.venues.terms import ASSUMED_BAND
@@ -26,7 +26,7 @@ MODELS = {None: at.NO_IMPACT, "impact": at.BY_POWER, "volume": at.BY_VOLUME, "de
 Bools = NDArray[np.bool_]
 
 
-def charges(asked: Config, selection: Selection) -> Charges:
+def charges(asked: RunSettings, selection: Selection) -> Charges:
     """The engine's view of slippage and shares of volume; fees are others' to add (`dataclasses.replace`).
 
     Reads the candles once more where a model needs σ, turnover or a spread of them, and the depth table where one is
@@ -65,13 +65,13 @@ def _depth(models: Slippage, selection: Selection) -> NDArray[np.float64]:
     return depth.read(Path(models.depth), selection.symbols, selection.start_ms, end_ms)
 
 
-def depth_sha256(asked: Config) -> str | None:
+def depth_sha256(asked: RunSettings) -> str | None:
     """SHA-256 of the depth table, by which `verify` sees that it has changed; None without one."""
     file = parse_slippage(asked.slippage).depth
     return None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
-def in_words(asked: Config) -> list[str]:
+def in_words(asked: RunSettings) -> list[str]:
     """Sentences about what takers paid beside the price, where it is not a fixed share, and what bounded fills."""
     said, models, shares = _parts(asked), parse_slippage(asked.slippage), parse_shares(asked.volume_share)
     words = [f"Takers paid beside the price: {', '.join(said)}; {_band(models)}."] if said and asked.slippage else []
@@ -92,7 +92,7 @@ def _band(models: Slippage) -> str:
     return f"at most the venue's price band, where it has none an assumed {100 * ASSUMED_BAND:g} %"
 
 
-def without_slippage(asked: Config) -> bool:
+def without_slippage(asked: RunSettings) -> bool:
     """Whether every order filled at the path's price, whatever its size."""
     return not _parts(asked)
 
@@ -101,7 +101,7 @@ def _share(share: float) -> str:
     return f"{100 * share:.4g} %" if share < np.inf else "all"
 
 
-def _parts(asked: Config) -> list[str]:
+def _parts(asked: RunSettings) -> list[str]:
     """The models that are on, in words."""
     models = parse_slippage(asked.slippage)
     said = []
@@ -124,7 +124,7 @@ def _parts(asked: Config) -> list[str]:
     return said
 
 
-def uncharged(asked: Config, made: Charges, record: Record) -> list[str]:
+def uncharged(asked: RunSettings, made: Charges, record: Record) -> list[str]:
     """Sentences about fills that a model had no numbers for, and so charged nothing, or less than it should."""
     models = parse_slippage(asked.slippage)
     own = np.isin(record.fills["cause"], (Cause.STRATEGY, Cause.GUARD))

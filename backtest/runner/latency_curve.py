@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import polars as pl
 
 from backtest.core.errors import UserError
 from backtest.core.records import Record
+from backtest.data.catalog import DataSource
 from backtest.report.latency_page import render_latency
 from backtest.report.outcome import outcome
 from backtest.results import report_files
@@ -19,16 +20,18 @@ from backtest.results.result import Result
 from backtest.results.summary import LATENCY
 from backtest.runner.account_runner import Player
 from backtest.runner.compare import Comparison
-from backtest.runner.run import Plan, placed, plan, result, seated
+from backtest.runner.origins import keyword_errors
+from backtest.runner.run import Plan, one_mode, placed, plan_of, result, seated
+from backtest.runner.run_keywords import LatencyKeywords
+from backtest.runner.setting import LATENCY as LATENCY_CURVE
 from backtest.runner.settings import MOST_LATENCY_MS
 from backtest.runner.slippage_settings import parse_slippage
 from backtest.runner.stream import Progress, stream
 from backtest.runner.timeout import within
-from backtest.venues.margin_modes import margin_modes
+from backtest.runner.validation import checked
+from backtest.strategy.loader import StrategySource
 from backtest.venues.slippage_models import adverse_move
 
-GRID = (0, 50, 200, 1_000, 5_000)
-"""Milliseconds: a machine beside the venue's, one on its continent, one that thinks, and a person."""
 MOST_DELAYS = 50
 """Accounts that are played at once, each with a curve of its own in memory."""
 FLAG = "--grid"
@@ -49,17 +52,14 @@ class LatencyCurve(Comparison):
     """A row per delay with the columns of `SCHEMA`, see :func:`table`."""
 
 
+@keyword_errors(LATENCY_CURVE)
 def latency(
-    strategy: Any,
-    data: Any,
+    strategy: StrategySource,
+    data: DataSource,
     *,
-    grid: Sequence[int] | str = GRID,
-    margin: str = "cross",
-    out: str | Path | None = None,
     progress: Progress | None = None,
     chunk_rows: int | None = None,
-    timeout: float | None = None,
-    **settings: Any,
+    **settings: Unpack[LatencyKeywords],
 ) -> LatencyCurve:
     """Stream the data once into one account per delay.
 
@@ -68,32 +68,28 @@ def latency(
     on, its way begins then. Other arguments as of `run`. ``out``: folder of the report, with a folder per delay and
     `curve.parquet`. UserError for a grid that is none, and as `run`.
     """
-    delays = parse_grid(grid)
-    modes, own = margin_modes(margin)
-    if len(modes) > 1:
-        raise UserError(f"margin modes {', '.join(modes)}", "--margin", "a curve has one; run it once for each")
-    if "latency_ms" in settings:
-        raise UserError("latency_ms beside a grid", FLAG, "leave it out: the grid has the delays")
-    target = report_files.claim(Path(out)) if out is not None else None
+    asked = checked(settings, LATENCY_CURVE)
+    delays = parse_grid(asked.grid)
+    modes = one_mode(asked, "a curve has one; run it once for each")
+    target = report_files.claim(Path(asked.out)) if asked.out is not None else None
 
     def made() -> tuple[LatencyCurve, str]:
-        planned = plan(strategy, data, **{"modes": own, **settings})
+        planned = plan_of(strategy, data, asked)
         results = play(planned, modes[0], delays, progress, chunk_rows)
         curve = table(results)
         summary = {"kind": LATENCY, "runs": {r.label: r.summary for r in results}, "curve": curve.to_dicts()}
         return LatencyCurve(results, summary, curve=curve), "" if target is None else render_latency(results)
 
-    done, page = within(timeout, made)
+    done, page = within(asked.timeout, made)
     if target is None:
         return done
     extras = {"curve": done.summary["curve"]}
     return replace(done, folder=report_files.write(target, done.results, page, extras, LATENCY, {"curve": done.curve}))
 
 
-def parse_grid(asked: Sequence[int] | str) -> list[int]:
+def parse_grid(asked: Sequence[float | str]) -> list[int]:
     """The delays in rising order, each named once; UserError for what is no grid."""
-    given = [part.strip() for part in asked.split(",")] if isinstance(asked, str) else list(asked)
-    delays = sorted(_delay(part) for part in given)
+    delays = sorted(_delay(part) for part in asked)
     if len(delays) < 2:
         remedy = "a curve needs two; one alone is `backtest run` with --latency-ms"
         raise UserError("no delay" if not delays else "one delay", FLAG, remedy)

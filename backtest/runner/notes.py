@@ -17,7 +17,7 @@ from backtest.runner.fee_schedule import fee_notes
 from backtest.runner.fill_costs import in_words, uncharged
 from backtest.runner.outages import Halts
 from backtest.runner.posted_margin import posted
-from backtest.runner.settings import YARDSTICK, Config
+from backtest.runner.settings import YARDSTICK, RunSettings
 from backtest.venues import default_leverage
 from backtest.venues.chain import Outage
 from backtest.venues.field_types import moment_at
@@ -34,7 +34,7 @@ TOLD = 3
 
 def notes(
     profile: Profile,
-    asked: Config,
+    asked: RunSettings,
     record: Record,
     charges: Charges = FREE,
     chaining: Chaining = INSTANT,
@@ -55,7 +55,7 @@ def notes(
     ]
 
 
-def _venue(profile: Profile, asked: Config, record: Record, charges: Charges) -> list[str]:
+def _venue(profile: Profile, asked: RunSettings, record: Record, charges: Charges) -> list[str]:
     said = (
         [f"Venue {profile.name}: the one that the dataset names."]
         if asked.venue_from_data and asked.venue != YARDSTICK
@@ -78,7 +78,7 @@ def _venue(profile: Profile, asked: Config, record: Record, charges: Charges) ->
     )
 
 
-def _chain(chaining: Chaining, asked: Config, record: Record) -> list[str]:
+def _chain(chaining: Chaining, asked: RunSettings, record: Record) -> list[str]:
     """What is taken on trust of the chain, and where the venue's mark was another than the market's."""
     chain, oracle, profile = chaining.chain, chaining.oracle, chaining.profile
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
@@ -161,7 +161,7 @@ def _windows(outages: Sequence[Outage]) -> str:
     return listing(named) if len(outages) <= TOLD else f"{', '.join(named)} and {len(outages) - TOLD:,} more"
 
 
-def _pools(profile: Profile, asked: Config, record: Record) -> list[str]:
+def _pools(profile: Profile, asked: RunSettings, record: Record) -> list[str]:
     """Margin modes that are not the run's or not the venue's, and what isolation by share did."""
     said = []
     used = dict.fromkeys((record.margin, *asked.modes.values()))
@@ -184,7 +184,7 @@ def _pools(profile: Profile, asked: Config, record: Record) -> list[str]:
     return said
 
 
-def _deleveraging(asked: Config, record: Record) -> list[str]:
+def _deleveraging(asked: RunSettings, record: Record) -> list[str]:
     if not asked.adl:
         return []
     taken = int((record.liquidations["stage"] == Stage.DELEVERAGED).sum())
@@ -208,7 +208,7 @@ def _stretched(stretched: Sequence[Stretch]) -> list[str]:
     return [said]
 
 
-def _data(asked: Config, record: Record) -> list[str]:
+def _data(asked: RunSettings, record: Record) -> list[str]:
     said = []
     ended = record.fills[record.fills["cause"] == Cause.DELISTING]
     for fill in ended:

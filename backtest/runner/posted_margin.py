@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from backtest.core.records import Record
-from backtest.runner.settings import MAX, Config
+from backtest.runner.settings import MAX, RunSettings
 from backtest.venues.default_leverage import default_at
 from backtest.venues.field_types import moment_at
 from backtest.venues.profile import Profile
 
 
-def posted(profile: Profile, asked: Config, record: Record) -> dict[str, Any] | None:
+def posted(profile: Profile, asked: RunSettings, record: Record) -> dict[str, Any] | None:
     """Return what decides the margin of isolated positions; None where no market has a pool of its own.
 
     ``leverage`` and what it was ``by``: `asked`, `default` (the venue's) or `venue` (its minimum; then it is None).

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, Unpack
 
 import numpy as np
 
-from backtest.core.errors import UserError, nearest
+from backtest.core.errors import SettingError, UserError, nearest
 from backtest.core.records import Record
-from backtest.data.catalog import Catalog
+from backtest.data.catalog import Catalog, DataSource
 from backtest.data.drill_down import Drill
 from backtest.data.select import select
 from backtest.data.selection import Selection
@@ -31,20 +31,25 @@ from backtest.runner.congestion import Usual
 from backtest.runner.counterfactual import Shadow
 from backtest.runner.fill_costs import charges, depth_sha256
 from backtest.runner.notes import STRETCHED, notes
+from backtest.runner.origins import keyword_errors
 from backtest.runner.posted_margin import posted
-from backtest.runner.settings import Config, config
+from backtest.runner.run_keywords import RunKeywords
+from backtest.runner.setting import RUN
+from backtest.runner.settings import RunSettings
 from backtest.runner.signals import Decisions, prepare
 from backtest.runner.stream import Progress, stream
 from backtest.runner.timeout import within
+from backtest.runner.validation import checked
 from backtest.runner.venue_choice import venue_of
 from backtest.runner.volatility_margin import widened
 from backtest.runner.warnings import warnings
 from backtest.strategy import base, loader
 from backtest.strategy.guards import Guard, chosen, pack
+from backtest.strategy.loader import StrategySource
 from backtest.venues import profile as venues
 from backtest.venues.default_leverage import default_at
 from backtest.venues.field_types import moment_at
-from backtest.venues.margin_modes import margin_modes, require
+from backtest.venues.margin_modes import require
 from backtest.venues.terms import Contract
 
 P = TypeVar("P", bound=Player)
@@ -55,7 +60,7 @@ NO_USUAL = np.empty((0, 2))
 class Plan:
     """Everything that is known before the first candle; shared by the accounts of a comparison."""
 
-    config: Config
+    config: RunSettings
     strategy: base.Strategy
     selection: Selection
     profile: venues.Profile
@@ -123,20 +128,25 @@ class Plan:
         )
 
 
-def plan(strategy: Any, data: Any, union: Selection | None = None, **settings: Any) -> Plan:
-    """Check the settings, open the data, load the strategy and the venue; UserError for what is wrong with them.
+def plan(strategy: StrategySource, data: DataSource, union: Selection | None = None, **settings: object) -> Plan:
+    """Return the plan of these settings; see :func:`plan_of`."""
+    return plan_of(strategy, data, checked(settings), union)
+
+
+def plan_of(strategy: StrategySource, data: DataSource, asked: RunSettings, union: Selection | None = None) -> Plan:
+    """Open the data, load the strategy and the venue; UserError for what is wrong with them.
 
     ``union``: of a sub-account, the markets of all; settings may then name one that is only another's.
     """
-    params = settings.get("params") or {}
-    loaded = strategy if isinstance(strategy, base.Strategy) else loader.load(strategy, params)
+    loaded = strategy if isinstance(strategy, base.Strategy) else loader.load(strategy, asked.params)
     base.check(loaded)
     spec = strategy if isinstance(strategy, str) else f"{type(loaded).__module__}:{type(loaded).__qualname__}"
     catalog = data if isinstance(data, Catalog) else Catalog.open(data)
-    asked = config(spec, catalog.path, **{**settings, "params": loaded.params})
+    asked = replace(asked, strategy=spec, data=str(catalog.path), params=loaded.params)
     loaded.bind(asked.seed)
     guards = chosen(loaded.guards, base.place(loaded), asked.guards)
-    asked, profile = venue_of(asked, settings.get("venue"), catalog)
+    asked, profile = venue_of(asked, catalog)
+    check_symbols(asked, catalog)
     selection = select(catalog, wanted(loaded, asked.symbols, catalog), asked.start_ms, asked.end_ms, asked.interval_ms)
     if selection.no_funding and "missing-funding" not in asked.allow:
         names = ", ".join(selection.no_funding[:3]) + (", …" if len(selection.no_funding) > 3 else "")
@@ -159,11 +169,17 @@ def plan(strategy: Any, data: Any, union: Selection | None = None, **settings: A
     )  # fmt: skip
 
 
-def _known_symbols(asked: Config, selection: Selection) -> None:
+def check_symbols(asked: RunSettings, catalog: Catalog) -> None:
+    """UserError for a market that is selected and is not in the data."""
+    for symbol in asked.symbols or ():
+        if symbol not in catalog.symbols:
+            raise SettingError(f"unknown symbol {symbol!r}", "--symbols", nearest(symbol, catalog.symbols))
+
+
+def _known_symbols(asked: RunSettings, selection: Selection) -> None:
     for symbol in asked.modes:
         if symbol not in selection.symbols:
-            remedy = nearest(symbol, selection.symbols)
-            raise UserError(f"symbol {symbol!r} is not among those of the run", "--margin", remedy)
+            raise SettingError(f"unknown symbol {symbol!r}", "--margin", nearest(symbol, selection.symbols))
 
 
 def _events(texts: Sequence[str], selection: Selection, union: Selection | None) -> tuple[adl_events.Event, ...]:
@@ -323,47 +339,43 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
     return Result(label or record.margin, about, frames)
 
 
+@keyword_errors(RUN)
 def run(
-    strategy: Any,
-    data: Any,
+    strategy: StrategySource,
+    data: DataSource,
     *,
-    margin: str = "cross",
-    out: str | Path | None = None,
     progress: Progress | None = None,
     chunk_rows: int | None = None,
-    mark_cost: bool = True,
-    timeout: float | None = None,
-    **settings: Any,
+    **settings: Unpack[RunKeywords],
 ) -> Result:
     """Replay one account.
 
     ``strategy``: a file, ``module:Class``, a name, a class or an instance. ``data``: a folder or an open Catalog.
-    ``settings``: see `research.config.config`: symbols, start, end, interval, drill, venue, leverage, cash, path,
-    latency_ms, slippage_bps, slippage, volume_share, limit_fill, fee_bps, maker_fee_bps, fee_discount, params, seed,
-    allow, guards, chain, outages, reorg, force_inclusion, reserve, oracle, gas. ``out``: folder of the report; None
-    writes nothing. ``mark_cost``: where the venue goes by another mark than the market's, play the account by the
-    market's as well, to say what that cost.
-
-    ``timeout``: seconds that it may take; None: any. It covers the planning, every replay and the page.
+    ``settings``: as `RunKeywords` lists them; docs/settings.md explains each. ``out`` is the folder of the report,
+    without it nothing is written. ``timeout`` covers the planning, every replay and the page.
 
     Raises UserError for bad settings or data, RunError when the strategy fails or the time is over.
     """
-    modes, own = margin_modes(margin)
-    if len(modes) > 1:
-        raise UserError(
-            f"margin modes {', '.join(modes)}", "--margin", "a run has one; `backtest compare` plays several"
-        )
-    target = report_files.claim(Path(out)) if out is not None else None
+    asked = checked(settings, RUN)
+    modes = one_mode(asked, "a run has one; `backtest compare` replays several")
+    target = report_files.claim(Path(asked.out)) if asked.out is not None else None
 
     def made() -> tuple[Result, str]:
-        planned = plan(strategy, data, **{"modes": own, **settings})
-        done = _with_mark_cost(in_place(planned, modes, progress, chunk_rows), modes, mark_cost, progress, chunk_rows)
+        planned = in_place(plan_of(strategy, data, asked), modes, progress, chunk_rows)
+        done = _with_mark_cost(planned, modes, asked.mark_cost, progress, chunk_rows)
         return done, "" if target is None else render(done)
 
-    done, page = within(timeout, made)
+    done, page = within(asked.timeout, made)
     if target is None:
         return done
     return Result(done.label, done.summary, done.tables, report_files.write(target, done, page))
+
+
+def one_mode(asked: RunSettings, remedy: str) -> tuple[str, ...]:
+    """The one margin mode of the account; UserError with the remedy where there are several."""
+    if len(asked.margin_modes) > 1:
+        raise UserError(f"margin modes {', '.join(asked.margin_modes)}", "--margin", remedy)
+    return asked.margin_modes
 
 
 def _with_mark_cost(

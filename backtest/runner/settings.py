@@ -1,253 +1,276 @@
-"""What a user asks of a run, checked."""
+"""`RunSettings`: every setting of a run, once.
+
+The flags of the command line and their help, the keys of a run's TOML file, the keyword arguments of the public
+functions (`run_keywords.py`) and the reference page are made of it. `validation.py` checks values against it.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
 
-from backtest.core.durations import parse as length
-from backtest.core.enums import ALLOWANCES, PATHS, SYMBOL_MODES
-from backtest.core.errors import Broken, UserError, one_of
-from backtest.runner.slippage_settings import LIMIT_FILLS, parse_shares, parse_slippage
-from backtest.strategy.account import LEAST_LEVERAGE
-from backtest.strategy.guards import parse
-from backtest.venues.profile import canonical
+from backtest.core.enums import ALLOWANCES, PATHS
+from backtest.runner.setting import COMPARE, LATENCY, RUN, SUB_ACCOUNTS, Group, Kind, Setting, named, setting
 
-EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-Moment = int | str | dt.date | dt.datetime | None
+DATA, ACCOUNT, COSTS = Group.DATA, Group.ACCOUNT, Group.COSTS
+GUARDS, OUTPUT, NETWORK = Group.GUARDS, Group.OUTPUT, Group.NETWORK
 
 LEAST_CASH, MOST_CASH = 0.01, 1e9
 """A cent; and a billion, since one amount is counted exactly up to 4.5 billion (`engine.money`)."""
-YARDSTICK = "generic"
-"""The venue of a run where neither the user nor the dataset names one."""
-MOST_LEVERAGE = 1_000.0
+LEAST_LEVERAGE, MOST_LEVERAGE = 0.01, 1_000.0
 MAX = "max"
 """The leverage that asks for no more margin than the venue's minimum."""
+YARDSTICK = "generic"
+"""The venue of a run where neither the user nor the dataset names one."""
 MOST_LATENCY_MS = 30 * 86_400_000
 WHOLE_BPS = 10_000.0
 MOST_SEED = 2**63 - 1
 MOST_POSITIONS = 1_000
+LIMIT_FILLS = ("through", "touch")
+LEAST_TIMEOUT_S, MOST_TIMEOUT_S = 0.001, 366 * 86_400.0
+DELAYS = (0, 50, 200, 1_000, 5_000)
+"""Milliseconds: a machine beside the venue's, one on its continent, one that thinks, and a person."""
 
 
 @dataclass(frozen=True)
-class Config:
-    """The settings of a run besides the margin mode. Money in quote units, times in ms."""
+class RunSettings:
+    """The settings of one command. Money in quote units, times and lengths of time in ms, as `validation` gives."""
 
-    strategy: str
-    data: str
-    symbols: tuple[str, ...] | None = None
-    start_ms: int | None = None
-    end_ms: int | None = None
-    interval_ms: int | None = None
-    """Of the candles that are replayed, joined from the data's; None: the data's own."""
-    drill_ms: int | None = None
-    """Of the finer candles on which one is played in which something may happen; None: it is played as it is."""
-    venue: str = YARDSTICK
-    """A name of `backtest venues list`, or a file."""
+    strategy: str = ""
+    """As the user names it, or the class of one that is in memory. Not a setting here: an argument of each function."""
+    data: str = setting(
+        "", "Dataset: a folder, or a Parquet file with a symbol column.", DATA, Kind.FILE, "PATH", absent="required",
+        example='"data/sample"',
+    )  # fmt: skip
+    symbols: tuple[str, ...] | None = setting(
+        None, "Markets to replay, separated by commas.", DATA, Kind.NAMES, "SYMBOL,...",
+        absent="all of the dataset", example='["BTC-USD", "ETH-USD"]',
+    )  # fmt: skip
+    start: int | None = setting(
+        None, "Start of the period: a date or an ISO time, UTC, inclusive.", DATA, Kind.TIME, "TIME",
+        unit="ms since 1970", absent="the first candle", flags=("--start", "--from"), recorded="start_ms",
+        example="2024-03-01",
+    )  # fmt: skip
+    end: int | None = setting(
+        None, "End of the period: a date or an ISO time, UTC, exclusive.", DATA, Kind.TIME, "TIME",
+        unit="ms since 1970", absent="the last candle", flags=("--end", "--to"), recorded="end_ms",
+        example="2024-03-01T10:30:00Z",
+    )  # fmt: skip
+    interval: int | None = setting(
+        None, "Replay candles of this length, resampled from the dataset's.", DATA, Kind.LENGTH, "LENGTH", unit="ms",
+        absent="that of the dataset", recorded="interval_ms", example='"1h"',
+    )  # fmt: skip
+    drill: int | None = setting(
+        None, "With --interval: replay candles that could trigger an order or a liquidation on finer candles of this "
+        "length.", DATA, Kind.LENGTH, "LENGTH", unit="ms", absent="never", recorded="drill_ms", example='"5m"',
+    )  # fmt: skip
+    path: str = setting(
+        "coherent", "Price path inside a candle: coherent, worst or best.", DATA, Kind.CHOICE, "PATH", choices=PATHS,
+        example='"worst"',
+    )  # fmt: skip
+    allow: tuple[str, ...] = setting(
+        (), "Run in spite of missing data: missing-funding.", DATA, Kind.TEXTS, "NAME", choices=ALLOWANCES,
+        absent="nothing", example='["missing-funding"]',
+    )  # fmt: skip
+    seed: int = setting(
+        0, "Random seed for the strategy, latency and outages.", DATA, Kind.WHOLE, "N", within=(0, MOST_SEED),
+        example="7",
+    )  # fmt: skip
+    params: Mapping[str, object] = setting(
+        {}, "Parameter of the strategy; with --sub-accounts 2.NAME=VALUE sets that of the second strategy only.",
+        ACCOUNT, Kind.PARAMS, "NAME=VALUE", absent="those of the strategy", flags=("--param", "-p"),
+        example="{ fast = 10 }",
+    )  # fmt: skip
+    venue: str | None = setting(
+        None, "Venue: a name or alias of `backtest venues list`, or a FILE.toml.", ACCOUNT, Kind.FILE, "NAME|FILE",
+        absent="that of the dataset, else generic", example='"binance_usdm"',
+    )  # fmt: skip
+    margin: tuple[str, ...] = setting(
+        ("cross",), "Margin mode: cross, isolated or portfolio; SYMBOL=isolated or SYMBOL=cross for single markets.",
+        ACCOUNT, Kind.NAMES, "MODE,...", recorded="-", defaults=((COMPARE, ("isolated", "cross")),),
+        example='["cross", "DOGE-USD=isolated"]',
+    )  # fmt: skip
+    leverage: float | str | None = setting(
+        None, "Position size over initial margin; max: the highest that the venue allows.", ACCOUNT, Kind.LEVERAGE,
+        "NUMBER|max", unit="x", within=(LEAST_LEVERAGE, MOST_LEVERAGE),
+        absent="the venue's default in isolated margin, else max", example="5",
+    )  # fmt: skip
+    cash: float = setting(
+        100_000.0, "Deposit, in quote currency.", ACCOUNT, Kind.NUMBER, "AMOUNT", unit="quote",
+        within=(LEAST_CASH, MOST_CASH), example="50000",
+    )  # fmt: skip
+    reserve: float = setting(
+        0.0, "Money outside the venue, in quote currency, which pays for top-ups.", ACCOUNT, Kind.NUMBER, "AMOUNT",
+        unit="quote", within=(0, MOST_CASH), example="20000",
+    )  # fmt: skip
+    isolate_above: float | None = setting(
+        None, "Isolate a position that makes up more than this share of the cross margin account's maintenance margin.",
+        ACCOUNT, Kind.NUMBER, "SHARE", unit="share", within=(0.01, 1), absent="never", example="0.5",
+    )  # fmt: skip
+    adl: tuple[str, ...] = setting(
+        (), "Inject auto-deleveraging events: TIME,SYMBOL,SHARE (* for the market that ranks first), "
+        "move=5%/10m,SHARE, or a FILE.csv.", ACCOUNT, Kind.TEXTS, "EVENT", absent="none", example='["move=5%/10m,0.2"]',
+    )  # fmt: skip
+    adl_top: int = setting(
+        1, "Maximum number of positions that simultaneous --adl events close.", ACCOUNT, Kind.WHOLE, "N",
+        within=(0, MOST_POSITIONS), example="3",
+    )  # fmt: skip
+    sub_accounts: bool = setting(
+        False, "Run each strategy in its own sub-account, with a share of --cash.", ACCOUNT, Kind.SWITCH,
+        commands=(RUN,), recorded="-", example="true",
+    )  # fmt: skip
+    split: tuple[str, ...] | None = setting(
+        None, "With --sub-accounts: percentages of --cash and --reserve, one per strategy.", ACCOUNT, Kind.NUMBERS,
+        "PERCENT,...", unit="%", absent="equal", commands=(SUB_ACCOUNTS,), recorded="-", example='["60", "40"]',
+    )  # fmt: skip
+    loss_cap: tuple[str, ...] | None = setting(
+        None, "With --sub-accounts: close everything and stop trading after this loss (20% of the deposit, or an "
+        "amount like 5000, or none), one for all or one per strategy.", ACCOUNT, Kind.NAMES, "LOSS,...", absent="none",
+        commands=(SUB_ACCOUNTS,), recorded="-", example='["20%"]',
+    )  # fmt: skip
+    fee_bps: float | None = setting(
+        None, "Taker fee, and maker fee unless --maker-fee-bps is given.", COSTS, Kind.NUMBER, "BPS", unit="bps",
+        within=(0, WHOLE_BPS), absent="the fee tiers of the venue", example="5",
+    )  # fmt: skip
+    maker_fee_bps: float | None = setting(
+        None, "Maker fee; negative for a rebate.", COSTS, Kind.NUMBER, "BPS", unit="bps",
+        within=(-WHOLE_BPS, WHOLE_BPS), absent="as --fee-bps, or the fee tiers of the venue", example="-0.5",
+    )  # fmt: skip
+    fee_discount: str | None = setting(
+        None, "Discount on the venue's fees: a name that it has, such as bnb, or a share.", COSTS, Kind.TEXT,
+        "NAME|SHARE", absent="none", example='"10%"',
+    )  # fmt: skip
+    slippage_bps: float = setting(
+        0.0, "Fixed slippage of every taker fill.", COSTS, Kind.NUMBER, "BPS", unit="bps", within=(0, WHOLE_BPS),
+        example="1.5",
+    )  # fmt: skip
+    slippage: tuple[str, ...] = setting(
+        (), "Slippage model: half-spread=BPS (or corwin-schultz, abdi-ranaldo, edge), impact=Y:DELTA, volume=K, "
+        "depth=FILE.parquet, stress=FACTOR, drift=K, band=PERCENT.", COSTS, Kind.PAIRS, "KIND=VALUE", absent="none",
+        example='["half-spread=1", "impact=0.8"]',
+    )  # fmt: skip
+    volume_share: str | None = setting(
+        None, "Maximum share of a candle's volume that can fill: 10%, or taker=10%,maker=5%.", COSTS, Kind.TEXT,
+        "SHARE", absent="no limit", example='"10%"',
+    )  # fmt: skip
+    limit_fill: str = setting(
+        "through", "Fill a limit order when the price trades through it, or as soon as it touches it: through or "
+        "touch.", COSTS, Kind.CHOICE, "WHEN", choices=LIMIT_FILLS, example='"touch"',
+    )  # fmt: skip
+    guards: tuple[str, ...] = setting(
+        (), "Guard that watches the account at each close, such as stop=5% or drawdown=20%.", GUARDS, Kind.PAIRS,
+        "KIND=VALUE", absent="those of the strategy", flags=("--guard", "--guards"), example='["stop=5%"]',
+    )  # fmt: skip
+    out: str | None = setting(
+        None, "Folder of the report.", OUTPUT, Kind.FILE, "FOLDER", recorded="-",
+        absent="a folder in reports/; in Python no report", example='"reports/mine"',
+    )  # fmt: skip
+    timeout: float | None = setting(
+        None, "Stop with exit code 1, and write nothing, if it takes longer.", OUTPUT, Kind.NUMBER, "SECONDS",
+        unit="s", within=(LEAST_TIMEOUT_S, MOST_TIMEOUT_S), absent="never", recorded="-", example="600",
+    )  # fmt: skip
+    mark_cost: bool = setting(
+        True, "Replay a second time to measure the P&L effect of the venue's mark price, where it is not the market's.",
+        OUTPUT, Kind.SWITCH, commands=(RUN,), recorded="-", example="false",
+    )  # fmt: skip
+    latency_ms: int = setting(
+        0, "Delay from a decision until its message leaves; a chain's delay comes on top.", NETWORK, Kind.WHOLE,
+        "MS", unit="ms", within=(0, MOST_LATENCY_MS), commands=(RUN, COMPARE, SUB_ACCOUNTS), example="250",
+    )  # fmt: skip
+    grid: tuple[int, ...] = setting(
+        DELAYS, "Delays to compare, each as --latency-ms of one account.", NETWORK, Kind.NUMBERS, "MS,...", unit="ms",
+        commands=(LATENCY,), recorded="-", example="[0, 500]",
+    )  # fmt: skip
+    chain: str | None = setting(
+        None, "Send orders and money over a chain: a name of `backtest venues chains`, a FILE.toml, or venue for the "
+        "venue's own.", NETWORK, Kind.FILE, "NAME|FILE", absent="instant and free", example='"arbitrum"',
+    )  # fmt: skip
+    outages: tuple[str, ...] = setting(
+        (), "Halt the chain: START/LENGTH or START/END, a FILE (.toml, .json, .csv), history, poisson=2/year:60m:8h "
+        "(rate, median, 90th percentile), or worst:30m at the costliest moment.", NETWORK, Kind.TEXTS, "WHEN",
+        absent="none", example='["worst:30m"]',
+    )  # fmt: skip
+    reorg: int | None = setting(
+        None, "Undo fills that happened within this time before an outage.", NETWORK, Kind.LENGTH, "LENGTH", unit="ms",
+        absent="that of the chain", recorded="reorg_ms", example='"30s"',
+    )  # fmt: skip
+    force_inclusion: bool = setting(
+        False, "During an outage send messages through Layer 1, if the chain allows it.", NETWORK, Kind.SWITCH,
+        example="true",
+    )  # fmt: skip
+    oracle: tuple[str, ...] = setting(
+        (), "Build the venue's mark price: delay=3s, heartbeat=1h, deviation=0.5%, average=30s, median; limit=60s "
+        "rejects orders on an older one; stale=30s and grace=1h apply after an outage.", NETWORK, Kind.PAIRS,
+        "KIND=VALUE", absent="the mark price of the data", example='["delay=3s"]',
+    )  # fmt: skip
+    gas: bool = setting(True, "Charge the chain's gas.", NETWORK, Kind.SWITCH, example="false")
     venue_from_data: bool = False
-    """Whether it is the dataset's, none having been asked for."""
-    leverage: float | str | None = None
-    """Of every market; `max`: as much as the venue allows; None: in a pool of its own the venue's default."""
-    cash: float = 100_000.0
-    path: str = "coherent"
-    latency_ms: int = 0
-    slippage_bps: float = 0.0
-    slippage: tuple[str, ...] = ()
-    """Models beside it, as `runner.slippage_settings` reads them."""
-    volume_share: str | None = None
-    """Of a candle's volume that fills may be, likewise; None: any."""
-    limit_fill: str = "through"
-    """Whether the path has to go through a limit order's price, or only to touch it."""
-    fee_bps: float | None = None
-    """One rate for takers, and for makers who have none of their own; None: the venue's schedule."""
-    maker_fee_bps: float | None = None
-    """One rate for makers, below 0 a rebate."""
-    fee_discount: str | None = None
-    """Off the venue's fees: a name of its profile's, or a share like 10%."""
-    seed: int = 0
-    allow: tuple[str, ...] = ()
-    modes: dict[str, str] = field(default_factory=dict)
-    """Margin mode of single symbols where it is not that of the run: cross or isolated."""
-    isolate_above: float | None = None
-    """Share of the cross pool's requirement above which a position gets a pool of its own."""
-    adl: tuple[str, ...] = ()
-    """Deleveraging events, as `runner.adl_events` reads them."""
-    adl_top: int = 1
-    """Positions that the events of one instant take, at most."""
-    chain: str | None = None
-    """A name, a file, or `venue` for the one that the venue's profile names; None: instant and free."""
-    outages: tuple[str, ...] = ()
-    """As `runner.outages` reads them."""
-    reorg_ms: int | None = None
-    """Fills so shortly before an outage are undone; None: as the chain has it."""
-    force_inclusion: bool = False
-    """Whether messages may come by the chain's Layer 1."""
-    reserve: float = 0.0
-    """Outside the venue."""
-    oracle: tuple[str, ...] = ()
-    """As `runner.chain_config` reads them."""
-    gas: bool = True
-    """Whether the chain's gas is paid."""
-    guards: tuple[str, ...] = ()
-    """Beside those of the strategy."""
-    params: dict[str, Any] = field(default_factory=dict)
+    """Whether the venue is the dataset's, none having been asked for. Not a setting."""
+
+    @property
+    def start_ms(self) -> int | None:
+        """Start of the period, ms since 1970."""
+        return self.start
+
+    @property
+    def end_ms(self) -> int | None:
+        """End of the period, ms since 1970, exclusive."""
+        return self.end
+
+    @property
+    def interval_ms(self) -> int | None:
+        """Length of the candles that are replayed; None: that of the dataset."""
+        return self.interval
+
+    @property
+    def drill_ms(self) -> int | None:
+        """Length of the finer candles; None: candles are replayed whole."""
+        return self.drill
+
+    @property
+    def reorg_ms(self) -> int | None:
+        """Fills so shortly before an outage are undone; None: as the chain has it."""
+        return self.reorg
 
     @property
     def most_leverage(self) -> float | None:
         """The leverage that was asked for; infinite for as much as the venue allows, None: none was."""
         return math.inf if isinstance(self.leverage, str) else self.leverage
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values by name."""
-        return asdict(self)
+    @property
+    def margin_modes(self) -> tuple[str, ...]:
+        """Margin modes, without those of single markets."""
+        return tuple(text for text in self.margin if "=" not in text)
+
+    @property
+    def modes(self) -> dict[str, str]:
+        """Margin mode of single markets, by symbol: cross or isolated."""
+        pairs = [text.partition("=") for text in self.margin if "=" in text]
+        return {symbol: mode for symbol, _, mode in sorted(pairs)}
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values by their names in a report's summary."""
+        values = asdict(self)
+        kept = {told.name: told.recorded or told.name for told in all_settings() if told.recorded != "-"}
+        given = {recorded: values[name] for name, recorded in kept.items()}
+        return {
+            **given, "strategy": self.strategy, "venue_from_data": self.venue_from_data, "modes": self.modes,
+        }  # fmt: skip
 
 
-def moment(value: Moment, name: str) -> int | None:
-    """A date, an ISO time (UTC where it has no zone) or ms, as ms since 1970; None stays None."""
-    if value is None or isinstance(value, int):
-        return value
-    try:
-        if isinstance(value, str):
-            value = dt.datetime.fromisoformat(value)
-        if not isinstance(value, dt.datetime):
-            value = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
-    except ValueError:
-        raise UserError(f"{value!r} is not a time", name, "write 2024-03-12 or 2024-03-12T10:30 (UTC)") from None
-    aware = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
-    return (aware - EPOCH) // dt.timedelta(milliseconds=1)
+@cache
+def all_settings() -> tuple[Setting, ...]:
+    """Every setting, in the order of :class:`RunSettings`."""
+    return tuple(named(f.metadata["setting"], f.name) for f in fields(RunSettings) if "setting" in f.metadata)
 
 
-def period(start: Moment, end: Moment) -> tuple[int | None, int | None]:
-    """Both as ms since 1970; UserError where it ends before it begins."""
-    start_ms, end_ms = moment(start, "start"), moment(end, "end")
-    if start_ms is not None and end_ms is not None and start_ms >= end_ms:
-        raise UserError("the period ends before it begins", "--from and --to", "the period is [from, to)")
-    return start_ms, end_ms
+def settings_of(command: str) -> tuple[Setting, ...]:
+    """The settings that a command has."""
+    return tuple(told for told in all_settings() if command in told.commands)
 
 
-def span(value: int | str | None, name: str) -> int | None:
-    """A length of time like `1h`, or ms, as ms; None stays None."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
-        return value
-    return length(str(value), name)
-
-
-def _leverage(value: float | str | None) -> float:
-    """A leverage that is a number; whoever writes a word is told of the one that there is."""
-    if isinstance(value, str):
-        raise UserError(f"leverage {value!r}", "", f"give a number, or {MAX}")
-    if value is None:
-        raise Broken("none was looked at before")
-    return number(value, "leverage", LEAST_LEVERAGE, MOST_LEVERAGE)
-
-
-def number(value: float, name: str, least: float, most: float) -> float:
-    """A finite number in `[least, most]`."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise UserError(f"{name} {value!r}", "", f"give a number from {least:g} to {most:,.12g}")
-    return float(value)
-
-
-def whole(value: int, name: str, most: int) -> int:
-    """A whole number in `[0, most]`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise UserError(f"{name} {value!r}", "", f"give a whole number from 0 to {most:,}")
-    return value
-
-
-def config(
-    strategy: str,
-    data: str | Path,
-    *,
-    symbols: Sequence[str] | None = None,
-    start: Moment = None,
-    end: Moment = None,
-    interval: int | str | None = None,
-    drill: int | str | None = None,
-    venue: str | Path | None = None,
-    leverage: float | str | None = None,
-    cash: float = 100_000.0,
-    path: str = "coherent",
-    latency_ms: int = 0,
-    slippage_bps: float = 0.0,
-    slippage: Sequence[str] | str = (),
-    volume_share: str | None = None,
-    limit_fill: str = "through",
-    fee_bps: float | None = None,
-    maker_fee_bps: float | None = None,
-    fee_discount: str | None = None,
-    params: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    allow: Sequence[str] = (),
-    guards: Sequence[str] = (),
-    modes: Mapping[str, str] | None = None,
-    isolate_above: float | None = None,
-    adl: Sequence[str] = (),
-    adl_top: int = 1,
-    **of_chain: Any,
-) -> Config:
-    """The checked settings, with those `of_chain`; UserError for what is unknown or out of range."""
-    if isinstance(symbols, str):
-        raise UserError("symbols is one text", "", "give a list of names")
-    if isinstance(guards, str):
-        raise UserError("guards is one text", "", 'give a list, like ["stop=5%"]')
-    models = (slippage,) if isinstance(slippage, str) else tuple(slippage)
-    parse_slippage(models)
-    parse_shares(volume_share)
-    start_ms, end_ms = period(start, end)
-    return Config(
-        strategy=strategy,
-        data=str(data),
-        symbols=None if symbols is None else tuple(symbols),
-        start_ms=start_ms,
-        end_ms=end_ms,
-        interval_ms=span(interval, "--interval"),
-        drill_ms=span(drill, "--drill"),
-        venue=canonical(str(venue or YARDSTICK)),
-        leverage=leverage if leverage in (None, MAX) else _leverage(leverage),
-        cash=number(cash, "cash", LEAST_CASH, MOST_CASH),
-        path=one_of(path, PATHS, "path"),
-        latency_ms=whole(latency_ms, "latency_ms", MOST_LATENCY_MS),
-        slippage_bps=number(slippage_bps, "slippage_bps", 0, WHOLE_BPS),
-        slippage=models,
-        volume_share=volume_share,
-        limit_fill=one_of(limit_fill, LIMIT_FILLS, "limit fill"),
-        fee_bps=None if fee_bps is None else number(fee_bps, "fee_bps", 0, WHOLE_BPS),
-        maker_fee_bps=None if maker_fee_bps is None else number(maker_fee_bps, "maker_fee_bps", -WHOLE_BPS, WHOLE_BPS),
-        fee_discount=None if fee_discount is None else str(fee_discount).strip(),
-        seed=whole(seed, "seed", MOST_SEED),
-        allow=tuple(one_of(name, ALLOWANCES, "allowance") for name in allow),
-        modes={symbol: one_of(mode, SYMBOL_MODES, "margin mode") for symbol, mode in sorted((modes or {}).items())},
-        isolate_above=None if isolate_above is None else number(isolate_above, "isolate_above", 0.01, 1),
-        adl=(adl,) if isinstance(adl, str) else tuple(adl),
-        adl_top=whole(adl_top, "adl_top", MOST_POSITIONS),
-        guards=tuple(parse(text).text for text in guards),
-        params=dict(params or {}),
-        **checked(**of_chain),
-    )
-
-
-def checked(
-    *,
-    chain: str | Path | None = None,
-    outages: Sequence[str] | str = (),
-    reorg: int | str | None = None,
-    force_inclusion: bool = False,
-    reserve: float = 0.0,
-    oracle: Sequence[str] | str = (),
-    gas: bool = True,
-) -> dict[str, Any]:
-    """The checked settings of a chain, as `Config` has them; their texts are read where the data are known."""
-    return {
-        "chain": None if chain is None else str(chain),
-        "outages": (outages,) if isinstance(outages, str) else tuple(outages),
-        "reorg_ms": span(reorg, "--reorg"),
-        "force_inclusion": bool(force_inclusion),
-        "reserve": number(reserve, "reserve", 0, MOST_CASH),
-        "oracle": (oracle,) if isinstance(oracle, str) else tuple(oracle),
-        "gas": bool(gas),
-    }
+def find(name: str) -> Setting:
+    """The setting of a name; KeyError for another name."""
+    return {told.name: told for told in all_settings()}[name]

@@ -15,7 +15,6 @@ ESTIMATORS = {
     "edge": "by EDGE",
 }
 """Of the spread, from candles."""
-LIMIT_FILLS = ("through", "touch")
 SLIPPAGE, SHARE = "--slippage", "--volume-share"
 _FORMS = {
     "half-spread": f"BPS or {', '.join(ESTIMATORS)}",

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from backtest.core.enums import MICRO
 from backtest.core.errors import UserError, nearest
 from backtest.core.records import Record
-from backtest.data.catalog import Catalog
+from backtest.data.catalog import Catalog, DataSource
 from backtest.data.panel import Chunk
 from backtest.data.select import select
 from backtest.data.selection import Selection
@@ -32,12 +32,16 @@ from backtest.results.summary import SUB_ACCOUNTS
 from backtest.runner.account_runner import Player
 from backtest.runner.combined_account import combine
 from backtest.runner.compare import Comparison
-from backtest.runner.run import Plan, placed, plan, result, seated, wanted
-from backtest.runner.settings import LEAST_CASH, MOST_CASH, moment, number, span
+from backtest.runner.origins import keyword_errors
+from backtest.runner.run import Plan, check_symbols, one_mode, placed, plan_of, result, seated, wanted
+from backtest.runner.run_keywords import SubaccountKeywords
+from backtest.runner.setting import SUB_ACCOUNTS as SUBACCOUNTS
+from backtest.runner.settings import LEAST_CASH, RunSettings
 from backtest.runner.stream import Progress, stream
 from backtest.runner.timeout import within
+from backtest.runner.validation import checked
 from backtest.strategy import base, loader
-from backtest.venues.margin_modes import margin_modes
+from backtest.strategy.loader import StrategySource
 
 TAKEN = ("combined", report_files.REPORT, report_files.SUMMARY)
 """What no sub-account may be called: the sum of all, and what lies beside their folders."""
@@ -63,27 +67,20 @@ class Asked:
     """One sub-account before it is planned."""
 
     label: str
-    strategy: Any
+    strategy: StrategySource
     margin: str
-    settings: dict[str, Any]
+    settings: RunSettings
     """As of `run`, its own cash, parameters and guards among them."""
 
 
+@keyword_errors(SUBACCOUNTS)
 def subaccounts(
-    strategies: Sequence[Any],
-    data: Any,
+    strategies: Sequence[StrategySource],
+    data: DataSource,
     *,
-    margin: str = "cross",
-    cash: float = 100_000.0,
-    reserve: float = 0.0,
-    split: Sequence[float] | str | None = None,
-    loss_cap: Sequence[str] | str | None = None,
-    params: Mapping[str, Any] | None = None,
-    out: str | Path | None = None,
     progress: Progress | None = None,
     chunk_rows: int | None = None,
-    timeout: float | None = None,
-    **settings: Any,
+    **settings: Unpack[SubaccountKeywords],
 ) -> Subaccounts:
     """Replay each strategy in a sub-account of its own; the data are streamed once.
 
@@ -94,35 +91,14 @@ def subaccounts(
     it, ``2.fast`` to the second alone. Other arguments as of `run`; where a setting names a market it concerns the
     sub-accounts that have it. UserError for what is wrong.
     """
-    modes, own = margin_modes(margin)
-    if len(modes) > 1:
-        raise UserError(f"margin modes {', '.join(modes)}", "--margin", "sub-accounts have one; run them once for each")
+    asked = checked(settings, SUBACCOUNTS)
+    modes = one_mode(asked, "sub-accounts have one; run them once for each")
     if isinstance(strategies, str | Path) or not strategies:
         raise UserError("no list of strategies", "strategies", 'give several, like ["a.py", "b.py"]')
-    target = report_files.claim(Path(out)) if out is not None else None
-    caps = _caps(loss_cap, len(strategies))
-    cashes = shares(cash, split, len(strategies))
-    reserves = shares(reserve, split, len(strategies), "reserve", 0.0)
+    target = report_files.claim(Path(asked.out)) if asked.out is not None else None
 
     def made() -> tuple[Subaccounts, str]:
-        given = parameters(strategies, params or {})
-        accounts = [
-            Asked(
-                label,
-                strategy,
-                modes[0],
-                {
-                    "modes": own,
-                    **_guarded(settings, cap),
-                    "cash": share / MICRO,
-                    "reserve": kept / MICRO,
-                    "params": given_to,
-                },
-            )
-            for label, strategy, given_to, share, kept, cap in zip(
-                labels(strategies), strategies, given, cashes, reserves, caps, strict=True
-            )
-        ]
+        accounts = asked_of_each(strategies, asked, modes[0])
         results, records, union = play(accounts, data, progress, chunk_rows)
         combined = combine(results, records, union)
         summary = {
@@ -133,15 +109,35 @@ def subaccounts(
         page = "" if target is None else render_comparison(results, combined)
         return Subaccounts(results, summary, combined=combined), page
 
-    done, page = within(timeout, made)
+    done, page = within(asked.timeout, made)
     if target is None:
         return done
     folder = report_files.write(target, done.results, page, {"combined": done.combined.metrics}, SUB_ACCOUNTS)
     return replace(done, folder=folder)
 
 
+def asked_of_each(strategies: Sequence[StrategySource], asked: RunSettings, margin: str) -> list[Asked]:
+    """The sub-accounts of these settings, each with its share of the money and its own parameters."""
+    count = len(strategies)
+    caps = _caps(asked.loss_cap, count)
+    cashes = shares(asked.cash, asked.split, count)
+    reserves = shares(asked.reserve, asked.split, count, "reserve", 0.0)
+    given = parameters(strategies, asked.params)
+    return [
+        Asked(
+            label,
+            strategy,
+            margin,
+            replace(_guarded(asked, cap), cash=share / MICRO, reserve=kept / MICRO, params=given_to),
+        )
+        for label, strategy, given_to, share, kept, cap in zip(
+            labels(strategies), strategies, given, cashes, reserves, caps, strict=True
+        )
+    ]
+
+
 def play(
-    accounts: Sequence[Asked], data: Any, progress: Progress | None = None, chunk_rows: int | None = None
+    accounts: Sequence[Asked], data: DataSource, progress: Progress | None = None, chunk_rows: int | None = None
 ) -> tuple[list[Result], list[Record], Selection]:
     """Plan the sub-accounts and stream the union of their markets once through all; their results and records."""
     catalog = data if isinstance(data, Catalog) else Catalog.open(data)
@@ -157,7 +153,7 @@ def play(
         grown = {name: union.counts[name] for name in GROWN}
         return [player.record({**p.selection.counts, **grown}) for p, player in zip(plans, players, strict=True)]
 
-    plans = placed([plan(one.strategy, catalog, union, **one.settings) for one in accounts], union, replayed)
+    plans = placed([plan_of(one.strategy, catalog, one.settings, union) for one in accounts], union, replayed)
     records = replayed(plans)
     markets = list(union.symbols)
     results = []
@@ -237,16 +233,16 @@ def _union(accounts: Sequence[Asked], catalog: Catalog) -> Selection:
     """The markets of all, over the period asked for; all that are selected where one strategy wants them all."""
     names: set[str] | None = set()
     for one in accounts:
-        loaded = loader.load(one.strategy, one.settings["params"])
-        its = wanted(loaded, one.settings.get("symbols"), catalog)
+        check_symbols(one.settings, catalog)
+        loaded = loader.load(one.strategy, one.settings.params)
+        its = wanted(loaded, one.settings.symbols, catalog)
         names = None if its is None or names is None else names | set(its)
     asked = accounts[0].settings
-    interval_ms = span(asked.get("interval"), "--interval")
     chosen = None if names is None else sorted(names)
-    return select(catalog, chosen, moment(asked.get("start"), "start"), moment(asked.get("end"), "end"), interval_ms)
+    return select(catalog, chosen, asked.start_ms, asked.end_ms, asked.interval_ms)
 
 
-def labels(strategies: Sequence[Any]) -> list[str]:
+def labels(strategies: Sequence[StrategySource]) -> list[str]:
     """A short name for each: ``sma_cross``, and ``sma_cross-2`` for the second of that name."""
     found: list[str] = []
     for strategy in strategies:
@@ -267,12 +263,12 @@ def stem(strategy: str) -> str:
 
 
 def shares(
-    amount: float, split: Sequence[float] | str | None, count: int, name: str = "cash", least: float = LEAST_CASH
+    amount: float, split: Sequence[float | str] | None, count: int, name: str = "cash", least: float = LEAST_CASH
 ) -> list[int]:
     """What each gets of an amount, micro: they sum to it, what rounding down leaves over goes to the first."""
-    whole = to_micro(number(amount, name, least, MOST_CASH))
+    whole = to_micro(amount)
     remedy = f"give {count} percentages above 0 that make 100, like {','.join(_example(count))}"
-    texts = split.split(",") if isinstance(split, str) else None if split is None else [str(part) for part in split]
+    texts = None if split is None else [str(part) for part in split]
     try:
         parts = [Fraction(100, count)] * count if texts is None else [Fraction(text.strip()) for text in texts]
     except (ValueError, ZeroDivisionError):
@@ -291,11 +287,11 @@ def _example(count: int) -> list[str]:
     return [str(100 - equal * (count - 1)), *[str(equal)] * (count - 1)]
 
 
-def _caps(asked: Sequence[str] | str | None, count: int) -> list[str | None]:
+def _caps(asked: Sequence[float | str] | None, count: int) -> list[str | None]:
     """The loss cap of each as the guard `account-loss` writes it; None: none."""
     if asked is None:
         return [None] * count
-    texts = [text.strip() for text in (asked.split(",") if isinstance(asked, str) else asked)]
+    texts = [str(text) for text in asked]
     if len(texts) not in (1, count):
         thing = f"{len(texts)} loss caps for {count} strategies"
         raise UserError(thing, "--loss-cap", "give one for all, or one for each, with commas")
@@ -307,18 +303,16 @@ def _caps(asked: Sequence[str] | str | None, count: int) -> list[str | None]:
     return caps * count if len(caps) == 1 else caps
 
 
-def _guarded(settings: Mapping[str, Any], cap: str | None) -> dict[str, Any]:
+def _guarded(settings: RunSettings, cap: str | None) -> RunSettings:
     """The settings, with the guard that a loss cap is."""
-    return (
-        dict(settings) if cap is None else {**settings, "guards": [*settings.get("guards", ()), f"account-loss={cap}"]}
-    )
+    return settings if cap is None else replace(settings, guards=(*settings.guards, f"account-loss={cap}"))
 
 
-def parameters(strategies: Sequence[Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+def parameters(strategies: Sequence[StrategySource], given: Mapping[str, object]) -> list[dict[str, object]]:
     """The parameters of each: ``name`` for all that have it, ``2.name`` for the second, which goes before."""
     known = [_known(strategy) for strategy in strategies]
-    chosen: list[dict[str, Any]] = [{} for _ in strategies]
-    numbered = [(*name.split(".", 1), value) for name, value in given.items() if "." in name]
+    chosen: list[dict[str, object]] = [{} for _ in strategies]
+    numbered = [(name.partition("."), value) for name, value in given.items() if "." in name]
     for name, value in given.items():
         if "." in name:
             continue
@@ -328,7 +322,7 @@ def parameters(strategies: Sequence[Any], given: Mapping[str, Any]) -> list[dict
             raise UserError(f"no strategy has a parameter {name!r}", "-p", remedy)
         for i in having:
             chosen[i][name] = value
-    for position, name, value in numbered:
+    for (position, _, name), value in numbered:
         if not position.isdecimal() or not 1 <= int(position) <= len(strategies):
             thing = f"parameter {position}.{name}"
             raise UserError(thing, "-p", f"number the strategies from 1 to {len(strategies)}, like 1.{name}")
@@ -336,7 +330,7 @@ def parameters(strategies: Sequence[Any], given: Mapping[str, Any]) -> list[dict
     return chosen
 
 
-def _known(strategy: Any) -> tuple[str, ...]:
+def _known(strategy: StrategySource) -> tuple[str, ...]:
     """Names of a strategy's parameters; none of one that is already made."""
     if isinstance(strategy, base.Strategy):
         return ()

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backtest.core import durations
-from backtest.core.errors import Broken, UserError, nearest
-from backtest.core.times import stamp
-from backtest.runner.settings import moment
+from backtest.core.errors import UserError, nearest
+from backtest.core.times import moment, stamp
 from backtest.venues.chain import Outage
 
 KEYS = ("start", "end", "length", "cause")
@@ -130,7 +129,4 @@ def _time(value: Any, place: str) -> int:
     known = isinstance(value, int | str | dt.date) and not isinstance(value, bool)
     if not known or (isinstance(value, int) and abs(value) > LATEST_MS):
         raise UserError(f"{value!r} is not a time", place, REMEDY)
-    found = moment(value, place)
-    if found is None:
-        raise Broken(f"{value!r} is no time")
-    return found
+    return moment(value, place)

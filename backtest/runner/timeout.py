@@ -11,12 +11,10 @@ from types import FrameType
 from typing import TypeVar
 
 from backtest.core.errors import RunError
-from backtest.runner.settings import number
 from backtest.runner.watchdog import called
 
 T = TypeVar("T")
 
-LEAST_S, MOST_S = 0.001, 366 * 86_400.0
 AGAIN_S = 1.0
 """Until a strategy that has caught the exception in a hook is given it again."""
 ANYWHERE = 10
@@ -34,10 +32,9 @@ def within(seconds: float | None, act: Callable[[], T]) -> T:
     """Return what ``act`` does; RunError if it is not done after so many seconds. None: it has all the time."""
     if seconds is None:
         return act()
-    limit = number(seconds, "timeout", LEAST_S, MOST_S)
     alarm = SignalAlarm() if SignalAlarm.possible() else ThreadAlarm()
     try:
-        alarm.start(limit)
+        alarm.start(seconds)
         try:
             return act()
         finally:
@@ -45,7 +42,7 @@ def within(seconds: float | None, act: Callable[[], T]) -> T:
     except TimedOut as over:
         alarm.stop()  # it may have come before the first time had any effect
         stood = f": the replay stood at {over.stood}" if over.stood else ""
-        raise RunError(f"stopped after {limit:g} s (--timeout){stood}; nothing was written") from None
+        raise RunError(f"stopped after {seconds:g} s (--timeout){stood}; nothing was written") from None
 
 
 def due(frame: FrameType | None, times: int) -> bool:

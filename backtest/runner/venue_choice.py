@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from backtest.core.errors import UserError
 from backtest.data.catalog import Catalog
-from backtest.runner.settings import Config
+from backtest.runner.settings import YARDSTICK, RunSettings
 from backtest.venues import profile as venues
 from backtest.venues.profile import Profile
 
 
-def venue_of(asked: Config, given: str | Path | None, catalog: Catalog) -> tuple[Config, Profile]:
-    """Return the settings with their venue, and its profile; ``given`` is what the user asked for, None: nothing.
+def venue_of(asked: RunSettings, catalog: Catalog) -> tuple[RunSettings, Profile]:
+    """Return the settings with the venue that is in force, and its profile.
 
     A file that the dataset names lies beside the dataset's own. UserError for a venue that is unknown or wrong.
     """
-    if given is not None or not catalog.venue:
-        return asked, venues.load(asked.venue)
+    if asked.venue is not None or not catalog.venue:
+        venue = asked.venue or YARDSTICK
+        return replace(asked, venue=venue), venues.load(venue)
     name, place = venues.canonical(catalog.venue), f"venue in {catalog.path / 'dataset.toml'}"
     named = str(catalog.path / name) if name.endswith(".toml") else name
     try:

@@ -20,16 +20,14 @@ from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, ver
 from backtest.runner.combined_account import combine
 from backtest.runner.compare import compare
 from backtest.runner.latency_curve import latency, table
+from backtest.runner.origins import keyword_errors
 from backtest.runner.run import run
+from backtest.runner.settings import all_settings, find
 from backtest.runner.sub_accounts import Asked, play
 from backtest.runner.timeout import within
+from backtest.runner.validation import checked, value_of
 from backtest.strategy.source_location import has_source
 
-ASKED = (
-    "symbols", "venue", "leverage", "cash", "path", "latency_ms", "slippage_bps", "slippage", "volume_share",
-    "limit_fill", "fee_bps", "maker_fee_bps", "fee_discount", "params", "seed", "allow", "modes", "isolate_above",
-    "adl", "adl_top", "chain", "outages", "force_inclusion", "reserve", "oracle", "gas", "guards",
-)  # fmt: skip
 WRITERS = ("backtest", "plotly")
 """Versions under which a page has the same bytes."""
 
@@ -52,6 +50,7 @@ class Verification:
     """False: another version wrote the page, and may have written the same things in another form."""
 
 
+@keyword_errors()
 def verify(
     folder: str | Path, data: str | Path | None = None, trust: bool = False, timeout: float | None = None
 ) -> Verification:
@@ -64,7 +63,7 @@ def verify(
     UserError if the folder is no report, its strategy or data cannot be found, or the strategy is another; RunError
     when the time is over.
     """
-    return within(timeout, lambda: _verified(folder, data, trust))
+    return within(value_of(find("timeout"), timeout), lambda: _verified(folder, data, trust))
 
 
 def _verified(folder: str | Path, data: str | Path | None, trust: bool) -> Verification:
@@ -100,7 +99,10 @@ class Report:
     strategy: str
     data: Path
     margin: str
+    own: list[str]
+    """Margin modes of single markets, as SYMBOL=mode."""
     settings: dict[str, Any]
+    """Keyword arguments of `run`, but for the margin."""
 
 
 @dataclass(frozen=True)
@@ -116,22 +118,22 @@ class Again:
 def _one(before: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
     (one,) = asked
     told = "mark_cost" in before.results[0].summary
-    made = run(one.strategy, data, margin=one.margin, mark_cost=told, **one.settings)
+    made = run(one.strategy, data, margin=[one.margin, *one.own], mark_cost=told, **one.settings)
     return Again([made], lambda results: render(results[0]))
 
 
 def _modes(before: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
     """One strategy in the margin modes of the report, those among them that the venue does not have."""
     modes = list(dict.fromkeys([*(one.margin for one in asked), *_part(before, "left_out")]))
-    made = compare(asked[0].strategy, data, margin=modes, **asked[0].settings)
+    made = compare(asked[0].strategy, data, margin=[*modes, *asked[0].own], **asked[0].settings)
     left_out = made.summary["left_out"]
     return Again(made.results, lambda results: render_comparison(results, left_out=left_out), {"left_out": left_out})
 
 
 def _delays(_: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
     """One strategy at each delay of the report."""
-    delays = [one.settings.pop("latency_ms") for one in asked]
-    made = latency(asked[0].strategy, data, grid=delays, margin=asked[0].margin, **asked[0].settings)
+    delays, first = [one.settings.pop("latency_ms") for one in asked], asked[0]
+    made = latency(first.strategy, data, grid=delays, margin=[first.margin, *first.own], **first.settings)
     curve = table(made.results)
     return Again(made.results, render_latency, {"curve": curve.to_dicts()}, {"curve": curve})
 
@@ -139,7 +141,7 @@ def _delays(_: report_files.Stored, asked: Sequence[Report], data: Path) -> Agai
 def _sub_accounts(before: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
     """Every strategy in its sub-account."""
     accounts = [
-        Asked(report.label, one.strategy, one.margin, one.settings)
+        Asked(report.label, one.strategy, one.margin, checked({**one.settings, "margin": [one.margin, *one.own]}))
         for report, one in zip(before.results, asked, strict=True)
     ]
     results, records, union = play(accounts, data)
@@ -156,11 +158,12 @@ def _asked(report: Result, folder: Path) -> Report:
     """Strategy, data and settings of a run, as its summary says."""
     try:
         config = report.summary["config"]
-        settings: dict[str, Any] = {name: config[name] for name in ASKED}
-        settings |= {name: config[f"{name}_ms"] for name in ("start", "end", "interval", "drill", "reorg")}
+        settings = {told.name: config[told.recorded or told.name] for told in all_settings() if told.recorded != "-"}
+        place = Path(settings.pop("data"))
         if config["venue_from_data"]:
             settings["venue"] = None
-        return Report(str(config["strategy"]), Path(config["data"]), str(config["margin"]), settings)
+        own = [f"{symbol}={mode}" for symbol, mode in config["modes"].items()]
+        return Report(str(config["strategy"]), place, str(config["margin"]), own, settings)
     except (KeyError, TypeError) as error:
         raise UserError(f"summary.json does not say {error}", str(folder), "run it again") from None
 

@@ -7,7 +7,7 @@ from backtest.core.records import Record
 from backtest.report.formatting import listing, plural
 from backtest.runner.fee_schedule import without_fees
 from backtest.runner.fill_costs import without_slippage
-from backtest.runner.settings import Config
+from backtest.runner.settings import RunSettings
 from backtest.venues.chain import Oracle
 from backtest.venues.profile import Profile
 
@@ -15,7 +15,9 @@ MARKET = Oracle()
 """Nothing is made of the market's mark."""
 
 
-def warnings(profile: Profile, asked: Config, record: Record, synthetic: bool, oracle: Oracle = MARKET) -> list[str]:
+def warnings(
+    profile: Profile, asked: RunSettings, record: Record, synthetic: bool, oracle: Oracle = MARKET
+) -> list[str]:
     """Return clauses of one line, such as ``no slippage charged``; empty where nothing was left out."""
     free, missing = without_fees(profile, asked), int(record.counts.get("missing settlements met", 0))
     said = ["synthetic data, no market moved like this"] * synthetic

@@ -100,7 +100,7 @@ def _meant(kind: str) -> str:
     name = kind.lower().replace("_", "-")
     if name in NO_GUARD:
         return f"no guard does that; an order of the strategy does, with {NO_GUARD[name]}="
-    return f"did you mean {ALSO_CALLED[name]}?" if name in ALSO_CALLED else nearest(name, KINDS)
+    return f"did you mean {ALSO_CALLED[name]!r}?" if name in ALSO_CALLED else nearest(name, KINDS)
 
 
 def chosen(of_class: object, where: str, asked: Iterable[str]) -> tuple[Guard, ...]:

@@ -7,9 +7,10 @@ import importlib
 import importlib.metadata
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from backtest.core.errors import UserError, nearest
 from backtest.strategy.base import Strategy, cause, check, hooks, source_file
@@ -32,7 +33,11 @@ class Listing(NamedTuple):
     """Why it cannot be loaded; empty when it can."""
 
 
-def load(spec: str | Path | type[Strategy] | Strategy, params: dict[str, Any] | None = None) -> Strategy:
+StrategySource: TypeAlias = str | Path | type[Strategy] | Strategy
+"""How a user names a strategy; see :func:`load`."""
+
+
+def load(spec: StrategySource, params: Mapping[str, object] | None = None) -> Strategy:
     """The strategy that ``spec`` names, made with ``params`` and checked.
 
     ``spec`` is `my.py`, `my.py:Class`, `package.module:Class`, the name of an entry point or of a teaching

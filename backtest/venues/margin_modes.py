@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backtest.core.enums import MARGIN_MODES, SYMBOL_MODES
-from backtest.core.errors import UserError, nearest, one_of
+from backtest.core.errors import SettingError, UserError, nearest
 from backtest.venues.profile import Profile
 
 FLAG = "--margin"
@@ -23,8 +23,7 @@ def margin_modes(asked: Sequence[str] | str) -> tuple[tuple[str, ...], dict[str,
     if len(set(modes)) < len(modes) or not modes or len(set(symbols)) < len(symbols):
         raise UserError(f"margin modes {', '.join(given) or '(none)'}", FLAG, "name each mode, and symbol, once")
     known = tuple(_mode(mode) for mode in modes)
-    own = {symbol.strip(): one_of(mode.strip(), SYMBOL_MODES, "margin mode") for symbol, _, mode in pairs}
-    return known, own
+    return known, {symbol.strip(): _known(mode.strip(), SYMBOL_MODES) for symbol, _, mode in pairs}
 
 
 def _mode(asked: str) -> str:
@@ -33,7 +32,13 @@ def _mode(asked: str) -> str:
         return asked
     near = nearest(asked, MARGIN_MODES)
     hint = "; write SYMBOL=isolated for one market" if near.startswith("known") else ""
-    raise UserError(f"unknown margin mode {asked!r}", "", near + hint)
+    return _known(asked, MARGIN_MODES, hint)
+
+
+def _known(mode: str, modes: Sequence[str], hint: str = "") -> str:
+    if mode not in modes:
+        raise SettingError(f"unknown margin mode {mode!r}", FLAG, nearest(mode, modes) + hint)
+    return mode
 
 
 def require(profile: Profile, mode: str, place: str = FLAG) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 from backtest.calculator import positions_file
 from backtest.data.catalog import Catalog
-from backtest.runner import settings
+from backtest.runner import validation
 from backtest.venues import chains, profile
 
 READERS: dict[str, tuple[Any, str]] = {
     "dataset": (Catalog, "open"),
     "manifest": (Catalog, "open"),
-    "settings": (settings, "config"),
+    "settings": (validation, "checked"),
     "venue": (profile, "_checked"),
     "chain": (chains, "_checked"),
     "book": (positions_file, "read"),

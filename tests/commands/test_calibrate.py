@@ -198,7 +198,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
     one_side = trades(tmp_path / "two", [SMALL_BUY] * 20)
     cases = [
-        ((book, "bok"), "--kind: unknown kind 'bok'; did you mean book?"),
+        ((book, "bok"), "--kind: unknown kind 'bok'; did you mean 'book'?"),
         ((tmp_path / "no.parquet", "book"), "no.parquet: no such file"),
         ((book, "trades"), "no column 'price' (it has ts, symbol, notional, slippage_bps)"),
         ((one_side, "book"), "no book (it has ts, symbol, price, qty, buyer_is_maker); it needs"),

@@ -158,11 +158,11 @@ WRONG: list[tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = [
     (_set("positions", 0, "maintenance", to=0.2), ("BTC-USD: maintenance 0.2 is above initial 0.05",)),
     (
         _set("positions", 0, "maintenence", to=0.2),
-        ("positions.1.maintenence", "unknown key", "did you mean maintenance"),
+        ("positions.1.maintenence", "unknown key", "did you mean 'maintenance'"),
     ),
     (
         _set("positions", 0, "mode", to="isolate"),
-        ("positions.1.mode", "unknown mode 'isolate'", "did you mean isolated"),
+        ("positions.1.mode", "unknown mode 'isolate'", "did you mean 'isolated'"),
     ),
     (_set("positions", 0, "posted", to=5), ("positions.1.posted", "is of isolated margin")),
     (_set("positions", 1, "symbol", to="BTC-USD"), ("positions.2.symbol", "BTC-USD has a position above")),
@@ -174,10 +174,10 @@ WRONG: list[tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = [
     (_without("positions", 1, "mark"), ("positions.2.mark (ETH-USD)", "is missing", "give the mark price")),
     (_without("collateral"), ("collateral", "is missing")),
     (_set("collateral", to=-1), ("collateral", "-1 is below 0")),
-    (_set("colateral", to=1), ("colateral", "unknown key", "did you mean collateral?")),
+    (_set("colateral", to=1), ("colateral", "unknown key", "did you mean 'collateral'?")),
     (_set("venue", to="binanse"), ("unknown venue 'binanse'", "did you mean")),
     (_set("venue", to="mine.toml"), ("mine.toml", "no such venue file")),
-    (_set("margin", to="crossed"), ("margin", "unknown mode 'crossed'", "did you mean cross?")),
+    (_set("margin", to="crossed"), ("margin", "unknown mode 'crossed'", "did you mean 'cross'?")),
     (_set("date", to="yesterday"), ("date", "'yesterday' is not a date")),
     (_set("date", to=20250101), ("date", "is a number, not a date")),
     (
@@ -185,7 +185,10 @@ WRONG: list[tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = [
         ("open_orders.1.symbol", "BTC has no position", "BTC-USD?"),
     ),
     (_set("open_orders", to=[{"symbol": "BTC-USD", "qty": 0}]), ("open_orders.1.qty", "is 0")),
-    (_set("close", to={"symbol": "BTC", "qty": 1}), ("close.symbol", "unknown symbol 'BTC'", "did you mean BTC-USD?")),
+    (
+        _set("close", to={"symbol": "BTC", "qty": 1}),
+        ("close.symbol", "unknown symbol 'BTC'; did you mean 'BTC-USD'?"),
+    ),
     (_set("close", to={"symbol": "BTC-USD", "qty": 2}), ("close.qty", "2 cannot be closed", "at most 1")),
     (_set("close", to={"symbol": "BTC-USD", "qty": 1, "price": -3}), ("close.price", "-3 is not above 0")),
 ]
@@ -228,7 +231,7 @@ def test_a_file_that_cannot_be_read_is_one_line(
         (("none.json",), ("none.json: no such file", "JSON or TOML")),
         ((".",), (".: cannot be read",)),
         (("book.json", "--by", "DOGE-USD"), ("by: unknown symbol 'DOGE-USD'", "did you mean")),
-        (("book.json", "--by", "betas"), ("unknown symbol 'betas'", "did you mean beta?")),
+        (("book.json", "--by", "betas"), ("unknown symbol 'betas'", "did you mean 'beta'?")),
         (("book.json", "--step", "0"), ("step: 0 per cent", "give from 0.1")),
         (("book.json", "--step", "nan"), ("not a finite number",)),
         (("book.json", "--down", "100"), ("down: 100 per cent", "give from 1 to 99")),

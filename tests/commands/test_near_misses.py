@@ -50,7 +50,7 @@ def test_flags_that_may_be_repeated_still_may(place: Path, command: Callable[...
     [
         ("--fee-bps", "0.05%", "basis points (1 bps = 0.01 %): give 5"),
         ("--maker-fee-bps", "-0.01%", "basis points (1 bps = 0.01 %): give -1"),
-        ("--slippage-bps", "2 bps", "has its unit behind it: give 2"),
+        ("--slippage-bps", "2 bps", "leave the unit out: give 2"),
     ],
 )
 def test_a_rate_in_another_unit(place: Path, command: Callable[..., Ended], flag: str, given: str, said: str) -> None:
@@ -60,12 +60,12 @@ def test_a_rate_in_another_unit(place: Path, command: Callable[..., Ended], flag
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        ("sl=5%", "did you mean stop?"),
-        ("Stop_Loss=5%", "did you mean stop?"),
-        ("trailing-stop=5%", "did you mean trail?"),
-        ("max_drawdown=20%", "did you mean drawdown?"),
+        ("sl=5%", "did you mean 'stop'?"),
+        ("Stop_Loss=5%", "did you mean 'stop'?"),
+        ("trailing-stop=5%", "did you mean 'trail'?"),
+        ("max_drawdown=20%", "did you mean 'drawdown'?"),
         ("tp=5%", "take_profit="),
-        ("stopp=5%", "did you mean stop?"),
+        ("stopp=5%", "did you mean 'stop'?"),
     ],
 )
 def test_a_guard_by_another_name(written: str, meant: str) -> None:

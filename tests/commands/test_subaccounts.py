@@ -360,7 +360,7 @@ def test_one_strategy_may_have_a_sub_account(place: Path, command: Command) -> N
         ),
         (("--sub-accounts", "--split", "1,2"), "give 2 percentages above 0 that make 100"),
         (("--sub-accounts", "--loss-cap", "x"), "--loss-cap: loss cap 'x'"),
-        (("--sub-accounts", "-p", "siez=2"), "did you mean size?"),
+        (("--sub-accounts", "-p", "siez=2"), "did you mean 'size'?"),
     ],
 )
 def test_a_wrong_command_is_one_line(place: Path, command: Command, flags: tuple[str, ...], said: str) -> None:

@@ -93,7 +93,7 @@ def test_a_volume_beyond_64_bits_is_room_enough(tmp_path: Path, kernels: str, mo
 
 def test_an_unknown_choice_is_refused(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv(tier.VARIABLE, "compile")
-    with pytest.raises(UserError, match=r"BACKTEST_KERNELS: unknown choice .compile.; did you mean compiled"):
+    with pytest.raises(UserError, match=r"BACKTEST_KERNELS: unknown choice .compile.; did you mean 'compiled'"):
         play(tmp_path, [Market("BTC", [1.0] * 3)], {})
 
 

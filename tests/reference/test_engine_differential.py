@@ -265,7 +265,7 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
     crowds = market.beside.chain.congestion.slope > 0
     settings = dataclasses.replace(
         planned.config,
-        modes=market.config.modes,
+        margin=("cross", *(f"{symbol}={mode}" for symbol, mode in market.config.modes.items())),
         isolate_above=market.config.isolate_above,
         adl_top=market.config.adl_top,
         # Some markets have no funding at all, which only the allowance lets through the plan.

@@ -497,7 +497,7 @@ def test_what_a_guard_says(text, kind, level, target, symbol) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("stopp=5%", "unknown guard 'stopp'; did you mean stop?"),
+        ("stopp=5%", "unknown guard 'stopp'; did you mean 'stop'?"),
         ("stop", "guard 'stop' is not KIND=VALUE"),
         ("stop=", "is not KIND=VALUE"),
         ("stop=5", "guard stop = '5'; give a percentage above 0 % and at most 100 %, like 5%"),
@@ -528,7 +528,7 @@ def test_a_guard_that_cannot_be(text, said) -> None:
 @pytest.mark.parametrize(
     ("guards", "said"),
     [
-        (["stop[BTX]=5%"], "guard stop[BTX]=5%: symbol 'BTX' is not in the run; did you mean BTC?"),
+        (["stop[BTX]=5%"], "guard stop[BTX]=5%: symbol 'BTX' is not in the run; did you mean 'BTC'?"),
         (["top-up=0.8:0.5"], "guard top-up=0.8:0.5: in cross margin a top-up is money from outside the venue"),
         (["reduce=0.8:0.5"], "guard reduce=0.8:0.5: in isolated margin a reduction gives back the same share"),
         (["stop=5%", "stop=5%"], "guard stop=5% is given twice"),

@@ -454,12 +454,12 @@ BAD = {
     "network = { quantiles = ['20ms', -1] }": "4: network.quantiles.2: -1 is no length of time",
     "network = { table = 'none.parquet' }": "4: network.table: none.parquet: no such file",
     "network = []": "4: network: no table; give at least one",
-    "blok = '1s'": "4: blok: unknown key; did you mean block?",
+    "blok = '1s'": "4: blok: unknown key; did you mean 'block'?",
     "[[block]]\nvalue = '1s'\n[[block]]\nfrom = 2024-01-01\nvalu = '2s'": "8: block.2.valu: unknown key; did you mean",
     "[[block]]\nvalue = '1s'\n[[block]]\nvalue = '2s'": "6: block.2: two say no date; give the later one a from",
     "block = -1": "4: block: -1 is no length of time; write seconds, or text like 30s",
     "block = '-1s'": "4: block: '-1s' is not an interval",
-    "rule = 'wat'": "4: rule: unknown rule 'wat'; did you mean wait?",
+    "rule = 'wat'": "4: rule: unknown rule 'wat'; did you mean 'wait'?",
     "rule = 'expire'": "4: rule: expire needs ttl",
     "gate = '1m'": "4: gate: needs gate_after",
     "backlog = 1": "4: backlog: Input should be less than 1",
@@ -498,7 +498,7 @@ BAD = {
     "[[outages]]\nstart = 2024-01-01T05:00:00Z\nlength = '1h'": "4: outages.1.cause: is missing",
     "[[outages]]\nstart = 2024-01-01T00:00:00Z\nlength = '2h'\ncause = 'a'\n[[outages]]\n"
     "start = 2024-01-01T01:00:00Z\nlength = '2h'\ncause = 'b'": "8: outages.2: overlaps the one that begins at",
-    "extends = 'arbitrun'": "4: unknown chain 'arbitrun'; did you mean arbitrum? (or give a FILE.toml)",
+    "extends = 'arbitrun'": "4: unknown chain 'arbitrun'; did you mean 'arbitrum'? (or give a FILE.toml)",
     "extends = 3": "4: extends is not a name or a file",
 }  # fmt: skip
 
@@ -573,7 +573,7 @@ def test_a_day_of_a_chain(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_wrong_name(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = printed(capsys, "chains", "show", "arbitrun")
     assert (code, out) == (2, "")
-    assert err == "error: chain: unknown chain 'arbitrun'; did you mean arbitrum? (or give a FILE.toml)\n"
+    assert err == "error: chain: unknown chain 'arbitrun'; did you mean 'arbitrum'? (or give a FILE.toml)\n"
     assert "no such chain file" in printed(capsys, "chains", "show", "none.toml")[2]
 
 

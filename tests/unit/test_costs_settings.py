@@ -47,10 +47,10 @@ def test_shares_are_read() -> None:
 
 SPREADS = "BPS or corwin-schultz, abdi-ranaldo, edge"
 USAGE = {
-    "--slippage spread=1": ("--slippage: unknown kind 'spread'", "did you mean half-spread?"),
+    "--slippage spread=1": ("--slippage: unknown kind 'spread'", "did you mean 'half-spread'?"),
     "--slippage 1.5": ("--slippage: '1.5' is not KIND=VALUE", "kinds are half-spread, impact"),
     "--slippage impact=": ("--slippage: 'impact=' is not KIND=VALUE",),
-    "--slippage half-spread=edgy": ("--slippage: unknown estimator 'edgy'", "did you mean edge?"),
+    "--slippage half-spread=edgy": ("--slippage: unknown estimator 'edgy'", "did you mean 'edge'?"),
     "--slippage half-spread=-1": ("--slippage: half-spread=-1", SPREADS, "0 to 10,000"),
     "--slippage half-spread=1e9": ("--slippage: half-spread=1e9",),
     "--slippage impact=x": ("--slippage: impact=x", "Y or Y:DELTA"),
@@ -74,7 +74,7 @@ USAGE = {
     "--volume-share taker=5%,taker=6%": ("--volume-share: volume share",),
     "--volume-share taker=5%,6%": ("--volume-share: volume share",),
     "--volume-share broker=5%": ("--volume-share: volume share",),
-    "--limit-fill trough": ("unknown limit fill 'trough'", "did you mean through?"),
+    "--limit-fill trough": ("unknown limit fill 'trough'", "did you mean 'through'?"),
 }
 
 

@@ -115,7 +115,7 @@ def test_plain_files_with_a_symbol_column(tmp_path: Path) -> None:
     pq.write_table(pa.table(rates), folder / "binance_funding.parquet")
     with pytest.raises(UserError, match=r"2 datasets of plain files; name one of: .*plain/binance, .*plain/bybit"):
         Catalog.open(folder)
-    with pytest.raises(UserError, match=r"no candles named 'binanse'; did you mean binance\?"):
+    with pytest.raises(UserError, match=r"no candles named 'binanse'; did you mean 'binance'\?"):
         Catalog.open(folder / "binanse")
     catalog = Catalog.open(folder / "binance")
     assert (catalog.name, catalog.symbols, catalog.interval_ms) == ("binance", ("A", "B"), HOUR)
@@ -285,7 +285,7 @@ def test_unknown_symbol_and_empty_period(tmp_path: Path) -> None:
     candles(tmp_path, "BTC-USD", flat(1, 2, 3))
     candles(tmp_path, "ETH-USD", flat(1, 2, 3, start=10))
     catalog = Catalog.open(tmp_path)
-    with fails(r"no symbol 'BTC-USDT'; did you mean BTC-USD\?"):
+    with fails(r"no symbol 'BTC-USDT'; did you mean 'BTC-USD'\?"):
         select(catalog, ["BTC-USDT"])
     with fails(r"BTC-USD, ETH-USD: no candles from 2023-11-16T00:00Z to the end; the data go from 2023-11-15T00:00Z"):
         select(catalog, None, T0 + 24 * HOUR)
@@ -302,9 +302,9 @@ def test_unknown_symbol_and_empty_period(tmp_path: Path) -> None:
     [
         ("[dataset]\ninterval = 1m", r"dataset\.toml: not valid TOML: .*line 2"),
         ('[dataset]\nquote = "USD"\ninterval = "1 minute"', r"dataset\.toml line 3: interval: '1 minute' is not an"),
-        ('[dataset]\nintervall = "1m"', r"line 2: unknown key 'intervall'; did you mean interval\?"),
+        ('[dataset]\nintervall = "1m"', r"line 2: unknown key 'intervall'; did you mean 'interval'\?"),
         ("[dataset]\nsynthetic = 1", "line 2: synthetic is neither true nor false"),
-        ("[datasets]\n", r"line 1: unknown table 'datasets'; did you mean dataset\?"),
+        ("[datasets]\n", r"line 1: unknown table 'datasets'; did you mean 'dataset'\?"),
         ("[symbols.X]\nstep = 0.0000015", r"line 2: step of X is not a whole multiple of 0\.000001"),
         ("[symbols.W]\nstep = 1\n[symbols.X]\nstep = 0", "line 4: step of X is not a number above zero"),
         ('[symbols.X]\ntick = "small"', "line 2: tick of X is not a number above zero"),

@@ -123,7 +123,7 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[symbols.X]\nstpe = "1"', r"line 2: unknown key 'stpe' of X; did you mean step\?"),
+        ('[symbols.X]\nstpe = "1"', r"line 2: unknown key 'stpe' of X; did you mean 'step'\?"),
         (
             "[symbols.X]\nstep = 1e999999999",
             "line 2: step of X is 1e\\+999999999; give one from 1E-12 to 1000",

@@ -19,7 +19,7 @@ from backtest.engine.fee import fee_rate, note_turnover, turnover_ring
 from backtest.engine.pack import fee_table
 from backtest.engine.world import World
 from backtest.runner.fee_schedule import fee_notes, fee_schedule, in_words, without_fees
-from backtest.runner.settings import config
+from backtest.runner.validation import checked
 from backtest.venues import profile
 from tests.unit.results_records import START, idle, rows
 
@@ -203,7 +203,7 @@ def test_discounts_by_name_and_by_share() -> None:
 @pytest.mark.parametrize(
     ("venue", "asked", "said"),
     [
-        ("hyperliquid", {"discount": "silber"}, "--fee-discount: unknown discount 'silber'; did you mean silver?"),
+        ("hyperliquid", {"discount": "silber"}, "--fee-discount: unknown discount 'silber'; did you mean 'silver'?"),
         ("generic", {"discount": "bnb"}, "--fee-discount: unknown discount 'bnb'; none are known (of venue generic"),
         ("generic", {"discount": "0%"}, "--fee-discount: discount '0%'; give a share above 0% and at most 100%"),
         ("generic", {"discount": "101%"}, "--fee-discount: discount '101%'; give a share"),
@@ -222,8 +222,8 @@ def test_what_is_wrong_with_a_discount_is_one_line(venue: str, asked: dict[str, 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 10_001, -10_001])
 def test_a_makers_rate_out_of_range_is_named(wrong: float) -> None:
-    with pytest.raises(UserError, match=r"maker_fee_bps .*; give a number from -10000 to 10,000"):
-        config("s", "d", maker_fee_bps=wrong)
+    with pytest.raises(UserError, match=r"in --maker-fee-bps \(give a number from -10,000 to 10,000\)"):
+        checked({"maker_fee_bps": wrong})
 
 
 def test_the_fees_of_a_run_in_words() -> None:
@@ -231,7 +231,7 @@ def test_the_fees_of_a_run_in_words() -> None:
     change = round(day.timestamp() * 1000)
 
     def told(start: int, end: int, **asked: Any) -> str:
-        return in_words(venue, config("s", "d", **asked), start, end)
+        return in_words(venue, checked(asked), start, end)
 
     now = "maker 1.5, taker 4.5 bps; by volume of 14 days: 5,000,000 1.2/4, 25,000,000 0.8/3.5"
     assert told(change, change + DAY).startswith(now)
@@ -248,7 +248,7 @@ def test_the_fees_of_a_run_in_words() -> None:
 
 def test_why_a_run_is_without_fees() -> None:
     def why(venue: str, **asked: Any) -> str:
-        return without_fees(profile.load(venue), config("s", "d", **asked))
+        return without_fees(profile.load(venue), checked(asked))
 
     assert why("generic") == "venue generic has none; set --fee-bps"
     assert why("hyperliquid", fee_bps=0) == "--fee-bps is 0"
@@ -258,7 +258,7 @@ def test_why_a_run_is_without_fees() -> None:
 
 def test_what_a_run_says_of_its_fees() -> None:
     def notes(venue: str, record: Any, **asked: Any) -> list[str]:
-        return fee_notes(profile.load(venue), config("s", "d", **asked), record)
+        return fee_notes(profile.load(venue), checked(asked), record)
 
     made_as_maker = idle(fills=rows(FILL, {"ts_ms": START, "lots": 1, "quote": -5, "liquidity": Liquidity.MAKER}))
     took = idle(fills=rows(FILL, {"ts_ms": START, "lots": 1, "quote": -5, "liquidity": Liquidity.TAKER}))

@@ -12,7 +12,7 @@ from backtest.core.enums import CROSS_POOL, NO_ORDER, Reason, Stage, Status
 from backtest.core.records import Record
 from backtest.runner.chain_config import Chaining
 from backtest.runner.notes import notes
-from backtest.runner.settings import config
+from backtest.runner.validation import checked
 from backtest.venues.chain import Oracle
 from backtest.venues.profile import load
 from tests.unit.results_records import START, idle, rows
@@ -35,7 +35,7 @@ maintenance = 0.03
 def said(folder: Path, record: Record, **settings: Any) -> list[str]:
     file = folder / "venue.toml"
     file.write_text(VENUE)
-    asked = config("mine", "data", slippage_bps=1.0, **{"fee_bps": 5.0, **settings})
+    asked = checked({"slippage_bps": 1.0, "fee_bps": 5.0, **settings})
     return notes(load(str(file)), asked, record)
 
 
@@ -44,7 +44,7 @@ def test_nothing_out_of_the_ordinary(tmp_path: Path) -> None:
 
 
 def test_a_mode_that_the_venue_does_not_have(tmp_path: Path) -> None:
-    assert said(tmp_path, idle(margin="portfolio"), modes={"BTC-USD": "isolated"}) == [
+    assert said(tmp_path, idle(margin="portfolio"), margin="portfolio,BTC-USD=isolated") == [
         "Venue small has no portfolio margin, only isolated: its rules were used with it.",
         "Margin of its own: BTC-USD isolated.",
     ]
@@ -79,7 +79,7 @@ def test_orders_refused_on_an_old_mark_are_counted(tmp_path: Path) -> None:
     limited = Chaining(oracle=Oracle(limit_ms=90_000))
     file = tmp_path / "venue.toml"
     file.write_text(VENUE)
-    asked = config("mine", "data", slippage_bps=1.0, fee_bps=5.0, oracle="limit=90s")
+    asked = checked({"slippage_bps": 1.0, "fee_bps": 5.0, "oracle": "limit=90s"})
 
     def told(*ends: tuple[Status, Reason]) -> list[str]:
         placed = [
@@ -101,7 +101,7 @@ def test_what_of_an_oracle_is_approximate(tmp_path: Path) -> None:
     file.write_text(VENUE)
 
     def told(oracle: Oracle, **settings: Any) -> list[str]:
-        asked = config("mine", "data", slippage_bps=1.0, fee_bps=5.0, **settings)
+        asked = checked({"slippage_bps": 1.0, "fee_bps": 5.0, **settings})
         record = idle(margin="isolated", interval_ms=3_600_000)
         return notes(load(str(file)), asked, record, chaining=Chaining(oracle=oracle))
 
@@ -124,5 +124,5 @@ def test_what_the_venue_is_not_known_to_do() -> None:
     record = idle(symbols=("BTC-USD", "NOSUCH-USD"), step_micro=np.array([1, 1]), curve=np.zeros((3, 7)))
     expected = profile.assumptions(record.symbols, START, START + 3 * DAY)
     assert any("NOSUCH-USD" in line for line in expected)
-    found = notes(profile, config("mine", "data"), record)
+    found = notes(profile, checked({}), record)
     assert [line for line in found if line in expected] == expected

@@ -345,7 +345,7 @@ def test_set_leverage_posts_by_the_leverage_of_the_fill(tmp_path: Path) -> None:
         (lambda account: account.target("BTC"), "exactly one of weight, qty and notional"),
         (lambda account: account.target("BTC", weight="1"), "size '1' is not a number"),
         (lambda account: account.target("BTC", qty=1, post_only=True), "post_only without limit"),
-        (lambda account: account.buy("BTX", 1), "unknown symbol 'BTX'.*did you mean BTC"),
+        (lambda account: account.buy("BTX", 1), "unknown symbol 'BTX'.*did you mean 'BTC'"),
         (lambda account: account.buy("NEW", 1), "NEW does not trade now.*2024-03-01"),
         (lambda account: account.target("NEW", weight=1), "NEW does not trade now"),
         (lambda account: account.set_leverage("BTC", 0), "leverage 0"),

@@ -135,7 +135,7 @@ HALF = rows((0, "AAA", 0.5))
         (HALF.with_columns(pl.col("ts").dt.replace_time_zone(None)), "ts is Datetime"),
         (HALF.with_columns(target=pl.lit("much")), "target is String, not a number"),
         (HALF.with_columns(symbol=pl.lit(3)), "symbol is Int32, not text"),
-        (HALF.with_columns(symbol=pl.lit("AAB")), "unknown symbol 'AAB'; did you mean AAA?"),
+        (HALF.with_columns(symbol=pl.lit("AAB")), "unknown symbol 'AAB'; did you mean 'AAA'?"),
         (HALF.with_columns(symbol=pl.lit(None, pl.String)), "a row has no ts or no symbol"),
         (rows((1, "BBB", 1), (1, "AAA", np.inf)), "target is inf in 1 rows, first AAA 2024-01-01 01:00:00; drop them"),
         (rows((1, "BBB", None), (2, "AAA", np.nan)), "target is None in 2 rows, first BBB 2024-01-01 01:00:00"),

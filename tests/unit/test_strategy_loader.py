@@ -150,12 +150,12 @@ def test_a_failed_import_leaves_no_module(write):
 
 def test_what_is_not_there(write):
     write("one.py", ONE + "\n    helper = 3\n")
-    assert refused("on.py") == "on.py: no such file; did you mean one.py?"
+    assert refused("on.py") == "on.py: no such file; did you mean 'one.py'?"
     assert refused("no/such.py").startswith("no/such.py: no such file; check the path")
-    assert refused("one.py:Oen") == "one.py: no class Oen; did you mean One?"
+    assert refused("one.py:Oen") == "one.py: no class Oen; did you mean 'One'?"
     assert refused("one.py:helper") == "one.py: helper is not a Strategy; derive it: class Name(Strategy)"
     assert refused("one") == "no strategy is named 'one'; did you mean the file one.py?"
-    assert refused("sma_corss").startswith("no strategy is named 'sma_corss'; did you mean sma_cross?")
+    assert refused("sma_corss").startswith("no strategy is named 'sma_corss'; did you mean 'sma_cross'?")
     assert refused("one.py", {"m": 1}) == "One: unknown parameter 'm'; known: n"
     assert refused("./") == ".: cannot be read (Is a directory); give a Python file"
 
@@ -178,7 +178,7 @@ def test_by_entry_point(installed):
     installed(points, one=ONE, two=ONE)
     assert load("mine", {"n": 4}).n == 4
     assert load("whole", {"n": 4}).n == 4
-    assert refused("broken") == "plugged_two: no class Gone; did you mean One?"
+    assert refused("broken") == "plugged_two: no class Gone; did you mean 'One'?"
     assert refused("sma_cross").startswith("2 strategies are named 'sma_cross'; choose plugged_one:One or ")
     listed = {row.name: row for row in available() if row.origin != "teaching"}
     assert listed["mine"].doc == "The only one."

@@ -88,7 +88,7 @@ def test_an_order_reads_as_it_is_written(order: Order, said: str) -> None:
         ({"trigger": "index", "stop": 1.0}, "unknown trigger 'index'; known: last, mark"),
         ({"trigger": "mark", "limit": 1.0}, "trigger without anything to trigger"),
         ({"tif": "day"}, "unknown tif 'day'"),
-        ({"tif": "GTC"}, "unknown tif 'GTC'; did you mean gtc?"),
+        ({"tif": "GTC"}, "unknown tif 'GTC'; did you mean 'gtc'?"),
         ({"tif": "gtd"}, "tif gtd without expires"),
         ({"tif": "ioc", "expires": "4h"}, "tif ioc with expires"),
         ({"expires": "4 hours"}, "expires: '4 hours' is not an interval"),

@@ -62,9 +62,9 @@ def test_text_is_read_by_the_type():
         ({"share": "nan"}, "Cross: parameter share = 'nan' is not allowed; give a number > 0 and < 1"),
         ({"free": float("inf")}, "Cross: parameter free = inf is not allowed; give a number ≥ -1"),
         ({"hedge": 1}, "Cross: parameter hedge = 1 is not allowed; give true or false"),
-        ({"side": "shrt"}, "Cross: parameter side = 'shrt' is not a choice; did you mean short?"),
+        ({"side": "shrt"}, "Cross: parameter side = 'shrt' is not a choice; did you mean 'short'?"),
         ({"side": "up"}, "Cross: parameter side = 'up' is not a choice; give one of long, short"),
-        ({"fsat": 3}, "Cross: unknown parameter 'fsat'; did you mean fast?"),
+        ({"fsat": 3}, "Cross: unknown parameter 'fsat'; did you mean 'fast'?"),
     ],
 )
 def test_a_wrong_value_is_one_line(params, said):

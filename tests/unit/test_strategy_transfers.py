@@ -328,7 +328,7 @@ def test_limits_of_any_size_are_exact() -> None:
 @pytest.mark.parametrize(
     ("act", "said"),
     [
-        (top_up(1, "fst"), "account.top_up: unknown route 'fst'; did you mean fast?"),
+        (top_up(1, "fst"), "account.top_up: unknown route 'fst'; did you mean 'fast'?"),
         (withdraw(1, "direct"), "account.withdraw: unknown route 'direct'; known: canonical, fast"),
         (top_up(1, 1), "account.top_up: unknown route 1; known: canonical, fast"),  # type: ignore[arg-type]
         (withdraw("1"), "account.withdraw: amount '1' is not a number"),  # type: ignore[arg-type]

@@ -104,5 +104,5 @@ def test_every_command_takes_an_alias_and_shows_the_name(tmp_path: Path, command
 
 @pytest.mark.parametrize(("asked", "near"), [("binanse", "binance"), ("okxx", "okx"), ("dydx_v5", "dydx_v4")])
 def test_a_misspelt_alias_is_told_the_nearest(asked: str, near: str) -> None:
-    with pytest.raises(backtest.UserError, match=f"unknown venue '{asked}'; did you mean {near}[?]"):
+    with pytest.raises(backtest.UserError, match=f"unknown venue '{asked}'; did you mean '{near}'[?]"):
         profile.load(asked)

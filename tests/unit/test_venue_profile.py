@@ -104,8 +104,8 @@ BAD = {
     "[defaults]\npenalty = nan": (6, "finite"),
     "[defaults]\npenalty = true": (6, "is not a number"),
     '[defaults]\npenalty = "0.01"': (6, "is not a number"),
-    "[defaults]\npenalti = 0.01": (6, "unknown key; did you mean penalty?"),
-    "[default]\npenalty = 0.01": (5, "unknown key; did you mean defaults?"),
+    "[defaults]\npenalti = 0.01": (6, "unknown key; did you mean 'penalty'?"),
+    "[default]\npenalty = 0.01": (5, "unknown key; did you mean 'defaults'?"),
     "[[tiers]]\ninitial = 0.1": (5, "maintenance: is missing"),
     "tiers = []": (5, "no tier"),
     "tiers = [{ initial = 0.1, maintenance = 0 }, { initial = 0.1, maintenance = 0 }]": (5, "tier 1 has no upto"),
@@ -116,7 +116,7 @@ BAD = {
     (
         '[symbols."A-B"]\ntiers = [\n  { upto = 9, initial = 0.1, maintenance = 0 },\n'
         "  { initial = 0.2, maintenanc = 0 },\n]"
-    ): (8, "did you mean maintenance?"),
+    ): (8, "did you mean 'maintenance'?"),
     "[[tiers]]\nupto = 9\ninitial = 0.2\nmaintenance = 0\n[[tiers]]\ninitial = 0.1\nmaintenance = 0": (
         9,
         "rates must rise",
@@ -132,11 +132,11 @@ BAD = {
         "overlapping dates: the table before it holds until 2024-06-01",
     ),
     f"[[margin]]\nfrom = 2024-01-01\nuntil = 2024-01-01\n{ONE}": (5, "until 2024-01-01 is not after its from"),
-    f"[[margin]]\n{ONE}\nsource = 'elsewhere'\n[sources]\nelsewere = 'a page'": (7, "did you mean elsewere?"),
+    f"[[margin]]\n{ONE}\nsource = 'elsewhere'\n[sources]\nelsewere = 'a page'": (7, "did you mean 'elsewere'?"),
     f"[[margin]]\n{ONE}\nstatus = 'verifed'": (7, "'verified', 'derived' or 'assumed'"),
-    f"[[margin]]\n{ONE}\nassumed = ['tears']": (7, "'tears' is no key of the table; did you mean tiers?"),
-    f"[[margin]]\nrule = 'teirs'\n{ONE}": (6, "unknown rule 'teirs'; did you mean tiers?"),
-    "[[margin]]\nrule = 'ceil'\ninitial = 0.1\nmaintenance_shar = 0.5": (8, "did you mean maintenance_share?"),
+    f"[[margin]]\n{ONE}\nassumed = ['tears']": (7, "'tears' is no key of the table; did you mean 'tiers'?"),
+    f"[[margin]]\nrule = 'teirs'\n{ONE}": (6, "unknown rule 'teirs'; did you mean 'tiers'?"),
+    "[[margin]]\nrule = 'ceil'\ninitial = 0.1\nmaintenance_shar = 0.5": (8, "did you mean 'maintenance_share'?"),
     "[[margin]]\nrule = 'ceil'\ninitial = 0.1": (5, "maintenance_share: is missing"),
     "[[margin]]\nrule = 'ceil'\ninitial = 0.0000001\nmaintenance_share = 0.5": (7, "finer than a millionth"),
     "[[margin]]\nrule = 'incremental'\ninitial = 0.1\nmaintenance = 0.2\nstep = 0\nbaseline = 0\nincrement = 1": (
@@ -150,12 +150,12 @@ BAD = {
     ),
     f"{ONE}\n[[margin]]\n{ONE}": (6, "give one of tiers and margin"),
     # ---- classes and symbols
-    f"default_class = 'smal'\n[classes.small]\n{ONE}": (5, "unknown class 'smal'; did you mean small?"),
+    f"default_class = 'smal'\n[classes.small]\n{ONE}": (5, "unknown class 'smal'; did you mean 'small'?"),
     f"[classes.a]\nassets = ['BTC']\n{ONE}\n[classes.b]\nassets = ['BTC']\n{ONE}": (9, "BTC is in class a already"),
     "[symbols.BTC]": (5, "give either tiers or margin"),
     f"[[symbols.BTC.margin]]\n{ONE}\n[[symbols.BTC.margin]]\nfrom = 2024-01-01\nrule = 'x'": (9, "unknown rule 'x'"),
     # ---- liquidation, fees, portfolio
-    "[[liquidation]]\ntake = 'shares'": (6, "unknown take 'shares'; did you mean share?"),
+    "[[liquidation]]\ntake = 'shares'": (6, "unknown take 'shares'; did you mean 'share'?"),
     "[[liquidation]]\ntake = 3": (6, "unknown take 3; known: pool"),
     "[[liquidation]]\nevery = true": (6, "is no length of time"),
     "[[liquidation]]\nevery = nan": (6, "is no length of time"),
@@ -165,7 +165,7 @@ BAD = {
     "[[liquidation]]\nportion = 0": (6, "greater than 0"),
     "[[liquidation]]\npenalty = 1.2": (6, "less than or equal to 1"),
     "[[liquidation]]\nevery = '30 sec'": (6, "write seconds, or text like 30s"),
-    "[[liquidation]]\nfunds = 5": (6, "did you mean fund?"),
+    "[[liquidation]]\nfunds = 5": (6, "did you mean 'fund'?"),
     "[[liquidation]]\ntake = 'ramp'\nbuffer = 0.02": (
         6,
         "a ramp is a share of the shortage that grows with time: give ",
@@ -189,7 +189,7 @@ BAD = {
     ),
     "[[liquidation]]\ncooldown = -1": (6, "is no length of time"),
     "[[fees]]\ntiers = [{ volume = 5, maker_bps = 1, taker_bps = 2 }]": (6, "the first tier begins at a volume of 0"),
-    "[[fees]]\ntiers = [{ maker_bps = 1, taker = 2 }]": (6, "unknown key; did you mean taker_bps?"),
+    "[[fees]]\ntiers = [{ maker_bps = 1, taker = 2 }]": (6, "unknown key; did you mean 'taker_bps'?"),
     (
         "[[fees]]\ntiers = [\n{ maker_bps = 2, taker_bps = 2 },\n{ volume = 9, maker_bps = 1, taker_bps = 2 },\n"
         "{ volume = 9, maker_bps = 0, taker_bps = 2 },\n]"
@@ -201,17 +201,17 @@ BAD = {
     ),
     "[[fees]]\nwindow_days = 400\ntiers = [{ maker_bps = 2, taker_bps = 2 }]": (6, "less than or equal to 366"),
     "[discounts.bnb]\nshare = 0": (6, "greater than 0"),
-    "[discounts.bnb]\nshar = 0.1": (6, "unknown key; did you mean share?"),
+    "[discounts.bnb]\nshar = 0.1": (6, "unknown key; did you mean 'share'?"),
     "[[orders]]\nmost = 0": (6, "greater than 0"),
     "[[orders]]\nmost = 2.5": (6, "orders.1.most: "),
     "[[orders]]\nmin_notional = -1": (6, "greater than or equal to 0"),
-    "[[orders]]\nmost_of_each = 5": (6, "unknown key; did you mean most_each?"),
+    "[[orders]]\nmost_of_each = 5": (6, "unknown key; did you mean 'most_each'?"),
     "[[orders]]\nmarkets = { BTC = { least = 5 } }": (6, "unknown key; known: min_notional, price_band"),
     "[[orders]]\nmost = 5\n[[orders]]\nmost = 6": (7, "overlapping dates: two tables hold from ever on"),
     "[portfolio]\nscan_initial = 0.01\nscan_maintenance = 0.02": (5, "scan_maintenance 0.02 is above scan_initial"),
     "[volatility]\nwindow_days = 1\nreference = 0.8\nmost = 2": (6, "greater than or equal to 2"),
     # ---- extends
-    "extends = 'dydx_v5'": (5, "unknown venue 'dydx_v5'; did you mean dydx_v4?"),
+    "extends = 'dydx_v5'": (5, "unknown venue 'dydx_v5'; did you mean 'dydx_v4'?"),
     "extends = 4": (5, "extends is not a name or a file"),
     "extends = 'mine.toml'": (5, "extends comes back to 'mine.toml'"),
 }
@@ -237,7 +237,7 @@ def test_broken_toml_names_file_and_line(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="unknown venue 'genric'; did you mean generic"):
+    with pytest.raises(UserError, match="unknown venue 'genric'; did you mean 'generic'"):
         profile.load("genric")
     with pytest.raises(UserError, match=r"none\.toml: no such venue file"):
         profile.load(str(tmp_path / "none.toml"))

@@ -1,0 +1,125 @@
+"""What a command is asked to run: the flags that are given, over the file that `--config` names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from backtest.core.errors import BacktestError, SettingError
+from backtest.runner.origins import NOT_KEYWORDS, Origins, flags_in_errors
+from backtest.runner.run_document import Document, read
+from backtest.runner.setting import RUN, SUB_ACCOUNTS
+from backtest.runner.settings import find, settings_of
+from backtest.runner.validation import value_of
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """The strategies and the settings that are given, checked, and where each was given."""
+
+    command: str
+    """A function of the public API, as `runner.setting` names it."""
+    strategies: tuple[str, ...]
+    values: Mapping[str, Any]
+    """By name of the setting; those that are not given are not there."""
+    document: Document
+    flags: frozenset[str]
+    """Names of the settings that flags gave."""
+    origins: Origins
+
+    @property
+    def data(self) -> str:
+        """Where the dataset lies."""
+        return str(self.values["data"])
+
+    def keywords(self, **defaults: object) -> dict[str, Any]:
+        """Keyword arguments of the function, with defaults in place of what is not given."""
+        names = {told.name for told in settings_of(self.command)} - set(NOT_KEYWORDS)
+        given = {name: value for name, value in self.values.items() if name in names}
+        return {**defaults, **given}
+
+    def where(self, name: str) -> str:
+        """Who gave a setting: `flag`, `run.toml:7` or `default`."""
+        line = self.origins.lines.get(name)
+        places = [f"{self.document.file}:{line}"] * (line is not None) + ["flag"] * (name in self.flags)
+        return " and ".join(places) or "default"
+
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Let errors of this block name flags, or the lines of the file."""
+        with flags_in_errors(), _respelt(self.origins):
+            yield
+
+
+@contextmanager
+def _respelt(origins: Origins) -> Iterator[None]:
+    try:
+        yield
+    except BacktestError as error:
+        origins.respell(error)
+        raise
+
+
+def run_request(
+    command: str, strategies: Sequence[str], config: Path | None, given: Mapping[str, Any], whole: bool = True
+) -> RunRequest:
+    """Put flags over the file and check every value; a usage error, or a UserError that names flag or line.
+
+    ``given``: by name of the setting, None or empty where a flag was not given. `run` becomes `subaccounts` where they
+    are asked for. ``whole``: a strategy and data have to be given.
+    """
+    document = Document() if config is None else read(config)
+    flags = {name: value for name, value in given.items() if value not in (None, ())}
+    if command == RUN and flags.get("sub_accounts", document.values.get("sub_accounts")):
+        command = SUB_ACCOUNTS
+    overridden = flags.keys() - {"params"}
+    origins = Origins(document.file, {name: line for name, line in document.lines.items() if name not in overridden})
+    with _respelt(origins):
+        values = {name: value_of(find(name), document.values[name]) for name in origins.lines}
+    for name, value in flags.items():
+        if name == "params":
+            values[name] = {**values.get(name, {}), **parameters(value)}
+        else:
+            values[name] = value_of(find(name), value, text=True)
+    named = tuple(strategies) or document.strategies
+    if whole:
+        _check(command, named, values, flags)
+    return RunRequest(command, named, values, document, frozenset(flags), origins)
+
+
+def _check(command: str, strategies: Sequence[str], values: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
+    """A usage error for what is missing, and for flags that the command does not have."""
+    if not strategies:
+        raise click.UsageError("Missing argument 'STRATEGY...'.")
+    if command != SUB_ACCOUNTS and len(strategies) > 1:
+        raise click.UsageError(
+            f"{len(strategies)} strategies ({', '.join(strategies)}): one account has one strategy; give each a "
+            "sub-account with --sub-accounts."
+        )
+    if "data" not in values:
+        raise click.UsageError("Missing option '--data'.")
+    known = {told.name for told in settings_of(command)} | {"sub_accounts"}
+    for name in flags.keys() - known:
+        told = find(name)
+        flag = told.off if flags[name] is False else told.flag
+        if SUB_ACCOUNTS in told.commands:
+            raise click.UsageError(f"{flag} is of sub-accounts; add --sub-accounts.")
+        raise click.UsageError(f"{flag} does not apply to sub-accounts.")
+
+
+def parameters(given: Sequence[str]) -> dict[str, str]:
+    """The strategy's parameters of NAME=VALUE texts; the strategy reads each value by its parameter's type."""
+    out: dict[str, str] = {}
+    for text in given:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals):
+            raise SettingError(f"{text!r} is not NAME=VALUE", "-p", "write it like -p fast=10")
+        if name in out:
+            raise SettingError(f"{name!r} is given twice", "-p", "give it once")
+        out[name] = value
+    return out

@@ -1,0 +1,123 @@
+"""Keyword arguments of the public functions, so that editors complete them and type checkers check them.
+
+Made of `RunSettings` by `python -m tests.docs.settings_page`: edit `settings.py`, then run that.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypedDict
+
+
+class SharedKeywords(TypedDict, total=False):
+    """Settings that every function has."""
+
+    symbols: str | Sequence[str] | None
+    """Markets to replay, separated by commas."""
+    start: int | str | dt.date | dt.datetime | None
+    """Start of the period: a date or an ISO time, UTC, inclusive."""
+    end: int | str | dt.date | dt.datetime | None
+    """End of the period: a date or an ISO time, UTC, exclusive."""
+    interval: int | str | None
+    """Replay candles of this length, resampled from the dataset's."""
+    drill: int | str | None
+    """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
+    length."""
+    path: Literal["coherent", "worst", "best"]
+    """Price path inside a candle: coherent, worst or best."""
+    allow: str | Sequence[str]
+    """Run in spite of missing data: missing-funding."""
+    seed: int
+    """Random seed for the strategy, latency and outages."""
+    params: Mapping[str, object]
+    """Parameter of the strategy; with sub_accounts= 2.NAME=VALUE sets that of the second strategy only."""
+    venue: str | Path | None
+    """Venue: a name or alias of `backtest venues list`, or a FILE.toml."""
+    margin: str | Sequence[str]
+    """Margin mode: cross, isolated or portfolio; SYMBOL=isolated or SYMBOL=cross for single markets."""
+    leverage: float | Literal["max"] | None
+    """Position size over initial margin; max: the highest that the venue allows."""
+    cash: float
+    """Deposit, in quote currency."""
+    reserve: float
+    """Money outside the venue, in quote currency, which pays for top-ups."""
+    isolate_above: float | None
+    """Isolate a position that makes up more than this share of the cross margin account's maintenance margin."""
+    adl: str | Sequence[str]
+    """Inject auto-deleveraging events: TIME,SYMBOL,SHARE (* for the market that ranks first),
+    move=5%/10m,SHARE, or a FILE.csv."""
+    adl_top: int
+    """Maximum number of positions that simultaneous adl= events close."""
+    fee_bps: float | None
+    """Taker fee, and maker fee unless maker_fee_bps= is given."""
+    maker_fee_bps: float | None
+    """Maker fee; negative for a rebate."""
+    fee_discount: str | None
+    """Discount on the venue's fees: a name that it has, such as bnb, or a share."""
+    slippage_bps: float
+    """Fixed slippage of every taker fill."""
+    slippage: str | Sequence[str] | Mapping[str, str | float]
+    """Slippage model: half-spread=BPS (or corwin-schultz, abdi-ranaldo, edge), impact=Y:DELTA, volume=K,
+    depth=FILE.parquet, stress=FACTOR, drift=K, band=PERCENT."""
+    volume_share: str | None
+    """Maximum share of a candle's volume that can fill: 10%, or taker=10%,maker=5%."""
+    limit_fill: Literal["through", "touch"]
+    """Fill a limit order when the price trades through it, or as soon as it touches it: through or touch."""
+    guards: str | Sequence[str] | Mapping[str, str | float]
+    """Guard that watches the account at each close, such as stop=5% or drawdown=20%."""
+    out: str | Path | None
+    """Folder of the report."""
+    timeout: float | None
+    """Stop with exit code 1, and write nothing, if it takes longer."""
+    chain: str | Path | None
+    """Send orders and money over a chain: a name of `backtest venues chains`, a FILE.toml, or venue for the
+    venue's own."""
+    outages: str | Sequence[str]
+    """Halt the chain: START/LENGTH or START/END, a FILE (.toml, .json, .csv), history, poisson=2/year:60m:8h
+    (rate, median, 90th percentile), or worst:30m at the costliest moment."""
+    reorg: int | str | None
+    """Undo fills that happened within this time before an outage."""
+    force_inclusion: bool
+    """During an outage send messages through Layer 1, if the chain allows it."""
+    oracle: str | Sequence[str] | Mapping[str, str | float]
+    """Build the venue's mark price: delay=3s, heartbeat=1h, deviation=0.5%, average=30s, median; limit=60s
+    rejects orders on an older one; stale=30s and grace=1h apply after an outage."""
+    gas: bool
+    """Charge the chain's gas."""
+
+
+class RunKeywords(SharedKeywords, total=False):
+    """Settings of `run`."""
+
+    mark_cost: bool
+    """Replay a second time to measure the P&L effect of the venue's mark price, where it is not the market's."""
+    latency_ms: int
+    """Delay from a decision until its message leaves; a chain's delay comes on top."""
+
+
+class CompareKeywords(SharedKeywords, total=False):
+    """Settings of `compare`."""
+
+    latency_ms: int
+    """Delay from a decision until its message leaves; a chain's delay comes on top."""
+
+
+class LatencyKeywords(SharedKeywords, total=False):
+    """Settings of `latency`."""
+
+    grid: str | Sequence[float | str]
+    """Delays to compare, each as latency_ms= of one account."""
+
+
+class SubaccountKeywords(SharedKeywords, total=False):
+    """Settings of `subaccounts`."""
+
+    split: str | Sequence[float | str] | None
+    """With sub_accounts=: percentages of cash= and reserve=, one per strategy."""
+    loss_cap: str | Sequence[str] | None
+    """With sub_accounts=: close everything and stop trading after this loss (20% of the deposit, or an amount
+    like 5000, or none), one for all or one per strategy."""
+    latency_ms: int
+    """Delay from a decision until its message leaves; a chain's delay comes on top."""
