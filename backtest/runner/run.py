@@ -351,8 +351,8 @@ def run(
     """Replay one account.
 
     ``strategy``: a file, ``module:Class``, a name, a class or an instance. ``data``: a folder or an open Catalog.
-    ``settings``: as `RunKeywords` lists them; docs/settings.md explains each. ``out`` is the folder of the report,
-    without it nothing is written. ``timeout`` covers the planning, every replay and the page.
+    ``settings``: as `RunKeywords` lists them; docs/reference/settings.md explains each. ``out`` is the folder of the
+    report, without it nothing is written. ``timeout`` covers the planning, every replay and the page.
 
     Raises UserError for bad settings or data, RunError when the strategy fails or the time is over.
     """

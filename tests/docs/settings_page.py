@@ -65,7 +65,8 @@ PREFACE = """# Settings
 
 Every setting of `backtest run`, `compare` and `latency`, with the same name and the same default in three places: a
 flag, a key of a [TOML file](#configuration-files), and a keyword argument of the functions in Python
-([Python](../how-to/python.md)). `python -m tests.docs.settings_page` makes this page from `backtest/runner/settings.py`.
+([Python](../how-to/python.md)). `python -m tests.docs.settings_page` makes this page from
+`backtest/runner/settings.py`.
 
 Money is in quote currency. A time is a date or an ISO time, UTC unless it has an offset; a length of time is a whole
 number and a unit (`ms`, `s`, `m`, `h`, `d`), such as `90s` or `1h`. Lists are repeated flags, or TOML and Python
