@@ -83,7 +83,7 @@ class Reason(IntEnum):
     STALE = 27
     """The oracle's last price was too old."""
     GATED = 28
-    """A transfer while the venue's gates were closed; with two numbers: what the chain's limits let out, and amount."""
+    """A transfer while transfers were paused; with two numbers: what the chain's limits let out, and amount."""
     COLLATERAL = 29
     """A withdrawal of more than is free; the two numbers are what is free, and amount with gas."""
     RESERVE = 30

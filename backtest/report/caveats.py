@@ -27,24 +27,24 @@ REASONS = {
     "end_of_run": "still open when the run ended",
     "limit": "the position would be above the venue's limit",
     "halted": "a guard had halted trading",
-    "quantity": "the quantity is no number above zero",
-    "price": "a price is no number above zero",
+    "quantity": "the quantity is not a number above zero",
+    "price": "a price is not a number above zero",
     "bracket": "stop, entry and target are not in order",
     "min_notional": "below the venue's minimum notional",
     "open_orders": "too many open orders",
-    "post_only": "post-only, and would have taken",
+    "post_only": "post-only, but would have taken liquidity",
     "would_trigger": "the stop price was already passed",
-    "ioc": "immediate-or-cancel, and nothing to fill it",
-    "fok": "fill-or-kill, and not to be filled whole",
+    "ioc": "immediate-or-cancel, with nothing to trade against",
+    "fok": "fill-or-kill, but could not be filled completely",
     "gtd": "expired",
     "oco": "the other order of the pair was filled",
     "parent": "the entry was not filled",
     "not_open": "the order had ended",
     "amend": "the order has no such price",
-    "outage": "lost in an outage of the chain",
+    "outage": "lost in a chain outage",
     "gas": "could not pay the gas",
     "stale": "the oracle's price was too old",
-    "gated": "the venue's gates were closed",
+    "gated": "transfers were paused",
     "collateral": "not enough free collateral",
     "reserve": "not enough in the reserve",
     "price_band": "slippage beyond the price band",
@@ -127,8 +127,8 @@ def _unknown(result: Result) -> str:
         return ""
     named = listing([_quoted(name) for name in names])
     if len(names) == 1:
-        return f"feature {named} was never known: its window is longer than the period, or its input is missing"
-    return f"features {named} were never known: their windows are longer than the period, or their input is missing"
+        return f"feature {named} never had a value: its window is longer than the period, or its input is missing"
+    return f"features {named} never had a value: their windows are longer than the period, or their input is missing"
 
 
 def _quoted(name: str) -> str:

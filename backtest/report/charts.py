@@ -144,7 +144,7 @@ def equity_chart(accounts: Sequence[Run], quote: str) -> Chart:
     layout["annotations"] = [caption("Drawdown", 0.27)]
     layout["showlegend"] = several or len(data) > 2 or "shapes" in layout
     title = f"Equity and drawdown{f' ({quote})' if quote else ''}"
-    beside = "Reserve and money in flight are in it." if any(run.outside for run in accounts) else ""
+    beside = "Includes the reserve and money in flight." if any(run.outside for run in accounts) else ""
     note = " ".join(filter(None, (beside, thinned(each, "candles"), _unmarked(accounts))))
     return Chart("equity", title, note, {"data": data, "layout": layout}, 440)
 
@@ -177,9 +177,9 @@ def margin_chart(accounts: Sequence[Run]) -> Chart:
     }
     layout["shapes"] = [*layout.get("shapes", ()), limit]
     layout["annotations"] = [caption("1 = liquidation", 1.0, LIMIT) | {"yanchor": "top"}]
-    note = "Maintenance margin over equity of the pool."
+    note = "Maintenance margin over equity of the margin account."
     if any(_pooled(run) for run in accounts):
-        note += " Of several pools: the riskiest one, " if several else " Of each pool: "
+        note += " For the riskiest margin account, " if several else " For each margin account, "
         note += "at regular samples and at each candle with a fill."
     return Chart("margin", title, f"{note} {thinned(each, 'values')}".strip(), {"data": data, "layout": layout}, 320)
 
@@ -393,4 +393,4 @@ def halts(result: Result) -> list[tuple[int, int, int]]:
 
 def _unmarked(accounts: Sequence[Run]) -> str:
     most = max(len(kind.events(run.outcome)) for run in accounts for kind in KINDS)
-    return f"Marked: of each kind the first {MARKED:,}, of up to {most:,}." if most > MARKED else ""
+    return f"Markers: the first {MARKED:,} of each kind, of up to {most:,}." if most > MARKED else ""

@@ -54,7 +54,7 @@ def _stepped(out: Outcome) -> list[tuple[int, str]]:
 
 def _taken(out: Outcome) -> list[tuple[int, str]]:
     return [
-        (loss.ts_ms, f"{fmt.listing(loss.symbols)}: taken by auto-deleveraging, at a profit")
+        (loss.ts_ms, f"{fmt.listing(loss.symbols)}: closed by auto-deleveraging, at a profit")
         for loss in out.deleveraged
     ]
 

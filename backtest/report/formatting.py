@@ -33,8 +33,8 @@ class Metric:
 METRICS: dict[str, Metric] = {
     "start_cash": Metric("Cash at the start", "money"),
     "final_equity": Metric("Equity at the end", "money", "high"),
-    "final_reserve": Metric("Of it in the reserve", "money", "", "Outside the venue"),
-    "final_in_flight": Metric("Of it in flight", "money", "", "Between the venue and the reserve"),
+    "final_reserve": Metric("Reserve", "money", "", "Outside the venue"),
+    "final_in_flight": Metric("In flight", "money", "", "Between the venue and the reserve"),
     "return": Metric("Return", "percent", "high", "Change of equity over cash at the start"),
     "cagr": Metric("Return per year (CAGR)", "percent", "high", "Compounded, years of 365 days"),
     "volatility": Metric("Volatility per year", "percent", "", "Of daily returns, years of 365 days"),
@@ -50,45 +50,50 @@ METRICS: dict[str, Metric] = {
     "hit_rate": Metric("Winning trades", "percent", "", "Share of the trades with a net profit"),
     "profit_factor": Metric("Profit factor", "ratio", "", "Net gains of the winning trades over losses of the others"),
     "trades": Metric("Trades", "count", "", "Finished round trips"),
-    "open_trades": Metric("Positions open at the end", "count", "", "In no statistic of trades"),
+    "open_trades": Metric("Positions open at the end", "count", "", "Not counted in the statistics of trades"),
     "mean_leverage": Metric("Mean leverage", "times", "", "Gross notional over equity"),
     "max_leverage": Metric("Largest leverage", "times", "", "Gross notional over equity at a close"),
     "margin_use_peak": Metric("Initial margin at its peak", "percent", "", "Over equity, at a close"),
     "maintenance_use_peak": Metric("Maintenance margin at its peak", "percent", "", "Over equity, at a close"),
     "min_distance_to_liquidation": Metric(
-        "Distance to liquidation at closes", "percent", "", "The least: how far prices could still go against it all"
+        "Distance to liquidation at closes",
+        "percent",
+        "",
+        "The smallest: how far all prices could move against the account",
     ),
     "min_distance_inside": Metric(
-        "Distance to liquidation inside candles", "percent", "", "The least, at the moments inside candles as well"
+        "Distance to liquidation inside candles", "percent", "", "The smallest, moments inside candles included"
     ),
     "price_moves": Metric("Price moves", "money", "", "At the prices of the decisions, before every cost"),
     "funding": Metric("Funding", "money", "", "Positive: received"),
     "fees": Metric("Fees", "money", "", "Paid for fills, less rebates", cost=True),
-    "spread": Metric("Spread", "money", "", "Half of it for each fill that takes, with fixed slippage", cost=True),
-    "impact": Metric("Impact", "money", "", "What the size of the fills moved prices", cost=True),
-    "latency": Metric("Latency", "money", "", "What prices did between decision and fill", cost=True),
+    "spread": Metric("Spread", "money", "", "Half the spread of each taker fill, plus fixed slippage", cost=True),
+    "impact": Metric("Impact", "money", "", "Price impact of the size of the fills", cost=True),
+    "latency": Metric("Latency", "money", "", "Price move between decision and fill", cost=True),
     "penalties": Metric("Liquidation penalties", "money", "", "Paid to the insurance fund", cost=True),
-    "insurance": Metric("Paid by the insurance fund", "money", "", "Of losses beyond what the pool held"),
-    "bad_debt": Metric("Bad debt borne by others", "money", "low", "Losses beyond what the pool held"),
+    "insurance": Metric("Paid by the insurance fund", "money", "", "Losses beyond the equity of the margin account"),
+    "bad_debt": Metric("Bad debt borne by others", "money", "low", "Losses beyond the equity of the margin account"),
     "gas": Metric("Gas", "money", "", "Paid to the chain for messages and transfers", cost=True),
     "bridge_fees": Metric("Bridge fees", "money", "", "Paid for transfers", cost=True),
-    "adl_loss": Metric(
-        "Cost to the other side of deleveraging", "money", "low", "Positions closed at their bankruptcy price"
-    ),
+    "adl_loss": Metric("Cost to ADL counterparties", "money", "low", "Positions closed at their bankruptcy price"),
     "slippage": Metric(
-        "Slippage", "money", "", "Spread, impact and drift: what fills paid beyond the path's price", cost=True
+        "Slippage", "money", "", "Spread, impact and drift: paid beyond the price of the path", cost=True
     ),
     "rebates": Metric("Rebates", "money", "", "Received for fills as maker; they are in the fees"),
-    "maker_share": Metric("Traded as maker", "percent", "", "Of what orders traded"),
-    "liquidations": Metric("Positions liquidated", "count", "low", "Closed or made smaller by the venue"),
-    "pool_liquidations": Metric("Liquidations of a pool", "count", "low", "A pool may hold several positions"),
-    "liquidation_steps": Metric("Steps of liquidation", "count", "", "A pool may be closed in several"),
-    "backstops": Metric("Pools handed to the backstop", "count", "low", "With all the margin that was left"),
+    "maker_share": Metric("Traded as maker", "percent", "", "Share of the traded value"),
+    "liquidations": Metric("Positions liquidated", "count", "low", "Closed or reduced by the venue"),
+    "pool_liquidations": Metric(
+        "Margin accounts liquidated", "count", "low", "A margin account may hold several positions"
+    ),
+    "liquidation_steps": Metric("Steps of liquidation", "count", "", "One liquidation may take several"),
+    "backstops": Metric(
+        "Backstop liquidations", "count", "low", "Margin accounts taken over with all remaining margin"
+    ),
     "deleveraged": Metric(
-        "Good positions deleveraged", "count", "low", "Closed or made smaller because the other side had failed"
+        "Positions auto-deleveraged (ADL)", "count", "low", "Closed or reduced because the other side was bankrupt"
     ),
     "ambiguous_candles": Metric(
-        "Ambiguous candles", "count", "", "The path of prices inside decides about liquidation"
+        "Ambiguous candles", "count", "", "Liquidation depends on the price path inside the candle"
     ),
     "margin_calls": Metric("Margin calls", "count", "", "Equity fell below initial margin"),
     "orders": Metric("Orders", "count"),
@@ -99,7 +104,10 @@ METRICS: dict[str, Metric] = {
     "fills": Metric("Fills", "count"),
     "undone_fills": Metric("Fills undone by the chain", "count", "low", "In a reorg"),
     "missing_settlements": Metric(
-        "Settlements that the data lack", "count", "", "With a position open; nothing was paid"
+        "Missing funding payments",
+        "count",
+        "",
+        "Funding times without a rate while a position was open; nothing was paid",
     ),
 }
 """In the order in which they are shown. What each one means exactly is in `backtest/results/metrics.py`."""
@@ -109,7 +117,7 @@ OPEN_GAP = Metric(
     "Gap to the next open",
     "money",
     "",
-    "What prices did between a decision's close and the open that fills it",
+    "Price move between the close of the decision and the open that fills it",
     cost=True,
 )
 """The metric `latency` of an account whose orders arrive at once."""

@@ -92,7 +92,7 @@ def _some(count: int) -> list[int]:
 
 
 def curve_chart(results: Sequence[Result], outs: Sequence[Outcome], quote: str) -> Chart:
-    """Profit at each delay, and below it what prices did between decision and fill."""
+    """Profit at each delay, and below it the price move between decision and fill."""
     delays = [delay_of(result) for result in results]
     places, names = _places(delays), [fmt.delay(delay) for delay in delays]
     profits, drifts = [out.change for out in outs], [out.sources[LATENCY] for out in outs]
@@ -119,7 +119,7 @@ def curve_chart(results: Sequence[Result], outs: Sequence[Outcome], quote: str) 
         ),
         "yaxis": money_axis([np.array(profits)], domain=[0.42, 1.0], zeroline=True),
         "yaxis2": money_axis([np.array(drifts)], domain=[0.0, 0.29], zeroline=True, anchor="x"),
-        "annotations": [caption("Latency: what prices did between decision and fill", 0.30)],
+        "annotations": [caption("Latency: the price move between decision and fill", 0.30)],
         "hovermode": "closest", "showlegend": bool(lost), "margin": {"l": 56, "r": 16, "t": 8, "b": 8},
     }  # fmt: skip
     title = f"Profit against latency{f' ({quote})' if quote else ''}"
@@ -208,7 +208,7 @@ def _cards(outs: Sequence[Outcome], delays: Sequence[int], quote: str) -> list[d
         _card(
             f"Latency at {fmt.delay(delays[-1])}{unit}",
             fmt.signed(slow.sources[LATENCY]),
-            "What prices did between decision and fill; below zero: a cost",
+            "Price move between decision and fill; below zero: a cost",
             PALETTE[1],
         ),
     ]

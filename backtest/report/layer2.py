@@ -81,8 +81,8 @@ def _facts(result: Result, quote: str) -> Facts:
     ]
     if finality["finality_ms"]:
         facts.append(("Time to finality", fmt.delay(finality["finality_ms"])))
-        facts.append(("Most at risk at a time", fmt.number(finality["most_at_risk"]) + unit))
-        facts.append(("At risk on average over time", fmt.number(finality["mean_at_risk"]) + unit))
+        facts.append(("Largest value at risk", fmt.number(finality["most_at_risk"]) + unit))
+        facts.append(("Average value at risk over time", fmt.number(finality["mean_at_risk"]) + unit))
         if finality["order_median_ms"] is not None:
             times = (finality["order_median_ms"], finality["order_longest_ms"])
             facts.append(("An order's fills at risk for", " (median), ".join(map(fmt.duration, times)) + " (longest)"))
@@ -92,13 +92,13 @@ def _facts(result: Result, quote: str) -> Facts:
 
 
 _ENDS = {
-    "lost": "Messages with orders lost in an outage", "late": "Messages with orders that came too late after one",
-    "unpaid": "Messages with orders that could not pay their gas",
-    "stale": "Messages with orders refused on a stale oracle",
+    "lost": "Order messages lost in an outage", "late": "Order messages too late after an outage",
+    "unpaid": "Order messages that could not pay their gas",
+    "stale": "Order messages rejected on a stale oracle price",
 }  # fmt: skip
 
 
-MESSAGES = "Orders that travel together, like a bracket's, are one message."
+MESSAGES = "Orders sent together, such as a bracket, are one message."
 
 
 def _messages(orders: pl.DataFrame) -> pl.DataFrame:
@@ -111,7 +111,7 @@ def _latency_chart(result: Result) -> Chart | None:
     """How many orders took how long, on a logarithmic scale."""
     if not _chain(result):
         return None
-    title = "How long orders were under way"
+    title = "Time from sending to arrival"
     orders = _messages(result.tables["orders"].filter(pl.col("ts_arrived").is_not_null()))
     if not len(orders):
         return Chart("latency", title, "", None, 0, "No order arrived.")
@@ -204,7 +204,7 @@ def _risk_chart(run: Run, quote: str) -> Chart | None:
     values = np.concatenate([[0.0], risk.value[inside], risk.value[inside][-1:]])
     line = envelope(ts, values)
     layout = over([run]) | {"yaxis": money_axis([line.values], rangemode="tozero"), "showlegend": False}
-    note = f"Worth of the fills of the last {fmt.delay(finality_ms)}, which the chain could still revert."
+    note = f"Value of the fills of the last {fmt.delay(finality_ms)}, which the chain could still revert."
     data = [curve("At risk", line, PALETTE[3], ",.2f", shape="hv")]
     note = f"{note} {thinned(line.each, 'changes')}".strip()
     return Chart("risk", title, note, {"data": data, "layout": layout}, 220)
@@ -236,7 +236,7 @@ def _distances(result: Result) -> Table | None:
     size = pl.col("distance").abs()
     farthest = marks.sort(size, descending=True, maintain_order=True).unique("symbol", keep="first").sort("symbol")
     title = "Where the venue's mark was farthest from the market's"
-    note = "At closes. Venue over market: below zero the venue saw less."
+    note = "At closes. Venue over market: below zero, the venue's mark was lower."
     return listed("distances", title, farthest, _DISTANCES, "", "marks.parquet", note)
 
 
@@ -264,10 +264,8 @@ def _mark_cost(result: Result) -> Table | None:
         for name in shown
     ]
     titles = (("", False), ("By the venue's mark", True), ("By the market's", True), ("Difference", True))
-    note = (
-        "The same account twice: other liquidations and refusals make another history from there on. Costs are below "
-    )
-    note += "zero. Difference: what the venue's mark added; below zero it cost."
+    note = "Two replays of the same account, which diverge where a liquidation or a rejection differs. Costs are below "
+    note += "zero. Difference: the effect of the venue's mark; below zero, a cost."
     return Table("mark_cost", "What the venue's mark cost", tuple(Cell(*t) for t in titles), tuple(rows), note=note)
 
 
@@ -293,7 +291,7 @@ def _ways(result: Result) -> Table | None:
         )
         for title, way in shown
     )
-    return Table("ways", "How long messages and money took", head, rows, note=f"From sending to arrival. {MESSAGES}")
+    return Table("ways", "Message and transfer times", head, rows, note=f"From sending to arrival. {MESSAGES}")
 
 
 def _took(ms: float) -> str:

@@ -17,7 +17,7 @@ ENDED = {
     "whole": "closed whole",
     "backstop": "handed to the backstop",
     "adl": "closed by auto-deleveraging, at its bankruptcy price",
-    "socialised": "closed whole, the loss shared out",
+    "socialised": "closed completely, the loss socialized",
 }
 """How a liquidation ended that did not end with a step, by the stage of its last row."""
 STAGES = {
@@ -26,11 +26,11 @@ STAGES = {
     "position": "the whole position",
     "backstop": "handed to the backstop",
     "adl": "closed by auto-deleveraging",
-    "socialised": "the whole pool, loss shared out",
+    "socialised": "the whole margin account, loss socialized",
     "deleveraged": "closed by auto-deleveraging",
 }
 NOTE = (
-    "Health is the pool's equity over its maintenance margin: liquidation begins below 100%. "
+    "Health is equity over maintenance margin of the margin account: liquidation begins below 100%. "
     "Insurance fund: below zero is what the account paid it, above zero what it paid for the account."
 )
 
@@ -71,7 +71,9 @@ def health(equity: float, maintenance: float) -> str:
 def ended(loss: Loss) -> str:
     """What became of the pool, in words."""
     if loss.stage == DELEVERAGED:
-        return f"{'closed' if loss.closed else 'reduced'} by auto-deleveraging; the hedge was left without it"
+        return (
+            f"{'closed' if loss.closed else 'reduced'} by auto-deleveraging; the position it hedged was left unhedged"
+        )
     if loss.stage not in STEPS:
         return ENDED[loss.stage]
     if loss.maintenance_after == 0:
@@ -116,7 +118,7 @@ _OVERVIEW = (
     Column("Health after", lambda loss: health(loss.equity_after, loss.maintenance_after)),
     Column("Insurance fund", lambda loss: fmt.signed(0.0 - loss.insurance)),
     Column("Bad debt", lambda loss: fmt.number(loss.bad_debt), wanted=lambda loss: loss.bad_debt > 0),
-    Column("Cost to the other side", lambda loss: fmt.number(loss.adl_loss), wanted=lambda loss: loss.adl_loss > 0),
+    Column("Cost to the counterparty", lambda loss: fmt.number(loss.adl_loss), wanted=lambda loss: loss.adl_loss > 0),
     Column("Ambiguous", _ambiguous, figure=False, wanted=lambda loss: loss.ambiguous),
 )
 

@@ -24,7 +24,7 @@ CENT = 0.005
 """Amounts that are equal as shown are called equal."""
 NEARLY = 0.01
 """Where less than this share of every position is left, nearly all of it is gone."""
-UNSURE = "the path of prices inside decides whether a pool survives"
+UNSURE = "the price path inside decides about a liquidation"
 NAMELESS = "instant"
 """The chain of a run without one: outages may be asked for without a chain."""
 HOUR_MS = 3_600_000
@@ -73,7 +73,7 @@ def subaccount_words(whole: Outcome, results: Sequence[Result], outs: Sequence[O
 def latency_words(outs: Sequence[Outcome], delays: Sequence[int], candle_ms: int, quote: str) -> list[str]:
     """What being slower cost, where the profit is gone, and how far the curve can be believed; the fastest first."""
     if not any(out.fills for out in outs):
-        return ["The account never held a position, whatever the delay."]
+        return ["The account held no position at any delay."]
     named = [delay(ms) for ms in delays]
     words = [_slower(outs, named, f" {quote}" if quote else "")]
     gone = [n for n in range(1, len(outs)) if outs[n - 1].change > 0 >= outs[n].change]
@@ -90,7 +90,7 @@ def latency_words(outs: Sequence[Outcome], delays: Sequence[int], candle_ms: int
         words.append(f"At one of the delays {candles} ambiguous: {UNSURE}.")
     if min(ms for ms in delays if ms) < candle_ms:
         words.append(
-            f"What prices did in less than a candle ({interval(candle_ms)}) is the path that is assumed inside it: "
+            f"Price moves within a candle ({interval(candle_ms)}) is the path that is assumed inside it: "
             "finer candles know more."
         )
     return words
@@ -113,9 +113,9 @@ def _liquidated(outs: Sequence[Outcome], named: Sequence[str]) -> str:
     """At which delays it was liquidated."""
     lost = [name for name, out in zip(named, outs, strict=True) if out.losses]
     if not lost:
-        return "It was not liquidated at any of the delays."
+        return "It was not liquidated at any delay."
     if len(lost) == len(outs):
-        return "It was liquidated at each of the delays."
+        return "It was liquidated at every delay."
     return f"It was liquidated at {listing(lost)}, and at no other delay."
 
 
@@ -130,7 +130,7 @@ def layer2_words(result: Result, out: Outcome, quote: str) -> list[str]:
     ends = chain.get("orders", {})
     said = [f"{ends[name]:,} {deed}" for name, deed in _DEEDS.items() if ends.get(name)]
     if said:
-        words.append(f"Of messages with orders (those that travel together are one) {listing(said)}.")
+        words.append(f"Of the order messages (orders sent together are one), {listing(said)}.")
     more = (_undone(chain, unit), _rejected(result), _rescues(result, out), _off(result), _mark_cost(result, unit))
     words += [said for said in more if said]
     risk = chain.get("finality", {})
@@ -170,12 +170,12 @@ def _rejected(result: Result) -> str:
 def _stood_still(chain: Mapping[str, Any], outages: Sequence[Mapping[str, Any]]) -> str:
     who = "The chain" if chain["name"] == NAMELESS else f"The chain ({chain['name']})"
     if not outages:
-        return f"{who} ran all the time."
+        return f"{who} had no outage."
     long = duration(sum(halt["end_ms"] - halt["start_ms"] for halt in outages))
     if len(outages) == 1:
-        return f"{who} stood still for {long} from {spoken(outages[0]['start_ms'])}."
+        return f"{who} was down for {long} from {spoken(outages[0]['start_ms'])}."
     first = spoken(outages[0]["start_ms"])
-    return f"{who} stood still {len(outages):,} times, for {long} in all, first at {first}."
+    return f"{who} was down {len(outages):,} times, for {long} in total, first at {first}."
 
 
 def _in_halts(result: Result, out: Outcome, outages: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -190,13 +190,13 @@ def _in_halts(result: Result, out: Outcome, outages: Sequence[Mapping[str, Any]]
     change, before_it, after_it, halt = min(falls, key=lambda fall: fall[0])
     words = []
     if change <= -CENT:
-        which = "Over it" if len(outages) == 1 else f"Over the halt at {spoken(halt['start_ms'])}"
+        which = "Over it" if len(outages) == 1 else f"During the outage at {spoken(halt['start_ms'])}"
         words.append(f"{which} the account's equity went from {number(before_it)} to {number(after_it)}.")
     for halt in outages:
         late = [loss.ts_ms - halt["end_ms"] for loss in out.losses if 0 <= loss.ts_ms - halt["end_ms"] <= HOUR_MS]
         if late:
             when = "the moment" if late[0] == 0 else f"{duration(late[0])} after"
-            words.append(f"It was liquidated {when} the chain ran again at {spoken(halt['end_ms'])}.")
+            words.append(f"It was liquidated {when} the chain came back at {spoken(halt['end_ms'])}.")
             break
     return words
 
@@ -213,18 +213,18 @@ def _off(result: Result) -> str:
     return f"The venue's mark of {symbol} was up to {percent(abs(far))} {side} the market's, at {when}."
 
 
-ROUGH_ORACLE = "The oracle is known at the four knots of a candle only: part of that may be a gap between them."
+ROUGH_ORACLE = "The oracle is known at four points of a candle only: part of the difference may lie between them."
 
 
 def _mark_cost(result: Result, unit: str) -> str:
     """What the venue's mark cost, and how the account would have fared by the market's."""
     known = result.summary.get("mark_cost") or {}
     if "failure" in known:
-        return f"What the venue's mark cost is not known: by the market's {known['failure']}."
+        return f"The effect of the venue's mark is not known: by the market's mark {known['failure']}."
     if not known:
         return ""
     if abs(known["cost"]) < CENT:
-        return "The venue's mark cost nothing: by the market's the account ends with the same."
+        return "The venue's mark had no effect: by the market's mark the account ends with the same equity."
     deed = "cost" if known["cost"] > 0 else "brought"
     own, other = result.metrics["pool_liquidations"], known["by_market"]["pool_liquidations"]
     fate = "" if own == other else f", and be liquidated {plural(other, 'time')} instead of {own:,}"
@@ -321,10 +321,14 @@ def _warnings(outs: Sequence[Outcome], several: bool) -> list[str]:
             words.append(_capital(f"{where}{_guarded(out)}."))
         debt = out.sources["Bad debt borne by others"]
         if debt >= CENT:
-            words.append(_capital(f"{where}{number(debt)} of the loss was more than the pool held: others bore it."))
+            words.append(
+                _capital(
+                    f"{where}{number(debt)} of the loss exceeded the margin account's equity and was borne by others."
+                )
+            )
         if out.shortfalls:
             closes = plural(out.shortfalls, "ordinary close")
-            words.append(_capital(f"{where}{closes} left a pool below zero, without a liquidation."))
+            words.append(_capital(f"{where}{closes} left a margin account below zero, without a liquidation."))
         if out.ambiguous and len(unsure) <= 2:
             candles = plural(out.ambiguous, "candle is", "candles are")
             words.append(_capital(f"{where}{candles} ambiguous: {UNSURE}."))
@@ -341,9 +345,9 @@ def _taken(out: Outcome) -> str:
         much = "the position" if first.closed else "a part of the position"
         taken = f"auto-deleveraging closed {much} in {first.symbols[0]} at {spoken(first.ts_ms)}"
     else:
-        taken = f"auto-deleveraging took from good positions {len(out.deleveraged):,} times, first from "
+        taken = f"auto-deleveraging reduced profitable positions {len(out.deleveraged):,} times, first from "
         taken += f"{first.symbols[0]} at {spoken(first.ts_ms)}"
-    return f"{taken}: what it hedged was left without it"
+    return f"{taken}: the position it hedged was left unhedged"
 
 
 def _guarded(out: Outcome) -> str:

@@ -95,7 +95,7 @@ def liquidity(result: Result) -> Table:
         figures = (fmt.count(len(mine)), fmt.number(traded), share)
         rows.append((Cell(side), *(Cell(figure, True) for figure in figures), costs[0], rebates, *costs[1:]))
     titles = tuple(Cell(title, n > 0) for n, title in enumerate(head))
-    note = "Fills of orders; liquidations and settlements are not among them. Costs are below zero."
+    note = "Fills of orders, without liquidations and settlements. Costs are below zero."
     empty = "No order was filled."
     return Table("liquidity", "Makers and takers", titles, tuple(rows) if len(fills) else (), empty=empty, note=note)
 

@@ -33,7 +33,7 @@ def sources_note(delayed: bool) -> str:
     """What price moves and latency are."""
     said = "Price moves: what the same trades would have given at the prices of the decisions, without a cost; "
     if delayed:
-        return f"{said}latency: what prices did between decision and fill."
+        return f"{said}latency: the price move between decision and fill."
     return f"{said}gap to the next open: orders are decided at a close and filled at the next open."
 
 
@@ -95,7 +95,7 @@ class Outcome:
     deleveraged: tuple[Loss, ...]
     """Good positions that auto-deleveraging took: not the account's failure."""
     shortfalls: int
-    """Ordinary closes that left a pool below zero, without a liquidation."""
+    """Ordinary closes that left a margin account below zero, without a liquidation."""
     ambiguous: int
     fills: int
     guards: pl.DataFrame

@@ -107,7 +107,7 @@ def _ladder_chart(
     share = PLOT / _plot(len(named))
     layout = _layout(answer, span) | {"yaxis": money_axis(drawn, rangemode="tozero", domain=[0.0, share])}
     layout["annotations"], layout["shapes"] = _labels(named, span)
-    note = "Of the whole account. Each cross is a step of a liquidation; the tables have all steps and all rungs."
+    note = "The whole account. Each cross is a step of a liquidation; the tables have all steps and all rungs."
     if named:
         note += " Named: the symbols that are liquidated first, each at its first step."
     height = _plot(len(named)) + AROUND
@@ -248,8 +248,8 @@ def _cards(answer: Values) -> list[dict[str, str]]:
     figures = (
         ("Equity", "equity", f"Collateral {fmt.number(answer['collateral'])}"),
         ("Maintenance margin", "maintenance", ratio),
-        ("Initial margin", "initial", "Waiting orders included"),
-        ("Free collateral", "free_collateral", "What the wallet could still put at risk"),
+        ("Initial margin", "initial", "Open orders included"),
+        ("Free collateral", "free_collateral", "Free for new positions"),
     )
     return [
         {"title": f"{title} ({answer['quote']})", "figure": fmt.number(answer[name]), "more": more, "colour": ""}
@@ -268,8 +268,8 @@ def _events_table(events: Sequence[Values]) -> Table:
         )
         for event in events
     ]  # fmt: skip
-    titles = (*head, "Pool's equity before", "after", "Its maintenance before", "after")
-    return _table("events", "Liquidations, step by step", titles, rows, "Nothing is liquidated on the way.")
+    titles = (*head, "Equity before", "after", "Maintenance margin before", "after")
+    return _table("events", "Liquidations, step by step", titles, rows, "No position is liquidated.")
 
 
 _BOTH = ("equity_before", "equity_after", "maintenance_before", "maintenance_after")

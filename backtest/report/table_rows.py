@@ -130,7 +130,7 @@ def trades(result: Result) -> Table:
 def ambiguous(result: Result) -> Table:
     """Candles inside which the path of prices decides."""
     frame = result.tables["ambiguous"]
-    empty = "No ambiguous candle: whatever the path of prices inside the candles, the same pools survive"
+    empty = "No ambiguous candle: on every price path inside the candles the same margin accounts survive"
     halted = (result.summary.get("chain") or {}).get("outages")
     empty += " (candles that an outage or its grace touches are not looked at)." if halted else "."
     return listed("ambiguous", "Ambiguous candles", frame, _AMBIGUOUS, empty, "ambiguous.parquet")
@@ -224,7 +224,7 @@ def metrics(results: Sequence[Result], combined: Result | None = None) -> Table:
     return Table("metrics", "Metrics side by side", tuple(head), rows, note=note, empty="No metrics.")
 
 
-_BETTER = "Costs are below zero. The better figure is in bold where nobody would argue. pp: percentage points."
+_BETTER = "Costs are below zero. The better figure is in bold where one is clearly better. pp: percentage points."
 
 
 def _metric_row(name: str, columns: Sequence[Result], rivals: Sequence[Result], late: bool) -> tuple[Cell, ...]:

@@ -12,7 +12,7 @@ from backtest.report.formatting import number, plural, spoken
 if TYPE_CHECKING:
     from backtest.results.result import Result
 
-HALTED = "nobody was liquidated while the chain stood still or in the grace after it"
+HALTED = "there are no liquidations during a chain outage or its grace period"
 UNSEEN = "by the venue's mark it was not"
 
 
@@ -39,8 +39,8 @@ def unharmed(result: Result, quote: str) -> str:
         return " ".join(("No liquidation.", *said))
     if (result.summary.get("chain") or {}).get("outages") or _apart(result):
         # What was below it between two closes, while nobody looked or by a mark that nobody saw, is in no table.
-        return "No liquidation: at no close was a pool below its maintenance margin."
-    return "No liquidation: no pool fell below its maintenance margin."
+        return "No liquidation: no margin account was below its maintenance margin at a close."
+    return "No liquidation: no margin account fell below its maintenance margin."
 
 
 def _apart(result: Result) -> bool:
@@ -64,7 +64,7 @@ def _sentence(below: pl.DataFrame, pooled: bool, quote: str, why: str) -> str:
         return ""
     often = plural(len(below), "sample" if pooled else "close")
     first = f", {'first ' if len(below) > 1 else ''}at {spoken(below['ms'][0])},"
-    whose = "a pool's equity was below its" if pooled else "its equity was below its"
+    whose = "the equity of a margin account was below its" if pooled else "its equity was below its"
     most = number(float(max(below["short"].to_list()))) + (f" {quote}" if quote else "")
     much = f"by {'up to ' if len(below) > 1 else ''}{most}"
     return f"At {often}{first} {whose} maintenance margin, {much}{f': {why}' if why else ''}."

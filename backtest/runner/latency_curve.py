@@ -144,7 +144,7 @@ def table(results: Sequence[Result]) -> pl.DataFrame:
     """The curve, a row per delay, the fastest first; money in quote units.
 
     `profit` is the change of the account's total, `cost` that of the fastest less this one's: what being slower cost;
-    below 0 it paid. `latency` is the flow of the books: what prices did between decision and fill, above 0 a cost. The
+    below 0 it paid. `latency` is the flow of the books: the price move between decision and fill, above 0 a cost. The
     others are the metrics of the same names.
     """
     # Sums of whole micro: what is behind the sixth digit is the rounding of doubles.

@@ -57,9 +57,7 @@ def notes(
 
 def _venue(profile: Profile, asked: RunSettings, record: Record, charges: Charges) -> list[str]:
     said = (
-        [f"Venue {profile.name}: the one that the dataset names."]
-        if asked.venue_from_data and asked.venue != YARDSTICK
-        else []
+        [f"Venue {profile.name}, named by the dataset."] if asked.venue_from_data and asked.venue != YARDSTICK else []
     )
     said += in_words(asked) + uncharged(asked, charges, record)
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
@@ -84,22 +82,22 @@ def _chain(chaining: Chaining, asked: RunSettings, record: Record) -> list[str]:
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
     said = profile.assumptions(record.start_ms, end_ms, chaining.halts.known is not None) if profile else []
     if profile and profile.gas and not asked.gas:
-        said.append("Messages cost no gas, other than on the chain.")
+        said.append("Gas was switched off: messages cost nothing, unlike on the chain.")
     idle = ["--reorg"] * (asked.reorg_ms is not None)
     idle += [f"--oracle {text}" for text in asked.oracle if text.startswith(("stale", "grace"))]
     if idle and not chain.outages:
-        said.append(f"There was no outage, so {listing(idle)} had nothing to act on.")
+        said.append(f"There was no outage, so {listing(idle)} had no effect.")
     if not asked.gas and profile is None:
-        said.append("Without a chain there is no gas, and --no-gas changes nothing.")
+        said.append("--no-gas has no effect without --chain.")
     if asked.force_inclusion:
-        said.append(f"In an outage messages came by Layer 1, after {delay(chain.forced_ms)}.")
+        said.append(f"During outages messages were forced through Layer 1, after {delay(chain.forced_ms)}.")
     made = ["the median of all marks and trades"] * oracle.median
     made += [f"averaged over {delay(oracle.average_ms)}"] * bool(oracle.average_ms)
     made += [f"{delay(oracle.delay_ms)} late"] * bool(oracle.delay_ms)
     made += [f"published every {delay(oracle.heartbeat_ms)}"] * bool(oracle.heartbeat_ms)
-    made += [f"published when it is off by {100 * oracle.deviation:g} %"] * bool(oracle.deviation)
+    made += [f"published when it deviates by {100 * oracle.deviation:g} %"] * bool(oracle.deviation)
     if made:
-        said.append(f"The venue's mark was not the market's, but {listing(made)}.")
+        said.append(f"The venue's mark was {listing(made)}, not the market's.")
     if rough := oracle.rough:
         finer = " (also in candles that --drill opens)" if asked.drill_ms else ""
         said.append(
@@ -129,25 +127,25 @@ def _outages(halts: Halts) -> list[str]:
         whole = (
             f", {duration(sum(o.end_ms - o.start_ms for o in halts.played))} in all" if len(halts.played) > 1 else ""
         )
-        said.append(f"The chain stood still {times}{whole}: {_windows(halts.played)}.")
+        said.append(f"The chain was down {times}{whole}: {_windows(halts.played)}.")
     elif halts.asked:
-        said.append("The chain did not stand still in the run.")
+        said.append("The chain had no outage in the run.")
     if halts.known is not None:
         said.append(f"Known outages of the chain that can be played: {halts.known}, in the run {halts.met}.")
     if halts.drawn is not None:
-        said.append(f"{plural(halts.drawn, 'outage')} of these came by chance (--seed).")
+        said.append(f"{plural(halts.drawn, 'outage')} of these were drawn at random (--seed).")
     if halts.outside:
-        one, many = "outage is outside of the run and was", "outages are outside of the run and were"
+        one, many = "outage lies outside the run and was", "outages lie outside the run and were"
         said.append(f"{plural(len(halts.outside), one, many)} not played: {_windows(halts.outside)}.")
     if halts.worst:
         when, how = moment(halts.worst.outage.start_ms), delay(halts.worst_ms)
         n = halts.worst.accounts
-        held = "what was held" if n == 1 else f"what all {n} accounts held together"
+        held = "what was held" if n == 1 else f"the positions of all {n} accounts together"
         lost = f"{held} would have lost {number(halts.worst.loss)}, more than in any other window"
-        said.append(f"A halt of {how} was put at {when} UTC, where a first replay without it showed that {lost}.")
+        said.append(f"An outage of {how} was placed at {when} UTC, where a first replay without it showed that {lost}.")
     elif halts.worst_ms:
         said.append(
-            f"No halt of {delay(halts.worst_ms)} was placed: in a first replay what was held lost in no window."
+            f"No outage of {delay(halts.worst_ms)} was placed: in a first replay the positions lost money in no window."
         )
     return said
 
@@ -171,14 +169,14 @@ def _pools(profile: Profile, asked: RunSettings, record: Record) -> list[str]:
         said.append(f"Venue {profile.name} has no {lacks} margin, only {known}: its rules were used with it.")
     own = {symbol: mode for symbol, mode in asked.modes.items() if mode != record.margin}
     if own:
-        said.append(f"Margin of its own: {listing([f'{symbol} {mode}' for symbol, mode in own.items()])}.")
+        said.append(f"Margin modes of single markets: {listing([f'{symbol} {mode}' for symbol, mode in own.items()])}.")
     if asked.isolate_above is not None:
         # Bought in the cross pool, and yet with margin moved to a pool of its own.
         cross = record.fills["symbol"][record.fills["pool"] == CROSS_POOL]
         moved = set(cross.tolist()) & set(record.moves["symbol"].tolist())
         names = listing([record.symbols[i] for i in sorted(moved)])
         said.append(
-            f"A position with more than {asked.isolate_above:.4g} of the requirement was given a pool of its own: "
+            f"A position with more than {asked.isolate_above:.4g} of the requirement was isolated: "
             f"{names or 'none was'}."
         )
     return said
@@ -219,8 +217,8 @@ def _data(asked: RunSettings, record: Record) -> list[str]:
         said.append("Missing funding was allowed.")
     if len(record.ambiguous):
         said.append(
-            f"Ambiguous candles: {len(record.ambiguous)}. Whether a pool lives depends there on the path of prices "
-            "inside the candle; --path worst and --path best give the bounds."
+            f"Ambiguous candles: {len(record.ambiguous)}. There the price path inside the candle decides whether "
+            "a margin account survives; --path worst and --path best give the bounds."
         )
     if record.final_lots.any():
         held = ", ".join(s for s, lots in zip(record.symbols, record.final_lots, strict=True) if lots)

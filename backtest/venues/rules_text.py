@@ -42,14 +42,14 @@ def law(rule: Law) -> str:
     if rule.buffer:
         parts.append(f"until equity is {percent(rule.buffer)} above maintenance")
     if rule.backstop:
-        parts.append(f"a backstop takes the pool below {percent(rule.backstop)} of maintenance")
+        parts.append(f"a backstop takes over the margin account below {percent(rule.backstop)} of maintenance")
     return "; ".join([*parts, _loss(rule)])
 
 
 def _take(rule: Law) -> str:
     pace = f" every {durations.text(rule.every_ms)}" if rule.every_ms else ""
     if rule.take is Take.POOL:
-        return "the whole pool at once"
+        return "the whole margin account at once"
     if rule.take is Take.POSITION:
         return f"one whole position{pace}"
     if rule.take is Take.TIER:

@@ -191,14 +191,14 @@ def _outs(changes: tuple[float, ...], lost: tuple[int, ...], fills: int, ambiguo
     ]
 
 
-PATH = "What prices did in less than a candle (1m) is the path that is assumed inside it: finer candles know more."
+PATH = "Price moves within a candle (1m) follow the assumed path inside it; finer candles are more exact."
 
 
 def test_words_on_the_curve() -> None:
     assert told(30, 10, -5) == [
         "At 0 ms the account made 30.00 USD, at 2 s it lost 5.00 USD: being slower cost 35.00.",
         "The profit is gone between 1 s and 2 s.",
-        "It was not liquidated at any of the delays.",
+        "It was not liquidated at any delay.",
         PATH,
     ]
     assert told(-5, -8, 2, lost=(0, 1))[:3] == [
@@ -208,11 +208,11 @@ def test_words_on_the_curve() -> None:
     ]
     assert told(4, 4, lost=(0, 1), ambiguous=2) == [
         "At 0 ms the account made 4.00 USD, at 1 s it made 4.00 USD: being slower cost nothing.",
-        "It was liquidated at each of the delays.",
-        "At one of the delays 2 candles are ambiguous: the path of prices inside decides whether a pool survives.",
+        "It was liquidated at every delay.",
+        "At one of the delays 2 candles are ambiguous: the price path inside decides about a liquidation.",
         PATH,
     ]
-    assert told(0, 0, fills=0) == ["The account never held a position, whatever the delay."]
+    assert told(0, 0, fills=0) == ["The account held no position at any delay."]
     hours = latency_words(_outs((1, 2), (), 1, 0), [0, 3_600_000], MINUTE, "")
     assert len(hours) == 3  # nothing is assumed that is shorter than a candle
 

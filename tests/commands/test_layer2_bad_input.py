@@ -187,8 +187,8 @@ def test_what_is_no_mistake_runs(place: Path, command: Callable[..., Ended]) -> 
 
 def test_what_has_nothing_to_act_on_is_told(place: Path) -> None:
     notes = backtest.run("hold.py", "market", reorg="30s", oracle=["stale=7s", "grace=5m"], gas=False).summary["notes"]
-    assert "There was no outage, so --reorg, --oracle stale=7s and --oracle grace=5m had nothing to act on." in notes
-    assert "Without a chain there is no gas, and --no-gas changes nothing." in notes
+    assert "There was no outage, so --reorg, --oracle stale=7s and --oracle grace=5m had no effect." in notes
+    assert "--no-gas has no effect without --chain." in notes
     plain = backtest.run("hold.py", "market", chain="arbitrum", outages=["2024-03-01T10:00/1h"], oracle=["stale=7s"])
     assert not any("nothing" in note for note in plain.summary["notes"])
 

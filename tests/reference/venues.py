@@ -1,7 +1,7 @@
 """Invented venues: Hypothesis strategies for dated terms, dated law and portfolio margin of a play.
 
 As in `markets`, the first of every choice is the dullest, so that a failing play shrinks towards the generic venue: one
-tier, the whole pool at once at the mark, no fund.
+tier, the whole margin account at once at the mark, no fund.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def test_a_strategy_that_fails_by_the_market_s_mark_alone_spoils_nothing(tmp_pat
     result = backtest.run(Believer(AFTER, MINUTE), data, oracle=LATE, **settings)
     assert result.metrics["pool_liquidations"] == 1
     assert "this cannot be" in result.summary["mark_cost"]["failure"]
-    assert "What the venue's mark cost is not known: by the market's " in told(result)
+    assert "The effect of the venue's mark is not known: by the market's mark " in told(result)
     (run,) = charts.runs([result], [outcome(result)])
     shown = section(run, "USDC")
     assert shown is not None
@@ -177,7 +177,7 @@ def test_the_report_sets_the_two_side_by_side(tmp_path: Path) -> None:
     (other,) = charts.runs([saved], [outcome(saved)])
     ends = next(t for t in section(other, "USDC").tables if t.name == "mark_cost").rows[0]  # type: ignore[union-attr]
     assert [(cell.text, cell.mark) for cell in ends[1:]] == [("100,000.00", ""), ("28,865.98", ""), ("+71,134.02", "")]
-    assert rows["Liquidations of a pool"] == ["1", "0", ""]
+    assert rows["Margin accounts liquidated"] == ["1", "0", ""]
     assert "Gas" not in rows
     # Without a chain nothing is under way; and what was opened and lost inside a candle was held at no close.
     assert "latency" not in shown.charts

@@ -338,7 +338,7 @@ def test_all_accounts_stand_still_together(place: Path) -> None:
 def test_windows_outside_the_run_are_counted_and_told(place: Path, command: Callable[..., small.Ended]) -> None:
     made = backtest.run("hold.py", "market", outages=["2030-01-01/1d", "2024-03-01T05:00/1h"])
     assert made.summary["counts"]["outages outside the run"] == 1
-    assert any("1 outage is outside of the run and was not played: 2030-01-01" in n for n in made.summary["notes"])
+    assert any("1 outage lies outside the run and was not played: 2030-01-01" in n for n in made.summary["notes"])
     ended = command("run", "hold.py", "--data", "market", "--outages", "2030-01-01/1d", "--verbose")
     assert ended.code == 0
     assert "outside of the run" in ended.out + ended.err

@@ -117,8 +117,8 @@ def test_verdict_isolated_loses_a_leg_and_cross_keeps_both(isolated: Result, cro
         "In cross, 250 of 288 orders were rejected (not enough margin), first at 01:00 on 1 January 2020.",
         f"{fate}, but 250 of 288 orders were rejected.",
         "Cross ended 1,234.00 higher: 11,234.00 against 10,000.00.",
-        "In isolated, 12.50 of the loss was more than the pool held: others bore it.",
-        "In cross, 2 candles are ambiguous: the path of prices inside decides whether a pool survives.",
+        "In isolated, 12.50 of the loss exceeded the margin account's equity and was borne by others.",
+        "In cross, 2 candles are ambiguous: the price path inside decides about a liquidation.",
     ]
     assert held(cross, START_MS) == []
 
@@ -306,7 +306,8 @@ def test_empty_states_read_well() -> None:
     for sentence in (
         "No trades: the strategy sent no order.",
         "No position was held.", "No position was opened.", "No order was sent.",
-        "No liquidation: no pool fell below its maintenance margin.", "No ambiguous candle:", "No symbol was traded.",
+        "No liquidation: no margin account fell below its maintenance margin.",
+        "No ambiguous candle:", "No symbol was traded.",
         "No funding was settled on a position, and trading cost nothing.", "Nothing changed the equity.",
     ):  # fmt: skip
         assert sentence in page.text

@@ -51,7 +51,7 @@ def test_a_feature_that_was_never_known(tmp_path: Path) -> None:
     result = backtest.run(Waiting, data, allow=("missing-funding",))
     assert said(result)[:2] == [
         "No trades: the strategy sent no order.",
-        "Features 'm' and 'o' were never known: their windows are longer than the period, or their input is missing.",
+        "Features 'm' and 'o' never had a value: their windows are longer than the period, or their input is missing.",
     ]
     text = Page(render(result)).text
     assert text.index("No trades:") < text.index("Equity at the end")
@@ -68,7 +68,7 @@ def test_one_that_only_a_short_market_lacks_is_named_with_it(tmp_path: Path) -> 
     result = backtest.run(Brief, write(tmp_path, Market("BTC", [100.0] * 10), late), allow=("missing-funding",))
     assert result.summary["strategy"]["never_known"] == ["m of NEW"]
     assert said(result)[0] == (
-        "Feature 'm' of NEW was never known: its window is longer than the period, or its input is missing."
+        "Feature 'm' of NEW never had a value: its window is longer than the period, or its input is missing."
     )
 
 

@@ -136,7 +136,7 @@ def test_orders_that_travel_together_count_once_everywhere() -> None:
     (bars,) = shown(result).charts["latency"].figure["data"]  # type: ignore[index]
     assert sum(bars["y"]) == 3  # the bracket, the pair, the late one
     for said in (shown(result).charts["latency"].note, table(result, "outages").note):
-        assert "Orders that travel together, like a bracket's, are one message." in said
+        assert "Orders sent together, such as a bracket, are one message." in said
 
 
 def test_words_on_halts() -> None:
@@ -146,17 +146,17 @@ def test_words_on_halts() -> None:
     closes = result.tables["equity"]["equity"]
     fell = f"from {closes[hour - 8]:,.2f} to {closes[hour - 1]:,.2f}"
     both = told(chained(result, outages=[halt(10, 12), halt(hour - 7, hour)]))
-    assert both[0] == "The chain (hand) stood still 2 times, for 9 h in all, first at 10:00 on 1 January 2020."
-    assert both[1] == f"Over the halt at 21:00 on 19 February 2020 the account's equity went {fell}."
-    assert both[2] == "It was liquidated the moment the chain ran again at 04:00 on 20 February 2020."
+    assert both[0] == "The chain (hand) was down 2 times, for 9 h in total, first at 10:00 on 1 January 2020."
+    assert both[1] == f"During the outage at 21:00 on 19 February 2020 the account's equity went {fell}."
+    assert both[2] == "It was liquidated the moment the chain came back at 04:00 on 20 February 2020."
     one = told(chained(result, outages=[halt(hour - 7, hour - 1)], name="instant"))
-    assert one[0] == "The chain stood still for 6 h from 21:00 on 19 February 2020."
+    assert one[0] == "The chain was down for 6 h from 21:00 on 19 February 2020."
     assert one[1].startswith("Over it the account's equity went from ")
-    assert one[2] == "It was liquidated 1 h after the chain ran again at 03:00 on 20 February 2020."
+    assert one[2] == "It was liquidated 1 h after the chain came back at 03:00 on 20 February 2020."
     ends = {"lost": 1, "late": 2, "unpaid": 0, "stale": 3}
-    of = "Of messages with orders (those that travel together are one) "
+    of = "Of the order messages (orders sent together are one), "
     assert told(chained(account(Life()), orders=ends)) == [
-        "The chain (hand) ran all the time.",
+        "The chain (hand) had no outage.",
         f"{of}1 got lost in an outage, 2 came too late after one and 3 met a stale oracle.",
     ]
 
@@ -177,12 +177,12 @@ def sunk(result: Result, *closes: tuple[int, float, float]) -> Result:
 def test_who_was_below_maintenance_and_spared_is_told() -> None:
     """Row n closes at n + 1 hours: 10:00 begins the halt, 13:00 ends its grace."""
     calm = chained(account(Life()), outages=HALTS, grace_ms=HOUR)
-    assert "No liquidation: at no close was a pool below its maintenance margin." in Page(render(calm)).text
+    assert "No liquidation: no margin account was below its maintenance margin at a close." in Page(render(calm)).text
     assert "(candles that an outage or its grace touches are not looked at)." in Page(render(calm)).text
     low = sunk(calm, (10, 5.0, 100.0), (11, -7.5, 100.0), (12, 99.0, 100.0))
     said = (
         "At 3 closes, first at 11:00 on 1 January 2020, its equity was below its maintenance margin, by up to "
-        "107.50 USD: nobody was liquidated while the chain stood still or in the grace after it."
+        "107.50 USD: there are no liquidations during a chain outage or its grace period."
     )
     assert told(low)[-1] == said
     page = Page(render(low)).text
@@ -191,7 +191,7 @@ def test_who_was_below_maintenance_and_spared_is_told() -> None:
     assert "At 3 closes" in Page(render_comparison([low, account(Life(margin="isolated"))])).text
     # Without a halt the sentences are as ever.
     plain = Page(render(account(Life()))).text
-    assert "No liquidation: no pool fell below its maintenance margin." in plain
+    assert "No liquidation: no margin account fell below its maintenance margin." in plain
     assert "whatever the path of prices inside the candles, the same pools survive." in plain
 
 
@@ -207,7 +207,9 @@ def test_who_was_below_maintenance_by_the_market_s_mark_alone_is_told() -> None:
     assert not any("At 1 close" in sentence for sentence in told(ending))  # a liquidation takes its time
     pools = {"pool": "BTC-USD", "equity": 20.0, "initial": 100.0, "maintenance": 50.0, "margin_ratio": 2.5}
     alone = with_table(chained(account(Life(margin="isolated")), outages=HALTS), "margin", {"ts": at(11), **pools})
-    assert "At 1 sample, at 11:00 on 1 January 2020, a pool's equity was below its" in " ".join(told(alone))
+    assert "At 1 sample, at 11:00 on 1 January 2020, the equity of a margin account was below its" in " ".join(
+        told(alone)
+    )
 
 
 def test_a_spike_of_leverage_leaves_the_rest_to_be_seen() -> None:
@@ -297,7 +299,7 @@ def test_ways_and_figures_of_a_record() -> None:
     gas = {"orders": "-1.00", "cancels": "-0.25", "deposits": "-1.00", "withdrawals": "-4.00"}
     assert {name: facts[f"Gas of {name}"] for name in gas} == {name: f"{paid} USD" for name, paid in gas.items()}
     assert facts["Time to finality"] == "12 h"
-    assert facts["Most at risk at a time"] == "110.22 USD"
+    assert facts["Largest value at risk"] == "110.22 USD"
     assert facts["Fills undone in a reorg"] == "1, 110.22 USD"
     # 100.10 from 1.25 d for half a day; 110.22 from 3.5 d until it is undone at 3.75 d.
     (risk,) = shown(result).charts["risk"].figure["data"]  # type: ignore[index]
@@ -307,7 +309,7 @@ def test_ways_and_figures_of_a_record() -> None:
     money = {line["name"]: line["y"] for line in shown(result).charts["money"].figure["data"]}  # type: ignore[index]
     assert money["Reserve"][0] == 500
     assert money["In flight"][-1] == 0  # what was sent at the last close is in no row any more
-    assert "Reserve and money in flight are in it." in Page(render(result)).text
+    assert "Includes the reserve and money in flight." in Page(render(result)).text
 
 
 def test_the_curve_of_equity_is_that_of_the_total() -> None:
@@ -331,7 +333,7 @@ def test_a_rescue_that_came_too_late() -> None:
     assert told(with_table(result, "transfers", row, arrived))[-1] == late
     assert told(with_table(result, "transfers", row))[-1] == late  # it never came
     there = {**arrived, "ts": at(hour)}
-    assert told(with_table(result, "transfers", row, there)) == ["The chain (hand) ran all the time."]
+    assert told(with_table(result, "transfers", row, there)) == ["The chain (hand) had no outage."]
 
 
 # ---- what the venue saw
@@ -365,7 +367,7 @@ def test_how_far_the_venues_mark_was_from_the_markets() -> None:
 def test_a_comparison_tells_of_each_account() -> None:
     lives = [Life(margin=mode, lost=("BTC-USD",)) for mode in ("isolated", "cross")]
     page = Page(render_comparison([chained(account(life), outages=HALTS) for life in lives]))
-    assert page.text.count("The chain (hand) stood still 2 times") == 2
+    assert page.text.count("The chain (hand) was down 2 times") == 2
     assert page.text.count("what waited was sent before its end") == 2
     assert page.figures["equity"]["layout"]["shapes"][0]["x0"] == HALTS[0]["start_ms"]
 
@@ -379,7 +381,7 @@ def test_a_run_through_a_halt_shows_it(tmp_path: Path) -> None:
     )
     assert result.tables["fills"]["price"].to_list() == [80.0]
     page = Page(render(result))
-    assert "The chain stood still for 1 min 40 s from 00:01 on 1 March 2024." in page.text
+    assert "The chain was down for 1 min 40 s from 00:01 on 1 March 2024." in page.text
     assert cells(table(result, "outages"))[0][2:5] == ["1 min 40 s", "1", "0"]
     assert {"marks", "latency"} <= set(page.figures)
     # Of the one hour that there is: the close of row 2, where the market's mark is 80 and the venue's still 100.

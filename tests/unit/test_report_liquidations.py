@@ -96,7 +96,7 @@ def test_the_overview_and_the_steps() -> None:
     listing = liquidation_tables.listing(outcome(result_of(stepped())))
     assert [cell.text for cell in listing.overview.head] == [
         "Time (UTC)", "Positions", "What happened", "Steps", "Took", "Health before", "Health after", "Insurance fund",
-        "Cost to the other side",
+        "Cost to the counterparty",
     ]  # fmt: skip
     ended = "closed by auto-deleveraging, at its bankruptcy price"
     assert cells(listing.overview) == [
@@ -119,7 +119,7 @@ def test_the_overview_and_the_steps() -> None:
         (row(90, P, (40, 50), (40, 45)), "reduced"),
         (row(90, Stage.POSITION, (40, 50), (40, 0)), "closed in steps"),
         (row(90, Stage.BACKSTOP, (20, 50), (0, 0)), "handed to the backstop"),
-        (row(90, Stage.SOCIALISED, (-5, 50), (0, 0)), "closed whole, the loss shared out"),
+        (row(90, Stage.SOCIALISED, (-5, 50), (0, 0)), "closed completely, the loss socialized"),
     ],
 )
 def test_how_it_ended(last: dict[str, int], words: str) -> None:
@@ -186,10 +186,11 @@ def test_deleveraging_is_told_apart_from_a_liquidation(share: float, words: str,
     said = _said(result)
     assert said[1] == "It was never liquidated."
     assert said[2] == (
-        f"Auto-deleveraging closed {words} in BTC-USD at 00:01 on 1 January 2025: what it hedged was left without it."
+        f"Auto-deleveraging closed {words} in BTC-USD at 00:01 on 1 January 2025: "
+        "the position it hedged was left unhedged."
     )
     page = Page(render(result))
-    assert f"{verb} by auto-deleveraging; the hedge was left without it" in page.text
+    assert f"{verb} by auto-deleveraging; the position it hedged was left unhedged" in page.text
     (mark,) = (trace for trace in page.figures["equity"]["data"] if trace["mode"] == "markers")
     assert (mark["name"], mark["x"], mark["y"]) == ("Deleveraged", [START + MINUTE], [100.0])
     assert [trace["mode"] for trace in page.figures["margin"]["data"]] == ["lines"] * len(

@@ -46,13 +46,13 @@ def test_nothing_out_of_the_ordinary(tmp_path: Path) -> None:
 def test_a_mode_that_the_venue_does_not_have(tmp_path: Path) -> None:
     assert said(tmp_path, idle(margin="portfolio"), margin="portfolio,BTC-USD=isolated") == [
         "Venue small has no portfolio margin, only isolated: its rules were used with it.",
-        "Margin of its own: BTC-USD isolated.",
+        "Margin modes of single markets: BTC-USD isolated.",
     ]
 
 
 def test_isolation_by_share(tmp_path: Path) -> None:
     first = said(tmp_path, idle(), isolate_above=0.4)
-    assert first[-1] == "A position with more than 0.4 of the requirement was given a pool of its own: none was."
+    assert first[-1] == "A position with more than 0.4 of the requirement was isolated: none was."
     bought = rows(
         records.FILL, {"symbol": 0, "pool": CROSS_POOL, "lots": 1}, {"symbol": 1, "pool": CROSS_POOL, "lots": 1}
     )
@@ -105,7 +105,7 @@ def test_what_of_an_oracle_is_approximate(tmp_path: Path) -> None:
         record = idle(margin="isolated", interval_ms=3_600_000)
         return notes(load(str(file)), asked, record, chaining=Chaining(oracle=oracle))
 
-    assert told(Oracle(delay_ms=600_000)) == ["The venue's mark was not the market's, but 10 min late."]
+    assert told(Oracle(delay_ms=600_000)) == ["The venue's mark was 10 min late, not the market's."]
     (said,) = told(Oracle(delay_ms=1_000, deviation=0.005))[1:]
     assert said == (
         "The oracle is approximate: its deviation is worked out at the four knots of a candle, 20 min apart. What "

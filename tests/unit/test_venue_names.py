@@ -92,7 +92,7 @@ def test_every_command_takes_an_alias_and_shows_the_name(tmp_path: Path, command
             about = json.loads(done.out)
             runs = about.get("runs", {"": about}).values()
             assert {run["config"]["venue"] for run in runs} == {found}
-            said = "Venue binance_usdm: the one that the dataset names."
+            said = "Venue binance_usdm, named by the dataset."
             assert all((said in run["notes"]) is (not given) for run in runs)
             assert command("verify", out).code == 0
     assert command("venues", "show", "gmx").out.startswith("gmx_v2")
