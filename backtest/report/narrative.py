@@ -90,8 +90,8 @@ def latency_words(outs: Sequence[Outcome], delays: Sequence[int], candle_ms: int
         words.append(f"At one of the delays {candles} ambiguous: {UNSURE}.")
     if min(ms for ms in delays if ms) < candle_ms:
         words.append(
-            f"Price moves within a candle ({interval(candle_ms)}) is the path that is assumed inside it: "
-            "finer candles know more."
+            f"Price moves within a candle ({interval(candle_ms)}) follow the assumed path inside it; "
+            "finer candles are more exact."
         )
     return words
 

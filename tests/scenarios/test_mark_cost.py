@@ -64,7 +64,7 @@ def test_an_oracle_may_save_an_account(tmp_path: Path) -> None:
     known = result.summary["mark_cost"]
     assert known["cost"] == pytest.approx(-CROSSED, abs=1e-6)
     assert "The venue's mark brought 71,134.02 USDC: by the market's it would end with 28,865.98" in told(result)
-    assert "The oracle is known at the four knots of a candle only" in told(result)
+    assert "The oracle is known at four points of a candle only" in told(result)
     assert known["approximate"]
     warned = "the oracle's deviation is approximate, known at four knots of a candle"
     assert warned in result.summary["warnings"]

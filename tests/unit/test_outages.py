@@ -323,7 +323,7 @@ def test_all_accounts_stand_still_together(place: Path) -> None:
     assert placed[0][0][0] == START + 20 * HOUR
     # Each lost 9.00 of its 1 BTC and 1 ETH over the two hours from 20:00.
     sums = [note for r in both.results for note in r.summary["notes"] if "first replay" in note]
-    held = "what all 2 accounts held together would have lost 18.00"
+    held = "the positions of all 2 accounts together would have lost 18.00"
     assert len(sums) == 2
     assert all(held in note for note in sums), sums
     sub = backtest.subaccounts(
@@ -341,7 +341,7 @@ def test_windows_outside_the_run_are_counted_and_told(place: Path, command: Call
     assert any("1 outage lies outside the run and was not played: 2030-01-01" in n for n in made.summary["notes"])
     ended = command("run", "hold.py", "--data", "market", "--outages", "2030-01-01/1d", "--verbose")
     assert ended.code == 0
-    assert "outside of the run" in ended.out + ended.err
+    assert "outside the run" in ended.out + ended.err
 
 
 def test_drawn_outages_are_those_of_the_seed(place: Path) -> None:

@@ -192,7 +192,7 @@ def test_who_was_below_maintenance_and_spared_is_told() -> None:
     # Without a halt the sentences are as ever.
     plain = Page(render(account(Life()))).text
     assert "No liquidation: no margin account fell below its maintenance margin." in plain
-    assert "whatever the path of prices inside the candles, the same pools survive." in plain
+    assert "on every price path inside the candles the same margin accounts survive." in plain
 
 
 def test_who_was_below_maintenance_by_the_market_s_mark_alone_is_told() -> None:

@@ -242,7 +242,7 @@ def test_three_modes_side_by_side() -> None:
     words = comparison_words(results, [outcome(result) for result in results])
     (last,) = words[2:]
     assert last.startswith(
-        "Some candles are ambiguous, 2 in isolated, 2 in cross and 2 in portfolio: the path of prices"
+        "Some candles are ambiguous, 2 in isolated, 2 in cross and 2 in portfolio: the price path"
     )
     page = Page(render_comparison(results))
     lines = [trace for trace in page.figures["equity"]["data"] if trace["mode"] == "lines" and trace["yaxis"] == "y"]

@@ -58,7 +58,7 @@ def test_isolation_by_share(tmp_path: Path) -> None:
     )
     moved = rows(records.MOVE, {"symbol": 1, "amount": -5})
     record = idle(symbols=("A", "B"), step_micro=np.array([1, 1]), fills=bought, moves=moved)
-    assert said(tmp_path, record, isolate_above=0.4)[-1].endswith("was given a pool of its own: B.")
+    assert said(tmp_path, record, isolate_above=0.4)[-1].endswith("was isolated: B.")
 
 
 def test_what_deleveraging_events_did(tmp_path: Path) -> None:
