@@ -241,9 +241,7 @@ def test_three_modes_side_by_side() -> None:
     results = [account(life) for life in lives]
     words = comparison_words(results, [outcome(result) for result in results])
     (last,) = words[2:]
-    assert last.startswith(
-        "Some candles are ambiguous, 2 in isolated, 2 in cross and 2 in portfolio: the price path"
-    )
+    assert last.startswith("Some candles are ambiguous, 2 in isolated, 2 in cross and 2 in portfolio: the price path")
     page = Page(render_comparison(results))
     lines = [trace for trace in page.figures["equity"]["data"] if trace["mode"] == "lines" and trace["yaxis"] == "y"]
     assert [line["line"]["color"] for line in lines] == [f"var(--mode-{life.margin})" for life in lives]
