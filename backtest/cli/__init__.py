@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import click
 
-from backtest.cli import cache, chains, data, latency, margin, run_commands, strategies, venues
+from backtest.cli import cache, chains, completion, config, data, latency, margin, run_commands, strategies, venues
 from backtest.core import disk
 from backtest.core.errors import BacktestError, CacheWarning, UserError, printable
 
@@ -73,7 +73,9 @@ for _command in (
     strategies.strategies,
     venues.venues,
     chains.chains,
+    config.config,
     cache.cache,
+    completion.completion,
 ):
     cli.add_command(_command)
 

@@ -183,18 +183,27 @@ CONFIG = GroupedOption(
     help="Read settings from a TOML file, such as the run.toml of a report; flags override it.",
 )  # fmt: skip
 
+DRY_RUN = GroupedOption(
+    ["--dry-run"], Heading.OUTPUT, is_flag=True,
+    help="Print what would be run, over which data and how long it may take; write nothing.",
+)  # fmt: skip
+
 
 def replay(*commands: str) -> Callable[[F], F]:
-    """Give a command the flags of the settings of these functions, in the order of `RunSettings`."""
-    known: dict[str, Setting] = {told.name: told for command in commands for told in settings_of(command)}
-    options = [SettingOption(told, told.default_of(commands[0])) for told in known.values()]
+    """Give a command the flags of the settings of these functions, and those of every replay."""
 
     def decorate(command: F) -> F:
-        for decorator in reversed((_add([CONFIG, *options]), VERBOSE, JSON)):
+        for decorator in reversed((settings(*commands), _add([DRY_RUN]), VERBOSE, JSON)):
             command = decorator(command)
         return command
 
     return decorate
+
+
+def settings(*commands: str) -> Callable[[F], F]:
+    """Give a command `--config` and the flags of the settings of these functions, in the order of `RunSettings`."""
+    known: dict[str, Setting] = {told.name: told for command in commands for told in settings_of(command)}
+    return _add([CONFIG, *(SettingOption(told, told.default_of(commands[0])) for told in known.values())])
 
 
 def _add(options: Sequence[click.Option]) -> Callable[[F], F]:

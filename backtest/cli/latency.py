@@ -24,14 +24,18 @@ Examples:
 )
 @click.argument("strategies", metavar="STRATEGY", nargs=-1, shell_complete=flags.files)
 @flags.replay(LATENCY)
-def latency(strategies: tuple[str, ...], config: Path | None, as_json: bool, verbose: bool, **given: Any) -> None:
+def latency(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any) -> None:
     """Replay one account per delay over the same prices and write the curve of profit against latency."""
     import backtest
     from backtest.cli import show_latency
+    from backtest.cli.dry_run import show_plan
     from backtest.cli.progress import Progress
     from backtest.cli.run_request import run_request
 
-    asked = run_request(LATENCY, strategies, config, given)
+    asked = run_request(LATENCY, strategies, given)
+    if asked.dry:
+        show_plan(asked, as_json)
+        return
     settings = asked.keywords(out=str(Path("reports", f"{run_commands.stem(asked.strategies[0])}-latency")))
     with asked.named_in_errors(), redirect_stdout(sys.stderr), Progress() as progress:
         curve = backtest.latency(asked.strategies[0], asked.data, progress=progress, **settings)

@@ -32,17 +32,21 @@ Examples:
 )
 @click.argument("strategies", metavar="STRATEGY...", nargs=-1, shell_complete=flags.files)
 @flags.replay(RUN, SUB_ACCOUNTS)
-def run(strategies: tuple[str, ...], config: Path | None, as_json: bool, verbose: bool, **given: Any) -> None:
+def run(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any) -> None:
     """Replay one account and write its report.
 
     With --sub-accounts several strategies, each in a sub-account of its own, over the same data.
     """
     import backtest
     from backtest.cli import output
+    from backtest.cli.dry_run import show_plan
     from backtest.cli.progress import Progress
     from backtest.cli.run_request import run_request
 
-    asked = run_request(RUN, strategies, config, given)
+    asked = run_request(RUN, strategies, given)
+    if asked.dry:
+        show_plan(asked, as_json)
+        return
     apart = asked.command == SUB_ACCOUNTS
     named = "-".join(map(stem, asked.strategies))
     kind = "sub-accounts" if apart else _plain(",".join(asked.values.get("margin", ("cross",))))
@@ -70,14 +74,18 @@ Examples:
 )
 @click.argument("strategies", metavar="STRATEGY", nargs=-1, shell_complete=flags.files)
 @flags.replay(COMPARE)
-def compare(strategies: tuple[str, ...], config: Path | None, as_json: bool, verbose: bool, **given: Any) -> None:
+def compare(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any) -> None:
     """Replay one account per margin mode over the same prices and write one report."""
     import backtest
     from backtest.cli import output
+    from backtest.cli.dry_run import show_plan
     from backtest.cli.progress import Progress
     from backtest.cli.run_request import run_request
 
-    asked = run_request(COMPARE, strategies, config, given)
+    asked = run_request(COMPARE, strategies, given)
+    if asked.dry:
+        show_plan(asked, as_json)
+        return
     modes = _plain("-".join(asked.values.get("margin", ("isolated", "cross"))))
     settings = asked.keywords(out=str(Path("reports", f"{stem(asked.strategies[0])}-{modes}")))
     with asked.named_in_errors(), redirect_stdout(sys.stderr), Progress() as progress:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -31,6 +30,8 @@ class RunRequest:
     flags: frozenset[str]
     """Names of the settings that flags gave."""
     origins: Origins
+    dry: bool
+    """Whether only to say what would be run."""
 
     @property
     def data(self) -> str:
@@ -65,16 +66,15 @@ def _respelt(origins: Origins) -> Iterator[None]:
         raise
 
 
-def run_request(
-    command: str, strategies: Sequence[str], config: Path | None, given: Mapping[str, Any], whole: bool = True
-) -> RunRequest:
+def run_request(command: str, strategies: Sequence[str], given: Mapping[str, Any], whole: bool = True) -> RunRequest:
     """Put flags over the file and check every value; a usage error, or a UserError that names flag or line.
 
-    ``given``: by name of the setting, None or empty where a flag was not given. `run` becomes `subaccounts` where they
-    are asked for. ``whole``: a strategy and data have to be given.
+    ``given``: by name of the setting, None or empty where a flag was not given; `config` and `dry_run` too. `run`
+    becomes `subaccounts` where they are asked for. ``whole``: a strategy and data have to be given.
     """
-    document = Document() if config is None else read(config)
-    flags = {name: value for name, value in given.items() if value not in (None, ())}
+    document = Document() if given.get("config") is None else read(given["config"])
+    others = (None, ()), ("config", "dry_run")
+    flags = {name: value for name, value in given.items() if value not in others[0] and name not in others[1]}
     if command == RUN and flags.get("sub_accounts", document.values.get("sub_accounts")):
         command = SUB_ACCOUNTS
     overridden = flags.keys() - {"params"}
@@ -89,7 +89,7 @@ def run_request(
     named = tuple(strategies) or document.strategies
     if whole:
         _check(command, named, values, flags)
-    return RunRequest(command, named, values, document, frozenset(flags), origins)
+    return RunRequest(command, named, values, document, frozenset(flags), origins, bool(given.get("dry_run")))
 
 
 def _check(command: str, strategies: Sequence[str], values: Mapping[str, Any], flags: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from backtest.results.result import Result
 from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, plain
 from backtest.results.tables import SCHEMAS
 
-REPORT, SUMMARY = "report.html", "summary.json"
+REPORT, SUMMARY, DOCUMENT = "report.html", "summary.json", "run.toml"
 ELSEWHERE = "choose another --out"
 AGAIN = "run it again"
 BESIDE = ("curve",)
@@ -35,14 +35,15 @@ def write(
     extras: Mapping[str, Any] | None = None,
     kind: str = COMPARISON,
     beside: Mapping[str, pl.DataFrame] | None = None,
+    document: str = "",
 ) -> Path:
     """Write a report to ``folder`` and return its absolute path.
 
     One Result: `report.html`, `summary.json` and a Parquet file per table. A sequence is a comparison, or what ``kind``
     says: `report.html`, a `summary.json` with the runs' summaries by label, and a folder per label with that run's
     tables and summary.
-    ``extras`` are further entries of the top `summary.json`, ``beside`` tables of the whole, by names of `BESIDE`. The
-    same input gives the same bytes.
+    ``extras`` are further entries of the top `summary.json`, ``beside`` tables of the whole, by names of `BESIDE`,
+    ``document`` the text of `run.toml`; empty: there is none. The same input gives the same bytes.
 
     An earlier report there is replaced, in one step: at every moment the old or the new one lies there (`disk`).
     Anything else there is a UserError, see :func:`claim`.
@@ -53,6 +54,8 @@ def write(
             _fill(draft, results, html, extras or {}, kind)
             for name, table in (beside or {}).items():
                 _write_table(draft, name, table)
+            if document:
+                (draft / DOCUMENT).write_text(document, encoding="utf-8", newline="\n")
     except (OSError, pl.exceptions.PolarsError) as failure:
         why = getattr(failure, "strerror", None) or str(failure)
         raise UserError(f"the report cannot be written ({why})", str(target), ELSEWHERE) from failure
@@ -105,7 +108,7 @@ def _only_a_report(target: Path) -> Path:
         raise UserError("holds something that is not a report, and is left alone", str(target), remedy)
     runs = summary.get("runs", ())
     files = {SUMMARY, *(f"{name}.parquet" for name in SCHEMAS)}
-    foreign = _others(target, {*files, REPORT, *(f"{name}.parquet" for name in BESIDE), *runs})
+    foreign = _others(target, {*files, REPORT, DOCUMENT, *(f"{name}.parquet" for name in BESIDE), *runs})
     for label in runs:
         foreign += [f"{label}/{name}" for name in _others(target / label, files)]
     if foreign:
@@ -208,7 +211,7 @@ def _recognised(folder: Path) -> dict[str, Any] | None:
 def _fill(folder: Path, results: Result | Sequence[Result], html: str, extras: Mapping[str, Any], kind: str) -> None:
     several = () if isinstance(results, Result) else results
     labels = [result.label for result in several]
-    if len({*labels, REPORT, SUMMARY}) != len(labels) + 2:
+    if len({*labels, REPORT, SUMMARY, DOCUMENT}) != len(labels) + 3:
         raise Broken(f"labels must differ, to name folders: {labels}")
     for label in labels:
         if Path(label).name != label:

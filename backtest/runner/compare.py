@@ -11,7 +11,7 @@ from backtest.report.page import render_comparison
 from backtest.results import report_files
 from backtest.results.result import Result
 from backtest.runner.origins import keyword_errors
-from backtest.runner.run import plan_of, played, result
+from backtest.runner.run import document, plan_of, played, result
 from backtest.runner.run_keywords import CompareKeywords
 from backtest.runner.setting import COMPARE
 from backtest.runner.stream import Progress
@@ -61,17 +61,19 @@ def compare(
     asked = checked(settings, COMPARE)
     target = report_files.claim(Path(asked.out)) if asked.out is not None else None
 
-    def made() -> tuple[Comparison, str]:
+    def made() -> tuple[Comparison, str, str]:
         whole = plan_of(strategy, data, asked)
         kept, left_out = split(whole.profile, asked.margin_modes)
         planned, records = played(whole, kept, progress, chunk_rows)
         results = [result(planned, record) for record in records]
         summary = {"kind": "comparison", "runs": {r.label: r.summary for r in results}, "left_out": left_out}
-        page = "" if target is None else render_comparison(results, left_out=left_out)
-        return Comparison(results, summary), page
+        done = Comparison(results, summary)
+        if target is None:
+            return done, "", ""
+        return done, render_comparison(results, left_out=left_out), document(COMPARE, whole, strategy, target)
 
-    done, page = within(asked.timeout, made)
+    done, page, written = within(asked.timeout, made)
     if target is None:
         return done
     extras = {"left_out": done.summary["left_out"]}
-    return replace(done, folder=report_files.write(target, done.results, page, extras))
+    return replace(done, folder=report_files.write(target, done.results, page, extras, document=written))

@@ -21,7 +21,7 @@ from backtest.results.summary import LATENCY
 from backtest.runner.account_runner import Player
 from backtest.runner.compare import Comparison
 from backtest.runner.origins import keyword_errors
-from backtest.runner.run import Plan, one_mode, placed, plan_of, result, seated
+from backtest.runner.run import Plan, document, one_mode, placed, plan_of, result, seated
 from backtest.runner.run_keywords import LatencyKeywords
 from backtest.runner.setting import LATENCY as LATENCY_CURVE
 from backtest.runner.settings import MOST_LATENCY_MS
@@ -73,18 +73,22 @@ def latency(
     modes = one_mode(asked, "a curve has one; run it once for each")
     target = report_files.claim(Path(asked.out)) if asked.out is not None else None
 
-    def made() -> tuple[LatencyCurve, str]:
+    def made() -> tuple[LatencyCurve, str, str]:
         planned = plan_of(strategy, data, asked)
         results = play(planned, modes[0], delays, progress, chunk_rows)
         curve = table(results)
         summary = {"kind": LATENCY, "runs": {r.label: r.summary for r in results}, "curve": curve.to_dicts()}
-        return LatencyCurve(results, summary, curve=curve), "" if target is None else render_latency(results)
+        done = LatencyCurve(results, summary, curve=curve)
+        if target is None:
+            return done, "", ""
+        return done, render_latency(results), document(LATENCY_CURVE, planned, strategy, target)
 
-    done, page = within(asked.timeout, made)
+    done, page, written = within(asked.timeout, made)
     if target is None:
         return done
-    extras = {"curve": done.summary["curve"]}
-    return replace(done, folder=report_files.write(target, done.results, page, extras, LATENCY, {"curve": done.curve}))
+    extras, beside = {"curve": done.summary["curve"]}, {"curve": done.curve}
+    folder = report_files.write(target, done.results, page, extras, LATENCY, beside, written)
+    return replace(done, folder=folder)
 
 
 def parse_grid(asked: Sequence[float | str]) -> list[int]:

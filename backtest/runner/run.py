@@ -33,6 +33,7 @@ from backtest.runner.fill_costs import charges, depth_sha256
 from backtest.runner.notes import STRETCHED, notes
 from backtest.runner.origins import keyword_errors
 from backtest.runner.posted_margin import posted
+from backtest.runner.run_document import document_text, named_again
 from backtest.runner.run_keywords import RunKeywords
 from backtest.runner.setting import RUN
 from backtest.runner.settings import RunSettings
@@ -360,15 +361,20 @@ def run(
     modes = one_mode(asked, "a run has one; `backtest compare` replays several")
     target = report_files.claim(Path(asked.out)) if asked.out is not None else None
 
-    def made() -> tuple[Result, str]:
+    def made() -> tuple[Result, str, str]:
         planned = in_place(plan_of(strategy, data, asked), modes, progress, chunk_rows)
         done = _with_mark_cost(planned, modes, asked.mark_cost, progress, chunk_rows)
-        return done, "" if target is None else render(done)
+        return (done, "", "") if target is None else (done, render(done), document(RUN, planned, strategy, target))
 
-    done, page = within(asked.timeout, made)
+    done, page, written = within(asked.timeout, made)
     if target is None:
         return done
-    return Result(done.label, done.summary, done.tables, report_files.write(target, done, page))
+    return Result(done.label, done.summary, done.tables, report_files.write(target, done, page, document=written))
+
+
+def document(command: str, planned: Plan, strategy: StrategySource, folder: Path) -> str:
+    """The text of the `run.toml` of a report in ``folder``."""
+    return document_text(command, planned.config, [named_again(strategy, planned.config.strategy)], folder)
 
 
 def one_mode(asked: RunSettings, remedy: str) -> tuple[str, ...]:

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from backtest.core import durations
 from backtest.core.errors import UserError, nearest
+from backtest.results.report_files import DOCUMENT
 from backtest.runner.setting import SUB_ACCOUNTS, Group, Kind, Setting
 from backtest.runner.settings import RunSettings, all_settings, settings_of
 from backtest.strategy.loader import StrategySource, is_path, source_sha256
 from backtest.strategy.source_location import has_source
 from backtest.venues.toml_lines import line_of
 
-NAME = "run.toml"
 MEMORY = "memory:"
 """Before the class of a strategy that was in memory only."""
 STRATEGY = "strategy"
@@ -137,7 +137,7 @@ def _from_here(path: str, folder: Path) -> str:
     return whole if near.startswith(os.pardir) else near
 
 
-def text(command: str, asked: RunSettings, strategies: Sequence[str], folder: Path) -> str:
+def document_text(command: str, asked: RunSettings, strategies: Sequence[str], folder: Path) -> str:
     """Return the file that runs the same again: every setting that has a value, with paths relative to ``folder``.
 
     Where the report goes and how long it may take are left out: no result depends on them.
@@ -156,7 +156,7 @@ def text(command: str, asked: RunSettings, strategies: Sequence[str], folder: Pa
     moved = [_strategy_moved(one, there) for one in strategies]
     named = {STRATEGY: moved if command == SUB_ACCOUNTS else moved[0]}
     called = "run" if command == SUB_ACCOUNTS else command
-    lines = [f"# The settings of this report. Run them again: backtest {called} --config {NAME}"]
+    lines = [f"# The settings of this report. Run them again: backtest {called} --config {DOCUMENT}"]
     if any(one.startswith(MEMORY) for one in strategies):
         lines = ["# This report cannot be run again from here: its strategy existed only in memory."]
     flat, tables = (Group.DATA, Group.ACCOUNT, Group.GUARDS), (Group.COSTS, Group.NETWORK, Group.OUTPUT)

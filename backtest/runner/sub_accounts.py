@@ -34,6 +34,7 @@ from backtest.runner.combined_account import combine
 from backtest.runner.compare import Comparison
 from backtest.runner.origins import keyword_errors
 from backtest.runner.run import Plan, check_symbols, one_mode, placed, plan_of, result, seated, wanted
+from backtest.runner.run_document import document_text, named_again
 from backtest.runner.run_keywords import SubaccountKeywords
 from backtest.runner.setting import SUB_ACCOUNTS as SUBACCOUNTS
 from backtest.runner.settings import LEAST_CASH, RunSettings
@@ -43,7 +44,7 @@ from backtest.runner.validation import checked
 from backtest.strategy import base, loader
 from backtest.strategy.loader import StrategySource
 
-TAKEN = ("combined", report_files.REPORT, report_files.SUMMARY)
+TAKEN = ("combined", report_files.REPORT, report_files.SUMMARY, report_files.DOCUMENT)
 """What no sub-account may be called: the sum of all, and what lies beside their folders."""
 GROWN = (
     "derived mark rows",
@@ -97,7 +98,7 @@ def subaccounts(
         raise UserError("no list of strategies", "strategies", 'give several, like ["a.py", "b.py"]')
     target = report_files.claim(Path(asked.out)) if asked.out is not None else None
 
-    def made() -> tuple[Subaccounts, str]:
+    def made() -> tuple[Subaccounts, str, str]:
         accounts = asked_of_each(strategies, asked, modes[0])
         results, records, union = play(accounts, data, progress, chunk_rows)
         combined = combine(results, records, union)
@@ -106,13 +107,20 @@ def subaccounts(
             "runs": {r.label: r.summary for r in results},
             "combined": combined.metrics,
         }
-        page = "" if target is None else render_comparison(results, combined)
-        return Subaccounts(results, summary, combined=combined), page
+        done = Subaccounts(results, summary, combined=combined)
+        if target is None:
+            return done, "", ""
+        place = str(results[0].summary["config"]["data"])
+        specs = [str(r.summary["config"]["strategy"]) for r in results]
+        named = [named_again(strategy, spec) for strategy, spec in zip(strategies, specs, strict=True)]
+        written = document_text(SUBACCOUNTS, replace(asked, data=place), named, target)
+        return done, render_comparison(results, combined), written
 
-    done, page = within(asked.timeout, made)
+    done, page, document = within(asked.timeout, made)
     if target is None:
         return done
-    folder = report_files.write(target, done.results, page, {"combined": done.combined.metrics}, SUB_ACCOUNTS)
+    extras = {"combined": done.combined.metrics}
+    folder = report_files.write(target, done.results, page, extras, SUB_ACCOUNTS, document=document)
     return replace(done, folder=folder)
 
 
@@ -141,7 +149,7 @@ def play(
 ) -> tuple[list[Result], list[Record], Selection]:
     """Plan the sub-accounts and stream the union of their markets once through all; their results and records."""
     catalog = data if isinstance(data, Catalog) else Catalog.open(data)
-    union = _union(accounts, catalog)
+    union = union_of(accounts, catalog)
 
     def replayed(plans: Sequence[Plan]) -> list[Record]:
         players = []
@@ -229,7 +237,7 @@ class Tenant(Player):
             super().play(own)
 
 
-def _union(accounts: Sequence[Asked], catalog: Catalog) -> Selection:
+def union_of(accounts: Sequence[Asked], catalog: Catalog) -> Selection:
     """The markets of all, over the period asked for; all that are selected where one strategy wants them all."""
     names: set[str] | None = set()
     for one in accounts:
