@@ -1,6 +1,6 @@
 """Keyword arguments of the public functions, so that editors complete them and type checkers check them.
 
-Made of `RunSettings` by `python -m tests.docs.settings_page`: edit `settings.py`, then run that.
+Made of `RunSettings` by `python -m tests.docs.reference`: edit `settings.py`, then run that.
 """
 
 from __future__ import annotations

@@ -50,12 +50,12 @@ class RunSettings:
     )  # fmt: skip
     start: int | None = setting(
         None, "Start of the period: a date or an ISO time, UTC, inclusive.", DATA, Kind.TIME, "TIME",
-        unit="ms since 1970", absent="the first candle", flags=("--start", "--from"), recorded="start_ms",
+        unit="ms since 1970", absent="the start of the data", flags=("--start", "--from"), recorded="start_ms",
         example="2024-03-01",
     )  # fmt: skip
     end: int | None = setting(
         None, "End of the period: a date or an ISO time, UTC, exclusive.", DATA, Kind.TIME, "TIME",
-        unit="ms since 1970", absent="the last candle", flags=("--end", "--to"), recorded="end_ms",
+        unit="ms since 1970", absent="the end of the data", flags=("--end", "--to"), recorded="end_ms",
         example="2024-03-01T10:30:00Z",
     )  # fmt: skip
     interval: int | None = setting(

@@ -1,7 +1,4 @@
-"""Writes what is made of `RunSettings`: its keyword arguments as types, and the reference page.
-
-python -m tests.docs.settings_page
-"""
+"""What is made of `RunSettings`: its keyword arguments as types, and the reference page."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from backtest.runner.settings import all_settings
 
 ROOT = Path(__file__).parents[2]
 KEYWORDS = ROOT / "backtest/runner/run_keywords.py"
-PAGE = ROOT / "docs/reference/settings.md"
 
 CLASSES = {"run": "RunKeywords", "compare": "CompareKeywords", "latency": "LatencyKeywords"}
 CLASSES["subaccounts"] = "SubaccountKeywords"
@@ -22,7 +18,7 @@ CLI_NAMES = {"run": "`run`", "compare": "`compare`", "latency": "`latency`", "su
 """What the command line calls the functions."""
 HEAD = '''"""Keyword arguments of the public functions, so that editors complete them and type checkers check them.
 
-Made of `RunSettings` by `python -m tests.docs.settings_page`: edit `settings.py`, then run that.
+Made of `RunSettings` by `python -m tests.docs.reference`: edit `settings.py`, then run that.
 """
 
 from __future__ import annotations
@@ -65,8 +61,7 @@ PREFACE = """# Settings
 
 Every setting of `backtest run`, `compare` and `latency`, with the same name and the same default in three places: a
 flag, a key of a [TOML file](#configuration-files), and a keyword argument of the functions in Python
-([Python](../how-to/python.md)). `python -m tests.docs.settings_page` makes this page from
-`backtest/runner/settings.py`.
+([notebooks and processes](../how-to/notebooks-and-processes.md)).
 
 Money is in quote currency. A time is a date or an ISO time, UTC unless it has an offset; a length of time is a whole
 number and a unit (`ms`, `s`, `m`, `h`, `d`), such as `90s` or `1h`. Lists are repeated flags, or TOML and Python
@@ -100,9 +95,7 @@ chain = "arbitrum"
 outages = ["worst:30m"]
 ```
 
-```console
-$ backtest compare --config pair.toml -p long=ETH-USD
-```
+`backtest compare --config pair.toml -p long=ETH-USD` compares it on another market.
 
 A key of another command is ignored: one file serves `run`, `compare` and `latency`. `backtest config show` takes the
 same flags as `run` and prints every setting with its source: `default`, file and line, or `flag`. `--dry-run` prints
@@ -159,13 +152,3 @@ def _value(told: Setting) -> str:
 def _plain(told: Setting) -> bool:
     """Whether the default is a value, and not what holds in place of one."""
     return told.default is not None and told.default not in ((), "") and told.default != {}
-
-
-def main() -> None:
-    """Write the files."""
-    KEYWORDS.write_text(keywords(), encoding="utf-8")
-    PAGE.write_text(page(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -24,7 +24,7 @@ from backtest.runner.run_document import read
 from backtest.runner.setting import COMMANDS, Kind
 from backtest.runner.settings import RunSettings, all_settings, settings_of
 from backtest.runner.validation import checked, value_of
-from tests.docs import settings_page
+from tests.docs import reference, settings_page
 from tests.small_market import Ended, one_line
 
 FUNCTIONS = {"run": backtest.run, "compare": backtest.compare}
@@ -34,9 +34,8 @@ BY_NAME = {told.name: told for told in all_settings()}
 
 
 def test_what_is_made_of_the_settings_is_up_to_date() -> None:
-    """After a change of `settings.py`: python -m tests.docs.settings_page."""
+    """After a change of `settings.py`: python -m tests.docs.reference."""
     assert settings_page.KEYWORDS.read_text(encoding="utf-8") == settings_page.keywords()
-    assert settings_page.PAGE.read_text(encoding="utf-8") == settings_page.page()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -45,7 +44,7 @@ def test_every_setting_has_a_flag_a_keyword_and_a_line_of_the_page(command: str)
     hints = get_type_hints(getattr(run_keywords, settings_page.CLASSES[command]))
     shown = cli.commands[CLI[command]]
     options = {one.told.name: one for one in shown.params if isinstance(one, SettingOption)}
-    page = settings_page.PAGE.read_text(encoding="utf-8")
+    page = (reference.FOLDER / "settings.md").read_text(encoding="utf-8")
     with click.Context(shown) as ctx:
         for told in settings_of(command):
             default = told.default_of(command)
