@@ -14,30 +14,54 @@ from backtest.core import forks
 if TYPE_CHECKING:
     from backtest.calculator.calculation import Calculation, margin
     from backtest.core.errors import BacktestError, RunError, UserError
+    from backtest.results.metric_definitions import Metrics
     from backtest.results.result import Result
+    from backtest.results.summary_types import ComparisonSummary, RunSummary
     from backtest.runner.compare import Comparison, compare
     from backtest.runner.demo import demo
     from backtest.runner.latency_curve import LatencyCurve, latency
     from backtest.runner.run import run
     from backtest.runner.sub_accounts import Subaccounts, subaccounts
     from backtest.runner.verify import Verification, verify
+    from backtest.strategy.account import Account
     from backtest.strategy.base import Strategy
+    from backtest.strategy.events import Fill, FundingPayment, Liquidation, MarginCall, OrderEvent, Transfer
+    from backtest.strategy.features import Candle
+    from backtest.strategy.holdings import OpenOrder, Position
+    from backtest.strategy.market import Market
     from backtest.strategy.order import Order
-    from backtest.strategy.param import Param
+    from backtest.strategy.param import Param, ParamValue
+    from backtest.strategy.routes import Transit
 
     __version__: str
 
 __all__ = [
+    "Account",
     "BacktestError",
     "Calculation",
+    "Candle",
     "Comparison",
+    "ComparisonSummary",
+    "Fill",
+    "FundingPayment",
     "LatencyCurve",
+    "Liquidation",
+    "MarginCall",
+    "Market",
+    "Metrics",
+    "OpenOrder",
     "Order",
+    "OrderEvent",
     "Param",
+    "ParamValue",
+    "Position",
     "Result",
     "RunError",
+    "RunSummary",
     "Strategy",
     "Subaccounts",
+    "Transfer",
+    "Transit",
     "UserError",
     "Verification",
     "compare",
@@ -50,16 +74,32 @@ __all__ = [
 ]
 
 _HOME = {
+    "Account": "backtest.strategy.account",
     "BacktestError": "backtest.core.errors",
     "Calculation": "backtest.calculator.calculation",
+    "Candle": "backtest.strategy.features",
     "Comparison": "backtest.runner.compare",
+    "ComparisonSummary": "backtest.results.summary_types",
+    "Fill": "backtest.strategy.events",
+    "FundingPayment": "backtest.strategy.events",
     "LatencyCurve": "backtest.runner.latency_curve",
+    "Liquidation": "backtest.strategy.events",
+    "MarginCall": "backtest.strategy.events",
+    "Market": "backtest.strategy.market",
+    "Metrics": "backtest.results.metric_definitions",
+    "OpenOrder": "backtest.strategy.holdings",
     "Order": "backtest.strategy.order",
+    "OrderEvent": "backtest.strategy.events",
     "Param": "backtest.strategy.param",
+    "ParamValue": "backtest.strategy.param",
+    "Position": "backtest.strategy.holdings",
     "Result": "backtest.results.result",
     "RunError": "backtest.core.errors",
+    "RunSummary": "backtest.results.summary_types",
     "Strategy": "backtest.strategy.base",
     "Subaccounts": "backtest.runner.sub_accounts",
+    "Transfer": "backtest.strategy.events",
+    "Transit": "backtest.strategy.routes",
     "UserError": "backtest.core.errors",
     "Verification": "backtest.runner.verify",
     "compare": "backtest.runner.compare",
@@ -82,7 +122,11 @@ def __getattr__(name: str) -> object:
         return version("perp-backtest")
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from backtest.core.errors import closest
+
+    near = closest(name, __all__)
+    hint = f" (did you mean {near!r}?)" if near else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,9 @@ What its numbers mean. A stop fills where the path of the candle meets it, or at
 Where entry and stop lie inside one candle their order is a guess of the path; `--drill` asks finer candles.
 """
 
-from backtest import Order, Param, Strategy
+import polars as pl
+
+from backtest import Account, Candle, Market, Order, Param, Strategy
 
 
 class Breakout(Strategy):
@@ -29,7 +31,7 @@ class Breakout(Strategy):
     trail: float = Param(4.0, gt=0, le=50, doc="distance of the trailing stop, likewise")
     every = "4h"
 
-    def features(self, candle):
+    def features(self, candle: Candle) -> dict[str, pl.Expr]:
         """Give the edges of the range, and the average range of one candle."""
         return {
             "top": candle.high.rolling_max(self.window),
@@ -37,7 +39,7 @@ class Breakout(Strategy):
             "range": (candle.high - candle.low).rolling_mean(self.window),
         }
 
-    def on_candle(self, market, account):
+    def on_candle(self, market: Market, account: Account) -> None:
         """Renew the entry of each market in which there is no position."""
         for symbol in market.symbols:
             unit = market.feature("range", symbol)
@@ -46,7 +48,7 @@ class Breakout(Strategy):
             if sane and account.equity > 0 and not account.position(symbol).qty:
                 account.send(self.entry(market, account, symbol, unit))
 
-    def entry(self, market, account, symbol, unit):
+    def entry(self, market: Market, account: Account, symbol: str, unit: float) -> Order:
         """Give a stop order at the nearer edge, with its bracket."""
         price, top, bottom = market.close[symbol], market.feature("top", symbol), market.feature("bottom", symbol)
         edge, side = (top, 1) if top - price < price - bottom else (bottom, -1)

@@ -13,7 +13,7 @@ It assumes one settlement interval for all its markets: a rate per hour and a ra
 comparable, and `market.funding_rate` is the rate of the last settlement, whatever its interval.
 """
 
-from backtest import Param, Strategy
+from backtest import Account, Market, Param, Strategy
 
 
 class FundingCarry(Strategy):
@@ -24,7 +24,7 @@ class FundingCarry(Strategy):
     edge: float = Param(0.00005, ge=0, le=0.1, doc="least difference in rate per settlement worth the fees")
     every = "8h"
 
-    def on_candle(self, market, account):
+    def on_candle(self, market: Market, account: Account) -> None:
         """Rank by the last settled rate and hold the two ends of the ranking, in equal parts."""
         # NaN, before the first settlement, is not equal to itself. The name decides between equal rates.
         rates = {s: market.funding_rate[s] for s in market.symbols if market.funding_rate[s] == market.funding_rate[s]}

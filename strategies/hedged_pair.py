@@ -15,7 +15,9 @@ It goes back to equal sizes once a day, and in any hour in which one leg has out
 liquidation of one leg it buys that leg again, at the next hour and at the price of then.
 """
 
-from backtest import Param, Strategy
+from datetime import date
+
+from backtest import Account, Market, Param, ParamValue, Strategy
 
 
 class HedgedPair(Strategy):
@@ -27,20 +29,20 @@ class HedgedPair(Strategy):
     band: float = Param(0.05, gt=0, le=1, doc="how far one leg may outgrow the other before the day is over")
     every = "1h"
 
-    def validate(self):
+    def validate(self) -> str | None:
         """Refuse a pair of one market."""
         return f"long and short are both {self.long}" if self.long == self.short else None
 
-    def __init__(self, **params):
+    def __init__(self, **params: ParamValue) -> None:
         """Ask for the two markets only."""
         super().__init__(**params)
         self.symbols = (self.long, self.short)
 
-    def on_start(self, market, account):
+    def on_start(self, market: Market, account: Account) -> None:
         """Begin unbalanced."""
-        self.day = None
+        self.day: date | None = None
 
-    def on_candle(self, market, account):
+    def on_candle(self, market: Market, account: Account) -> None:
         """Rebalance on a new day, or when the legs have drifted apart."""
         if self.long not in market.symbols or self.short not in market.symbols or account.equity <= 0:
             return

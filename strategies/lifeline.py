@@ -17,7 +17,7 @@ left the account when it is sent, days before it is home. Cross margin is assume
 wallet, which an isolated position does not live on.
 """
 
-from backtest import Param, Strategy
+from backtest import Account, Market, Param, ParamValue, Strategy
 
 
 class Lifeline(Strategy):
@@ -30,22 +30,22 @@ class Lifeline(Strategy):
     least: float = Param(100.0, gt=0, doc="quote units that are worth a transfer, and stay for its gas")
     every = "1h"
 
-    def validate(self):
+    def validate(self) -> str | None:
         """Refuse bounds that the leverage at the start is not between: money would move at once."""
         if not self.low < self.leverage < self.high:
             return f"low < leverage < high does not hold: {self.low:g}, {self.leverage:g}, {self.high:g}"
         return None
 
-    def __init__(self, **params):
+    def __init__(self, **params: ParamValue) -> None:
         """Ask for the one market only."""
         super().__init__(**params)
         self.symbols = (self.market,)
 
-    def on_start(self, market, account):
+    def on_start(self, market: Market, account: Account) -> None:
         """Begin without the position."""
         self.opened = False
 
-    def on_candle(self, market, account):
+    def on_candle(self, market: Market, account: Account) -> None:
         """Open the position once; from then on move money whenever its leverage has left its bounds."""
         if not market.symbols or account.orders:
             return
@@ -61,13 +61,13 @@ class Lifeline(Strategy):
         elif held < self.low * equity:
             self.send_home(account, account.equity - held / self.leverage)
 
-    def call(self, account, missing):
+    def call(self, account: Account, missing: float) -> None:
         """Call for what is missing, as far as there is a reserve."""
         amount = min(missing, account.reserve - self.least)
         if amount >= self.least:
             account.top_up(amount)
 
-    def send_home(self, account, spare):
+    def send_home(self, account: Account, spare: float) -> None:
         """Send home what is not needed, as far as it is free: not what is only on paper, and not what is margin."""
         amount = min(spare, account.wallet, account.free_collateral) - self.least
         if amount >= self.least:

@@ -18,7 +18,9 @@ perhaps often. Take the result for a sketch; `--volume-share taker=10%,maker=1%`
 one.
 """
 
-from backtest import Param, Strategy
+import polars as pl
+
+from backtest import Account, Candle, Market, Param, Strategy
 
 
 class MakerGrid(Strategy):
@@ -30,15 +32,15 @@ class MakerGrid(Strategy):
     most: float = Param(1.0, gt=0, le=20, doc="inventory at which it stops adding, as a multiple of that part")
     every = "1h"
 
-    def validate(self):
+    def validate(self) -> str | None:
         """Refuse orders that are larger than the inventory may be: none would ever be sent."""
         return f"size = {self.size:g} is above most = {self.most:g}" if self.size > self.most else None
 
-    def features(self, candle):
+    def features(self, candle: Candle) -> dict[str, pl.Expr]:
         """Give the average range of an hour over a day, as a share of the price."""
         return {"range": ((candle.high - candle.low) / candle.close).rolling_mean(24)}
 
-    def on_candle(self, market, account):
+    def on_candle(self, market: Market, account: Account) -> None:
         """Take away the orders of the hour before, and rest new ones around the price of now."""
         account.cancel_all()
         if account.equity <= 0:
@@ -50,8 +52,8 @@ class MakerGrid(Strategy):
             # Half a gap lower with all that it may hold, so that it sells sooner than it buys.
             centre = market.close[symbol] * (1 - gap * held / self.most / 2)
             for n in range(1, self.levels + 1):
-                order = {"notional": self.size * part, "post_only": True}
+                worth = self.size * part
                 if held + n * self.size <= self.most:
-                    account.buy(symbol, limit=centre * (1 - n * gap), **order)
+                    account.buy(symbol, notional=worth, limit=centre * (1 - n * gap), post_only=True)
                 if held - n * self.size >= -self.most:
-                    account.sell(symbol, limit=centre * (1 + n * gap), **order)
+                    account.sell(symbol, notional=worth, limit=centre * (1 + n * gap), post_only=True)

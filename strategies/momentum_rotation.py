@@ -25,7 +25,7 @@ class MomentumRotation(Strategy):
     weight: float = Param(1.0, gt=0, le=20, doc="size of the whole book, as a multiple of equity")
     every = "1d"
 
-    def targets(self, candles):
+    def targets(self, candles: pl.LazyFrame) -> pl.LazyFrame:
         """Give each day's `top` an equal part of the book, and nothing to the others."""
         # In order of symbol, so that equal returns are ranked the same way every time.
         momentum = pl.col("close") / pl.col("close").shift(self.days).over("symbol", order_by="ts") - 1

@@ -18,7 +18,7 @@ different times of the same candle, as the coherent path has it: lows first or h
 
 import numpy as np
 
-from backtest import Param, Strategy
+from backtest import Account, Market, OrderEvent, Param, ParamValue, Strategy
 
 
 class PairsTrade(Strategy):
@@ -34,7 +34,7 @@ class PairsTrade(Strategy):
     inside: float = Param(0.001, ge=0, le=0.1, doc="how much better than the price an entry is")
     every = "1h"
 
-    def validate(self):
+    def validate(self) -> str | None:
         """Refuse a pair of one market, and levels that leave no score to hold the pair at."""
         if self.first == self.second:
             return f"first and second are both {self.first}"
@@ -42,16 +42,16 @@ class PairsTrade(Strategy):
             return f"leave < enter < give_up does not hold: {self.leave:g}, {self.enter:g}, {self.give_up:g}"
         return None
 
-    def __init__(self, **params):
+    def __init__(self, **params: ParamValue) -> None:
         """Ask for the two markets only."""
         super().__init__(**params)
         self.symbols = (self.first, self.second)
 
-    def on_start(self, market, account):
+    def on_start(self, market: Market, account: Account) -> None:
         """Begin without a side."""
         self.side = {self.first: 0, self.second: 0}
 
-    def on_candle(self, market, account):
+    def on_candle(self, market: Market, account: Account) -> None:
         """Enter where the ratio is far from its mean, leave where it is near, or too far."""
         score = self.score(market)
         if account.position(self.first).qty or account.position(self.second).qty:
@@ -66,17 +66,17 @@ class PairsTrade(Strategy):
                 # Over before the next close, so that it is known there what was filled.
                 account.target(symbol, weight=side * self.weight, limit=limit, expires="55m")
 
-    def on_order(self, event, market, account):
+    def on_order(self, event: OrderEvent, market: Market, account: Account) -> None:
         """Complete the pair when an entry has run out of time and the other leg was filled."""
         if event.state == "expired":
             size = max(abs(account.position(symbol).notional) for symbol in self.side)
             account.target(event.symbol, notional=self.side[event.symbol] * size)
 
-    def score(self, market):
+    def score(self, market: Market) -> float:
         """Give the distance of the ratio from its mean, in standard deviations; 0 while it is not known."""
         if len(market.symbols) < 2:
             return 0.0
-        first, second = (market.history(symbol, "close", self.window) for symbol in self.symbols)
+        first, second = (market.history(symbol, "close", self.window) for symbol in (self.first, self.second))
         if len(first) < self.window or np.isnan(first).any() or np.isnan(second).any():
             return 0.0
         ratio = np.log(first / second)

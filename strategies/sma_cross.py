@@ -12,7 +12,9 @@ leverage that is a liquidation, not a loss. Longs also pay funding through most 
 It trades only when the sign changes. In between the weight drifts with the price, which costs nothing.
 """
 
-from backtest import Param, Strategy
+import polars as pl
+
+from backtest import Account, Candle, Market, Param, Strategy
 
 
 class SmaCross(Strategy):
@@ -23,21 +25,21 @@ class SmaCross(Strategy):
     weight: float = Param(0.5, gt=0, le=20, doc="size of each position, as a share of equity")
     every = "1h"
 
-    def validate(self):
+    def validate(self) -> str | None:
         """Refuse averages that are in the wrong order: the cross would mean the opposite."""
         if self.fast >= self.slow:
             return f"fast = {self.fast} is not below slow = {self.slow}"
         return None
 
-    def features(self, candle):
+    def features(self, candle: Candle) -> dict[str, pl.Expr]:
         """Give both averages, in hourly candles."""
         return {"fast": candle.close.rolling_mean(self.fast), "slow": candle.close.rolling_mean(self.slow)}
 
-    def on_start(self, market, account):
+    def on_start(self, market: Market, account: Account) -> None:
         """Begin with no opinion."""
-        self.side = {}
+        self.side: dict[str, int] = {}
 
-    def on_candle(self, market, account):
+    def on_candle(self, market: Market, account: Account) -> None:
         """Turn a position round when the averages have crossed."""
         for symbol in market.symbols:
             side = 1 if market.feature("fast", symbol) > market.feature("slow", symbol) else -1

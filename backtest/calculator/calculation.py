@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from backtest.calculator import positions_file as books
 from backtest.calculator.position import Leg, legs_of
@@ -21,6 +21,7 @@ from backtest.calculator.stress_ladder import Ladder, Range, climb
 from backtest.core import disk
 from backtest.core.enums import MICRO
 from backtest.core.errors import Broken, UserError
+from backtest.core.json_types import JsonValue
 from backtest.engine.replay import to_micro
 from backtest.venues import profile as venues
 from backtest.venues.field_types import day_ms
@@ -113,9 +114,9 @@ class Calculation:
     rising: Ladder
     notes: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, ready for JSON."""
-        return asdict(self) | {"date": self.date.isoformat()}
+    def as_dict(self) -> dict[str, JsonValue]:
+        """Return the same as plain values, ready for JSON."""
+        return cast("dict[str, JsonValue]", asdict(self) | {"date": self.date.isoformat()})
 
     def __repr__(self) -> str:
         """Return one line for a notebook or a prompt; `as_dict` has everything."""
@@ -129,9 +130,9 @@ class Calculation:
 
 
 def margin(
-    book: Mapping[str, Any] | Path | str,
+    book: Mapping[str, object] | Path | str,
     *,
-    close: Mapping[str, Any] | None = None,
+    close: Mapping[str, object] | None = None,
     by: str = "all",
     step: float = 1.0,
     down: float = 90.0,

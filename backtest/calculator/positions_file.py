@@ -91,7 +91,7 @@ class Book:
         return position.mode or self.margin
 
 
-def read(source: Mapping[str, Any] | Path | str, close: Mapping[str, Any] | None = None) -> Book:
+def read(source: Mapping[str, object] | Path | str, close: Mapping[str, object] | None = None) -> Book:
     """The book of a mapping, of a JSON or TOML file, or of standard input (``-``); ``close`` replaces the file's own.
 
     Raises `UserError`: unreadable, not JSON or TOML, an unknown or missing key, a value out of range, a symbol that
@@ -246,7 +246,7 @@ OFF = "give an amount in quote units, or leave it out"
 FRACTION = "give a fraction of the notional, as 0.05, or leave it out for the venue's"
 
 
-def _book(table: _Table, close: Mapping[str, Any] | None) -> Book:
+def _book(table: _Table, close: Mapping[str, object] | None) -> Book:
     rows = table.tables("positions")
     if not rows:
         raise table.wrong("positions", "there is no position", "give at least one, with symbol, qty and mark")

@@ -17,6 +17,7 @@ from backtest.report.caveats import fold, in_common, omissions, terms_changes
 from backtest.report.header import scope
 from backtest.report.outcome import delayed, outcome
 from backtest.report.posted_text import posted_words
+from backtest.results.metric_definitions import by_name
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from backtest import Comparison, Result, Subaccounts, Verification
+    from backtest.results.summary_types import ComparisonSummary, RunSummary
     from backtest.strategy.loader import Listing
     from backtest.venues.profile import Profile
     from backtest.venues.tables_text import Section
@@ -60,7 +62,7 @@ def result(shown: Result, as_json: bool, verbose: bool) -> None:
         title([shown], [*narrative.run_words(shown, out, quote), *narrative.layer2_words(shown, out, quote)])
         table = grid("metric", shown.label)
         for name in _headlines([shown]):
-            table.add_row(fmt.metric(name, out.delayed).title, fmt.text(name, shown.metrics[name]))
+            table.add_row(fmt.metric(name, out.delayed).title, fmt.text(name, by_name(shown.metrics)[name]))
         write_table(table)
         changes([shown])
         assumed([shown], verbose)
@@ -90,7 +92,7 @@ def _side_by_side(results: Sequence[Result], sentences: Sequence[str], rivals: b
     pair, late = rivals and len(results) == 2, any(map(delayed, results))
     table = grid("metric", *(r.label for r in results), *["difference"] * pair)
     for name in _headlines(results):
-        values = [r.metrics[name] for r in results]
+        values = [by_name(r.metrics)[name] for r in results]
         best = fmt.better(name, values) if rivals else [False] * len(values)
         cells = [f"[bold]{fmt.text(name, v)}[/]" if b else fmt.text(name, v) for v, b in zip(values, best, strict=True)]
         gap = [fmt.difference(name, values[1], values[0])] if pair else []
@@ -102,7 +104,7 @@ def _side_by_side(results: Sequence[Result], sentences: Sequence[str], rivals: b
 
 def _headlines(results: Sequence[Result]) -> list[str]:
     """The metrics to show: steps only where liquidations had several."""
-    idle = {name for name in SELDOM if not any(r.metrics[name] for r in results)}
+    idle = {name for name in SELDOM if not any(by_name(r.metrics)[name] for r in results)}
     if all(r.metrics["liquidation_steps"] == r.metrics["pool_liquidations"] for r in results):
         idle.add("liquidation_steps")
     return [name for name in HEADLINES if name not in idle]
@@ -267,7 +269,7 @@ def _quote(shown: Result) -> str:
     return str(shown.summary["data"].get("quote") or "")
 
 
-def end(summary: dict[str, Any], folder: Path | None, as_json: bool) -> None:
+def end(summary: RunSummary | ComparisonSummary, folder: Path | None, as_json: bool) -> None:
     """The summary if JSON was asked for, and where the report is."""
     if as_json:
         write_json(summary)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from backtest.cli import flags
+
+SAMPLE = Path("data/sample")
+"""The data of the command that runs a new strategy."""
 
 
 @click.group(cls=flags.Group)
@@ -32,4 +36,9 @@ def new(name: str, folder: Path) -> None:
     from backtest.cli import output
     from backtest.strategy import scaffold
 
-    output.written(scaffold.new(name, folder))
+    strategy, test = scaffold.new(name, folder)
+    output.written((strategy, test))
+    # The sample is written once; a second strategy runs on the same data.
+    sample = "" if SAMPLE.exists() else f"backtest data sample {SAMPLE} && "
+    click.echo(f"next: {sample}backtest run {shlex.quote(str(strategy))} --data {SAMPLE}", err=True)
+    click.echo(f"test: python {shlex.quote(str(test))}", err=True)

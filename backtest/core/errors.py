@@ -77,11 +77,18 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that ``name`` is most likely a misspelling of; None where none is near."""
+    by_lower = {known_name.lower(): known_name for known_name in sorted(known, reverse=True)}
+    close = difflib.get_close_matches(name.lower(), sorted(by_lower), n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """``did you mean 'X'?`` for the known name nearest to ``name``, or a list of them when none is near."""
     names = sorted(known)
-    close = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {next(n for n in names if n.lower() == close[0])!r}?"
+    close = closest(name, names)
+    if close is not None:
+        return f"did you mean {close!r}?"
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return f"known: {shown}" if names else "none are known"

@@ -10,6 +10,7 @@ import polars as pl
 from backtest.core.enums import OrderType, Reason, Status
 from backtest.report.downsampling import stamps
 from backtest.report.formatting import listing, number, plural, spoken
+from backtest.results.summary_types import untyped
 
 if TYPE_CHECKING:
     from backtest.report.outcome import Outcome
@@ -143,5 +144,5 @@ def _sentence(words: str) -> str:
 
 def terms_changes(results: Sequence[Result]) -> list[str]:
     """What the venue changed of its terms inside the runs; each change once."""
-    told = [change for result in results for change in result.summary["config"].get("venue_changes", ())]
+    told = [change for result in results for change in untyped(result.summary)["config"].get("venue_changes", ())]
     return list(dict.fromkeys(told))

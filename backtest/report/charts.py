@@ -46,6 +46,7 @@ from backtest.report.figure import (
     width,
 )
 from backtest.report.outcome import LATENCY, SOURCES, Loss, Outcome, source_title, sources_note
+from backtest.results.summary_types import untyped
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -386,7 +387,7 @@ def over(accounts: Sequence[Run]) -> Figure:
 
 def halts(result: Result) -> list[tuple[int, int, int]]:
     """Of each outage its start, its end, and the end of its grace, ms; they are the same for all accounts of a page."""
-    chain = result.summary.get("chain") or {}
+    chain = untyped(result.summary).get("chain") or {}
     grace_ms = int(chain.get("grace_ms", 0))
     return [(o["start_ms"], o["end_ms"], o["end_ms"] + grace_ms) for o in chain.get("outages", ())]
 

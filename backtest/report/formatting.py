@@ -8,109 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from backtest.results.metric_definitions import METRICS, Metric
+
 NA = "n/a"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is shown.
-
-    ``kind`` is one of ``percent`` (of a fraction), ``money``, ``times``, ``ratio``, ``count`` and ``days``. ``better``
-    is ``high``, ``low`` or ``shallow`` only where nobody would argue, else empty. ``help`` says what the number means.
-    A ``cost`` is what the account paid: positive in JSON and Parquet, below zero where people read it.
-    """
-
-    title: str
-    kind: str
-    better: str = ""
-    help: str = ""
-    cost: bool = False
-
-
-METRICS: dict[str, Metric] = {
-    "start_cash": Metric("Cash at the start", "money"),
-    "final_equity": Metric("Equity at the end", "money", "high"),
-    "final_reserve": Metric("Reserve", "money", "", "Outside the venue"),
-    "final_in_flight": Metric("In flight", "money", "", "Between the venue and the reserve"),
-    "return": Metric("Return", "percent", "high", "Change of equity over cash at the start"),
-    "cagr": Metric("Return per year (CAGR)", "percent", "high", "Compounded, years of 365 days"),
-    "volatility": Metric("Volatility per year", "percent", "", "Of daily returns, years of 365 days"),
-    "sharpe": Metric("Sharpe", "ratio", "", "Mean of daily returns over their deviation, per year"),
-    "sortino": Metric("Sortino", "ratio", "", "Mean of daily returns over their downside deviation, per year"),
-    "calmar": Metric("Calmar", "ratio", "", "Return per year over the largest drawdown"),
-    "max_drawdown": Metric("Largest drawdown at closes", "percent", "shallow", "From the highest close before it"),
-    "max_drawdown_inside": Metric(
-        "Largest drawdown inside candles", "percent", "shallow", "From the highest close before it to the lowest moment"
-    ),
-    "max_drawdown_days": Metric("Longest drawdown", "days", "", "From a peak until it is regained, or to the end"),
-    "turnover": Metric("Turnover per year", "times", "", "Traded notional over mean equity"),
-    "hit_rate": Metric("Winning trades", "percent", "", "Share of the trades with a net profit"),
-    "profit_factor": Metric("Profit factor", "ratio", "", "Net gains of the winning trades over losses of the others"),
-    "trades": Metric("Trades", "count", "", "Finished round trips"),
-    "open_trades": Metric("Positions open at the end", "count", "", "Not counted in the statistics of trades"),
-    "mean_leverage": Metric("Mean leverage", "times", "", "Gross notional over equity"),
-    "max_leverage": Metric("Largest leverage", "times", "", "Gross notional over equity at a close"),
-    "margin_use_peak": Metric("Initial margin at its peak", "percent", "", "Over equity, at a close"),
-    "maintenance_use_peak": Metric("Maintenance margin at its peak", "percent", "", "Over equity, at a close"),
-    "min_distance_to_liquidation": Metric(
-        "Distance to liquidation at closes",
-        "percent",
-        "",
-        "The smallest: how far all prices could move against the account",
-    ),
-    "min_distance_inside": Metric(
-        "Distance to liquidation inside candles", "percent", "", "The smallest, moments inside candles included"
-    ),
-    "price_moves": Metric("Price moves", "money", "", "At the prices of the decisions, before every cost"),
-    "funding": Metric("Funding", "money", "", "Positive: received"),
-    "fees": Metric("Fees", "money", "", "Paid for fills, less rebates", cost=True),
-    "spread": Metric("Spread", "money", "", "Half the spread of each taker fill, plus fixed slippage", cost=True),
-    "impact": Metric("Impact", "money", "", "Price impact of the size of the fills", cost=True),
-    "latency": Metric("Latency", "money", "", "Price move between decision and fill", cost=True),
-    "penalties": Metric("Liquidation penalties", "money", "", "Paid to the insurance fund", cost=True),
-    "insurance": Metric("Paid by the insurance fund", "money", "", "Losses beyond the equity of the margin account"),
-    "bad_debt": Metric("Bad debt borne by others", "money", "low", "Losses beyond the equity of the margin account"),
-    "gas": Metric("Gas", "money", "", "Paid to the chain for messages and transfers", cost=True),
-    "bridge_fees": Metric("Bridge fees", "money", "", "Paid for transfers", cost=True),
-    "adl_loss": Metric("Cost to ADL counterparties", "money", "low", "Positions closed at their bankruptcy price"),
-    "slippage": Metric(
-        "Slippage", "money", "", "Spread, impact and drift: paid beyond the price of the path", cost=True
-    ),
-    "rebates": Metric("Rebates", "money", "", "Received for fills as maker; they are in the fees"),
-    "maker_share": Metric("Traded as maker", "percent", "", "Share of the traded value"),
-    "liquidations": Metric("Positions liquidated", "count", "low", "Closed or reduced by the venue"),
-    "pool_liquidations": Metric(
-        "Margin accounts liquidated", "count", "low", "A margin account may hold several positions"
-    ),
-    "liquidation_steps": Metric("Steps of liquidation", "count", "", "One liquidation may take several"),
-    "backstops": Metric(
-        "Backstop liquidations", "count", "low", "Margin accounts taken over with all remaining margin"
-    ),
-    "deleveraged": Metric(
-        "Positions auto-deleveraged (ADL)", "count", "low", "Closed or reduced because the other side was bankrupt"
-    ),
-    "ambiguous_candles": Metric(
-        "Ambiguous candles", "count", "", "Liquidation depends on the price path inside the candle"
-    ),
-    "margin_calls": Metric("Margin calls", "count", "", "Equity fell below initial margin"),
-    "orders": Metric("Orders", "count"),
-    "rejected_orders": Metric("Orders rejected", "count"),
-    "cancelled_orders": Metric("Orders cancelled", "count"),
-    "expired_orders": Metric("Orders expired", "count"),
-    "refused_amendments": Metric("Amendments refused", "count", "", "Their orders stayed as they were"),
-    "fills": Metric("Fills", "count"),
-    "undone_fills": Metric("Fills undone by the chain", "count", "low", "In a reorg"),
-    "missing_settlements": Metric(
-        "Missing funding payments",
-        "count",
-        "",
-        "Funding times without a rate while a position was open; nothing was paid",
-    ),
-}
-"""In the order in which they are shown. What each one means exactly is in `backtest/results/metrics.py`."""
 
 
 OPEN_GAP = Metric(

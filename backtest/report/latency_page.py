@@ -30,6 +30,8 @@ from backtest.report.narrative import latency_words
 from backtest.report.outcome import LATENCY, Outcome, outcome
 from backtest.report.page import document, quote_of, settings_of, sources_table
 from backtest.report.table_rows import Cell, Table, amount
+from backtest.results.metric_definitions import by_name
+from backtest.results.summary_types import untyped
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -83,7 +85,7 @@ def named(results: Sequence[Result]) -> list[Result]:
 
 def delay_of(result: Result) -> int:
     """The run's own delay, ms."""
-    return int(result.summary["config"]["latency_ms"])
+    return int(untyped(result.summary)["config"]["latency_ms"])
 
 
 def _some(count: int) -> list[int]:
@@ -226,11 +228,12 @@ def _fills(out: Outcome) -> str:
 def delays_table(results: Sequence[Result], outs: Sequence[Outcome]) -> Table:
     """A row per delay; counts that are zero at each of them are left out, but for the liquidations."""
     fast = outs[0].change
-    kept = [(title, name) for title, name in _COUNTS if name not in _SELDOM or any(r.metrics[name] for r in results)]
+    idle = {name for name in _SELDOM if not any(by_name(r.metrics)[name] for r in results)}
+    kept = [(title, name) for title, name in _COUNTS if name not in idle]
     rows = []
     for result, out in zip(results, outs, strict=True):
         amounts = (amount(out.change), amount(out.change - fast), _latency_cell(out))
-        counts = (Cell(fmt.text(name, result.metrics[name]), True) for _, name in kept)
+        counts = (Cell(fmt.text(name, by_name(result.metrics)[name]), True) for _, name in kept)
         rows.append((Cell(fmt.delay(delay_of(result)), True), *amounts, *counts))
     titles = ("Delay", "Profit", "Against the fastest", "Latency", *(title for title, _ in kept))
     head = tuple(Cell(title, True) for title in titles)

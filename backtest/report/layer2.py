@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from backtest.report.table_rows import ROWS, Cell, Column, Table, amount, listed
 from backtest.results.finality import at_risk
 from backtest.results.ledger import COSTS, FLOWS
 from backtest.results.mark_cost import TOLD
+from backtest.results.summary_types import untyped
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -248,10 +250,10 @@ _DISTANCES = (
 
 def _mark_cost(result: Result) -> Table | None:
     """The account beside itself by the market's mark, flow by flow."""
-    known = result.summary.get("mark_cost") or {}
+    known = untyped(result.summary).get("mark_cost") or {}
     if "cost" not in known:
         return None
-    own, other = result.metrics, known["by_market"]
+    own, other = cast("Mapping[str, float]", result.metrics), known["by_market"]
     costs = {**known["flows"], "final_equity": known["cost"]}
     shown = [name for name in TOLD if name not in FLOWS or own[name] or other[name]]
     rows = [

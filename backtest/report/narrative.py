@@ -16,6 +16,7 @@ from backtest.report.formatting import delay, duration, interval, listing, numbe
 from backtest.report.outcome import Loss, Outcome
 from backtest.report.survivor import kept
 from backtest.report.unliquidated import spared
+from backtest.results.summary_types import untyped
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -121,7 +122,7 @@ def _liquidated(outs: Sequence[Outcome], named: Sequence[str]) -> str:
 
 def layer2_words(result: Result, out: Outcome, quote: str) -> list[str]:
     """What the chain did: its halts and what they did to the account, messages lost, rescues that came too late."""
-    chain, unit = result.summary.get("chain") or {}, f" {quote}" if quote else ""
+    chain, unit = untyped(result.summary).get("chain") or {}, f" {quote}" if quote else ""
     outages = chain.get("outages", [])
     words = [_stood_still(chain, outages)] if chain else []
     if outages:
@@ -218,7 +219,7 @@ ROUGH_ORACLE = "The oracle is known at four points of a candle only: part of the
 
 def _mark_cost(result: Result, unit: str) -> str:
     """What the venue's mark cost, and how the account would have fared by the market's."""
-    known = result.summary.get("mark_cost") or {}
+    known = untyped(result.summary).get("mark_cost") or {}
     if "failure" in known:
         return f"The effect of the venue's mark is not known: by the market's mark {known['failure']}."
     if not known:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import polars as pl
@@ -116,7 +117,8 @@ def outcome(result: Result) -> Outcome:
     tables, metrics = result.tables, result.metrics
     clock = stamps(tables["equity"])
     rows = _with_held(tables["liquidations"], tables["fills"])
-    flows = (-metrics[name] if name in COSTS else metrics[name] for name in FLOWS)
+    known = cast("Mapping[str, float]", metrics)
+    flows = (-known[name] if name in COSTS else known[name] for name in FLOWS)
     taken = rows.filter(pl.col("stage") == DELEVERAGED)
     return Outcome(
         label=result.label,

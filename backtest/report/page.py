@@ -19,6 +19,7 @@ from backtest.report.outcome import SOURCES, Outcome, outcome, source_title
 from backtest.report.posted_text import posted_words
 from backtest.report.table_rows import Cell, Table, amount
 from backtest.report.unliquidated import unharmed
+from backtest.results.metric_definitions import by_name
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -59,7 +60,7 @@ def render(result: Result) -> str:
         deleveraged=bool(out.deleveraged),
         health=liquidation_tables.NOTE if out.losses or out.deleveraged else "",
         tables={table.name: table for table in (make(result) for make in listed)},
-        metrics=[(title, text) for _, title, text in fmt.table(result.metrics, out.delayed)],
+        metrics=[(title, text) for _, title, text in fmt.table(by_name(result.metrics), out.delayed)],
         settings=settings_of(result),
     )
 
@@ -309,9 +310,8 @@ def _cards(result: Result, out: Outcome, quote: str) -> list[dict[str, str]]:
         if name in result.metrics:
             shown = fmt.metric(name)
             more = _in_steps(result) if name == "liquidations" else shown.help
-            cards.append(
-                {"title": shown.title, "figure": fmt.text(name, result.metrics[name]), "more": more, "colour": ""}
-            )
+            figure = fmt.text(name, by_name(result.metrics)[name])
+            cards.append({"title": shown.title, "figure": figure, "more": more, "colour": ""})
     return cards
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from backtest.report import formatting as fmt
 from backtest.report.outcome import LATENCY, by_symbol, delayed, source_title, sources_note
+from backtest.results.metric_definitions import by_name
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -229,9 +230,9 @@ _BETTER = "Costs are below zero. The better figure is in bold where one is clear
 
 def _metric_row(name: str, columns: Sequence[Result], rivals: Sequence[Result], late: bool) -> tuple[Cell, ...]:
     """The figures of all columns, then how far each rival is from the first of them."""
-    values = [result.metrics.get(name) for result in columns]
+    values = [by_name(result.metrics).get(name) for result in columns]
     best = fmt.better(name, values) if rivals else [False] * len(values)
     cells = [Cell(fmt.text(name, v), True, "better" if b else "") for v, b in zip(values, best, strict=True)]
-    gaps = [Cell(fmt.difference(name, other.metrics.get(name), values[0]), True) for other in rivals[1:]]
+    gaps = [Cell(fmt.difference(name, by_name(other.metrics).get(name), values[0]), True) for other in rivals[1:]]
     shown = fmt.metric(name, late)
     return (Cell(shown.title), *cells, *gaps, Cell(shown.help, mark="help"))

@@ -8,6 +8,7 @@ import polars as pl
 
 from backtest.report.downsampling import CROSS, stamps
 from backtest.report.formatting import number, plural, spoken
+from backtest.results.summary_types import untyped
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -22,7 +23,7 @@ def spared(result: Result, quote: str) -> list[str]:
     pooled = bool((result.tables["fills"]["pool"] != CROSS).any())
     below = _below(result, pooled)
     within = pl.lit(False)
-    chain = result.summary.get("chain") or {}
+    chain = untyped(result.summary).get("chain") or {}
     for halt in chain.get("outages", ()):
         within |= pl.col("ms").is_between(halt["start_ms"], halt["end_ms"] + chain.get("grace_ms", 0))
     halted, other = below.filter(within), below.filter(~within)
@@ -37,7 +38,7 @@ def unharmed(result: Result, quote: str) -> str:
     said = spared(result, quote)
     if said:
         return " ".join(("No liquidation.", *said))
-    if (result.summary.get("chain") or {}).get("outages") or _apart(result):
+    if (untyped(result.summary).get("chain") or {}).get("outages") or _apart(result):
         # What was below it between two closes, while nobody looked or by a mark that nobody saw, is in no table.
         return "No liquidation: no margin account was below its maintenance margin at a close."
     return "No liquidation: no margin account fell below its maintenance margin."

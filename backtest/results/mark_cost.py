@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 from backtest.core.records import Record
 from backtest.results import ledger, metrics, trades
 from backtest.results.ledger import COSTS, FLOWS
+from backtest.results.metric_definitions import Metrics
 
 TOLD = ("final_equity", *FLOWS, "fills", "rejected_orders", "margin_calls", "liquidations", "pool_liquidations")
 """Metrics of the account by the market's mark that are kept."""
 
 
-def figures(own: Mapping[str, Any], other: Record) -> dict[str, Any]:
+def figures(own: Metrics, other: Record) -> dict[str, float | dict[str, float]]:
     """Plain values by name; ``own``: metrics of the account, ``other``: record of the same one by the market's mark.
 
     Money in quote units. `cost`: by how much more the other's total changed; below 0 the venue's mark paid. `flows`:
@@ -21,8 +22,9 @@ def figures(own: Mapping[str, Any], other: Record) -> dict[str, Any]:
     metrics, `TOLD`. Its books must balance as any other's.
     """
     balanced = ledger.balance(other)
-    theirs = metrics.metrics(other, balanced, trades.round_trips(other))
-    flows = {name: round(_sign(name) * (theirs[name] - own[name]), 6) + 0.0 for name in FLOWS}
+    made = metrics.metrics(other, balanced, trades.round_trips(other))
+    mine, theirs = (cast("Mapping[str, float]", found) for found in (own, made))
+    flows = {name: round(_sign(name) * (theirs[name] - mine[name]), 6) + 0.0 for name in FLOWS}
     return {
         # Sums of whole micro: what is behind the sixth digit is the rounding of doubles.
         "cost": round(sum(flows.values()), 6) + 0.0,

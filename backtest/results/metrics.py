@@ -46,7 +46,7 @@ Ratios to equity leave out closes where equity is not positive and something is 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -56,6 +56,7 @@ from backtest.core.enums import CROSS_POOL, MICRO, NO_ORDER, Cause, Liquidity, O
 from backtest.core.records import CURVE, Record
 from backtest.results.ledger import FLOWS, Books
 from backtest.results.liquidation_processes import NONE, processes, steps
+from backtest.results.metric_definitions import Metrics
 from backtest.results.reorgs import standing
 from backtest.results.reserve import total
 from backtest.results.trades import Trades
@@ -68,7 +69,7 @@ STILL = 1e-12
 """A deviation below this is rounding, not risk: a micro of a 1,000,000 account."""
 
 
-def metrics(record: Record, books: Books, trades: Trades) -> dict[str, Any]:
+def metrics(record: Record, books: Books, trades: Trades) -> Metrics:
     """Plain numbers by name, money in quote units; None where a formula has no value. See the formulas above."""
     curve = dict(zip(CURVE, record.curve.T, strict=True))
     days = len(record.curve) * record.interval_ms / DAY_MS
@@ -79,7 +80,7 @@ def metrics(record: Record, books: Books, trades: Trades) -> dict[str, Any]:
     leverage = _over_equity(curve["gross_notional"], curve["equity"])
     distance = _distance(record, curve)
     sank, neared = _inside(record)
-    return {
+    found: dict[str, float | None] = {
         "start_cash": start,
         "final_equity": books.equity_end / MICRO,
         "final_reserve": record.final_reserve / MICRO,
@@ -105,6 +106,7 @@ def metrics(record: Record, books: Books, trades: Trades) -> dict[str, Any]:
         **_liquidated(record),
         **_counts(record),
     }
+    return cast("Metrics", found)
 
 
 def _ratio(over: float | None, under: float | None) -> float | None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from backtest.core.errors import Broken, UserError
 from backtest.results.digest import digest
 from backtest.results.result import Result
 from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, plain
+from backtest.results.summary_types import RunSummary
 from backtest.results.tables import SCHEMAS
 
 REPORT, SUMMARY, DOCUMENT = "report.html", "summary.json", "run.toml"
@@ -271,7 +272,7 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 def _read_run(folder: Path, summary: dict[str, Any]) -> Result:
     tables = {name: _read_table(folder, name) for name in SCHEMAS}
-    return Result(str(summary.get("label", folder.name)), summary, tables)
+    return Result(str(summary.get("label", folder.name)), cast("RunSummary", summary), tables)
 
 
 def _read_table(folder: Path, name: str) -> pl.DataFrame:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
+
+from backtest.results.metric_definitions import Metrics
+from backtest.results.summary_types import RunSummary
 
 
 @dataclass(frozen=True, repr=False)
@@ -16,7 +18,7 @@ class Result:
 
     label: str
     """Short name, such as the margin mode: its curve's name in a comparison, and its folder's."""
-    summary: dict[str, Any]
+    summary: RunSummary
     """See :func:`backtest.results.summary.build`."""
     tables: dict[str, pl.DataFrame]
     """See :func:`backtest.results.tables.tables`."""
@@ -24,10 +26,9 @@ class Result:
     """Where its report was written; None: nowhere."""
 
     @property
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> Metrics:
         """Numbers by name, None where undefined; see :func:`backtest.results.metrics.metrics`."""
-        metrics: dict[str, Any] = self.summary["metrics"]
-        return metrics
+        return self.summary["metrics"]
 
     @property
     def digest(self) -> str:
@@ -50,7 +51,7 @@ class Result:
         days = [dt.datetime.fromtimestamp(data[end] / 1000, dt.UTC).date() for end in ("from_ms", "to_ms")]
         what = [
             self.label,
-            config["venue"],
+            str(config["venue"]),
             _counted(len(data["symbols"]), "market"),
             f"{days[0]} to {days[1]}",
             self.headline,

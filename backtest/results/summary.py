@@ -6,12 +6,13 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from backtest.core.enums import SCHEMA_VERSION
 from backtest.core.errors import Broken
+from backtest.results.summary_types import RunSummary
 
 RUN, COMPARISON, SUB_ACCOUNTS, LATENCY = "run", "comparison", "sub-accounts", "latency"
 DISTRIBUTION = "perp-backtest"
@@ -31,7 +32,7 @@ def build(
     notes: Sequence[str],
     warnings: Sequence[str] = (),
     chain: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> RunSummary:
     """The summary of one run, in plain values.
 
     ``strategy``: name, params, source (SHA-256), doc. ``config``: the settings that were in force. ``data``: name,
@@ -56,7 +57,7 @@ def build(
         "warnings": warnings,
         **({} if chain is None else {"chain": chain}),
     }
-    return {name: plain(value) for name, value in summary.items()}
+    return cast("RunSummary", {name: plain(value) for name, value in summary.items()})
 
 
 def versions() -> dict[str, str]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from backtest.core.enums import MICRO
+from backtest.core.json_types import JsonValue
 from backtest.core.records import CURVE, Record
 from backtest.data.selection import Selection
 from backtest.report.formatting import metric
 from backtest.results import digest, metrics, tables
 from backtest.results.ledger import FLOWS, Books
+from backtest.results.metric_definitions import by_name
 from backtest.results.result import Result
 from backtest.results.summary import plain
+from backtest.results.summary_types import RunSummary, untyped
 from backtest.results.trades import Trades
 from backtest.runner.notes import STRETCHED
 
@@ -54,13 +57,13 @@ def _adds_up(name: str, value: object) -> bool:
 
 def _total(results: Sequence[Result], name: str) -> float | int:
     """The sum of an amount or a count. Amounts are whole micro, as doubles of quote: their sum is exact."""
-    values: list[float | int] = [r.metrics[name] for r in results]
+    values = [cast("float | int", by_name(r.metrics)[name]) for r in results]
     return sum(values) if isinstance(values[0], int) else sum(round(value * MICRO) for value in values) / MICRO
 
 
 def _least(results: Sequence[Result], name: str) -> float | None:
     """The least of a metric, of those that have a value."""
-    return min((r.metrics[name] for r in results if r.metrics[name] is not None), default=None)
+    return min((value for r in results if (value := by_name(r.metrics)[name]) is not None), default=None)
 
 
 def _added(records: Sequence[Record], union: Selection) -> Record:
@@ -103,7 +106,8 @@ def _laid(record: Record, union: Selection) -> NDArray[np.float64]:
 
 def _books(results: Sequence[Result], records: Sequence[Record]) -> Books:
     """The sums of the books, each of which has balanced."""
-    flows = {name: sum(round(r.metrics.get(name, 0.0) * MICRO) for r in results) for name in FLOWS}
+    own = [cast("Mapping[str, float]", r.metrics) for r in results]
+    flows = {name: sum(round(known.get(name, 0.0) * MICRO) for known in own) for name in FLOWS}
     return Books(
         ledger=tables.SCHEMAS["ledger"].to_frame(),
         balances={},
@@ -133,27 +137,25 @@ def _joined(name: str, results: Sequence[Result]) -> pl.DataFrame:
     return joined.sort(next(column for column in STAMPS if column in joined.columns), maintain_order=True)
 
 
-def _stretched(results: Sequence[Result]) -> list[dict[str, Any]]:
+def _stretched(results: Sequence[Result]) -> list[dict[str, JsonValue]]:
     """The stretched marks of all markets by time, each once."""
     listed = {tuple(stretch.items()) for r in results for stretch in r.summary["data"]["stretched_marks"]}
     return [dict(items) for items in sorted(listed)]
 
 
-def _summary(
-    results: Sequence[Result], union: Selection, numbers: dict[str, Any], tables_digest: str
-) -> dict[str, Any]:
+def _summary(results: Sequence[Result], union: Selection, numbers: dict[str, object], tables_digest: str) -> RunSummary:
     """A summary in the form of a run's, for the report."""
-    first = results[0].summary
+    first = untyped(results[0].summary)
     # What the feed counted is of the data, whoever holds them; what accounts met adds up.
     met = sorted({name for r in results for name in r.summary["counts"]} - set(union.counts))
     counts = {name: n for name, n in union.counts.items() if n}
     counts |= {name: sum(r.summary["counts"].get(name, 0) for r in results) for name in met}
     stretched = _stretched(results)
     counts |= {STRETCHED: len(stretched)} if stretched else {}
-    reserve = sum(round(r.summary["config"]["reserve"] * MICRO) for r in results) / MICRO
+    reserve = sum(round(untyped(r.summary)["config"]["reserve"] * MICRO) for r in results) / MICRO
     names = ", ".join(r.label for r in results)
     doc = f"Sub-accounts of {names}: each with its own wallet, pools and positions."
-    cash = sum(round(r.summary["config"]["cash"] * MICRO) for r in results) / MICRO
+    cash = sum(round(untyped(r.summary)["config"]["cash"] * MICRO) for r in results) / MICRO
     data = {
         "symbols": list(union.symbols),
         "from_ms": union.start_ms,
@@ -176,4 +178,5 @@ def _summary(
         "notes": [],
     }
     # What the chain did is told of each account.
-    return {name: plain(value) for name, value in {**first, **changed}.items() if name != "chain"}
+    made = {name: plain(value) for name, value in {**first, **changed}.items() if name != "chain"}
+    return cast("RunSummary", made)

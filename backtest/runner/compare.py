@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 from backtest.data.catalog import DataSource
 from backtest.report.page import render_comparison
 from backtest.results import report_files
 from backtest.results.result import Result
+from backtest.results.summary_types import ComparisonSummary
 from backtest.runner.origins import keyword_errors
 from backtest.runner.run import document, plan_of, played, result
 from backtest.runner.run_keywords import CompareKeywords
@@ -26,7 +27,7 @@ class Comparison:
     """One result per margin mode, in the order asked for."""
 
     results: list[Result]
-    summary: dict[str, Any]
+    summary: ComparisonSummary
     """The runs' summaries by label."""
     folder: Path | None = None
 
@@ -66,7 +67,8 @@ def compare(
         kept, left_out = split(whole.profile, asked.margin_modes)
         planned, records = played(whole, kept, progress, chunk_rows)
         results = [result(planned, record) for record in records]
-        summary = {"kind": "comparison", "runs": {r.label: r.summary for r in results}, "left_out": left_out}
+        runs = {r.label: r.summary for r in results}
+        summary: ComparisonSummary = {"kind": "comparison", "runs": runs, "left_out": left_out}
         done = Comparison(results, summary)
         if target is None:
             return done, "", ""

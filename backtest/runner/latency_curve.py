@@ -16,8 +16,10 @@ from backtest.data.catalog import DataSource
 from backtest.report.latency_page import render_latency
 from backtest.report.outcome import outcome
 from backtest.results import report_files
+from backtest.results.metric_definitions import by_name
 from backtest.results.result import Result
 from backtest.results.summary import LATENCY
+from backtest.results.summary_types import ComparisonSummary
 from backtest.runner.account_runner import Player
 from backtest.runner.compare import Comparison
 from backtest.runner.origins import keyword_errors
@@ -77,7 +79,8 @@ def latency(
         planned = plan_of(strategy, data, asked)
         results = play(planned, modes[0], delays, progress, chunk_rows)
         curve = table(results)
-        summary = {"kind": LATENCY, "runs": {r.label: r.summary for r in results}, "curve": curve.to_dicts()}
+        runs = {r.label: r.summary for r in results}
+        summary: ComparisonSummary = {"kind": LATENCY, "runs": runs, "curve": curve.to_dicts()}
         done = LatencyCurve(results, summary, curve=curve)
         if target is None:
             return done, "", ""
@@ -155,7 +158,7 @@ def table(results: Sequence[Result]) -> pl.DataFrame:
     changes = [round(outcome(result).change, 6) for result in results]
     rows = [
         {
-            **{name: result.metrics[name] for name in SCHEMA if name in result.metrics},
+            **{name: by_name(result.metrics)[name] for name in SCHEMA if name in result.metrics},
             "latency_ms": result.summary["config"]["latency_ms"],
             "profit": change,
             "cost": round(changes[0] - change, 6),

@@ -29,6 +29,7 @@ from backtest.report.page import render_comparison
 from backtest.results import report_files
 from backtest.results.result import Result
 from backtest.results.summary import SUB_ACCOUNTS
+from backtest.results.summary_types import ComparisonSummary
 from backtest.runner.account_runner import Player
 from backtest.runner.combined_account import combine
 from backtest.runner.compare import Comparison
@@ -102,7 +103,7 @@ def subaccounts(
         accounts = asked_of_each(strategies, asked, modes[0])
         results, records, union = play(accounts, data, progress, chunk_rows)
         combined = combine(results, records, union)
-        summary = {
+        summary: ComparisonSummary = {
             "kind": SUB_ACCOUNTS,
             "runs": {r.label: r.summary for r in results},
             "combined": combined.metrics,
@@ -169,7 +170,7 @@ def play(
         own = planned.selection
         own.marks.update({symbol: union.marks[symbol] for symbol in own.symbols})
         made = result(planned, record, one.label)
-        made.summary["sub_account"] = {"markets_of_all": markets}
+        made.summary["sub_account"] = {"markets_of_all": [*markets]}
         results.append(made)
     return results, records, union
 

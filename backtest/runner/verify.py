@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from backtest.results import report_files
 from backtest.results.digest import digest
 from backtest.results.result import Result
 from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, versions
+from backtest.results.summary_types import RunSummary, untyped
 from backtest.runner.combined_account import combine
 from backtest.runner.compare import compare
 from backtest.runner.latency_curve import latency, table
@@ -157,7 +158,7 @@ _AGAIN = {RUN: _one, COMPARISON: _modes, LATENCY: _delays, SUB_ACCOUNTS: _sub_ac
 def _asked(report: Result, folder: Path) -> Report:
     """Strategy, data and settings of a run, as its summary says."""
     try:
-        config = report.summary["config"]
+        config = untyped(report.summary)["config"]
         settings = {told.name: config[told.recorded or told.name] for told in all_settings() if told.recorded != "-"}
         place = Path(settings.pop("data"))
         if config["venue_from_data"]:
@@ -190,7 +191,7 @@ def _changed(before: Result, after: Result) -> Iterator[str]:
         ("chain", "config", "chain_sha256"),
         ("outages", "config", "outages_played"),
     ):
-        if _part(before, part).get(key) != after.summary[part][key]:
+        if _part(before, part).get(key) != untyped(after.summary)[part][key]:
             yield name
     was = _part(before, "versions")
     yield from (name for name, version in after.summary["versions"].items() if was.get(name) != version)
@@ -198,7 +199,7 @@ def _changed(before: Result, after: Result) -> Iterator[str]:
 
 def _allowed(before: Result, after: Result, data: str | Path | None) -> Result:
     """``after`` with what may differ in a report that is as it was: versions, and where moved data lie."""
-    was, summary = before.summary, dict(after.summary)
+    was, summary = before.summary, dict(untyped(after.summary))
     if all(isinstance(version, str) for version in _part(before, "versions").values()):
         summary["versions"] = dict(_part(before, "versions"))
     if data is not None:
@@ -210,7 +211,7 @@ def _allowed(before: Result, after: Result, data: str | Path | None) -> Result:
             place["name"] = was["data"]["name"]
         moved = ("data", "venue") if summary["config"]["venue_from_data"] else ("data",)
         summary |= {"data": place, "config": summary["config"] | {name: config[name] for name in moved}}
-    return replace(after, summary=summary)
+    return replace(after, summary=cast("RunSummary", summary))
 
 
 def _tables(before: report_files.Stored, after: Again) -> Iterator[str]:

@@ -16,6 +16,7 @@ from backtest.engine.replay import to_micro
 from backtest.engine.send import decision_price
 from backtest.engine.ticket import Ticket
 from backtest.strategy.holdings import Holdings
+from backtest.strategy.literal_types import MarginModeName, TifName
 from backtest.strategy.order import MOST, NUMBERS, Order, Prices, Terms, When
 from backtest.strategy.rounding import bad_size, rises, whole_parts
 from backtest.strategy.routes import route_number
@@ -116,7 +117,7 @@ class Account(Holdings):
         notional: float | None = None,
         reduce_only: bool = False,
         limit: float | None = None,
-        tif: str | None = None,
+        tif: TifName | None = None,
         expires: When | None = None,
         post_only: bool = False,
     ) -> int | None:
@@ -199,7 +200,7 @@ class Account(Holdings):
         self._settle()
         self._replay.set_leverage(self._at(symbol), leverage)
 
-    def set_margin_mode(self, symbol: str, mode: str) -> bool:
+    def set_margin_mode(self, symbol: str, mode: MarginModeName) -> bool:
         """Give a market a pool of its own (``"isolated"``) or put it into the cross pool (``"cross"``).
 
         False while the account has a position or an unfinished order in it. Beside portfolio margin too an isolated

@@ -5,15 +5,20 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from backtest.core import durations
-from backtest.core.errors import BacktestError, RunError, UserError, nearest
-from backtest.strategy.param import Parameter, Scalar, choose, declare
+from backtest.core.errors import BacktestError, RunError, UserError, closest, nearest
+from backtest.strategy.param import Parameter, ParamValue, choose, declare
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+    from backtest.strategy.account import Account
+    from backtest.strategy.events import Fill, FundingPayment, Liquidation, MarginCall, OrderEvent, Transfer
+    from backtest.strategy.features import Candle
+    from backtest.strategy.market import Market
 
 HOOKS = (
     "features", "targets", "on_start", "on_candle", "on_fill", "on_order", "on_funding",
@@ -43,16 +48,16 @@ class Strategy:
     """The only source of chance that keeps a run reproducible; seeded from the run's seed."""
 
     _parameters: ClassVar[dict[str, Parameter]] = {}
-    _params: dict[str, Scalar]
+    _params: dict[str, ParamValue]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         cls._parameters = declare(cls)
         for name in cls._parameters:
             if hasattr(Strategy, name) and name not in ("every", "lookback"):
                 raise UserError(f"parameter {name} has the name of a part of Strategy", cls.__name__, "rename it")
 
-    def __init__(self, **params: Any) -> None:
+    def __init__(self, **params: ParamValue) -> None:
         """Parameters by name, as values or as text. Raises UserError for an unknown one, one out of range, or values
         that `validate` does not accept together."""
         self._params = choose(self._parameters, params, type(self).__name__)
@@ -60,7 +65,7 @@ class Strategy:
         self.bind(0)
 
     @property
-    def params(self) -> dict[str, Scalar]:
+    def params(self) -> dict[str, ParamValue]:
         """The values of the parameters, in the order of declaration (a copy)."""
         return dict(self._params)
 
@@ -88,7 +93,7 @@ class Strategy:
         """
         return None
 
-    def features(self, candle: Any) -> dict[str, pl.Expr]:
+    def features(self, candle: Candle) -> dict[str, pl.Expr]:
         """Polars expressions over one symbol's candles, by name; computed once, before the replay.
 
         ``candle.open``, ``high``, ``low``, ``close`` and ``volume`` are the columns. While a feature of a
@@ -106,31 +111,31 @@ class Strategy:
         """
         return candles.head(0)
 
-    def on_start(self, market: Any, account: Any) -> None:
+    def on_start(self, market: Market, account: Account) -> None:
         """Before the first candle."""
 
-    def on_candle(self, market: Any, account: Any) -> None:
+    def on_candle(self, market: Market, account: Account) -> None:
         """At each candle's close, or each `every`."""
 
-    def on_fill(self, fill: Any, market: Any, account: Any) -> None:
+    def on_fill(self, fill: Fill, market: Market, account: Account) -> None:
         """After an order of this account was filled."""
 
-    def on_order(self, event: Any, market: Any, account: Any) -> None:
+    def on_order(self, event: OrderEvent, market: Market, account: Account) -> None:
         """After an order of this account has changed its state: arrived, triggered, filled in part, amended, ended."""
 
-    def on_funding(self, payment: Any, market: Any, account: Any) -> None:
+    def on_funding(self, payment: FundingPayment, market: Market, account: Account) -> None:
         """After funding was paid or received."""
 
-    def on_margin_call(self, call: Any, market: Any, account: Any) -> None:
+    def on_margin_call(self, call: MarginCall, market: Market, account: Account) -> None:
         """When a pool's equity has fallen below its initial margin, or its ratio has reached a `call` guard's level."""
 
-    def on_liquidation(self, liquidation: Any, market: Any, account: Any) -> None:
+    def on_liquidation(self, liquidation: Liquidation, market: Market, account: Account) -> None:
         """After a liquidation."""
 
-    def on_transfer(self, transfer: Any, market: Any, account: Any) -> None:
+    def on_transfer(self, transfer: Transfer, market: Market, account: Account) -> None:
         """After a transfer between the reserve and the venue was sent, has arrived, or was refused."""
 
-    def on_stop(self, market: Any, account: Any) -> None:
+    def on_stop(self, market: Market, account: Account) -> None:
         """After the last candle."""
 
 
@@ -228,4 +233,15 @@ def cause(error: BaseException) -> str:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     if isinstance(error, BacktestError):
         return first
+    if isinstance(error, AttributeError):
+        first += _misspelt(error)
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _misspelt(error: AttributeError) -> str:
+    """Return what a misspelt name of a strategy, `account`, `market` or an event may have meant; else nothing."""
+    thing, name = error.obj, error.name
+    if name is None or not (isinstance(thing, Strategy) or type(thing).__module__.startswith("backtest.")):
+        return ""
+    near = closest(name, (known for known in dir(thing) if not known.startswith("_")))
+    return f" (did you mean {near!r}?)" if near else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from backtest.core.enums import NO_ORDER
 from backtest.engine import layout as at
 from backtest.engine.replay import Replay
 from backtest.engine.way import draw, whole_ms
-from backtest.strategy.events import since, value, written
+from backtest.strategy.events import Event, since, value, written
 from backtest.venues.chain import Latency
 
 FAR = 1 << 60
@@ -45,7 +44,7 @@ class Hearing:
         """Whether something may be heard now."""
         return self.unread or self.row < self._replay.row
 
-    def news(self) -> list[tuple[str, Any]]:
+    def news(self) -> list[tuple[str, Event]]:
         """`(hook, value)` of what is heard at the last close."""
         fresh = since(self._replay, self._read, self._hooks)
         heard = list(fresh) if not self._travel else self._arrived(fresh)

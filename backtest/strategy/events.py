@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from enum import IntEnum
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -21,7 +22,21 @@ from backtest.core.enums import (
 from backtest.engine import layout as at
 from backtest.engine.journal import records_of
 from backtest.engine.replay import Replay
+from backtest.strategy.literal_types import (
+    CauseName,
+    LiquidityName,
+    OrderStateName,
+    ReasonName,
+    StageName,
+    TransferKindName,
+    TransferStateName,
+)
 from backtest.strategy.routes import route_name
+
+
+def word(member: IntEnum) -> str:
+    """Return the name of an enum member as tables and hooks write it."""
+    return member.name.lower()
 
 
 class Fill(NamedTuple):
@@ -37,9 +52,9 @@ class Fill(NamedTuple):
     """Against average cost, without the fee."""
     order_id: int
     """−1: not an order of the strategy."""
-    cause: str
+    cause: CauseName
     """strategy, liquidation, delisting, adl, guard or reorg (what the chain has undone)."""
-    liquidity: str
+    liquidity: LiquidityName
     """maker or taker."""
 
 
@@ -49,10 +64,10 @@ class OrderEvent(NamedTuple):
     ts_ms: int
     order_id: int
     symbol: str
-    state: str
+    state: OrderStateName
     """At the venue: dormant, armed, working. On the way: triggered, partly_filled, amended. At the end: filled,
     cancelled, expired, rejected."""
-    reason: str | None
+    reason: ReasonName | None
     """In the words of the table of orders; None: no reason is needed."""
     left: float
     """Signed, bought positive; base units that are not filled."""
@@ -60,7 +75,7 @@ class OrderEvent(NamedTuple):
     """Signed."""
 
 
-class Payment(NamedTuple):
+class FundingPayment(NamedTuple):
     """Funding was settled on a position."""
 
     ts_ms: int
@@ -94,7 +109,7 @@ class Liquidation(NamedTuple):
     price: float
     penalty: float
     bad_debt: float
-    stage: str
+    stage: StageName
     """whole, position, partial, backstop, adl, socialised; or deleveraged: a good position, taken for another's
     failure."""
 
@@ -104,21 +119,23 @@ class Transfer(NamedTuple):
 
     ts_ms: int
     transfer_id: int
-    kind: str
+    kind: TransferKindName
     """deposit (to the venue) or withdrawal (from it)."""
-    state: str
+    state: TransferStateName
     """sent, arrived or rejected."""
     route: str
     amount: float
     """What left; of one rejected what was asked, 0.0 where that was no amount."""
     fee: float
     """Of the route, paid from the amount on arrival; 0.0 in other states."""
-    reason: str | None
+    reason: ReasonName | None
     """Why it was rejected: quantity, reserve, collateral or gated; None: it was not."""
 
 
-REASONS: tuple[str | None, ...] = tuple(
-    None if reason == Reason.NONE else "limit" if reason == Reason.LIMIT_SIZE else reason.name.lower()
+Event: TypeAlias = Fill | OrderEvent | FundingPayment | MarginCall | Liquidation | Transfer
+
+REASONS: tuple[ReasonName | None, ...] = tuple(
+    None if reason == Reason.NONE else "limit" if reason == Reason.LIMIT_SIZE else cast("ReasonName", word(reason))
     for reason in Reason
 )
 """By number. A limit reads the same whether it is of the notional or of the size."""
@@ -159,7 +176,7 @@ def written(replay: Replay) -> int:
     return replay.flushed + int(replay.acct[at.LOGGED])
 
 
-def value(replay: Replay, hook: str, r: Any) -> Any:
+def value(replay: Replay, hook: str, r: np.void) -> Event:
     """What a hook is given of a record."""
     setup = replay.setup
     if hook == "on_margin_call":
@@ -170,26 +187,29 @@ def value(replay: Replay, hook: str, r: Any) -> Any:
     i = int(r["symbol"])  # −1: an amendment of an order that never was
     ts, symbol, step = int(r["ts_ms"]), setup.symbols[i] if i >= 0 else "", int(setup.step_micro[i])
     if hook == "on_order":
-        state, reason = OrderState(r["state"]).name.lower(), REASONS[int(r["reason"])]
+        state, reason = cast("OrderStateName", word(OrderState(r["state"]))), REASONS[int(r["reason"])]
         left, filled = int(r["left"]) * step / MICRO, int(r["filled"]) * step / MICRO
         return OrderEvent(ts, int(r["order_id"]), symbol, state, reason, left, filled)
     qty, price = int(r["lots"]) * step / MICRO, float(r["price"])
     if hook == "on_funding":
-        return Payment(ts, symbol, qty, price, float(r["rate"]), int(r["payment"]) / MICRO)
+        return FundingPayment(ts, symbol, qty, price, float(r["rate"]), int(r["payment"]) / MICRO)
     if hook == "on_liquidation":
         penalty, debt = int(r["penalty"]) / MICRO, int(r["bad_debt"]) / MICRO
-        return Liquidation(ts, _pool(replay, r), symbol, qty, price, penalty, debt, Stage(r["stage"]).name.lower())
+        stage = cast("StageName", word(Stage(r["stage"])))
+        return Liquidation(ts, _pool(replay, r), symbol, qty, price, penalty, debt, stage)
     fee, realized = int(r["fee"]) / MICRO, int(r["realized"]) / MICRO
-    cause, liquidity = Cause(r["cause"]).name.lower(), Liquidity(r["liquidity"]).name.lower()
+    cause = cast("CauseName", word(Cause(r["cause"])))
+    liquidity = cast("LiquidityName", word(Liquidity(r["liquidity"])))
     return Fill(ts, symbol, qty, price, fee, realized, int(r["order_id"]), cause, liquidity)
 
 
-def _transfer(replay: Replay, r: Any) -> Transfer:
-    kind, state = TransferKind(r["kind"]), TransferState(r["state"]).name.lower()
+def _transfer(replay: Replay, r: np.void) -> Transfer:
+    kind = cast("TransferKindName", word(TransferKind(r["kind"])))
+    state = cast("TransferStateName", word(TransferState(r["state"])))
     route = route_name(replay.setup.chain, int(r["route"]))
     amount, fee, reason = int(r["amount"]) / MICRO, int(r["fee"]) / MICRO, REASONS[int(r["reason"])]
-    return Transfer(int(r["ts_ms"]), int(r["order_id"]), kind.name.lower(), state, route, amount, fee, reason)
+    return Transfer(int(r["ts_ms"]), int(r["order_id"]), kind, state, route, amount, fee, reason)
 
 
-def _pool(replay: Replay, r: Any) -> str:
+def _pool(replay: Replay, r: np.void) -> str:
     return "cross" if r["pool"] == CROSS_POOL else replay.setup.symbols[r["pool"]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -68,7 +67,7 @@ def _columns(expressions: Iterable[pl.Expr]) -> Columns:
 def _expressions(strategy: Strategy) -> dict[str, pl.Expr]:
     """What `features` gave, if it is a dict of names and expressions."""
     try:
-        said: Any = strategy.features(Candle())
+        said: object = strategy.features(Candle())
     except KeyboardInterrupt:
         raise
     except BaseException as error:

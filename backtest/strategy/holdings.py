@@ -6,25 +6,26 @@ import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, SupportsIndex, cast, overload
 
-from backtest.core.enums import MICRO, OrderType, TimeInForce, TransferKind
+from backtest.core.enums import MICRO, OrderType, TimeInForce
 from backtest.core.errors import UserError
 from backtest.core.times import stamp
 from backtest.engine import layout as at
 from backtest.engine.replay import Replay
+from backtest.strategy.literal_types import OpenOrderState, OrderTypeName, TifName, TransferKindName, TriggerName
 from backtest.strategy.market import runs, unknown
 from backtest.strategy.order import TRIGGERS
 from backtest.strategy.rounding import Grid
 from backtest.strategy.routes import Transit, route_name
 
-TYPES = tuple(word.name.lower() for word in OrderType)
-TIFS = tuple(word.name.lower() for word in TimeInForce)
-STATES = ("in_flight", "dormant", "armed", "working")
+TYPES = tuple(cast("OrderTypeName", word.name.lower()) for word in OrderType)
+TIFS = tuple(cast("TifName", word.name.lower()) for word in TimeInForce)
+STATES: tuple[OpenOrderState, ...] = ("in_flight", "dormant", "armed", "working")
 """By the numbers of `layout.FLYING` and those after it."""
 
 
-class Position(Sequence[Any]):
+class Position(Sequence[str | float]):
     """A position at the last close; base and quote units. It compares and unpacks as the tuple of its fields.
 
     Only the liquidation price takes time to compute, and few strategies want it: it is computed when it is first
@@ -62,14 +63,18 @@ class Position(Sequence[Any]):
             level = self._level = level()
         return level
 
-    def _fields(self) -> tuple[Any, ...]:
+    def _fields(self) -> tuple[str | float, ...]:
         known = (self.symbol, self.qty, self.entry_price, self.mark, self.notional, self.unrealized)
         return (*known, self.liquidation_price)
 
-    def __getitem__(self, at: Any) -> Any:
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> str | float: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[str | float, ...]: ...
+    def __getitem__(self, at: SupportsIndex | slice) -> str | float | tuple[str | float, ...]:
         return self._fields()[at]
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[str | float]:
         return iter(self._fields())
 
     def __len__(self) -> int:
@@ -85,7 +90,7 @@ class Position(Sequence[Any]):
         names = ("symbol", "qty", "entry_price", "mark", "notional", "unrealized", "liquidation_price")
         return f"Position({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
-    def __reduce__(self) -> tuple[type[Position], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[Position], tuple[str | float, ...]]:
         return Position, self._fields()
 
 
@@ -100,16 +105,16 @@ class OpenOrder(NamedTuple):
     """Signed, what is not filled; 0.0 for a child that sleeps."""
     filled: float
     """Signed."""
-    type: str
+    type: OrderTypeName
     """market, limit, stop_market, stop_limit, take_profit_market, take_profit_limit or trailing_stop."""
     limit: float
     stop: float
     """Trigger price; of a trailing stop where it is now, NaN until it follows."""
-    state: str
+    state: OpenOrderState
     """in_flight: on its way. At the venue: dormant (a child before its parent fills), armed (not triggered yet),
     working (it rests at its limit, or waits for a price or for volume)."""
-    tif: str
-    trigger: str
+    tif: TifName
+    trigger: TriggerName
     expires_ms: int
     """−1: never."""
     reduce_only: bool
@@ -241,9 +246,9 @@ class Holdings:
         )  # fmt: skip
 
     def _transit(self, m: list[float]) -> Transit:
-        kind = TransferKind.DEPOSIT if m[at.KIND] == at.DEPOSIT else TransferKind.WITHDRAWAL
+        kind: TransferKindName = "deposit" if m[at.KIND] == at.DEPOSIT else "withdrawal"
         route = route_name(self._replay.setup.chain, int(m[at.TARGET]) - at.TRANSFER_STAGE)
-        return Transit(int(m[at.ID]), kind.name.lower(), route, int(m[at.SIZE]) / MICRO, int(m[at.SENT]))
+        return Transit(int(m[at.ID]), kind, route, int(m[at.SIZE]) / MICRO, int(m[at.SENT]))
 
     def _at(self, symbol: str) -> int:
         try:

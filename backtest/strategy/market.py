@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backtest.core.errors import UserError, nearest
+from backtest.strategy.literal_types import CandleField
 from backtest.venues.chain import Outage
 
 FIELDS = ("open", "high", "low", "close")
@@ -164,7 +164,7 @@ class Market:
                 raise unknown(symbol, self._index) from None
             raise UserError(f"no feature {name!r}", "market.feature", nearest(name, self._values)) from None
 
-    def history(self, symbol: str, field: str, n: int) -> NDArray[np.float64]:
+    def history(self, symbol: str, field: CandleField, n: int) -> NDArray[np.float64]:
         """The last ``n`` values of a field ("open", "high", "low", "close", "volume"), oldest first, this candle last.
 
         Read-only; NaN in gaps; shorter than n near the beginning. UserError if n is more than `lookback`.
@@ -192,7 +192,7 @@ def runs(outages: Sequence[Outage], now_ms: int) -> bool:
     return begun == 0 or outages[begun - 1].end_ms <= now_ms
 
 
-def unknown(symbol: str, index: dict[str, Any]) -> UserError:
+def unknown(symbol: str, index: Mapping[str, int]) -> UserError:
     """The error for a symbol that is not part of the run."""
     return UserError(f"unknown symbol {symbol!r}", "market", nearest(str(symbol), index))
 

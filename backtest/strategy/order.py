@@ -7,16 +7,17 @@ import datetime as dt
 import math
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
 from backtest.core import durations
 from backtest.core.enums import OrderType, TimeInForce
 from backtest.core.errors import UserError, nearest
+from backtest.strategy.literal_types import OrderTypeName, TifName, TriggerName
 
 NUMBERS = (int, float, np.number)
-TRIGGERS = ("last", "mark")
+TRIGGERS: tuple[TriggerName, ...] = ("last", "mark")
 TIFS = {word.name.lower(): word for word in TimeInForce}
 
 NUMERIC = ("qty", "limit", "stop", "target", "activation", "stop_loss", "take_profit", "trail", "trailing_stop")
@@ -45,8 +46,8 @@ class Prices(TypedDict, total=False):
     target: float
     trail: float | str
     activation: float
-    trigger: str
-    tif: str
+    trigger: TriggerName
+    tif: TifName
     expires: When
     post_only: bool
 
@@ -81,9 +82,9 @@ class Order:
     """A stop that follows the best price at this distance: quote units, or a share like ``"2%"``."""
     activation: float | None = None
     """The trail follows from this price on: for a sale once the price is at or above it, for a purchase at or below."""
-    trigger: str = "last"
+    trigger: TriggerName = "last"
     """The price that stop, target and trail look at: ``"last"`` (trades) or ``"mark"``. Of a bracket's stops too."""
-    tif: str | None = None
+    tif: TifName | None = None
     """``"gtc"`` (what None becomes), ``"ioc"``, ``"fok"``, or ``"gtd"``, which goes with ``expires``."""
     expires: When | None = None
     """When it is over: ms since 1970 UTC, a datetime with a time zone, or a length of time from the sending (``"4h"``,
@@ -119,9 +120,9 @@ class Order:
         return f"Order({', '.join([*first, *(f'{name}={value!r}' for name, value in said.items())])})"
 
     @property
-    def type(self) -> str:
+    def type(self) -> OrderTypeName:
         """The kind of order, in the words of the table of orders."""
-        return self.kind.name.lower()
+        return cast("OrderTypeName", self.kind.name.lower())
 
     @property
     def kind(self) -> OrderType:
@@ -201,7 +202,7 @@ class Order:
         return int(when)
 
     @property
-    def _life(self) -> str:
+    def _life(self) -> TifName:
         """The time in force that need not be said."""
         return "gtc" if self.expires is None else "gtd"
 

@@ -6,12 +6,16 @@ import dataclasses
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeAlias, overload
 
 from backtest.core.errors import UserError, nearest
 
-Scalar = int | float | bool | str
+if TYPE_CHECKING:
+    from backtest.strategy.base import Strategy
+
+ParamValue: TypeAlias = int | float | bool | str
+"""A value of a parameter."""
 
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -21,18 +25,22 @@ _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 class Parameter:
     """A declared parameter. On a class it is itself; on an instance it reads as its value, which never changes."""
 
-    default: Any
+    default: ParamValue
     ge: float | None = None
     le: float | None = None
     gt: float | None = None
     lt: float | None = None
-    choices: tuple[Scalar, ...] | None = None
+    choices: tuple[ParamValue, ...] | None = None
     doc: str = ""
     name: str = ""
     kind: str = ""
     """int, float, bool or str; empty until the class that declares it is made."""
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Parameter: ...
+    @overload
+    def __get__(self, instance: Strategy, owner: type | None = None) -> ParamValue: ...
+    def __get__(self, instance: Strategy | None, owner: type | None = None) -> Parameter | ParamValue:
         if instance is None:
             return self
         # Read at every candle: nothing is built here, and the usual case is the first that is tried.
@@ -41,7 +49,7 @@ class Parameter:
         except (AttributeError, KeyError):
             return self.default
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: object, value: object) -> None:
         # The summary and the report state the parameters of a run, so a run must not alter them.
         raise AttributeError(f"parameter {self.name} cannot be changed after the strategy is made")
 
@@ -55,17 +63,17 @@ class Parameter:
         bounds = (("≥", self.ge), (">", self.gt), ("≤", self.le), ("<", self.lt))
         return f"{_WORDS[self.kind]} {' and '.join(f'{s} {bound}' for s, bound in bounds if bound is not None)}".strip()
 
-    def value(self, given: Any, place: str) -> Scalar:
+    def value(self, given: object, place: str) -> ParamValue:
         """``given`` as a value of this parameter's type and inside its range; text is read by the type.
 
         ``place`` names the strategy for the UserError that anything else gets.
         """
-        value: Any = _READ[self.kind](given)
+        value = _READ[self.kind](given)
         if value is None:
             raise self._refused(given, "is not allowed", place)
         if self.choices is not None and value not in self.choices:
             raise self._refused(value, "is not a choice", place)
-        inside = (
+        inside = isinstance(value, str) or (  # text has no range
             (self.ge is None or value >= self.ge)
             and (self.le is None or value <= self.le)
             and (self.gt is None or value > self.gt)
@@ -73,29 +81,54 @@ class Parameter:
         )
         if not inside:
             raise self._refused(value, "is out of range", place)
-        chosen: Scalar = value
-        return chosen
+        return value
 
-    def _refused(self, given: Any, why: str, place: str) -> UserError:
+    def _refused(self, given: object, why: str, place: str) -> UserError:
         near = nearest(str(given), map(str, self.choices)) if self.choices and self.kind == "str" else ""
         remedy = near if near.startswith("did you mean") else f"give {self.wanted}"
         return UserError(f"parameter {self.name} = {given!r} {why}", place, remedy)
 
 
-def Param(  # noqa: N802  it reads as the type that it makes
-    default: Scalar,
+@overload
+def Param(default: bool, *, choices: Iterable[bool] | None = None, doc: str = "") -> bool: ...
+@overload
+def Param(
+    default: int,
     *,
     ge: float | None = None,
     le: float | None = None,
     gt: float | None = None,
     lt: float | None = None,
-    choices: Iterable[Scalar] | None = None,
+    choices: Iterable[int] | None = None,
     doc: str = "",
-) -> Any:
+) -> int: ...
+@overload
+def Param(
+    default: float,
+    *,
+    ge: float | None = None,
+    le: float | None = None,
+    gt: float | None = None,
+    lt: float | None = None,
+    choices: Iterable[float] | None = None,
+    doc: str = "",
+) -> float: ...
+@overload
+def Param(default: str, *, choices: Iterable[str] | None = None, doc: str = "") -> str: ...
+def Param(  # noqa: N802  it reads as the type that it makes
+    default: ParamValue,
+    *,
+    ge: float | None = None,
+    le: float | None = None,
+    gt: float | None = None,
+    lt: float | None = None,
+    choices: Iterable[ParamValue] | None = None,
+    doc: str = "",
+) -> object:
     """Declare a parameter: ``fast: int = Param(20, ge=2, le=200, doc="candles in the fast average")``.
 
     The annotation (int, float, bool or str) is its type; ``ge le gt lt`` bound a number, ``choices`` list
-    what is allowed. It returns Any so that the attribute is typed by its annotation alone.
+    what is allowed. To a type checker it has the type of its default.
     """
     return Parameter(default, ge, le, gt, lt, None if choices is None else tuple(choices), doc)
 
@@ -120,7 +153,7 @@ def declare(cls: type) -> dict[str, Parameter]:
     return found
 
 
-def choose(parameters: dict[str, Parameter], given: dict[str, Any], place: str) -> dict[str, Scalar]:
+def choose(parameters: dict[str, Parameter], given: Mapping[str, object], place: str) -> dict[str, ParamValue]:
     """The value of every parameter, in the order of declaration: what is given, else the default."""
     for name in given:
         if name not in parameters:
@@ -144,7 +177,7 @@ def _bound(parameter: Parameter, name: str, base: type, cls: type) -> Parameter:
     return dataclasses.replace(parameter, name=name, kind=kind)
 
 
-def _read_int(given: Any) -> int | None:
+def _read_int(given: object) -> int | None:
     if isinstance(given, bool):  # an Integral in Python, yet `fast = True` is a mistake
         return None
     if isinstance(given, str):
@@ -155,7 +188,7 @@ def _read_int(given: Any) -> int | None:
     return int(given) if isinstance(given, numbers.Integral) else None  # NumPy's integers are Integral too
 
 
-def _read_float(given: Any) -> float | None:
+def _read_float(given: object) -> float | None:
     if isinstance(given, bool) or not isinstance(given, str | numbers.Real):
         return None
     try:
@@ -165,12 +198,17 @@ def _read_float(given: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _read_bool(given: Any) -> bool | None:
+def _read_bool(given: object) -> bool | None:
     return _TRUTH.get(given.strip().lower()) if isinstance(given, str) else given if isinstance(given, bool) else None
 
 
-def _read_str(given: Any) -> str | None:
+def _read_str(given: object) -> str | None:
     return given if isinstance(given, str) else None
 
 
-_READ: dict[str, Callable[[Any], Any]] = {"int": _read_int, "float": _read_float, "bool": _read_bool, "str": _read_str}
+_READ: dict[str, Callable[[object], ParamValue | None]] = {
+    "int": _read_int,
+    "float": _read_float,
+    "bool": _read_bool,
+    "str": _read_str,
+}

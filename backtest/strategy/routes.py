@@ -7,6 +7,7 @@ from typing import NamedTuple
 from backtest.core.enums import TransferKind
 from backtest.core.errors import UserError, nearest
 from backtest.engine.passage import routes
+from backtest.strategy.literal_types import TransferKindName
 from backtest.venues.chain import Chain
 
 
@@ -14,7 +15,7 @@ class Transit(NamedTuple):
     """A transfer that was sent and has not arrived, at the last close."""
 
     transfer_id: int
-    kind: str
+    kind: TransferKindName
     """deposit (to the venue) or withdrawal (from it)."""
     route: str
     amount: float

@@ -10,15 +10,19 @@ from pathlib import Path
 from backtest.core import disk
 from backtest.core.errors import UserError
 
-IMPORTED = frozenset({"backtest", "numpy", "polars", "pytest", "Param", "Strategy"})
+IMPORTED = frozenset(
+    {"backtest", "numpy", "polars", "pytest", "Account", "Candle", "Market", "Param", "Path", "Result", "Strategy"}
+)
 """Names that the new files need for themselves."""
 
-STRATEGY = '''"""{title}: say the idea in a line.
+STRATEGY = '''"""{title}: describe the idea in one line.
 
-When it works, and when it dies: write it here before you believe the report.
+Write down when it works and when it fails before you believe the report.
 """
 
-from backtest import Param, Strategy
+import polars as pl
+
+from backtest import Account, Candle, Market, Param, Strategy
 
 
 class {cls}(Strategy):
@@ -28,41 +32,51 @@ class {cls}(Strategy):
     weight: float = Param(0.2, gt=0, le=20, doc="size of each position, as a share of equity")
     every = "1h"
 
-    def features(self, candle):
+    def features(self, candle: Candle) -> dict[str, pl.Expr]:
         return {{"average": candle.close.rolling_mean(self.window)}}
 
-    def on_candle(self, market, account):
+    def on_candle(self, market: Market, account: Account) -> None:
         for symbol in market.symbols:
             above = market.close[symbol] > market.feature("average", symbol)
             account.target(symbol, weight=self.weight if above else 0.0)
 '''
 
-TEST = '''"""{cls} over the synthetic sample: it trades, and the account adds up."""
+TEST = '''"""{cls} on the synthetic sample: it trades, and the account adds up.
+
+Run it with `python test_{name}.py`, or with pytest.
+"""
 
 import math
+import tempfile
+import unittest
 from pathlib import Path
-
-import pytest
 
 import backtest
 from backtest.data.sample import write_sample
 
 
-@pytest.fixture(scope="module")
-def result(tmp_path_factory):
-    """A month of two invented markets; nothing is written beside the data."""
-    data = write_sample(tmp_path_factory.mktemp("data") / "sample", days=30, symbols=("BTC-USD", "ETH-USD"))
-    return backtest.run(Path(__file__).with_name("{name}.py"), data)
+class {cls}Test(unittest.TestCase):
+    result: backtest.Result
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Run it on a month of two synthetic markets in a temporary folder."""
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        data = write_sample(Path(folder.name) / "sample", days=30, symbols=("BTC-USD", "ETH-USD"))
+        cls.result = backtest.run(Path(__file__).with_name("{name}.py"), data)
+
+    def test_it_trades(self) -> None:
+        self.assertGreater(self.result.tables["fills"].height, 0)
+
+    def test_the_account_adds_up(self) -> None:
+        final = self.result.metrics["final_equity"]
+        self.assertTrue(math.isfinite(final))
+        self.assertAlmostEqual(self.result.tables["equity"]["equity"][-1], final, places=6)
 
 
-def test_it_trades(result):
-    assert result.tables["fills"].height > 0
-
-
-def test_the_account_adds_up(result):
-    final = result.metrics["final_equity"]
-    assert math.isfinite(final)
-    assert result.tables["equity"]["equity"][-1] == pytest.approx(final)
+if __name__ == "__main__":
+    unittest.main()
 '''
 
 

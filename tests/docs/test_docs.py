@@ -204,7 +204,7 @@ def test_every_hook_is_explained() -> None:
     text = section(STRATEGIES, "Hooks")
     assert set(names(text)) == set(HOOKS) - {"features", "targets"}
     for hook, kind in (
-        ("on_fill", events.Fill), ("on_order", events.OrderEvent), ("on_funding", events.Payment),
+        ("on_fill", events.Fill), ("on_order", events.OrderEvent), ("on_funding", events.FundingPayment),
         ("on_margin_call", events.MarginCall), ("on_liquidation", events.Liquidation), ("on_transfer", events.Transfer),
     ):  # fmt: skip
         row = next(line for line in text.splitlines() if line.startswith(f"| `{hook}("))

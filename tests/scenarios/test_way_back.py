@@ -143,7 +143,7 @@ def test_nothing_is_overtaken_and_each_takes_its_own_way(tmp_path: Path, chain: 
     # up: computed with the draws of the reference, by hand from the rule.
     at_once, _ = play_busy(tmp_path / "once", BRIDGED, every)
     kinds = {kind for _, kind, _ in at_once.heard}
-    assert kinds == {"Fill", "OrderEvent", "Payment", "MarginCall", "Liquidation", "Transfer"}
+    assert kinds == {"Fill", "OrderEvent", "FundingPayment", "MarginCall", "Liquidation", "Transfer"}
     late, record = play_busy(tmp_path / "late", chain, every)
     symbols, latest, expected = ("BTC", "ETH"), 0, []
     ms = draw.Latency(chain.back.median_ms, chain.back.p99_ms, chain.back.quantiles)

@@ -113,7 +113,7 @@ def test_names_of_what_hooks_are_given(tmp_path: Path) -> None:
     fields = {type(what).__name__: what._fields for what, *_ in diary.heard[1:] if isinstance(what, tuple)}
     assert fields == {
         "Fill": ("ts_ms", "symbol", "qty", "price", "fee", "realized_pnl", "order_id", "cause", "liquidity"),
-        "Payment": ("ts_ms", "symbol", "qty", "price", "rate", "payment"),
+        "FundingPayment": ("ts_ms", "symbol", "qty", "price", "rate", "payment"),
         "MarginCall": ("ts_ms", "pool", "equity", "initial_margin", "level"),
         "Liquidation": ("ts_ms", "pool", "symbol", "qty", "price", "penalty", "bad_debt", "stage"),
     }
@@ -133,8 +133,8 @@ def test_hooks_are_heard_in_the_row_of_the_event_also_at_the_end(tmp_path: Path,
     backtest.run(diary, data, chunk_rows=chunk_rows)
     assert [(type(what).__name__, minute) for what, minute, *_ in diary.heard[1:]] == [
         ("Fill", 61),
-        ("Payment", 67),
-        ("Payment", 75),
+        ("FundingPayment", 67),
+        ("FundingPayment", 75),
         ("str", 75),
     ]
 
