@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from backtest.runner.verify import Verification, verify
     from backtest.strategy.account import Account
     from backtest.strategy.base import Strategy
+    from backtest.strategy.candle import Candle
     from backtest.strategy.events import Fill, FundingPayment, Liquidation, MarginCall, OrderEvent, Transfer
-    from backtest.strategy.features import Candle
     from backtest.strategy.holdings import OpenOrder, Position
     from backtest.strategy.market import Market
     from backtest.strategy.order import Order
@@ -77,7 +77,7 @@ _HOME = {
     "Account": "backtest.strategy.account",
     "BacktestError": "backtest.core.errors",
     "Calculation": "backtest.calculator.calculation",
-    "Candle": "backtest.strategy.features",
+    "Candle": "backtest.strategy.candle",
     "Comparison": "backtest.runner.compare",
     "ComparisonSummary": "backtest.results.summary_types",
     "Fill": "backtest.strategy.events",

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from backtest.strategy.account import Account
+    from backtest.strategy.candle import Candle
     from backtest.strategy.events import Fill, FundingPayment, Liquidation, MarginCall, OrderEvent, Transfer
-    from backtest.strategy.features import Candle
     from backtest.strategy.market import Market
 
 HOOKS = (

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backtest.core.errors import Broken, RunError, nearest
 from backtest.strategy.base import Strategy, failed, hooks
+from backtest.strategy.candle import Candle
 
 VALUES = ("target", "qty", "notional")
 """What a target row may say: a signed share of equity, signed base units, signed quote units."""
@@ -17,17 +18,6 @@ CANDLES = ("ts", "symbol", "open", "high", "low", "close", "volume")
 STAMP = pl.Datetime("ms", "UTC")
 PRICES = CANDLES[2:]
 Columns = tuple[str, ...]
-
-
-class Candle:
-    """One symbol's candles as Polars expressions, each a column of floats in time order."""
-
-    def __init__(self) -> None:
-        self.open = pl.col("open")
-        self.high = pl.col("high")
-        self.low = pl.col("low")
-        self.close = pl.col("close")
-        self.volume = pl.col("volume")
 
 
 def compute(

@@ -7,18 +7,21 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, TypeAlias, overload
+from typing import Protocol, TypeAlias, overload
 
 from backtest.core.errors import UserError, nearest
-
-if TYPE_CHECKING:
-    from backtest.strategy.base import Strategy
 
 ParamValue: TypeAlias = int | float | bool | str
 """A value of a parameter."""
 
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+class Chosen(Protocol):
+    """An object that has the values of its parameters: a strategy."""
+
+    _params: dict[str, ParamValue]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +42,8 @@ class Parameter:
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Parameter: ...
     @overload
-    def __get__(self, instance: Strategy, owner: type | None = None) -> ParamValue: ...
-    def __get__(self, instance: Strategy | None, owner: type | None = None) -> Parameter | ParamValue:
+    def __get__(self, instance: Chosen, owner: type | None = None) -> ParamValue: ...
+    def __get__(self, instance: Chosen | None, owner: type | None = None) -> Parameter | ParamValue:
         if instance is None:
             return self
         # Read at every candle: nothing is built here, and the usual case is the first that is tried.

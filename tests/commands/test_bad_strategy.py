@@ -76,7 +76,9 @@ LINES: dict[str, str] = {
     "assert market is None": "AssertionError",
     "raise ValueError('two\\nlines')": "ValueError: two",
     "raise SystemExit": "SystemExit",
-    "market.closes": "AttributeError: 'Market' object has no attribute 'closes'",
+    "market.closes": "AttributeError: 'Market' object has no attribute 'closes' (did you mean 'close'?)",
+    "account.byu('BTC-USD', 1)": "AttributeError: 'Account' object has no attribute 'byu' (did you mean 'buy'?)",
+    "self.sise": "AttributeError: 'Odd' object has no attribute 'sise'",
     "market.close['BTC']": "market: unknown symbol 'BTC'; did you mean 'BTC-USD'?",
     "market.feature('slow', 'BTC-USD')": "market.feature: no feature 'slow'; none are known",
     "market.history('BTC-USD', 'close', 2000)": "market.history: history of 2000 candles; ask for 1 to 1000, or set",
@@ -139,7 +141,7 @@ WHOLE: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "features that fail": (
         HEAD + FEATURES + "candle.closed}\n" + IDLE,
-        ("odd.py:6, Odd.features: AttributeError", "no attribute 'closed'"),
+        ("odd.py:6, Odd.features: AttributeError", "no attribute 'closed' (did you mean 'close'?)"),
     ),
     "a feature of a column that is not there": (
         "import polars as pl\n" + HEAD + FEATURES + "pl.col('closed')}\n" + IDLE,

@@ -16,7 +16,7 @@ import backtest
 from backtest.core.enums import Cause, Liquidity, OrderState, OrderType, Stage, TimeInForce, TransferKind, TransferState
 from backtest.core.json_types import JsonValue
 from backtest.results import summary_types
-from backtest.strategy import account, base, events, features, holdings, literal_types, market, order
+from backtest.strategy import account, base, candle, events, holdings, literal_types, market, order
 from backtest.strategy.base import cause
 from tests import small_market
 
@@ -96,7 +96,7 @@ def test_no_any_in_what_users_see() -> None:
 def test_any_is_found_wherever_it_stands() -> None:
     """The walk above looks at arguments, results, attributes, parts of types and the classes that they name."""
     made = {hint for name, hint in members(base.Strategy)}
-    assert {account.Account, market.Market, events.Fill, features.Candle} <= made
+    assert {account.Account, market.Market, events.Fill, candle.Candle} <= made
     assert ("on_fill.fill", events.Fill) in list(members(base.Strategy))
     assert list(parts(dict[str, list[Any]]))[-1] is Any
 
