@@ -1,4 +1,4 @@
-"""`mypy --strict` over the example strategies, a new strategy, and a user's file with planted mistakes."""
+"""`mypy --strict` over the example strategies, those of the pages, a new one, and a file with planted mistakes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from backtest.strategy.scaffold import new
@@ -80,10 +81,20 @@ def report(done: backtest.Result, several: backtest.Comparison) -> float:
 """
 
 
+def documented(folder: Path) -> Iterator[Path]:
+    """Write every strategy that a page shows as a whole file."""
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        for block in re.findall(r"^```python\n(# \w+\.py\n.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            if "(Strategy):" in block:
+                file = folder / re.findall(r"\w+\.py", block)[0]
+                file.write_text(block)
+                yield file
+
+
 def test_examples_and_new_strategies_pass_and_each_planted_mistake_fails(tmp_path: Path) -> None:
     planted = tmp_path / "planted.py"
     planted.write_text(USERS)
-    made = new("my_idea", tmp_path)
+    made = [*new("my_idea", tmp_path), *documented(tmp_path)]
     files = [*sorted((ROOT / "strategies").glob("*.py")), *made, planted]
     # The cache is the one of `make lint`, so that the package is not checked again.
     command = [sys.executable, "-m", "mypy", "--strict", "--no-pretty", *map(str, files)]
