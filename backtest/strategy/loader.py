@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 from backtest.core.errors import UserError, nearest
 from backtest.strategy.base import Strategy, cause, check, hooks, source_file
@@ -52,7 +52,7 @@ def load(spec: StrategySource, params: Mapping[str, object] | None = None) -> St
     if not issubclass(cls, Strategy):
         raise UserError(f"{cls.__name__} is not a Strategy", "", "derive it: class Name(Strategy)")
     try:
-        strategy = cls(**(params or {}))
+        strategy = cls(**cast("Mapping[str, ParamValue]", params or {}))  # checked there
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:

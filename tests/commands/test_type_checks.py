@@ -68,6 +68,15 @@ class Mine(Strategy):
         del amount
 
 
+def replay() -> backtest.Result:
+    backtest.compare("hedged_pair", "data/sample", margin=["isolated", "cross"], leverage=3)
+    backtest.compare("hedged_pair", "data/sample", marginn="cross")  # error
+    backtest.run(Mine, "data/sample", leverge=3)  # error
+    backtest.run(Mine, "data/sample", path="wurst")  # error
+    backtest.run(Mine(), "data/sample", cash="much")  # error
+    return backtest.run(Mine(window=5), "data/sample", symbols="BTC-USD", fee_bps=5, seed=1)
+
+
 def report(done: backtest.Result, several: backtest.Comparison) -> float:
     end: float = done.metrics["final_equity"]
     done.metrics["final_equty"]  # error
