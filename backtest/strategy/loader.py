@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias, cast
 
 from backtest.core.errors import UserError, nearest
 from backtest.strategy.base import Strategy, cause, check, hooks, source_file
-from backtest.strategy.param import Parameter
+from backtest.strategy.param import Parameter, ParamValue
 
 GROUP = "backtest.strategies"
 """Entry points of installed packages: `name = "package.module:Class"`."""
