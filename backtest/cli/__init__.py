@@ -23,6 +23,7 @@ import click
 from backtest.cli import cache, chains, completion, config, data, latency, margin, run_commands, strategies, venues
 from backtest.core import disk
 from backtest.core.errors import BacktestError, CacheWarning, UserError, printable
+from backtest.runner.origins import flags_in_errors
 
 INTERRUPTED = 130
 """What a shell gives for a process that Ctrl-C ended: 128 + SIGINT."""
@@ -122,7 +123,8 @@ def _code(given: list[str]) -> int:
     try:
         _check_text(given)
         # Without its standalone mode Click gives back an exit code, or nothing.
-        code = cli.main(given, prog_name="backtest", standalone_mode=False)
+        with flags_in_errors():
+            code = cli.main(given, prog_name="backtest", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from backtest.core.errors import BacktestError, SettingError
-from backtest.runner.origins import NOT_KEYWORDS, Origins, flags_in_errors
+from backtest.runner.origins import NOT_KEYWORDS, Origins
 from backtest.runner.run_document import Document, read
 from backtest.runner.setting import RUN, SUB_ACCOUNTS
 from backtest.runner.settings import find, settings_of
@@ -52,8 +52,8 @@ class RunRequest:
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:
-        """Let errors of this block name flags, or the lines of the file."""
-        with flags_in_errors(), _respelt(self.origins):
+        """Let errors of this block name the lines of the file where it gave what is wrong."""
+        with _respelt(self.origins):
             yield
 
 

@@ -50,7 +50,7 @@ def keyword_errors(command: str | None = None) -> Callable[[Callable[P, R]], Cal
                 return function(*arguments, **keywords)
             except BacktestError as error:
                 if not _flags.get():
-                    error.respell(with_keywords)
+                    _name_keywords(error)
                 raise
 
         if command is not None:
@@ -58,6 +58,14 @@ def keyword_errors(command: str | None = None) -> Callable[[Callable[P, R]], Cal
         return called
 
     return decorate
+
+
+def _name_keywords(error: BacktestError) -> None:
+    """Let an error name keywords: `leverage=` in a sentence, and `leverage` alone where the place comes first."""
+    error.respell(with_keywords)
+    if isinstance(error, UserError) and not isinstance(error, SettingError):
+        error.place = re.sub(r"(?<=\w)=(?= |$)", "", error.place)
+        error.args = (error.text(),)
 
 
 def signature(function: Callable[..., object], command: str) -> inspect.Signature:

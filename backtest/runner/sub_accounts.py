@@ -281,7 +281,7 @@ def shares(
     try:
         parts = [Fraction(100, count)] * count if texts is None else [Fraction(text.strip()) for text in texts]
     except (ValueError, ZeroDivisionError):
-        raise UserError(f"split {split!r}", "--split", remedy) from None
+        raise UserError(f"split {','.join(texts or ())!r}", "--split", remedy) from None
     if len(parts) != count or min(parts) <= 0 or sum(parts) != 100:
         raise UserError(f"split {', '.join(texts or [])} for {count} strategies", "--split", remedy)
     given = [int(whole * part / 100) for part in parts]

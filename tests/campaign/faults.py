@@ -73,7 +73,8 @@ def run(folder: Path, seed: int, count: int) -> Figures:
 
 def _load() -> None:
     """Import what the commands import, so that no fork need do it; nothing of it queries Polars."""
-    for name in ("cli.show", "engine.replay", "feed.sample", "report.page", "research.compare", "research.calculator"):
+    rooms = ("cli.output", "engine.replay", "data.sample", "report.page", "runner.compare", "calculator.calculation")
+    for name in rooms:
         import_module(f"backtest.{name}")
 
 

@@ -40,7 +40,7 @@ DESIGN = {
 TABLES = {
     f"{name}.parquet" for name in (*DESIGN, "ambiguous", "guards", "trades", "trades_fifo", "attribution", "marks")
 }
-RUN = {"report.html", "summary.json"} | TABLES
+RUN = {"report.html", "summary.json", "run.toml"} | TABLES
 HOLD = ("run", "hold.py", "--data", "market", "--out")
 
 
@@ -87,8 +87,8 @@ def test_without_a_folder_the_report_goes_to_reports(place: Path, command: Calla
 def test_compare_writes_a_folder_per_mode(place: Path, command: Callable[..., Ended]) -> None:
     done = command("compare", "hold.py", "--data", "market", "--out", "report", "--json")
     assert (done.code, done.err) == (0, f"report: {place / 'report' / 'report.html'}\n")
-    inside = {f"{mode}/{name}" for mode in ("isolated", "cross") for name in RUN - {"report.html"}}
-    assert entries(place / "report") == {"report.html", "summary.json", "isolated", "cross"} | inside
+    inside = {f"{mode}/{name}" for mode in ("isolated", "cross") for name in RUN - {"report.html", "run.toml"}}
+    assert entries(place / "report") == {"report.html", "summary.json", "run.toml", "isolated", "cross"} | inside
     printed = json.loads(done.out)
     assert set(printed["runs"]) == {"isolated", "cross"}
     assert printed["runs"] == json.loads((place / "report" / "summary.json").read_text())["runs"]

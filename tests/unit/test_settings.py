@@ -90,10 +90,10 @@ def test_the_defaults_are_values_of_their_settings() -> None:
         ({"gas": "no"}, "invalid value 'no' in gas= (give true or false)"),
         ({"path": "worse"}, "unknown path 'worse' in path= (did you mean 'worst'?)"),
         ({"symbols": "BTC"}, "unknown symbol 'BTC' in symbols= (did you mean 'BTC-USD'?)"),
-        ({"guards": "stpo=5%"}, "guards=: unknown guard 'stpo'; did you mean 'stop'?"),
-        ({"outages": "history"}, "outages= history: no chain, so no history; name one with chain="),
-        ({"margin": ["cross", "isolated"]}, "margin=: margin modes cross, isolated;"),
-        ({"start": "2024-03-02", "end": "2024-03-01"}, "start= and end=: the period ends before it begins"),
+        ({"guards": "stpo=5%"}, "guards: unknown guard 'stpo'; did you mean 'stop'?"),
+        ({"outages": "history"}, "outages history: no chain, so no history; name one with chain="),
+        ({"margin": ["cross", "isolated"]}, "margin: margin modes cross, isolated;"),
+        ({"start": "2024-03-02", "end": "2024-03-01"}, "start and end: the period ends before it begins"),
         ({"fee_bps": "0.05%"}, "invalid value '0.05%' in fee_bps= (it takes basis points (1 bps = 0.01 %): give 5)"),
     ],
 )
@@ -124,6 +124,14 @@ def test_an_error_in_a_file_names_its_line(place: Path, command: Callable[..., E
     own = "" if line.startswith("strategy") else 'strategy = "hold.py"'
     (place / "run.toml").write_text(f'# mine\n{own}\ndata = "market"\n{line}\n')
     one_line(command("run", "--config", "run.toml"), 2, f"error: {said}")
+
+
+def test_an_error_of_any_command_names_flags(place: Path, command: Callable[..., Ended]) -> None:
+    assert command("run", "hold.py", "--data", "market", "--out", "r").code == 0
+    (place / "market").rename(place / "moved")
+    one_line(command("verify", "r"), 2, "say where they lie with --data")
+    with pytest.raises(UserError, match="say where they lie with data="):
+        backtest.verify("r")
 
 
 def test_a_flag_over_a_file_is_named_as_a_flag(place: Path, command: Callable[..., Ended]) -> None:
