@@ -96,13 +96,13 @@ Metrics = TypedDict(
                 "Distance to liquidation at closes",
                 "percent",
                 "",
-                "The smallest: how far all prices could move against the account",
+                "The smallest (equity − maintenance margin) / gross notional of a margin account",
             ),
         ],
         "min_distance_inside": Annotated[
             float | None,
             Metric(
-                "Distance to liquidation inside candles", "percent", "", "The smallest, moments inside candles included"
+                "Distance to liquidation inside candles", "percent", "", "The same, moments inside candles included"
             ),
         ],
         "price_moves": Annotated[
