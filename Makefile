@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETTINGS := pyproject.toml constraints.txt
 
-.PHONY: demo test lint docs bench campaign clean
+.PHONY: demo test lint docs bench campaign dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/backtest demo reports/demo
@@ -29,6 +29,16 @@ bench: $(VENV)/.installed-dev
 TIMES ?= 1
 campaign: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.campaign --times $(TIMES)
+
+# The wheel and the sdist in dist/, checked, and the demo run from the wheel in an empty environment.
+dist: $(VENV)/.installed
+	$(PIP) setuptools build twine
+	rm -rf dist build/dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/dist
+	build/dist/bin/python -m pip install --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd build/dist && bin/backtest demo demo
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

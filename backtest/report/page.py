@@ -34,15 +34,15 @@ def render(result: Result) -> str:
     out = outcome(result)
     quote = quote_of(result)
     (run,) = charts.runs([result], [out])
-    sections = {
-        "equity": charts.equity_chart([run], quote),
-        "margin": charts.margin_chart([run]),
-        "positions": charts.positions_chart(run, quote),
-        "leverage": charts.leverage_chart([run]),
-        "flows": charts.flows_chart(run, quote),
-        "sources": charts.sources_chart(run, quote),
-        "excursions": excursion_chart.excursions_chart(result, quote),
-    }
+    drawn = (
+        charts.equity_chart([run], quote),
+        charts.margin_chart([run]),
+        charts.positions_chart(run, quote),
+        charts.leverage_chart([run]),
+        charts.sources_chart(run, quote),
+        charts.flows_chart(run, quote),
+    )
+    excursions = excursion_chart.excursions_chart(result, quote)
     chained = layer2.section(run, quote)
     listed = (
         table_rows.symbols, table_rows.guards, table_rows.ambiguous, table_rows.trades,
@@ -52,7 +52,8 @@ def render(result: Result) -> str:
         "run.html.j2",
         result,
         [result],
-        charts=sections | (chained.charts if chained else {}),
+        drawn=drawn,
+        charts={c.name: c for c in (*drawn, excursions)} | (chained.charts if chained else {}),
         words=[*run_words(result, out, quote), *(chained.words if chained else ())],
         chained=chained,
         cards=_cards(result, out, quote),

@@ -23,10 +23,13 @@ from backtest.data.drill_down import Drill
 from backtest.data.panel import MARK_OPEN
 from backtest.data.select import select
 from backtest.data.selection import Selection
+from tests.rules_index import rule
 from tests.scenarios.scenario import write
 from tests.scenarios.test_scenarios_same_bytes import invented
 from tests.unit.feed_datasets import HOUR, MIN, T0, candles, dense, flat, marks
 from tests.unit.test_feed_join import ragged
+
+pytestmark = rule("orders 11")
 
 FIVE = 5 * MIN
 ROOT = Path(os.environ.get("BACKTEST_REAL_DATA", ""))

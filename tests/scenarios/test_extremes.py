@@ -12,8 +12,11 @@ import pytest
 import backtest
 from backtest import Strategy
 from backtest.core.errors import RunError, UserError
+from tests.rules_index import rule
 from tests.scenarios import scenario
 from tests.scenarios.scenario import MINUTE, Market, both, buy, play, rows, sell, write
+
+pytestmark = rule("1", "2")
 
 ALLOW = {"allow": ("missing-funding",)}
 

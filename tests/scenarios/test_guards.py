@@ -20,7 +20,10 @@ from backtest import Result, Strategy, UserError
 from backtest.cli import main
 from backtest.results import report_files
 from backtest.strategy.guards import parse
+from tests.rules_index import rule
 from tests.scenarios.scenario import MINUTE, START, Market, Script, Tape, both, buy, column, rows, sell, write
+
+pytestmark = rule("10")
 
 FILLS = ("ts", "symbol", "qty", "price", "cause")
 GUARDS = ("ts", "guard", "symbol", "pool", "value", "order_id")

@@ -20,7 +20,10 @@ from hypothesis import strategies as st
 
 import backtest
 from backtest import Result
+from tests.rules_index import rule
 from tests.scenarios.scenario import MINUTE, Market, Row, Script, Step, both, buy, rows, sell, write
+
+pytestmark = rule("layer2 4")
 
 EXAMPLES = int(os.environ.get("BACKTEST_EXAMPLES", "20"))
 HOUR = 60 * MINUTE

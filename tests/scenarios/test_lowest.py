@@ -9,7 +9,10 @@ import pytest
 
 from backtest import Result, Strategy
 from backtest.runner.run import plan, replay
+from tests.rules_index import rule
 from tests.scenarios.scenario import START, Market, both, buy, play, sell, write
+
+pytestmark = rule("4.1")
 
 FALL = [6e4, 6e4, (6e4, 6e4, 52_800.0, 6e4), 6e4]
 

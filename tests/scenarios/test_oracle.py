@@ -22,6 +22,9 @@ from hypothesis import strategies as st
 from backtest.engine.path import lows_first
 from backtest.engine.publisher import Publisher
 from backtest.venues.chain import Oracle
+from tests.rules_index import rule
+
+pytestmark = rule("layer2 4")
 
 MINUTE = 60_000
 THIRD = MINUTE // 3

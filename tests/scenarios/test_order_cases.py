@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.rules_index import rule
 from tests.scenarios.order_cases import CASES
 from tests.scenarios.order_harness import Case, ends, fills, near, outcome
+
+pytestmark = rule("orders 4", "orders 5", "orders 9", "orders 10")
 
 KINDS = {
     "market", "limit", "stop_market", "stop_limit", "take_profit_market", "take_profit_limit", "trailing_stop", "amend",

@@ -14,8 +14,11 @@ import pytest
 
 import backtest
 from backtest import Result
+from tests.rules_index import rule
 from tests.scenarios.scenario import MINUTE, START, Market, Script, Tape, balances, both, buy, column, rows, sell, write
 from tests.scenarios.staged import ROW_2, ROW_3, law
+
+pytestmark = rule("7.5")
 
 DAY = "2024-03-01T00:0"
 HEDGED = {0: both(buy("BTC", 10), sell("ETH", 100))}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.rules_index import rule
 from tests.scenarios.order_harness import at, buy, ends, fills, sell
 from tests.scenarios.scenario import Market, Row, both, column, play, rows
 
@@ -17,6 +18,7 @@ DIP, SPIKE = (100.0, 104.0, 95.0, 101.0), (100.0, 105.0, 96.0, 99.0)
 """Lows first, 95 at 20 s; highs first, 105 at 20 s."""
 
 
+@rule("orders 3")
 @pytest.mark.parametrize(
     ("order", "row", "ms", "price"),
     [
@@ -38,6 +40,7 @@ def test_E1_a_limit_that_is_touched_exactly(tmp_path: Path, order: Any, row: Row
     assert fills(touch) == [(ms, 0, side, price, 0.0, "maker")]
 
 
+@rule("orders 3")
 @pytest.mark.parametrize("rule", ["through", "touch"])
 def test_E1_a_hair_beyond_the_limit_fills_by_either_rule(tmp_path: Path, rule: str) -> None:
     # 100 to 95 in 20 s meets 95.01 after 19.96 s.
@@ -45,6 +48,7 @@ def test_E1_a_hair_beyond_the_limit_fills_by_either_rule(tmp_path: Path, rule: s
     assert fills(result) == [(at(1, 19.96), 0, 2.0, 95.01, 0.0, "maker")]
 
 
+@rule("orders 6")
 @pytest.mark.parametrize(
     ("words", "filled", "end"),
     [
@@ -70,6 +74,7 @@ def test_E2_an_order_larger_than_the_share_of_the_volume(
     assert column(result, "fills", "quote") == [-qty * price for _, qty, price in filled]
 
 
+@rule("orders 6")
 @pytest.mark.parametrize(
     ("words", "made", "end"),
     [
@@ -90,6 +95,7 @@ def test_E2_a_limit_order_larger_than_the_makers_share(
     assert ends(result) == {0: end}
 
 
+@rule("orders 9")
 @pytest.mark.parametrize(
     ("row", "met", "ms", "price"),
     [
@@ -124,6 +130,7 @@ def test_E3_stop_and_target_of_a_bracket_in_one_candle(
     assert column(result, "equity", "equity")[-1] == 100_000 + 3 * (price - 200)
 
 
+@rule("orders 3")
 @pytest.mark.parametrize(
     ("words", "row", "ms", "price", "side"),
     [
@@ -150,6 +157,7 @@ def test_E4_a_reduce_only_order_larger_than_the_position(
     assert column(result, "equity", "gross_notional")[-1] == 0.0
 
 
+@rule("orders 4")
 @pytest.mark.parametrize(
     ("order", "row", "ms"),
     [
@@ -172,6 +180,7 @@ def test_E5_a_post_only_order_that_would_take(tmp_path: Path, order: Any, row: R
     assert fills(result) == [(at(2), 1, 1.0, 100.0, 0.0, "taker")]
 
 
+@rule("orders 4")
 def test_E5_a_post_only_order_that_would_not_take_rests(tmp_path: Path) -> None:
     # 100 to 90 meets 99.5 after 1 s; 10 bps of 99.5 would be the taker's, −1 bp is the maker's.
     market = Market("BTC", [100.0, (100.0, 104.0, 90.0, 101.0)])
@@ -180,6 +189,7 @@ def test_E5_a_post_only_order_that_would_not_take_rests(tmp_path: Path) -> None:
     assert fills(result) == [(at(1, 1), 0, 1.0, 99.5, -0.00995, "maker")]
 
 
+@rule("6")
 @pytest.mark.parametrize(
     ("first", "second", "limit", "row", "expected"),
     [
@@ -211,6 +221,7 @@ def test_E6_a_target_with_a_limit_flips_in_one_fill(
     assert rows(result, "positions", "qty", "entry_price")[-1] == (second, price)
 
 
+@rule("6")
 def test_E6_a_target_that_flips_closes_what_protected_the_old_side(tmp_path: Path) -> None:
     # The bracket of the long must not act on the short: 100 to 90 would meet its stop of 95.
     steps = {
@@ -223,6 +234,7 @@ def test_E6_a_target_that_flips_closes_what_protected_the_old_side(tmp_path: Pat
     assert {ends(result)[n] for n in (1, 2)} == {(at(2), "cancelled", "reduce_only", 0.0)}
 
 
+@rule("6")
 def test_E6_a_target_counts_what_rests(tmp_path: Path) -> None:
     # 3 rest of a target of 3: asked again, nothing is missing; for a target of 5 the missing 2 are sent. A stop and a
     # reduce-only order are not underway.

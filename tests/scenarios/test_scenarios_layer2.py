@@ -24,6 +24,7 @@ from backtest.engine.way import draw
 from backtest.engine.world import World
 from backtest.venues import chains
 from backtest.venues.chain import Chain, Congestion, Gas, Latency, Outage, Route, Rule
+from tests.rules_index import rule
 from tests.scenarios.chained import played
 from tests.scenarios.scenario import INTERVALS, START, Market, Script, Step, both, buy, sell, write
 
@@ -64,6 +65,7 @@ def arrivals(record: Record) -> list[float]:
 CRASH = [100.0] * 3 + [80.0] * 29 + [UP, 86.0, 86.0]
 
 
+@rule("layer2 3")
 def test_C1_an_order_sent_just_before_a_halt_is_filled_after_it_at_the_price_of_that_moment(tmp_path: Path) -> None:
     # Sent at 120 s and 180 s, both 15 s on their way; the chain stands from 130 s for half an hour, to 1,930 s, which
     # is 10 s into row 32. A ms of halt takes half a ms of working off: 1,930 + 5 / 2 and 1,930 + 65 / 2.
@@ -73,6 +75,7 @@ def test_C1_an_order_sent_just_before_a_halt_is_filled_after_it_at_the_price_of_
     assert fills(record) == [(1_932.5, 0, 1_000, 80.0), (1_962.5, 1, 1_000, 86.0)]
 
 
+@rule("layer2 3")
 def test_C1_a_limit_that_the_halt_has_passed_fills_when_the_chain_returns(tmp_path: Path) -> None:
     # It rests at 90 from 60 s on; 80 is passed in the halt. Back at 1,930 s the price is 80: it is filled at its limit.
     chain = halted(seconds(130, 1_930))
@@ -80,6 +83,7 @@ def test_C1_a_limit_that_the_halt_has_passed_fills_when_the_chain_returns(tmp_pa
     assert fills(record) == [(1_930.0, 0, 1_000, 90.0)]
 
 
+@rule("layer2 3")
 def test_C1_a_stop_that_the_halt_has_passed_sells_at_the_price_of_the_return(tmp_path: Path) -> None:
     chain = halted(seconds(130, 1_950))
     steps = {0: both(buy("BTC", 1), lambda _, a: a.sell("BTC", 1, stop=90))}
@@ -88,6 +92,7 @@ def test_C1_a_stop_that_the_halt_has_passed_sells_at_the_price_of_the_return(tmp
     assert fills(record) == [(60.0, 0, 1_000, 100.0), (1_950.0, 1, -1_000, 83.0)]
 
 
+@rule("layer2 3")
 def test_C1_what_has_come_back_by_the_return_is_not_filled(tmp_path: Path) -> None:
     dip = [100.0, 100.0, 100.0, 80.0, 100.0, 100.0]
     steps = {0: both(buy("BTC", 1), lambda _, a: a.sell("BTC", 1, stop=90))}
@@ -95,6 +100,7 @@ def test_C1_what_has_come_back_by_the_return_is_not_filled(tmp_path: Path) -> No
     assert fills(record) == [(60.0, 0, 1_000, 100.0)]
 
 
+@rule("layer2 3")
 @pytest.mark.parametrize(
     ("chain", "end", "at"),
     [
@@ -127,6 +133,7 @@ def liquidated(record: Record) -> list[tuple[float, str, float]]:
     return [((int(r["ts_ms"]) - START) / 1000, Stage(r["stage"]).name.lower(), float(r["price"])) for r in found]
 
 
+@rule("layer2 3")
 def test_C2_under_water_in_the_halt_and_healthy_after_it(tmp_path: Path) -> None:
     market = Market("BTC", [1e4, 1e4, 1e4, 6e3, 6e3, 1e4, 1e4])
     assert liquidated(played(tmp_path / "running", script(LONG), market)) != []
@@ -137,6 +144,7 @@ def test_C2_under_water_in_the_halt_and_healthy_after_it(tmp_path: Path) -> None
     assert record.curve[-1, 0] == 100_000
 
 
+@rule("layer2 3", "layer2 4")
 def test_C3_under_water_after_the_grace_period(tmp_path: Path) -> None:
     # Back at 250 s, spared to 310 s, which is 10 s into row 5 at 5,900: 100,000 - 25 * 4,100 = -2,500, borne by others.
     market = Market("BTC", [1e4, 1e4, 1e4, 6e3, 6e3, 5.9e3, 6.2e3])
@@ -146,6 +154,7 @@ def test_C3_under_water_after_the_grace_period(tmp_path: Path) -> None:
     assert record.final_wallet == 0
 
 
+@rule("layer2 3", "layer2 4")
 def test_C3_the_grace_of_a_healthy_pool_is_nothing(tmp_path: Path) -> None:
     # At 6,200 the pool is healthy; under water from row 6 on only, long after all grace: there at once.
     market = Market("BTC", [1e4, 1e4, 1e4, 6.2e3, 6.2e3, 6.2e3, 6.1e3])
@@ -153,6 +162,7 @@ def test_C3_the_grace_of_a_healthy_pool_is_nothing(tmp_path: Path) -> None:
     assert liquidated(record) == [(360.0, "whole", 6_100.0)]
 
 
+@rule("layer2 3", "layer2 4")
 def test_C3_the_oracle_of_before_holds_for_its_first_blocks(tmp_path: Path) -> None:
     # The halt of October 2025: back at 250 s, the mark is 10,000 for 30 s more. Nobody is liquidated by it, and who
     # buys 20 more at 6,000 is judged by it: equity 100,000 + 20 * 4,000, needed 45 * 500. At 280 s it jumps to 6,000:
@@ -175,6 +185,7 @@ FALLS = Market(
 """79 is reached at 280 s: highs come first, so it falls in the second third of a row."""
 
 
+@rule("layer2 3", "layer2 4")
 @pytest.mark.parametrize(("oracle", "when", "price", "left"), [
     # 15,000 at 100 on 100,000: health is zero where 100,000 + 15,000 (m - 100) = 450 m, at 96.219931 on the way from
     # 100 to 86, a fraction 3.780069 / 14 of the 20 s from 140 s on; 2 % of 1,443,298.969072 are left.
@@ -194,6 +205,7 @@ def test_C3_what_has_been_published_holds_until_something_else_is(
     assert record.final_wallet == round(left * 1e6)
 
 
+@rule("layer2 3", "layer2 4")
 @pytest.mark.parametrize(
     ("oracle", "refused"),
     [
@@ -216,6 +228,7 @@ def test_C3_a_mark_that_stands_still_grows_old(tmp_path: Path, oracle: tuple[str
     assert len(record.orders) == 9
 
 
+@rule("orders 2")
 def test_C4_a_market_order_that_comes_into_a_gap_waits_for_the_next_price(tmp_path: Path) -> None:
     chain = Chain(name="slow", network=Latency(70_000, 70_000))
     market = Market("BTC", [100.0, 100.0, None, 80.0, 80.0])
@@ -226,6 +239,7 @@ def test_C4_a_market_order_that_comes_into_a_gap_waits_for_the_next_price(tmp_pa
 # ---- C5 and C6: money that takes time
 
 
+@rule("layer2 6")
 def test_C5_a_rescue_that_comes_too_late(tmp_path: Path) -> None:
     # Asked for at 120 s, on its way for 90 s; under water at 180 s.
     market = Market("BTC", [1e4, 1e4, 1e4, 6e3, 6e3, 6e3])
@@ -244,6 +258,7 @@ def test_C5_a_rescue_that_comes_too_late(tmp_path: Path) -> None:
     assert liquidated(saved) == []
 
 
+@rule("layer2 6")
 def test_C6_a_withdrawal_through_a_window_of_seven_days(tmp_path: Path) -> None:
     week = 7 * 86_400_000
     chain = Chain(name="optimistic", withdrawals=(Route("canonical", Latency(week, week), 5_000_000),))
@@ -285,6 +300,7 @@ def test_a_withdrawal_of_more_than_is_free_and_one_at_a_closed_gate(tmp_path: Pa
 RANDOM = Chain(name="random", network=Latency(200, 900), queue=Latency(300, 5_000), block_ms=250)
 
 
+@rule("layer2 1")
 def test_C7_one_more_order_moves_no_other(tmp_path: Path) -> None:
     markets = [Market(name, [100.0] * 8) for name in ("BTC", "ETH")]
     steps = {k: both(buy("BTC", 1), buy("ETH", 1)) for k in range(5)}
@@ -301,6 +317,7 @@ def test_C7_one_more_order_moves_no_other(tmp_path: Path) -> None:
     assert [int(o["ts_arrived_ms"]) for o in isolated.orders] == [int(o["ts_arrived_ms"]) for o in few.orders]
 
 
+@rule("layer2 1")
 def test_C7_what_is_refused_before_it_is_sent_moves_no_other(tmp_path: Path) -> None:
     # Whoever had a draw, or the one place in a block, would move the one behind it.
     def refused(_: Any, account: Any) -> None:
@@ -317,6 +334,7 @@ def test_C7_what_is_refused_before_it_is_sent_moves_no_other(tmp_path: Path) -> 
     ]
 
 
+@rule("layer2 2")
 @pytest.mark.parametrize(("late", "end"), [(19_000, "cancelled"), (21_000, "filled")])
 def test_C8_a_cancel_and_a_fill_race(tmp_path: Path, late: int, end: str) -> None:
     # Sent at 120 s. In row 2 the price passes 90 after 20 s: 100 down to 80 in the first 40, as highs come first.
@@ -327,6 +345,7 @@ def test_C8_a_cancel_and_a_fill_race(tmp_path: Path, late: int, end: str) -> Non
     assert ends(record) == [(end, "none" if end == "filled" else "strategy")]
 
 
+@rule("layer2 2")
 def test_C8_the_block_sorts_cancels_before_takers(tmp_path: Path) -> None:
     # All of them are in the block of 130 s; the stop that is cancelled would else have been met by the same price.
     steps = {
@@ -346,6 +365,7 @@ def test_C8_the_block_sorts_cancels_before_takers(tmp_path: Path) -> None:
         assert heard == ([3] if sorts else []) + order + ([] if sorts else [3])
 
 
+@rule("orders 2", "layer2 2")
 def test_C9_an_instant_chain_changes_nothing(tmp_path: Path) -> None:
     data = write(tmp_path, Market("BTC", [100.0, 101.0, 102.0, 103.0]))
     asked: dict[str, Any] = {"cash": 100_000, "allow": ("missing-funding",)}
@@ -366,6 +386,7 @@ def test_blocks_take_so_many_messages_of_an_account_and_never_early(tmp_path: Pa
     assert arrivals(record) == [64.0, 64.0, 68.0, 68.0, 72.0]
 
 
+@rule("layer2 5")
 def test_gas_of_orders_and_cancels(tmp_path: Path) -> None:
     gas = (Gas(0, 300_000, 100_000), Gas(START + 120_000, 600_000, 200_000))
     steps = {
@@ -378,6 +399,7 @@ def test_gas_of_orders_and_cancels(tmp_path: Path) -> None:
     assert record.final_wallet == 100_000_000_000 - 700_000
 
 
+@rule("layer2 5")
 def test_who_cannot_pay_gas_is_not_included(tmp_path: Path) -> None:
     chain = Chain(name="gas", gas=(Gas(0, 60_000_000),))
     steps = {0: both(buy("BTC", 1), buy("BTC", 1))}

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.rules_index import rule
 from tests.scenarios.scenario import MINUTE, Market, both, buy, column, rows, sell
 from tests.scenarios.staged import LADDER, ROW_2, STEPS, jump, staged
+
+pytestmark = rule("7", "7.2", "7.3")
 
 # ---- A5, A6, A12: tiers, and partial liquidation by steps
 
 
+@rule("6.1")
 def test_A5_tiers_are_by_symbol_in_a_step_down_too(tmp_path: Path) -> None:
     # 45 BTC and -450 ETH of 450,000 each, both in tier 1 (one symbol of 900,000 would lie in tier 2). BTC falls by
     # 18 % to 369,000, ETH stands: equity 19,000 against 3 % of (369,000 + 450,000) = 24,570. The largest is ETH, and
@@ -28,6 +32,7 @@ def test_A5_tiers_are_by_symbol_in_a_step_down_too(tmp_path: Path) -> None:
     assert column(result, "liquidations", "maintenance_before") == [24_570.0]
 
 
+@rule("7.3")
 @pytest.mark.parametrize(
     ("side", "price", "steps", "left"),
     [
@@ -54,6 +59,7 @@ def test_A12_a_step_goes_down_a_tier_and_no_further_than_it_must(tmp_path: Path,
     assert column(result, "equity", "equity")[-1] == left
 
 
+@rule("6.1")
 def test_A6_a_step_down_at_the_exact_crossing(tmp_path: Path) -> None:
     # 60 long fall from 10,000 at 0 s to 8,000 at 20 s (it closes where it opened: lows first) and cross in tier 2, as
     # in A6 of the joint path:
@@ -75,6 +81,7 @@ def test_A6_a_step_down_at_the_exact_crossing(tmp_path: Path) -> None:
     assert column(result, "equity", "equity")[-1] == 14_970.300504
 
 
+@rule("7.3")
 @pytest.mark.parametrize(
     ("buffer", "count"),
     [

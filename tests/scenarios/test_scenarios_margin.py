@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from backtest import Comparison
+from tests.rules_index import rule
 from tests.scenarios.scenario import MINUTE, Market, both, buy, column, play, play_both, rows, sell, venue
 
 ROW_2 = 2 * MINUTE
@@ -47,6 +48,7 @@ def same_bytes(compared: Comparison, *more: str) -> None:
     assert isolated["ambiguous"]["ts"].equals(cross["ambiguous"]["ts"])
 
 
+@rule("6.2")
 @pytest.mark.parametrize(
     ("side", "end", "dead"),
     [
@@ -69,6 +71,7 @@ def test_B1_one_symbol_with_the_whole_wallet_posted_by_leverage(tmp_path: Path, 
     assert (compared["isolated"].metrics["liquidations"] == 1) is dead
 
 
+@rule("6.2")
 @pytest.mark.parametrize("seed", [4, 5])
 def test_B1_with_the_rest_added_by_hand_and_costs(tmp_path: Path, seed: int) -> None:
     # 150 at 10,000 with 2 bps of slippage and 5 bps of fee: 1,500,300 paid and 750.15 of fee. Posted 75,000, and the
@@ -92,6 +95,7 @@ def test_B1_with_the_rest_added_by_hand_and_costs(tmp_path: Path, seed: int) -> 
 # ---- B2
 
 
+@rule("6.1")
 @pytest.mark.parametrize(
     ("ladder", "leverages", "initial"),
     [
@@ -115,6 +119,7 @@ def test_B2_leverage_changes_initial_margin_and_never_maintenance(
     assert column(result, "equity", "equity")[1:] == [100_000.0] * 3
 
 
+@rule("6.1")
 def test_B2_leverage_decides_what_may_be_opened(tmp_path: Path) -> None:
     # At leverage 5 sixty BTC need 120,000, at 10 they need 60,000.
     def lever(leverage: float):
@@ -127,6 +132,7 @@ def test_B2_leverage_decides_what_may_be_opened(tmp_path: Path) -> None:
         assert column(result, "orders", "reason")[0] == refusal("100,000.00", "120,000.00", margin)
 
 
+@rule("6.1")
 @pytest.mark.parametrize("margin", ["cross", "isolated"])
 def test_B2_the_tier_is_the_floor_of_what_an_order_needs(tmp_path: Path, margin: str) -> None:
     # At leverage 40 the tier's 5 % still holds: 200.001 BTC need 100,000.50, and 200 need all there is.
@@ -138,6 +144,7 @@ def test_B2_the_tier_is_the_floor_of_what_an_order_needs(tmp_path: Path, margin:
 # ---- B4
 
 
+@rule("6.2")
 @pytest.mark.parametrize(
     ("btc", "eth", "fall", "at", "quote", "lost"),
     [
@@ -174,6 +181,7 @@ def test_B4_isolated_loses_the_losing_leg_and_cross_survives_by_the_other(
     )
 
 
+@rule("6.2")
 @pytest.mark.parametrize(
     ("btc", "eth", "squeeze", "cross", "isolated"),
     [
@@ -223,6 +231,7 @@ def test_B4_one_squeezed_short_takes_the_healthy_long_with_it_in_cross_only(
 # ---- B5
 
 
+@rule("6.3")
 @pytest.mark.parametrize(
     ("price", "more", "have", "need"),
     [
@@ -246,12 +255,14 @@ def test_B5_an_order_beyond_initial_margin_is_refused_and_a_reducing_one_is_not(
     ]
 
 
+@rule("6.3")
 def test_B5_what_just_fits_is_accepted(tmp_path: Path) -> None:
     steps = {0: buy("BTC", 100), 1: buy("BTC", 5.263)}
     result = play(tmp_path, [Market("BTC", [1e4, 1e4, 9.5e3])], steps)
     assert column(result, "orders", "status") == ["filled", "filled"]
 
 
+@rule("6.3")
 @pytest.mark.parametrize(
     ("first", "second", "have", "need"),
     [
@@ -271,6 +282,7 @@ def test_B5_in_isolated_margin_the_wallet_decides(tmp_path: Path, first, second,
 # ---- B6
 
 
+@rule("6.3")
 @pytest.mark.parametrize(
     ("btc", "eth", "need"),
     [
@@ -306,6 +318,7 @@ def test_B6_a_waiting_order_reserves_margin_until_it_is_cancelled(tmp_path: Path
     assert rows(result, "fills", "symbol", "qty") == [("ETH", eth)]
 
 
+@rule("6.3")
 @pytest.mark.parametrize("margin", ["cross", "isolated"])
 def test_B6_orders_that_wait_are_themselves_refused_beyond_the_margin(tmp_path: Path, margin: str) -> None:
     # Waiting for BTC: 201 would reserve 100,500. 120 reserve 60,000; 81 more 100,500; 80 more all there is. A sale
@@ -325,6 +338,7 @@ def test_B6_orders_that_wait_are_themselves_refused_beyond_the_margin(tmp_path: 
 # ---- B7
 
 
+@rule("6.2")
 @pytest.mark.parametrize(
     ("btc", "risen", "eth", "need"),
     [

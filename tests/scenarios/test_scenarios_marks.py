@@ -16,6 +16,7 @@ import backtest
 from backtest import Result, Strategy
 from backtest.data.catalog import Catalog
 from backtest.data.select import select
+from tests.rules_index import rule
 from tests.scenarios.scenario import MINUTE, START, Market, Row, Tape, buy, play, write
 
 FIVE = 5 * MINUTE
@@ -67,6 +68,7 @@ def each_grain(folder: Path, market: Market, qty: float, cash: float) -> list[Re
     return [backtest.run(At(market.symbol, qty), data, **grain, **common) for grain in GRAINS]
 
 
+@rule("3.1")
 def test_G3_an_hourly_mark_kills_on_5m_candles_and_in_a_drill_too(tmp_path: Path) -> None:
     # Short 1,000 at 100 on 8,000: equity 108,000 − 1,000 p meets 3 % of 1,000 p at 108,000 / 1,030 = 104.854369.
     # Trades and basis (1 at either end) say 103 at most; the venue's mark was at 110.
@@ -81,6 +83,7 @@ def test_G3_an_hourly_mark_kills_on_5m_candles_and_in_a_drill_too(tmp_path: Path
     assert drilled.summary["counts"]["candles played on finer ones"] > 0
 
 
+@rule("3.1")
 @pytest.mark.parametrize("chunk", [1, 5, 12, 100])
 def test_G3_the_mark_attains_both_extremes_once_whatever_the_chunks(tmp_path: Path, chunk: int) -> None:
     data = write(tmp_path, hours("X", CALM, WICK), interval="5m")
@@ -93,6 +96,7 @@ def test_G3_the_mark_attains_both_extremes_once_whatever_the_chunks(tmp_path: Pa
     np.testing.assert_array_equal(panel[[4, 7]].T, [[row[0], row[3]] for row in CALM])  # type: ignore[index]
 
 
+@rule("3.1")
 def test_G3_the_period_does_not_move_the_extremes(tmp_path: Path) -> None:
     data = write(tmp_path, hours("X", CALM, WICK), interval="5m")
     catalog = Catalog.open(data)
@@ -102,6 +106,7 @@ def test_G3_the_period_does_not_move_the_extremes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(part, whole[:, first:last])
 
 
+@rule("3.1")
 def test_G3_what_was_stretched_far_is_counted_listed_and_told(tmp_path: Path) -> None:
     # 103 to 110 are 679.6 bps, 100 to 99 are 100 bps.
     fine, coarse, drilled = each_grain(tmp_path, hours("X", CALM, WICK), 1_000, 8_000)
@@ -141,6 +146,7 @@ class Reader(Strategy):
         self.seen.append((market.now_ms, market.mark["X"], account.equity, held.unrealized, held.liquidation_price))
 
 
+@rule("3.1")
 @pytest.mark.parametrize("mark", [WICK, (100.0, 160.0, 40.0, 103.0)])
 def test_G4_no_strategy_sees_the_high_before_the_hour_has_closed(tmp_path: Path, mark: Row) -> None:
     # A short of 100 on 100,000 lives through either. What is seen is the same as if the mark had stayed at its open.

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from backtest import RunError
+from tests.rules_index import rule
 from tests.scenarios.scenario import MINUTE, Market, balances, both, buy, column, play, play_both, rows, sell, venue
 from tests.scenarios.staged import ROW_2, jump, law, sound, staged
 
@@ -30,6 +31,7 @@ def numbers(reason: str, have: str, need: str) -> bool:
 MIXED = "cross,DOGE=isolated"
 
 
+@rule("6.2")
 @pytest.mark.parametrize(
     ("doge", "bad_debt"),
     [
@@ -52,6 +54,7 @@ def test_B4_the_isolated_leg_dies_alone_beside_a_cross_pool(tmp_path: Path, doge
     assert column(cross, "equity", "equity")[-1] == round(100_000 - (1 - doge) * 400_000)
 
 
+@rule("6.2")
 def test_B4_the_cross_pool_dies_and_the_isolated_leg_lives(tmp_path: Path) -> None:
     # 100 BTC and 100,000 DOGE, which post 5,000: 95,000 of cross. BTC opens at 9,300: 25,000 of 27,900; penalty 9,300.
     markets = [Market("BTC", [1e4, 1e4, 9.3e3, 9.3e3]), Market("DOGE", [1.0] * 4, step="1")]
@@ -63,6 +66,7 @@ def test_B4_the_cross_pool_dies_and_the_isolated_leg_lives(tmp_path: Path) -> No
     assert column(result, "equity", "equity")[-1] == 20_700.0
 
 
+@rule("6.2")
 @pytest.mark.parametrize(
     ("doge", "need"),
     [

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.rules_index import rule
 from tests.scenarios.scenario import MINUTE, Market, balances, buy, column, play, rows, sell, venue
 
 
+@rule("orders 2")
 @pytest.mark.parametrize(
     ("candles", "latency", "arrived", "filled", "price"),
     [
@@ -40,6 +42,7 @@ def test_C4_an_order_delayed_into_a_gap_is_never_filled_at_the_price_before_it(
     assert rows(result, "fills", "ts", "price", "decision_price", "arrival_price") == [(filled, price, 1e4, price)]
 
 
+@rule("orders 2")
 def test_C4_beside_a_market_that_trades(tmp_path: Path) -> None:
     # The strategy is called in BTC's gap too, because ETH trades, and sends there: the order waits all the same, and
     # one that never sees a candle again inside the run ends as expired. The decision price in a gap is the mark's.
@@ -53,6 +56,7 @@ def test_C4_beside_a_market_that_trades(tmp_path: Path) -> None:
     ]
 
 
+@rule("orders 2", "layer2 2")
 @pytest.mark.parametrize(
     ("opens", "closes"),
     [
@@ -80,6 +84,7 @@ def test_C9_without_latency_an_order_fills_at_the_next_open_exactly(tmp_path: Pa
     assert rows(result, "orders", "status", "reason", "ts_arrived")[3] == ("expired", "end_of_run", None)
 
 
+@rule("6")
 @pytest.mark.parametrize(
     ("first", "second", "price", "expected"),
     [
@@ -121,6 +126,7 @@ def test_E6_a_target_that_flips_is_one_fill(tmp_path: Path, margin, first, secon
         assert held["wallet"] == round((equity - second * price) * 1e6)
 
 
+@rule("6")
 @pytest.mark.parametrize(("weight", "sold", "left"), [(-0.5, 977.272, -477.272), (-0.2, 690.909, -190.909)])
 def test_E6_by_weight(tmp_path: Path, weight, sold, left) -> None:
     # Half of 100,000 at 100: 500. At 110 equity is 105,000: half of it short is 52,500 / 110 = 477.2727 -> 477.272,

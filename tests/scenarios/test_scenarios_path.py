@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from backtest import Result
+from tests.rules_index import rule
 from tests.scenarios.scenario import MINUTE, Market, balances, both, buy, column, play, rows, sell, venue
 
 ROW_2 = 2 * MINUTE
@@ -34,6 +35,7 @@ def hedge(btc_low: float, eth_low: float) -> list[Market]:
     ]
 
 
+@rule("3", "7.1")
 @pytest.mark.parametrize(
     ("btc_low", "eth_low", "have", "need", "ambiguous"),
     [
@@ -60,6 +62,7 @@ def test_A1_hedged_fall_inside_one_candle_is_no_liquidation(
     assert rows(result, "ambiguous", "ts", "pool") == [(ROW_2, "cross")] * ambiguous
 
 
+@rule("3", "8")
 @pytest.mark.parametrize(
     ("btc", "eth", "cash", "at", "value", "level", "penalties", "left"),
     [
@@ -110,6 +113,7 @@ def test_A2_the_same_by_the_worst_path_is_liquidated_and_listed_in_both_runs(
 # ---- A3, A4: trades and marks apart
 
 
+@rule("3")
 @pytest.mark.parametrize(
     ("step", "wick"),
     [
@@ -129,6 +133,7 @@ def test_A3_a_wick_of_the_trades_without_the_mark_liquidates_nobody(tmp_path, st
     assert len(rows(play(tmp_path / "same", [Market("BTC", trades)], {0: step}), "liquidations", "ts")) == 1
 
 
+@rule("7.1")
 @pytest.mark.parametrize(
     ("qty", "price", "wick", "at", "value", "level", "penalty", "left"),
     [
@@ -168,6 +173,7 @@ def test_A4_the_mark_breaks_maintenance_while_the_last_price_stands(
 # ---- A5, A6: tiers
 
 
+@rule("6.1")
 @pytest.mark.parametrize(
     ("tiers", "btc", "eth", "one_alone", "margins", "after"),
     [
@@ -204,6 +210,7 @@ LADDER = ((500_000, 0.05, 0.03), (None, 0.10, 0.06))
 """Deductions above the edge: 500,000 x 5 % = 25,000 initial, 500,000 x 3 % = 15,000 maintenance."""
 
 
+@rule("6.1")
 @pytest.mark.parametrize("side", [buy, sell])
 def test_A6_the_requirement_is_continuous_at_the_edge(tmp_path, side) -> None:
     # 50 BTC a hundredth below the edge, at it and a hundredth above: 3 % of a cent, then 6 % of a cent.
@@ -215,6 +222,7 @@ def test_A6_the_requirement_is_continuous_at_the_edge(tmp_path, side) -> None:
     assert column(result, "equity", "initial_margin")[1:] == pytest.approx([24_999.9995, 25_000, 25_000.001], abs=1e-7)
 
 
+@rule("6.1")
 @pytest.mark.parametrize(
     ("qty", "price", "wick", "at", "value", "level"),
     [
@@ -255,6 +263,7 @@ def test_A6_the_crossing_is_exact_on_both_sides_of_the_edge(tmp_path, qty, price
 # ---- A13 to A15
 
 
+@rule("7.1")
 @pytest.mark.parametrize(
     ("qty", "price", "wick", "at", "value", "level", "penalty"),
     [
@@ -287,6 +296,7 @@ def test_A13_equity_equal_to_maintenance_is_alive_and_a_micro_less_is_dead(
             assert final(result) == level - penalty + (0.000001 if margin == "isolated" else 0.0)
 
 
+@rule("4", "7.1")
 @pytest.mark.parametrize(
     ("steps", "opened", "before", "penalty", "left"),
     [
@@ -311,6 +321,7 @@ def test_A14_a_jump_over_the_liquidation_price_acts_at_the_open(tmp_path, steps,
     assert final(result) == left
 
 
+@rule("7.1")
 @pytest.mark.parametrize(
     ("leverage", "btc_low", "eth_low", "deaths"),
     [

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.rules_index import rule
 from tests.scenarios.scenario import MINUTE, Market, balances, both, buy, column, play, rows, sell
 
 FLAT = [1e4] * 4
@@ -23,6 +24,7 @@ def micro(quote: float) -> int:
 # ---- A7, A8: funding
 
 
+@rule("5")
 @pytest.mark.parametrize(("side", "sign"), [(buy, 1), (sell, -1)])
 @pytest.mark.parametrize("margin", ["cross", "isolated"])
 def test_A7_funding_takes_the_pool_below_maintenance(tmp_path: Path, side, sign: int, margin: str) -> None:
@@ -39,6 +41,7 @@ def test_A7_funding_takes_the_pool_below_maintenance(tmp_path: Path, side, sign:
     assert column(result, "equity", "equity") == [100_000.0, 100_000.0, 38_000.0, 38_000.0]
 
 
+@rule("5")
 @pytest.mark.parametrize(
     ("rate", "payment", "alive"), [(0.02, 40_000.0, True), (0.0200000000005, 40_000.000001, False)]
 )
@@ -49,6 +52,7 @@ def test_A7_a_payment_down_to_maintenance_itself_is_survived(tmp_path: Path, rat
     assert (rows(result, "liquidations", "ts") == []) is alive
 
 
+@rule("5", "4")
 @pytest.mark.parametrize(
     ("second", "payments"),
     [
@@ -68,6 +72,7 @@ def test_A8_the_position_before_the_fill_pays(tmp_path: Path, second, payments) 
     assert at_the_stamp == ["funding", "trade"]
 
 
+@rule("5", "4")
 def test_A8_inside_a_candle(tmp_path: Path) -> None:
     # Orders take 20 s, and the stamp lies 20 s into row 2, at its low of 9,700: 10 x 9,700 x 0.2 % = 194 on the ten
     # that are held; the ten that arrive there cost 97,000 and pay nothing. An opening at a stamp pays nothing either:
@@ -81,6 +86,7 @@ def test_A8_inside_a_candle(tmp_path: Path) -> None:
 # ---- A9: delisting
 
 
+@rule("4")
 @pytest.mark.parametrize(
     ("qty", "mark", "paid", "left"),
     [
@@ -117,6 +123,7 @@ def test_A9_the_data_end_with_a_position_open(tmp_path: Path, margin: str, qty, 
 # ---- A10, A11: gaps through bankruptcy
 
 
+@rule("7.4")
 @pytest.mark.parametrize(
     ("qty", "leverage", "added", "opened", "posted", "bad_debt"),
     [
@@ -150,6 +157,7 @@ def test_A10_an_isolated_pool_loses_what_was_posted_and_no_more(
     }
 
 
+@rule("7.4")
 @pytest.mark.parametrize(
     ("btc", "eth", "opened", "before", "bad_debt"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.rules_index import rule
 from tests.scenarios.order_harness import at, buy, ends, fills, sell
 from tests.scenarios.scenario import Market, both, column, play, rows
 
@@ -20,12 +21,14 @@ WICK = (1e4, 1e4, 6e3, 1e4)
 LONG = 25
 
 
+@rule("3")
 def test_A3_the_wick_would_liquidate_if_it_were_the_mark(tmp_path: Path) -> None:
     result = play(tmp_path, [Market("BTC", [1e4, 1e4, WICK, 1e4])], {0: buy(LONG)})
     assert column(result, "liquidations", "stage") == ["whole"]
     assert column(result, "liquidations", "price") == [pytest.approx(6_185.567, abs=0.001)]
 
 
+@rule("3")
 @pytest.mark.parametrize(
     ("stop", "seconds"),
     [
@@ -49,6 +52,7 @@ def test_A3_a_stop_on_the_last_price_acts_in_a_wick_that_the_mark_does_not_have(
     assert column(result, "equity", "equity")[-1] == 100_000 - LONG * (10_000 - stop)
 
 
+@rule("3")
 @pytest.mark.parametrize("margin", ["cross", "isolated"])
 def test_A3_a_stop_on_the_mark_does_not_see_the_wick(tmp_path: Path, margin: str) -> None:
     market = Market("BTC", [1e4, 1e4, WICK, 1e4], mark=[1e4] * 4)
@@ -60,6 +64,7 @@ def test_A3_a_stop_on_the_mark_does_not_see_the_wick(tmp_path: Path, margin: str
     assert column(result, "equity", "equity") == [1e5] * 4
 
 
+@rule("3")
 def test_A3_a_stop_on_the_mark_acts_where_only_the_mark_falls(tmp_path: Path) -> None:
     # The reverse: the mark's wick meets 8,000 after 10 s; trades stand at 10,000, and the sale gets that.
     market = Market("BTC", [1e4] * 4, mark=[1e4, 1e4, WICK, 1e4])
@@ -74,6 +79,7 @@ def test_A3_a_stop_on_the_mark_acts_where_only_the_mark_falls(tmp_path: Path) ->
 FALL = (1e4, 1e4, 9e3, 1e4)
 
 
+@rule("4", "7.1")
 @pytest.mark.parametrize(
     ("stop", "seconds", "equity"),
     [
@@ -95,6 +101,7 @@ def test_A14_on_the_way_a_stop_above_the_liquidation_is_met_first(
 
 
 # Below it; and a cent above it, 43,298.4 thirds, which is due in the same third: the liquidation goes first.
+@rule("4", "7.1")
 @pytest.mark.parametrize("stop", [9_270, 9_278.34, 9_278.36])
 @pytest.mark.parametrize("margin", ["cross", "isolated"])
 def test_A14_on_the_way_a_stop_below_the_liquidation_comes_too_late(tmp_path: Path, margin: str, stop: float) -> None:
@@ -106,6 +113,7 @@ def test_A14_on_the_way_a_stop_below_the_liquidation_comes_too_late(tmp_path: Pa
     assert ends(result)[1] == (ms, "cancelled", "liquidation", 0.0)
 
 
+@rule("4", "7.1")
 def test_A14_on_the_way_a_stop_saves_the_rest(tmp_path: Path) -> None:
     # Half is sold at 9,300: equity 30,000, and for the other 50 at 9,000 15,000 against 13,500. It lives.
     steps = {0: both(buy(100), sell(50, stop=9_300))}
@@ -116,6 +124,7 @@ def test_A14_on_the_way_a_stop_saves_the_rest(tmp_path: Path) -> None:
     assert column(result, "equity", "equity")[-1] == 65_000.0
 
 
+@rule("5", "4")
 def test_A8_a_stop_at_the_stamp_of_funding_comes_after_it(tmp_path: Path) -> None:
     # 10,000 to 9,000 meets 9,500 after 10 s, when funding of 1 % is due: the whole position pays 0.01 × 95,000 = 950.
     market = Market("BTC", [1e4, 1e4, FALL], funding={2 + 1 / 6: 0.01})
@@ -134,6 +143,7 @@ def test_A8_a_stop_at_the_stamp_of_funding_comes_after_it(tmp_path: Path) -> Non
 JUMPS = [(1, 9_200.0, 9_500.0, 9_250.0), (-1, 10_800.0, 10_500.0, 10_700.0)]
 
 
+@rule("4", "7.1")
 @pytest.mark.parametrize(("side", "opens", "near", "far"), JUMPS)
 @pytest.mark.parametrize("margin", ["cross", "isolated"])
 def test_A14_the_stop_is_met_first(
@@ -150,6 +160,7 @@ def test_A14_the_stop_is_met_first(
     assert column(result, "equity", "equity")[-1] == 20_000.0
 
 
+@rule("4", "7.1")
 @pytest.mark.parametrize(("side", "opens", "near", "far"), JUMPS)
 @pytest.mark.parametrize("margin", ["cross", "isolated"])
 def test_A14_the_liquidation_is_met_first(
@@ -171,6 +182,7 @@ def test_A14_the_liquidation_is_met_first(
     assert column(result, "equity", "equity")[-1] == 20_000 - penalty
 
 
+@rule("4", "7.1")
 def test_A14_a_stop_that_is_met_first_saves_the_rest(tmp_path: Path) -> None:
     # Half is sold at the open: equity stays 20,000, maintenance falls to 13,800, and the pool is healthy.
     market = Market("BTC", [1e4, 1e4, 9_200.0, 9_200.0])
@@ -180,6 +192,7 @@ def test_A14_a_stop_that_is_met_first_saves_the_rest(tmp_path: Path) -> None:
     assert rows(result, "equity", "equity", "maintenance_margin")[-1] == (20_000.0, 13_800.0)
 
 
+@rule("4", "7.1")
 def test_A14_a_stop_that_does_not_save_is_followed_by_the_liquidation(tmp_path: Path) -> None:
     # 10 are sold at the open, met first; then equity 20,000 against 3 % of 90 × 9,200 = 24,840 is still too little. 90
     # are liquidated: penalty 8,280, left 11,720.
@@ -192,6 +205,7 @@ def test_A14_a_stop_that_does_not_save_is_followed_by_the_liquidation(tmp_path: 
     assert column(result, "equity", "equity")[-1] == 11_720.0
 
 
+@rule("4", "7.1")
 def test_A14_trades_and_mark_jump_by_different_ways(tmp_path: Path) -> None:
     # The mark jumps to 9,200 (0.9021 of its way, as above), trades to 9,400: a stop at 9,450 on the last price is met
     # at 550 / 600 = 0.9167 of theirs, after the liquidation, one at 9,500 at 0.8333, before it.
@@ -207,6 +221,7 @@ def test_A14_trades_and_mark_jump_by_different_ways(tmp_path: Path) -> None:
     assert early.tables["liquidations"].is_empty()
 
 
+@rule("4", "7.1")
 def test_A14_to_the_cent(tmp_path: Path) -> None:
     # Health 70,000 before, and at an open of 9,000: equity 0 against 27,000. 70,000 / 97,000 of a way of 1,000 are
     # 721.65: 9,278.35, the price of the liquidation. A stop a cent above it acts first, one a cent below does not.

@@ -13,8 +13,11 @@ import pytest
 
 import backtest
 from backtest import Result
+from tests.rules_index import rule
 from tests.scenarios.scenario import Market, Script, Step, buy, column, play, rows, sell, write
 from tests.scenarios.staged import sound
+
+pytestmark = rule("9")
 
 HOUR = 3_600_000
 HEAD = 'name = "dated"\nsource = "a test"\ndate = 2024-01-01\nquote = "USDC"\n[defaults]\npenalty = 0\n'

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.rules_index import rule
 from tests.scenarios.scenario import Market, both, buy, column, rows, sell
 from tests.scenarios.staged import ROW_2, ROW_3
 from tests.scenarios.venue_rules import LEVELS, MICRO, dies_at, each_venue, maintenance, under, when
@@ -27,6 +28,7 @@ CRASH = [
 HEDGE = {0: both(buy("BTC", 10), sell("ETH", 150))}
 
 
+@rule("3", "7.1")
 @each_venue
 def test_A1_A2_a_hedge_lives_on_the_coherent_path_and_dies_on_the_worst(tmp_path: Path, name: str) -> None:
     # 600,000 each on 80,000; both fall 12 % and come back. On the worst path BTC goes to 528,000 alone:
@@ -45,6 +47,7 @@ def test_A1_A2_a_hedge_lives_on_the_coherent_path_and_dies_on_the_worst(tmp_path
     assert first == (ROW_2 + when(value, 600_000, 528_000), level, level)
 
 
+@rule("3")
 @each_venue
 @pytest.mark.parametrize("margin", ["cross", "isolated"])
 def test_A3_a_wick_of_the_trades_without_the_mark_liquidates_nobody(tmp_path: Path, name: str, margin: str) -> None:
@@ -53,6 +56,7 @@ def test_A3_a_wick_of_the_trades_without_the_mark_liquidates_nobody(tmp_path: Pa
     assert rows(result, "liquidations", "ts") == rows(result, "ambiguous", "ts") == []
 
 
+@rule("7.1")
 @each_venue
 @pytest.mark.parametrize("side", [1, -1])
 def test_A4_the_mark_breaks_maintenance_while_the_last_price_stands(tmp_path: Path, name: str, side: int) -> None:
@@ -84,6 +88,7 @@ def test_A4_the_mark_breaks_maintenance_while_the_last_price_stands(tmp_path: Pa
 # ---- A5, A6: brackets
 
 
+@rule("6.1")
 def test_A5_brackets_are_by_symbol_and_not_by_the_sum(tmp_path: Path) -> None:
     # 900,000 each: 1 % less 1,300 = 7,700 and 2 % less 5,365 = 12,635; 1,800,000 of BTC alone would be 2.5 % less
     # 16,300 = 28,700. Initial: 2 % less 2,600 = 15,400 and 4 % less 10,700 = 25,300.
@@ -92,6 +97,7 @@ def test_A5_brackets_are_by_symbol_and_not_by_the_sum(tmp_path: Path) -> None:
     assert rows(result, "equity", "initial_margin", "maintenance_margin")[1] == (40_700.0, 20_335.0)
 
 
+@rule("6.1")
 def test_A6_the_requirement_is_continuous_at_an_edge(tmp_path: Path) -> None:
     # 25 BTC a hundredth below 250,000, at it and a hundredth above: 1,200 and 0.5 % or 1 % of a cent.
     market = Market("BTC", [1e4, 9_999.9996, 1e4, 10_000.0004])
@@ -101,6 +107,7 @@ def test_A6_the_requirement_is_continuous_at_an_edge(tmp_path: Path) -> None:
     )
 
 
+@rule("6.1")
 @pytest.mark.parametrize(
     ("entry", "about", "value"),
     [
@@ -127,6 +134,7 @@ def test_A6_the_crossing_is_exact_on_both_sides_of_an_edge(tmp_path: Path, entry
 # ---- A7, A9: funding, the end of the data
 
 
+@rule("5")
 @pytest.mark.parametrize(
     ("name", "rate", "before"),
     [
@@ -146,6 +154,7 @@ def test_A7_funding_takes_the_pool_below_maintenance(tmp_path: Path, name: str, 
     assert at_the_stamp[:2] == ["funding", "trade"]
 
 
+@rule("4")
 @each_venue
 def test_A9_the_data_end_with_a_position_open(tmp_path: Path, name: str) -> None:
     # Settled at the last mark of 10,150, without a fee although 10 bps are charged: 100,000 - 100 + 1,500.
@@ -162,6 +171,7 @@ def test_A9_the_data_end_with_a_position_open(tmp_path: Path, name: str) -> None
 BEARS = {"dydx_v4": ("adl", False), "hyperliquid": ("adl", False), "binance_usdm": ("whole", True)}
 
 
+@rule("7.4")
 @each_venue
 def test_A10_an_isolated_pool_loses_what_was_posted_and_no_more(tmp_path: Path, name: str) -> None:
     # 20 at 10,000, leverage 10: 20,000 posted. It opens at 8,500: -30,000, so 10,000 are missing. At the bankruptcy
@@ -175,6 +185,7 @@ def test_A10_an_isolated_pool_loses_what_was_posted_and_no_more(tmp_path: Path, 
     assert column(result, "equity", "equity")[2:] == [80_000.0] * 2
 
 
+@rule("7.4")
 @each_venue
 def test_A11_a_cross_pool_ends_at_zero_and_the_books_balance(tmp_path: Path, name: str) -> None:
     # 100 BTC to 8,500 and -500 ETH to 1,040: -70,000. By maintenance of 850,000 and 520,000 the bankruptcy quotes are
@@ -193,6 +204,7 @@ def test_A11_a_cross_pool_ends_at_zero_and_the_books_balance(tmp_path: Path, nam
 # ---- A12 to A15
 
 
+@rule("7.3")
 @pytest.mark.parametrize(
     ("name", "price", "steps"),
     [
@@ -227,6 +239,7 @@ def test_A12_steps_stop_as_soon_as_the_pool_is_healthy(tmp_path: Path, name: str
     assert column(result, "equity", "equity")[-1] == found[-1][3]
 
 
+@rule("7.1")
 @pytest.mark.parametrize(
     ("name", "price"),
     # 100 fall to 9,000, where 900,000 need 27,000; 9,000; 7,700: equity is that if 73,000; 91,000; 92,300 were lost.
@@ -240,6 +253,7 @@ def test_A13_equity_equal_to_maintenance_is_alive_and_a_micro_less_is_dead(tmp_p
     assert rows(dead, "liquidations", "ts")[0] == (ROW_2 + 20_000,)
 
 
+@rule("4", "7.1")
 @pytest.mark.parametrize(
     ("name", "opened", "stepped"),
     [
@@ -259,6 +273,7 @@ def test_A14_a_jump_over_the_liquidation_price_acts_at_the_open(tmp_path: Path, 
     ]
 
 
+@rule("7.1")
 @each_venue
 def test_A15_two_pools_die_each_at_its_own_crossing_in_order_of_time(tmp_path: Path, name: str) -> None:
     # Isolated, 100,000 each: BTC at leverage 20 posts 5,000 and falls to 95,000, ETH at leverage 10 posts 10,000 and

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backtest import UserError
+from tests.rules_index import rule
 from tests.scenarios.scenario import MINUTE, Market, both, buy, column, rows, sell
 from tests.scenarios.staged import ROW_2
 from tests.scenarios.test_scenarios_margin import refusal, same_bytes, walk
@@ -18,6 +19,7 @@ from tests.scenarios.venue_rules import LEVELS, MICRO, compared, dies_at, each_v
 # ---- B1 to B4: margin modes
 
 
+@rule("6.2")
 @each_venue
 @pytest.mark.parametrize(
     ("seed", "end"), [(1, (9_500.0, 9_500.0, 9_000.0, 9_500.0)), (2, (8_500.0,) * 4), (3, (9_600.0,) * 4)]
@@ -29,6 +31,7 @@ def test_B1_one_symbol_with_the_whole_wallet_posted(tmp_path: Path, name: str, s
     assert (found["cross"].metrics["liquidations"] > 0) is (seed != 3)
 
 
+@rule("6.1")
 @pytest.mark.parametrize(
     ("name", "initial", "need"),
     [
@@ -66,6 +69,7 @@ def test_B3_without_figures_portfolio_is_refused_and_left_out_of_a_comparison(tm
         found["portfolio"]
 
 
+@rule("6.2")
 @each_venue
 def test_B4_isolated_loses_the_losing_leg_alone_and_cross_carries_it(tmp_path: Path, name: str) -> None:
     # 50 BTC and -500 ETH of 500,000 each, 25,000 posted each (leverage 20); both fall by 10 % from 20 s to 40 s.
@@ -88,6 +92,7 @@ def test_B4_isolated_loses_the_losing_leg_alone_and_cross_carries_it(tmp_path: P
     assert set(column(isolated, "liquidations", "pool")) == {"BTC"}
 
 
+@rule("6.2")
 @each_venue
 def test_B4_one_squeezed_short_takes_the_healthy_long_with_it_in_cross_only(tmp_path: Path, name: str) -> None:
     # ETH doubles at the open of row 2: -500,000 on 100,000. In cross the long goes too, in isolated 25,000 are lost.
@@ -103,6 +108,7 @@ def test_B4_one_squeezed_short_takes_the_healthy_long_with_it_in_cross_only(tmp_
 # ---- B5 to B7: admission
 
 
+@rule("6.3")
 @pytest.mark.parametrize(
     ("name", "more", "need"),
     [
@@ -119,6 +125,7 @@ def test_B5_an_order_beyond_initial_margin_is_refused_and_a_reducing_one_is_not(
     assert column(result, "orders", "reason") == [None, refusal("50,000.00", need), None]
 
 
+@rule("6.3")
 @pytest.mark.parametrize(
     ("name", "btc", "eth", "need"),
     [
@@ -141,6 +148,7 @@ def test_B6_a_waiting_order_reserves_margin_until_it_is_cancelled(tmp_path: Path
     ]
 
 
+@rule("6.2")
 @pytest.mark.parametrize(
     ("name", "eth", "wallet", "need"),
     [

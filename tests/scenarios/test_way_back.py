@@ -20,8 +20,11 @@ from backtest.core.records import Record
 from backtest.engine import publisher
 from backtest.venues.chain import Chain, Latency
 from tests.reference import draw
+from tests.rules_index import rule
 from tests.scenarios.chained import BRIDGED, played
 from tests.scenarios.scenario import MINUTE, START, Market, Script, Step, Tape, both, buy, sell, write
+
+pytestmark = rule("layer2 2")
 
 WAY_BACK = 2
 """The stage of the draws."""

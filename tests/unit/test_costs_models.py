@@ -21,8 +21,11 @@ from backtest.engine.tier import INTERPRETED, asked
 from backtest.engine.world import World
 from backtest.venues import slippage_models, spread
 from tests import small_market
+from tests.rules_index import rule
 from tests.vectors import reading as vectors
 from tests.vectors.vector_kinds import KNOWN, kind_of
+
+pytestmark = rule("orders 7")
 
 MODELS = [v for v in vectors.read() if v.venue == "slippage_models"] if vectors.FOLDER.is_dir() else []
 HOUR = 3_600_000

@@ -21,7 +21,10 @@ from backtest.engine.world import World
 from backtest.runner.fee_schedule import fee_notes, fee_schedule, in_words, without_fees
 from backtest.runner.validation import checked
 from backtest.venues import profile
+from tests.rules_index import rule
 from tests.unit.results_records import START, idle, rows
+
+pytestmark = rule("orders 8")
 
 DAY = 86_400_000
 MICRO = 1_000_000

@@ -8,6 +8,7 @@ import pytest
 
 from backtest.report import formatting as fmt
 from backtest.report.downsampling import BUCKETS, envelope, running, together, tracks
+from backtest.report.page import render, render_comparison
 from backtest.results.ledger import COSTS
 from tests.unit.test_report_accounts import Life, account
 
@@ -45,6 +46,23 @@ def test_costs_are_those_of_the_books() -> None:
 
 def test_every_metric_has_a_title() -> None:
     assert set(account(Life()).metrics) == set(fmt.METRICS)
+
+
+def test_a_new_metric_is_shown_by_its_definition_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        fmt.METRICS, "calm_days", fmt.Metric("Calm days", "days", "high", "Days without a fill", cost=True)
+    )
+    result = account(Life())
+    result.summary["metrics"]["calm_days"] = 2.5
+    assert [row for row in fmt.table(result.metrics) if row[0] == "calm_days"] == [
+        ("calm_days", "Calm days", "-2 d 12 h")
+    ]
+    for html in (render(result), render_comparison([result, result])):
+        assert "Calm days" in html
+        assert "-2 d 12 h" in html
+
+
+def test_an_unknown_metric_has_a_title() -> None:
     assert [row[1] for row in fmt.table({"odd_one": 1, "cagr": 0.5})] == ["Return per year (CAGR)", "Odd one"]
 
 

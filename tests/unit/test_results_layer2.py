@@ -21,7 +21,10 @@ from backtest.results.reorgs import standing
 from backtest.results.reserve import outside, total
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
+from tests.rules_index import rule
 from tests.unit.results_records import CHAIN, DAY, START, bridged, cross, held, idle, isolated, micro, rows
+
+pytestmark = rule("layer2 7")
 
 
 def measure(record: Record) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from backtest import Order, UserError
 from backtest.core.enums import OrderType, Reason, TimeInForce
 from backtest.engine.ticket import Ticket
 from backtest.strategy.rounding import Grid
+from tests.rules_index import rule
+
+pytestmark = rule("orders 1")
 
 NOW = 1_709_251_200_000
 """2024-03-01 00:00 UTC."""

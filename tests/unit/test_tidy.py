@@ -11,6 +11,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
@@ -339,6 +340,17 @@ def test_every_folder_of_the_package_is_packed() -> None:
     listed = set(_project()["tool"]["setuptools"]["packages"])  # type: ignore[index]
     folders = {str(Path(f).parent).replace("/", ".") for f in FILES if f.startswith("backtest/") and f.endswith(".py")}
     assert listed == folders | {"backtest.teaching"}
+
+
+def test_every_file_beside_the_modules_is_packed() -> None:
+    """A wheel has the templates, presets and chains that the patterns of package-data name."""
+    tools = _project()["tool"]["setuptools"]  # type: ignore[index]
+    patterns = [
+        f"{package.replace('.', '/')}/{glob}" for package, globs in tools["package-data"].items() for glob in globs
+    ]
+    data = [file for file in FILES if file.startswith("backtest/") and not file.endswith(".py")]
+    assert len(data) > 20
+    assert [file for file in data if not any(fnmatch(file, pattern) for pattern in patterns)] == []
 
 
 def test_every_dependency_is_pinned_and_nothing_else_is_said() -> None:
