@@ -53,8 +53,8 @@ class Pair(Strategy):
 BOOKS: dict[str, Strategy] = {
     "BTC long 5×": Long("BTCUSDT"),
     "XRP long 5×": Long("XRPUSDT"),
-    "XRP long 5×, stop 15 % below": Long("XRPUSDT", 0.15),
-    "BTC and ETH, hedged 2× and 2×": Pair("BTCUSDT", "ETHUSDT"),
+    "XRP long 5×, stop loss 15 %": Long("XRPUSDT", 0.15),
+    "BTC and ETH hedged, 2× each": Pair("BTCUSDT", "ETHUSDT"),
 }
 
 
@@ -76,18 +76,18 @@ class Story:
 OCTOBER, DECEMBER = ("2025-10-09", "2025-10-14"), ("2023-12-14", "2023-12-18")
 STORIES = (
     Story("October 2025, no chain", *OCTOBER, None),
-    Story("October 2025, `arbitrum`, which did not halt", *OCTOBER, "arbitrum", ("history",)),
-    Story("October 2025, `dydx_chain` with its halt of eight hours", *OCTOBER, "dydx_chain", ("history",)),
+    Story("October 2025, `arbitrum`, no outage", *OCTOBER, "arbitrum", ("history",)),
+    Story("October 2025, `dydx_chain`, outage of eight hours", *OCTOBER, "dydx_chain", ("history",)),
     Story(
-        "October 2025, `arbitrum`, had it halted from 21:00 to 22:00", *OCTOBER, "arbitrum", ("2025-10-10T21:00/1h",)
+        "October 2025, `arbitrum`, if stopped from 21:00 to 22:00", *OCTOBER, "arbitrum", ("2025-10-10T21:00/1h",)
     ),
     Story("December 2023, no chain", *DECEMBER, None),
-    Story("December 2023, `arbitrum` with its halt of 78 minutes", *DECEMBER, "arbitrum", ("history",)),
+    Story("December 2023, `arbitrum`, outage of 78 minutes", *DECEMBER, "arbitrum", ("history",)),
 )
 
 
 def outcome(result: Result) -> list[str]:
-    """Equity at the end in per cent of the start, the first liquidation, the longest way of an order, and how many
+    """Equity at the end in per cent of the start, the first liquidation, the longest order latency, and how many
     orders the chain has not brought in time."""
     died = result.tables["liquidations"]
     when = f"{died['ts'][0]:%d %b %H:%M}" if len(died) else "none"
@@ -113,7 +113,7 @@ def rows() -> Iterator[tuple[str, str, list[str]]]:
             yield story.name, name, outcome(play(book, catalog, **story.settings()))
 
 
-HEAD = ("story", "book", "equity at the end, %", "first liquidation", "longest way of an order", "orders lost")
+HEAD = ("scenario", "positions", "equity at the end, %", "first liquidation", "longest order latency", "orders lost")
 
 
 def table() -> str:
@@ -124,7 +124,7 @@ def table() -> str:
 
 def written(page: str) -> str:
     """The table that the page has."""
-    found = re.search(r"^\| story \|.*\n(?:\|.*\n)*", page, re.MULTILINE)
+    found = re.search(r"^\| scenario \|.*\n(?:\|.*\n)*", page, re.MULTILINE)
     assert found, f"{PAGE.name} has no table of stories"
     return found[0]
 

@@ -212,7 +212,7 @@ def test_every_hook_is_explained() -> None:
 
 
 def test_all_that_market_and_account_offer_is_explained() -> None:
-    text = section(STRATEGIES, "What is known when") + section(STRATEGIES, "What it can do")
+    text = section(STRATEGIES, "Market data") + section(STRATEGIES, "Account")
     said = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", text))))
     public = {
         name: value for kind in (Market, Holdings, Account) for name, value in vars(kind).items() if name[0] != "_"
