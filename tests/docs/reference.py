@@ -31,6 +31,7 @@ Json = dict[str, Any]
 def api() -> str:
     """The public names of the package, by kind; mkdocstrings fills in signatures and docstrings."""
     made = {name: getattr(backtest, name) for name in sorted(backtest.__all__)}
+    made = {name: one for name, one in made.items() if one.__module__.startswith("backtest")}  # ParamValue is a union
     groups = {
         "Functions": [n for n, one in made.items() if inspect.isfunction(one) and n[0].islower()],
         "Strategies": ["Strategy", "Param", "Order"],

@@ -26,7 +26,7 @@ def test_every_command_prints_what_is_quoted(quotes: list[Quote]) -> None:
 
 def test_the_three_modes_are_quoted_with_their_numbers(quotes: list[Quote]) -> None:
     (modes,) = (q for q in quotes if "--margin isolated,cross,portfolio" in q.command)
-    rows = [line.split() for line in modes.quoted.splitlines() if line.startswith((" Equity", " Liquidations"))]
+    rows = [line.split() for line in modes.quoted.splitlines() if line.startswith((" Equity", " Margin accounts"))]
     assert len(rows) == 2
     assert all(len(set(row[-3:])) == 3 for row in rows)
 
