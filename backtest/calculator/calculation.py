@@ -227,7 +227,9 @@ def _exposure(book: Book, at: Held) -> int:
 def _answer(
     book: Book, profile: venues.Profile, law: Law, shared: Pool, isolated: dict[str, Pool], ladders: list[Ladder]
 ) -> Calculation:
-    home = {at.symbol: (book.margin if book.margin != "isolated" else "cross", shared) for at in shared.positions}
+    home: dict[str, tuple[str, Pool]] = {
+        at.symbol: (book.margin if book.margin != "isolated" else "cross", shared) for at in shared.positions
+    }
     home |= {symbol: (symbol, pool) for symbol, pool in isolated.items()}
     needed = _needed(book, profile, shared, isolated)
     pools = [_pool("wallet" if not shared.positions else home[shared.positions[0].symbol][0], shared, needed)]

@@ -10,85 +10,245 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from backtest.core.enums import MICRO
 from backtest.core.errors import Broken, UserError, nearest
 from backtest.venues.toml_lines import line_of
 
 MODES = ("cross", "isolated", "portfolio")
-OWN_MODES = ("cross", "isolated")
 MOST_QUOTE, MOST_BASE = 1e9, 1e12
 """Largest notional at the mark, collateral, and quantity: with a ladder on top they stay below what the engine
 counts exactly (`engine.money`)."""
 STANDARD_INPUT = "-"
 
+OFF = "give an amount in quote units, or leave it out"
+FRACTION = "give a fraction of the notional, as 0.05, or leave it out for the venue's"
+MARKET = "name its market, as BTC-USD"
+MARK = "give the mark price in quote"
+UNITS = "give base units, negative for a short"
 
-@dataclass(frozen=True)
-class Position:
+
+def wrong(thing: str, remedy: str, *at: str | int) -> PydanticCustomError:
+    """Return what is wrong, what to do, and where below the table that is being checked."""
+    return PydanticCustomError("wrong", "{thing}", {"thing": thing, "remedy": remedy, "at": at})
+
+
+def _given(value: object) -> object:
+    """Return a table without its nulls: JSON's null is as good as absent."""
+    return {key: one for key, one in value.items() if one is not None} if isinstance(value, Mapping) else value
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _number(value: object) -> object:
+    """Return a whole number as a double; JSON and TOML have whole numbers of any length."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value) if abs(value) < sys.float_info.max else math.inf
+    return value
+
+
+def _day(value: object) -> object:
+    remedy = "write it as 2026-01-31, or leave it out for the latest terms"
+    if isinstance(value, dt.datetime) or not isinstance(value, dt.date | str):
+        raise wrong(f"is {_kind(value)}, not a date", remedy)
+    try:
+        return value if isinstance(value, dt.date) else dt.date.fromisoformat(value)
+    except ValueError:
+        raise wrong(f"{value!r} is not a date", remedy) from None
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+Amount = Annotated[Number, Field(ge=0)]
+Rate = Annotated[Number, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"\S")]
+
+
+class Table(BaseModel):
+    """A table of the input: no unknown keys, no silent conversion. A field's description says what to give."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: object) -> object:
+        return _given(value)
+
+
+def _check_size(qty: float, mark: float) -> None:
+    """Raise for a quantity that is 0, is not counted, or is too large at its mark price."""
+    if not qty:
+        raise wrong("is 0", f"leave the position out, or {UNITS}", "qty")
+    if abs(qty) * MICRO < 0.5:
+        raise wrong(f"{qty:g} is below a millionth, the smallest that is counted", "give a larger one", "qty")
+    if abs(qty) > MOST_BASE or abs(qty) * mark > MOST_QUOTE:
+        raise wrong(f"{qty:g} at {mark:g} is beyond 1 billion in quote", "give a smaller one", "qty")
+
+
+class Position(Table):
     """One position; prices in quote, ``qty`` in base units, signed, long positive. None: as the venue has it."""
 
-    symbol: str
-    qty: float
-    mark: float
-    entry: float
-    leverage: float | None = None
-    mode: str | None = None
-    posted: float | None = None
+    symbol: Name = Field(description=MARKET)
+    qty: Number = Field(description=UNITS)
+    mark: Positive = Field(description=MARK)
+    entry: Positive = Field(description="give the average entry price in quote, or leave it out")
+    leverage: Positive | None = Field(None, description="give notional over margin, as 10")
+    mode: Literal["cross", "isolated"] | None = Field(None, description="say one of cross, isolated")
+    posted: Positive | None = Field(None, description=OFF)
     """What its isolated pool holds, quote."""
-    initial: float | None = None
-    maintenance: float | None = None
-    deduction: float | None = None
-    initial_deduction: float | None = None
+    initial: Rate | None = Field(None, description=FRACTION)
+    maintenance: Rate | None = Field(None, description=FRACTION)
+    deduction: Amount | None = Field(None, description=OFF)
+    initial_deduction: Amount | None = Field(None, description=OFF)
     """Quote, taken off the requirement."""
-    penalty: float | None = None
-    beta: float | None = None
-    idio: float | None = None
+    penalty: Rate | None = Field(None, description=FRACTION)
+    beta: Number | None = Field(None, description="give how many times the market's move it makes, as 1.2")
+    idio: Rate | None = Field(None, description=FRACTION)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _entry_is_the_mark(cls, value: object) -> object:
+        known = _given(value)
+        return {"entry": known["mark"], **known} if isinstance(known, dict) and "mark" in known else known
+
+    @model_validator(mode="after")
+    def _countable(self) -> Self:
+        _check_size(self.qty, self.mark)
+        if abs(self.qty) * self.entry > MOST_QUOTE:
+            thing = f"{self.qty:g} at {self.entry:g} is beyond 1 billion in quote"
+            raise wrong(thing, "give the average entry price in quote", "entry")
+        return self
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(Table):
     """An order that waits at the venue and reserves initial margin."""
 
-    symbol: str
-    qty: float
-    mark: float
+    symbol: Name = Field(description=MARKET)
+    qty: Number = Field(description=UNITS)
+    mark: Positive = Field(description=MARK)
     """The position's; an order in a market without a position brings its own."""
 
+    @model_validator(mode="after")
+    def _countable(self) -> Self:
+        _check_size(self.qty, self.mark)
+        return self
 
-@dataclass(frozen=True)
-class Close:
+
+class Close(Table):
     """A close to be judged: ``qty`` base units of the position, without sign; ``price`` None: the venue's own."""
 
-    symbol: str
-    qty: float
-    price: float | None = None
+    symbol: Name = Field(description="name the position")
+    qty: Positive = Field(description="give base units, without sign")
+    price: Positive | None = Field(None, description="give the fill's price in quote, or leave it out")
 
 
-@dataclass(frozen=True)
-class Book:
+class Book(Table):
     """All that the calculator is told."""
 
-    venue: str
-    date: dt.date | None
+    venue: Name = Field(description="name one of `backtest venues list`, or a FILE.toml")
+    date: Annotated[dt.date, BeforeValidator(_day)] | None = None
     """Whose terms hold; None: the venue's latest."""
-    margin: str
-    collateral: float
+    margin: Literal["cross", "isolated", "portfolio"] = Field(description=f"say one of {', '.join(MODES)}")
+    collateral: Annotated[Amount, Field(le=MOST_QUOTE)] = Field(description="give the wallet's cash in quote units")
     """The wallet: cash before unrealised profit, what isolated positions have posted included. Quote."""
-    positions: tuple[Position, ...]
-    open_orders: tuple[Order, ...] = ()
+    positions: Annotated[list[Position], BeforeValidator(_listed)] = Field(
+        description="give at least one, with symbol, qty and mark"
+    )
+    open_orders: Annotated[list[Order], BeforeValidator(_listed)] = []
     close: Close | None = None
-    place: str = "book"
-    """The file, for messages."""
+    _place: str = PrivateAttr("book")
+
+    @property
+    def place(self) -> str:
+        """The file, for messages."""
+        return self._place
 
     def mode(self, position: Position) -> str:
         """The position's own margin mode, else the book's."""
         return position.mode or self.margin
+
+    @model_validator(mode="before")
+    @classmethod
+    def _orders_at_the_mark(cls, value: object) -> object:
+        """Give each order the mark price of its position."""
+        known = _given(value)
+        if not isinstance(known, dict):
+            return known
+        if not known.get("positions", ()) and known.get("positions") != {}:
+            raise wrong("there is no position", "give at least one, with symbol, qty and mark", "positions")
+        rows = [row for row in _rows(known, "positions") if isinstance(row.get("symbol"), str)]
+        marks = {str(row["symbol"]): row.get("mark") for row in rows}
+        orders = known.get("open_orders")
+        if isinstance(orders, list | tuple):
+            known["open_orders"] = [_order(row, n, marks) for n, row in enumerate(orders)]
+        return known
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        held: dict[str, Position] = {}
+        for n, position in enumerate(self.positions):
+            if position.symbol in held:
+                thing = f"{position.symbol} has a position above"
+                raise wrong(thing, "add them up into one", "positions", n, "symbol")
+            held[position.symbol] = position
+            if position.mode == "cross" and self.margin == "portfolio":
+                thing = "a portfolio account has no cross pool"
+                raise wrong(thing, "leave it out, or say isolated", "positions", n, "mode")
+            if position.posted is not None and self.mode(position) != "isolated":
+                thing = f"is of isolated margin, and the position is in {self.margin}"
+                raise wrong(thing, 'add mode = "isolated"', "positions", n, "posted")
+        for n, order in enumerate(self.open_orders):
+            if order.symbol in held and order.mark != held[order.symbol].mark:
+                thing = f"{order.mark:g} is not the position's {held[order.symbol].mark:g}"
+                raise wrong(thing, "leave it out", "open_orders", n, "mark")
+        if self.close is not None:
+            _check_close(self.close, held)
+        return self
+
+
+def _rows(table: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
+    rows = table.get(key)
+    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list | tuple) else []
+
+
+def _order(row: object, n: int, marks: Mapping[str, object]) -> object:
+    """Return an order with the mark price of its position, where it has none of its own."""
+    order = _given(row)
+    if not isinstance(order, dict) or "mark" in order or not isinstance(order.get("symbol"), str):
+        return order
+    symbol = order["symbol"]
+    if symbol.strip() and symbol not in marks:
+        remedy = f"{nearest(symbol, marks)} (or give its mark)"
+        raise wrong(f"{symbol} has no position and no mark", remedy, "open_orders", n, "symbol")
+    return {**order, "mark": marks.get(symbol)}
+
+
+def _check_close(close: Close, held: Mapping[str, Position]) -> None:
+    if close.symbol not in held:
+        raise wrong(f"unknown symbol {close.symbol!r}", nearest(close.symbol, held), "close", "symbol")
+    most = abs(held[close.symbol].qty)
+    if not 0.5 <= close.qty * MICRO <= most * MICRO + 0.5:
+        remedy = f"give base units, without sign, at most {most:.15g}"
+        raise wrong(f"{close.qty:.15g} cannot be closed", remedy, "close", "qty")
 
 
 def read(source: Mapping[str, object] | Path | str, close: Mapping[str, object] | None = None) -> Book:
@@ -98,10 +258,10 @@ def read(source: Mapping[str, object] | Path | str, close: Mapping[str, object] 
     has no position.
     """
     if isinstance(source, Mapping):
-        return _book(_Table(source, "book", ""), close)
+        return _checked(source, close, "book", "")
     name = "standard input" if str(source) == STANDARD_INPUT else str(source)
     text = _text(source, name)
-    return _book(_Table(_parse(text, name), name, text), close)
+    return _checked(_parse(text, name), close, name, text)
 
 
 def _text(source: Path | str, name: str) -> str:
@@ -143,96 +303,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-KEYS = {
-    "": ("venue", "date", "margin", "collateral", "open_orders", "positions", "close"),
-    "positions": tuple(Position.__dataclass_fields__),
-    "open_orders": tuple(Order.__dataclass_fields__),
-    "close": tuple(Close.__dataclass_fields__),
-}
-"""What each table of the input may say, by the key at which it stands."""
-
-
-class _Table:
-    """One table of the input and its place in the file; an unknown key is refused before anything is read."""
-
-    def __init__(self, value: object, file: str, toml: str = "", where: tuple[str | int, ...] = ()) -> None:
-        self.file, self._toml, self._where = file, toml, where
-        self._value: Mapping[str, Any] = {}
-        if not isinstance(value, Mapping):
-            raise self.wrong("", f"is {_kind(value)}, not a table", "write keys and values")
-        self._value = value
-        known = KEYS[str(where[0]) if where else ""]
-        for key in value:
-            if key not in known:
-                raise self.wrong(str(key), "unknown key", nearest(str(key), known))
-
-    def wrong(self, key: str, thing: str, remedy: str) -> UserError:
-        """The one line about ``key`` of this table, with the line of the file where it is TOML."""
-        where = (*self._where, key) if key else self._where
-        named = ".".join(str(part + 1 if isinstance(part, int) else part) for part in where)
-        symbol = self._value.get("symbol")
-        whose = f" ({symbol})" if isinstance(symbol, str) and symbol and key != "symbol" else ""
-        line = f":{line_of(self._toml, where)}" if self._toml else ""
-        return UserError(f"{named}{whose}: {thing}" if named else thing, f"{self.file}{line}", remedy)
-
-    def has(self, key: str) -> bool:
-        """Whether the key is given; JSON's null is as good as absent."""
-        return self._value.get(key) is not None
-
-    def value(self, key: str, remedy: str) -> Any:
-        """The value of a key that must be there."""
-        if not self.has(key):
-            raise self.wrong(key, "is missing", remedy)
-        return self._value[key]
-
-    def word(self, key: str, remedy: str) -> str:
-        """A text that is not empty."""
-        value = self.value(key, remedy)
-        if not isinstance(value, str) or not value.strip():
-            raise self.wrong(key, f"is {_kind(value)}, not a name", remedy)
-        return value
-
-    def mode(self, key: str, known: tuple[str, ...]) -> str:
-        """One of the margin modes."""
-        value = self.word(key, f"say one of {', '.join(known)}")
-        if value not in known:
-            raise self.wrong(key, f"unknown mode {value!r}", nearest(value, known))
-        return value
-
-    def number(
-        self, key: str, remedy: str, above: float | None = None, low: float = -math.inf, high: float = math.inf
-    ) -> float:
-        """A finite number above ``above``, from ``low`` to ``high``."""
-        value = self.value(key, remedy)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.wrong(key, f"is {_kind(value)}, not a number", remedy)
-        # JSON and TOML have whole numbers of any length; a double has not.
-        number = float(value) if abs(value) < sys.float_info.max else math.inf
-        if not math.isfinite(number):
-            raise self.wrong(key, f"{value if isinstance(value, float) else 'it'} is not a finite number", remedy)
-        if above is not None and number <= above:
-            raise self.wrong(key, f"{number:g} is not above {above:g}", remedy)
-        if number < low or number > high:
-            bound = f"below {low:g}" if number < low else f"above {high:g}"
-            raise self.wrong(key, f"{number:g} is {bound}", remedy)
-        return number
-
-    def maybe(self, key: str, remedy: str, **bounds: float) -> float | None:
-        """The same of a key that may be left out."""
-        return self.number(key, remedy, **bounds) if self.has(key) else None
-
-    def tables(self, key: str) -> list[_Table]:
-        """A list of tables; none where the key is left out."""
-        value = self._value[key] if self.has(key) else []
-        if not isinstance(value, list | tuple):
-            raise self.wrong(key, f"is {_kind(value)}, not a list", "write a list of tables, one for each")
-        return [_Table(row, self.file, self._toml, (*self._where, key, n)) for n, row in enumerate(value)]
-
-    def table(self, key: str) -> _Table | None:
-        """The table at ``key``, if it is given."""
-        return _Table(self._value[key], self.file, self._toml, (*self._where, key)) if self.has(key) else None
-
-
 def _kind(value: object) -> str:
     """What a value is, in a user's words."""
     if value in ("", [], {}):
@@ -241,113 +311,74 @@ def _kind(value: object) -> str:
     return next((name for kind, name in names.items() if type(value) is kind), "something else")
 
 
-RATE = {"low": 0.0, "high": 1.0}
-OFF = "give an amount in quote units, or leave it out"
-FRACTION = "give a fraction of the notional, as 0.05, or leave it out for the venue's"
+KEYS = {
+    "": tuple(Book.model_fields),
+    "positions": tuple(Position.model_fields),
+    "open_orders": tuple(Order.model_fields),
+    "close": tuple(Close.model_fields),
+}
+"""What each table of the input may say, by the key at which it stands."""
+TABLES: dict[str, type[Table]] = {"": Book, "positions": Position, "open_orders": Order, "close": Close}
 
 
-def _book(table: _Table, close: Mapping[str, object] | None) -> Book:
-    rows = table.tables("positions")
-    if not rows:
-        raise table.wrong("positions", "there is no position", "give at least one, with symbol, qty and mark")
-    margin = table.mode("margin", MODES)
-    positions: dict[str, Position] = {}
-    for row in rows:
-        position = _position(row, margin)
-        if position.symbol in positions:
-            raise row.wrong("symbol", f"{position.symbol} has a position above", "add them up into one")
-        positions[position.symbol] = position
-    marks = {symbol: position.mark for symbol, position in positions.items()}
-    judged = table.table("close") if close is None else _Table(close, "", where=("close",))
-    return Book(
-        venue=table.word("venue", "name one of `backtest venues list`, or a FILE.toml"),
-        date=_date(table),
-        margin=margin,
-        collateral=table.number("collateral", "give the wallet's cash in quote units", low=0.0, high=MOST_QUOTE),
-        positions=tuple(positions.values()),
-        open_orders=tuple(_order(row, marks) for row in table.tables("open_orders")),
-        close=_close(judged, positions) if judged else None,
-        place=table.file,
-    )
-
-
-def _position(row: _Table, margin: str) -> Position:
-    symbol = row.word("symbol", "name its market, as BTC-USD")
-    mark = row.number("mark", "give the mark price in quote", above=0.0)
-    mode = row.mode("mode", OWN_MODES) if row.has("mode") else None
-    if mode == "cross" and margin == "portfolio":
-        raise row.wrong("mode", "a portfolio account has no cross pool", "leave it out, or say isolated")
-    entry = row.maybe("entry", "give the average entry price in quote, or leave it out", above=0.0)
-    position = Position(
-        symbol=symbol,
-        qty=_quantity(row, mark),
-        mark=mark,
-        entry=mark if entry is None else entry,
-        leverage=row.maybe("leverage", "give notional over margin, as 10", above=0.0),
-        mode=mode,
-        posted=row.maybe("posted", OFF, above=0.0),
-        initial=row.maybe("initial", FRACTION, **RATE),
-        maintenance=row.maybe("maintenance", FRACTION, **RATE),
-        deduction=row.maybe("deduction", OFF, low=0.0),
-        initial_deduction=row.maybe("initial_deduction", OFF, low=0.0),
-        penalty=row.maybe("penalty", FRACTION, **RATE),
-        beta=row.maybe("beta", "give how many times the market's move it makes, as 1.2"),
-        idio=row.maybe("idio", FRACTION, **RATE),
-    )
-    if abs(position.qty) * position.entry > MOST_QUOTE:
-        remedy = "give the average entry price in quote"
-        raise row.wrong("entry", f"{position.qty:g} at {position.entry:g} is beyond 1 billion in quote", remedy)
-    if position.posted is not None and (mode or margin) != "isolated":
-        raise row.wrong("posted", f"is of isolated margin, and the position is in {margin}", 'add mode = "isolated"')
-    return position
-
-
-def _quantity(row: _Table, mark: float) -> float:
-    qty = row.number("qty", "give base units, negative for a short")
-    if not qty:
-        raise row.wrong("qty", "is 0", "leave the position out, or give base units, negative for a short")
-    if abs(qty) * MICRO < 0.5:
-        raise row.wrong("qty", f"{qty:g} is below a millionth, the smallest that is counted", "give a larger one")
-    if abs(qty) > MOST_BASE or abs(qty) * mark > MOST_QUOTE:
-        raise row.wrong("qty", f"{qty:g} at {mark:g} is beyond 1 billion in quote", "give a smaller one")
-    return qty
-
-
-def _order(row: _Table, marks: Mapping[str, float]) -> Order:
-    symbol = row.word("symbol", "name its market, as BTC-USD")
-    own = row.maybe("mark", "give the mark price in quote", above=0.0)
-    if symbol not in marks and own is None:
-        raise row.wrong(
-            "symbol", f"{symbol} has no position and no mark", f"{nearest(symbol, marks)} (or give its mark)"
-        )
-    if symbol in marks and own not in (None, marks[symbol]):
-        raise row.wrong("mark", f"{own:g} is not the position's {marks[symbol]:g}", "leave it out")
-    mark = marks.get(symbol) or own
-    if mark is None:
-        raise Broken("one of them was given")
-    return Order(symbol, _quantity(row, mark), mark)
-
-
-def _close(row: _Table, positions: Mapping[str, Position]) -> Close:
-    symbol = row.word("symbol", "name the position")
-    if symbol not in positions:
-        raise row.wrong("symbol", f"unknown symbol {symbol!r}", nearest(symbol, positions))
-    held = abs(positions[symbol].qty)
-    how_much = f"give base units, without sign, at most {held:.15g}"
-    qty = row.number("qty", how_much, above=0.0)
-    if not 0.5 <= qty * MICRO <= held * MICRO + 0.5:
-        raise row.wrong("qty", f"{qty:.15g} cannot be closed", how_much)
-    return Close(symbol, qty, row.maybe("price", "give the fill's price in quote, or leave it out", above=0.0))
-
-
-def _date(table: _Table) -> dt.date | None:
-    if not table.has("date"):
-        return None
-    value = table.value("date", "")
-    remedy = "write it as 2026-01-31, or leave it out for the latest terms"
-    if isinstance(value, dt.datetime) or not isinstance(value, dt.date | str):
-        raise table.wrong("date", f"is {_kind(value)}, not a date", remedy)
+def _checked(table: Mapping[str, object], close: Mapping[str, object] | None, file: str, text: str) -> Book:
+    asked = dict(table) if close is None else {**table, "close": dict(close)}
     try:
-        return value if isinstance(value, dt.date) else dt.date.fromisoformat(value)
-    except ValueError as error:
-        raise table.wrong("date", f"{value!r} is not a date", remedy) from error
+        book = Book.model_validate(asked)
+    except ValidationError as error:
+        # A misspelt key goes before what it leaves missing.
+        first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
+        raise _complaint(first, asked, file, text) from None
+    book._place = file
+    return book
+
+
+def _complaint(found: ErrorDetails, asked: Mapping[str, object], file: str, text: str) -> UserError:
+    """The first mistake as one line: the file and line, the key, its symbol, the reason and what to do."""
+    context = found.get("ctx") or {}
+    at = (*(part for part in found["loc"] if part not in SPLIT), *context.get("at", ()))
+    key = str(at[-1]) if at else ""
+    fields = TABLES[str(at[0]) if len(at) > 1 else ""].model_fields
+    told = (fields[key].description or "") if key in fields else ""
+    thing, remedy = _reason(found, context, tuple(fields))
+    named = ".".join(str(part + 1 if isinstance(part, int) else part) for part in at)
+    row: object = asked
+    for part in at if at and isinstance(at[-1], int) else at[:-1]:
+        if isinstance(row, list | tuple) and isinstance(part, int):
+            row = row[part]
+        else:
+            row = row.get(part) if isinstance(row, Mapping) else None
+    symbol = row.get("symbol") if isinstance(row, Mapping) else None
+    whose = f" ({symbol})" if isinstance(symbol, str) and symbol and key != "symbol" else ""
+    line = f":{line_of(text, at)}" if text else ""
+    place = f"{file}{line}"
+    return UserError(f"{named}{whose}: {thing}" if named else thing, place, remedy or told)
+
+
+SPLIT = {"function-before[_day(), date]"}
+"""What pydantic puts into a place that the file does not have."""
+
+
+def _reason(found: ErrorDetails, context: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, str]:
+    """What is wrong, and what to do where it is not the field's own."""
+    value, kind = found["input"], found["type"]
+    if kind == "wrong":
+        return context["thing"], context["remedy"]
+    if kind == "missing":
+        return "is missing", ""
+    if kind == "extra_forbidden":
+        return "unknown key", nearest(str(found["loc"][-1]), known)
+    if kind == "literal_error" and isinstance(value, str) and value.strip():
+        modes = re.findall(r"'(\w+)'", str(context["expected"]))
+        return f"unknown mode {value!r}", nearest(value, modes)
+    if kind in ("greater_than", "greater_than_equal", "less_than_equal"):
+        word = {"greater_than": "not above", "greater_than_equal": "below", "less_than_equal": "above"}[kind]
+        bound = next(context[name] for name in ("gt", "ge", "le") if name in context)
+        return f"{value:g} is {word} {bound:g}", ""
+    if kind == "finite_number":
+        return f"{value if isinstance(value, float) else 'it'} is not a finite number", ""
+    return f"is {_kind(value)}, not {_WANTED.get(kind, 'a name')}", _HOW.get(kind, "")
+
+
+_WANTED = {"float_type": "a number", "list_type": "a list", "model_type": "a table"}
+_HOW = {"list_type": "write a list of tables, one for each", "model_type": "write keys and values"}

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -34,7 +33,19 @@ def accepts_unknown_keys() -> AbstractContextManager[Any]:
 def takes_infinity_for_a_number() -> AbstractContextManager[Any]:
     from backtest.calculator import positions_file
 
-    return patch.object(positions_file, "math", SimpleNamespace(inf=math.inf, isfinite=lambda value: True))
+    checked = positions_file._checked
+
+    def loose(table: Any, *rest: Any) -> Any:
+        return checked(finite(table), *rest)
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: finite(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [finite(one) for one in value]
+        return 1.0 if isinstance(value, float) and not math.isfinite(value) else value
+
+    return patch.object(positions_file, "_checked", loose)
 
 
 def plays_a_candle_twice() -> AbstractContextManager[Any]:

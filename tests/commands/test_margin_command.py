@@ -182,7 +182,7 @@ WRONG: list[tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = [
     (_set("date", to=20250101), ("date", "is a number, not a date")),
     (
         _set("open_orders", to=[{"symbol": "BTC", "qty": 1}]),
-        ("open_orders.1.symbol", "BTC has no position", "BTC-USD?"),
+        ("open_orders.1.symbol", "BTC has no position", "'BTC-USD'?"),
     ),
     (_set("open_orders", to=[{"symbol": "BTC-USD", "qty": 0}]), ("open_orders.1.qty", "is 0")),
     (

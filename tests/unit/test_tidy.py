@@ -31,7 +31,7 @@ DOORS = {
     "duckdb": "data", "numba": "engine", "llvmlite": "engine",
     "plotly": "report", "jinja2": "report", "markupsafe": "report", "click": "cli", "rich": "cli",
 }  # fmt: skip
-INPUTS = {"venues", "runner"}
+INPUTS = {"venues", "calculator", "runner"}
 """Rooms that read what users write, and check it with pydantic."""
 FREE = {"numpy", "polars", "pyarrow"}
 """Third-party libraries that any room may use."""
