@@ -31,10 +31,12 @@ from backtest.engine.layout import (
     ARMED,
     ARRIVES,
     CANDLE,
+    CHILDREN,
     DONE_LOTS,
     DORMANT,
     FATE,
     FLYING,
+    ID,
     INTERVAL,
     IS_LOST,
     LEFT,
@@ -54,7 +56,7 @@ from backtest.engine.layout import (
 )
 from backtest.engine.levels import beyond, has_limit
 from backtest.engine.path import price_at
-from backtest.engine.slots import find_order, pause, work
+from backtest.engine.slots import find_order, look_again, lull, pause, work
 from backtest.engine.transfer import included
 from backtest.engine.world import World
 
@@ -81,14 +83,14 @@ def amend(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, message: int)
         put_state(w, message, now, IS_ENDED + status, reason)
         return
     m = w.queue[at]
-    i = int(m[SYMBOL])
+    number, others = int(m[ID]), int(m[CHILDREN])
     if m[LEFT] == 0.0 and m[STATE] != DORMANT:
         finish(w, at, now, CANCELLED, BY_STRATEGY, 0, 0)
         return
     put_state(w, at, now, IS_AMENDED, NO_REASON)
     if m[STATE] == WORKING and has_limit(int(m[TYPE])) and crosses_now(w, j, lows, t, at):
         execute(w, k, j, lows, t, t_ms, at, np.nan, False)
-        wake_children(w, k, j, lows, t, t_ms, i, np.nan)
+        wake_children(w, k, j, lows, t, t_ms, number, others, np.nan)
 
 
 @kernel
@@ -114,7 +116,11 @@ def change(w: World, j: int, lows: bool, t: int, message: int, at: int) -> tuple
         m[SIZE] = a[SIZE]
         m[LEFT] = a[SIZE] - m[DONE_LOTS] if abs(a[SIZE]) > abs(m[DONE_LOTS]) else 0.0
     reason, have, need = NO_REASON, 0, 0
-    m[STATE] = state if state != WORKING else FLYING
+    if state == DORMANT:
+        lull(w, at)
+    elif state == ARMED:
+        m[STATE] = ARMED
+        look_again(w, at)
     if state == ARMED and m[TYPE] != TRAILING_STOP:
         price = trigger_price(w, j, lows, t, at, np.nan)
         if beyond(w.queue, at, price, m[STOP_AT], False):

@@ -49,19 +49,20 @@ class Desk(State):
             raise Broken("orders of one message are of one market")
         self._room_for(total)
         first = int(self.acct[at.NEXT_ID])
+        last = first + total - 1
         numbers: list[int] = []
         slot = ALONE
         for ticket in tickets:
             slot = self._post(ticket, slot)
             row = self.queue[slot]
-            number = int(row[at.ID])
+            number, row[at.LAST_NUMBER] = int(row[at.ID]), last
             # the first of a message counts all that travel with it, another parent its own children
             row[at.CHILDREN] = total - 1 if not numbers else len(ticket.children)
             row[at.GROUP] = first if len(tickets) > 1 else NO_ORDER
             for child in ticket.children:
                 slot = self._post(child, slot)
                 row = self.queue[slot]
-                row[at.PARENT], row[at.GROUP] = number, number + 1
+                row[at.PARENT], row[at.GROUP], row[at.LAST_NUMBER] = number, number + 1, last
             numbers.append(number)
         return numbers
 
@@ -227,10 +228,4 @@ class Desk(State):
         return rows[np.argsort(rows[:, at.ID], kind="stable")]
 
     def _listed(self) -> NDArray[np.float64]:
-        slots: list[int] = []
-        for first in self.book[:, at.FIRST_ORDER]:
-            slot = int(first)
-            while slot >= 0:
-                slots.append(slot)
-                slot = int(self.queue[slot, at.NEXT_SLOT])
-        return self.queue[slots]
+        return self.queue[self._slots()]

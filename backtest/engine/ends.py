@@ -17,9 +17,11 @@ from backtest.engine.layout import (
     CHILDREN,
     DONE_LOTS,
     DORMANT,
+    EXITS,
     FLYING,
     ID,
     PARENT,
+    PREV_SLOT,
     REDUCE_ONLY,
     STATE,
     STOP_AT,
@@ -27,7 +29,7 @@ from backtest.engine.layout import (
     TYPE,
 )
 from backtest.engine.levels import trail_level
-from backtest.engine.slots import find_order, first_of, leave, next_of, pause
+from backtest.engine.slots import behind, find_order, first_of, leave, next_of, pause
 from backtest.engine.world import World
 
 
@@ -61,15 +63,17 @@ def finish(w: World, at: int, ts: int, status: int, reason: int, have: int, need
 @kernel
 def drop_exits(w: World, i: int, ts: int, order: int) -> None:
     """Cancel the symbol's reduce-only orders, since there is nothing left that they could reduce; but not `order`."""
-    at = first_of(w.book, i)
+    one = find_order(w, order)
+    kept = 1 if one >= 0 and w.queue[one, REDUCE_ONLY] != 0.0 else 0
+    at = first_of(w.book, i) if w.book[i, EXITS] > kept else -1
     while at >= 0:
-        following = next_of(w.queue, at)
         m = w.queue[at]
+        before = int(m[PREV_SLOT])
         if m[REDUCE_ONLY] != 0.0 and m[STATE] != DORMANT and int(m[ID]) != order:
             finish(w, at, ts, CANCELLED, NOT_REDUCING, 0, 0)
-            # a child's end may cancel nothing else, but its parent's may: begin anew
-            following = first_of(w.book, i)
-        at = following
+            at = behind(w, i, before)  # others may have ended with it, which stood behind it
+        else:
+            at = next_of(w.queue, at)
 
 
 @kernel

@@ -35,6 +35,7 @@ from backtest.engine.layout import (
     DUE,
     FLYING,
     FOLLOWED,
+    FOLLOWED_TO,
     INTERVAL,
     LATE,
     LEFT,
@@ -54,7 +55,7 @@ from backtest.engine.levels import beyond, follow, followed, has_limit, trail_le
 from backtest.engine.outage import seen
 from backtest.engine.path import knot_at, knot_time, price_at
 from backtest.engine.room import room
-from backtest.engine.slots import first_of, next_of, pause, work
+from backtest.engine.slots import find_order, look_again, pause, work
 from backtest.engine.world import World
 
 
@@ -175,12 +176,15 @@ def arm(w: World, at: int, t: int, t_ms: int, price: float) -> None:
     """Let a conditional order wait for its trigger; `price` of that series now, from which a trailing stop starts."""
     m = w.queue[at]
     pause(w, at, ARMED)
+    look_again(w, at)
     if m[TYPE] == TRAILING_STOP:
         follow(w.queue, at, price)
         # A knot at this very instant comes after it: what woke the order may have been met a hair before.
         d, late = int(w.run[INTERVAL]), int(w.run[LATE]) if m[BY_MARK] != 0.0 else CANDLE
         last = knot_at(t, late, d)
-        m[FOLLOWED] = followed(t_ms, last - 1 if knot_time(last, late, d) == t else last)
+        if knot_time(last, late, d) == t:
+            last, w.acct[FOLLOWED_TO] = last - 1, -1
+        m[FOLLOWED] = followed(t_ms, last)
     put_state(w, at, t_ms + t // 3, IS_ARMED, NO_REASON)
 
 
@@ -213,12 +217,12 @@ def begin(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int, leve
 
 
 @kernel
-def wake_children(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, i: int, level: float) -> None:
-    """Let the children of symbol `i` begin that the last act has woken, in order of number."""
-    at = first_of(w.book, i)
-    while at >= 0 and w.acct[WOKEN] > 0:
-        if w.queue[at, DUE] != 0.0:
+def wake_children(
+    w: World, k: int, j: int, lows: bool, t: int, t_ms: int, number: int, count: int, level: float
+) -> None:
+    """Let the children begin that the last act has woken, in order of number: those of the order `number` are among the
+    `count` that were numbered after it."""
+    for n in range(number + 1, number + 1 + (count if w.acct[WOKEN] > 0 else 0)):
+        at = find_order(w, n)
+        if at >= 0 and w.queue[at, DUE] != 0.0:
             begin(w, k, j, lows, t, t_ms, at, level)
-            at = first_of(w.book, i)  # what it did may have ended others
-        else:
-            at = next_of(w.queue, at)

@@ -40,6 +40,7 @@ from backtest.engine.layout import (
     ID,
     IMPACT,
     INTERVAL,
+    LAST_NUMBER,
     LEFT,
     LIMIT,
     LIMIT_UNITS,
@@ -66,7 +67,7 @@ from backtest.engine.path import price_at, value_at
 from backtest.engine.reorg import keep_soft
 from backtest.engine.room import use_room
 from backtest.engine.settle import move, trade
-from backtest.engine.slots import find_order, first_of, next_of, pause, work
+from backtest.engine.slots import find_order, pause, work
 from backtest.engine.world import World
 
 
@@ -189,21 +190,19 @@ def admit_isolated(
 def tell_group(w: World, at: int, now: int) -> None:
     """What a fill of the order at `at` means for its group, and for the parent of a child."""
     m = w.queue[at]
-    i = int(m[SYMBOL])
-    other = first_of(w.book, i)
-    while other >= 0:
+    first = int(m[PARENT]) if m[PARENT] >= 0.0 else int(m[GROUP])
+    for n in range(first, int(m[LAST_NUMBER]) + 1):
+        other = find_order(w, n)
+        if other < 0 or other == at:
+            continue
         o = w.queue[other]
-        following = next_of(w.queue, other)
-        together = o[GROUP] == m[GROUP] and other != at
+        together = o[GROUP] == m[GROUP]
         if together and m[REDUCE_ONLY] != 0.0 and m[LEFT] != 0.0:
             cut(w, other, int(abs(m[LEFT])))
         elif together:
             finish(w, other, now, CANCELLED, ONE_CANCELS, 0, 0)
-            following = first_of(w.book, i)  # others may have ended with it
-        elif m[PARENT] >= 0.0 and o[ID] == m[PARENT]:
+        elif m[PARENT] >= 0.0 and n == int(m[PARENT]):
             finish(w, other, now, CANCELLED, BRACKETED, 0, 0)
-            following = first_of(w.book, i)
-        other = following
 
 
 @kernel
@@ -218,7 +217,8 @@ def wake(w: World, at: int, lots: int) -> None:
         o[LEFT] -= lots
         w.book[i, STALE] = 1
         if o[STATE] == DORMANT:
-            o[STATE], o[DUE] = FLYING, 1.0
+            pause(w, other, FLYING)
+            o[DUE] = 1.0
             w.acct[WOKEN] += 1
 
 

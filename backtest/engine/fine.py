@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backtest.engine.agenda import new_row
 from backtest.engine.close import close_row
 from backtest.engine.compile import called, inlined
 from backtest.engine.guard import watch
@@ -55,6 +56,7 @@ def play_fine(w: World, k: int, first: int, t_ms: int) -> int:
     for j in range(first, w.panel.shape[1]):
         opens = t_ms + j * d
         acct[SOUND_AT] = -1  # rows of another panel have the same numbers
+        new_row(w)
         if acct[CALENDAR_AT] < w.calendar.shape[0]:
             take_terms(w, opens)
         if not room_for_row(w, j, opens + d):

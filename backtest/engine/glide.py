@@ -9,7 +9,6 @@ from __future__ import annotations
 from backtest.engine.compile import kernel
 from backtest.engine.layout import (
     APART,
-    ARRIVES,
     BASE,
     CALENDAR_DUE,
     CALLED,
@@ -58,7 +57,7 @@ from backtest.engine.lowest import NEAREST, note_row, outside
 from backtest.engine.margin import adverse
 from backtest.engine.outage import quiet_before
 from backtest.engine.requirement import initial_need, tier_need
-from backtest.engine.slots import first_of
+from backtest.engine.slots import first_of, next_arrival
 from backtest.engine.world import World
 
 MICRO = 1e6
@@ -71,13 +70,13 @@ def quiet_until(
     end: int,
 ) -> int:
     """The first row in `[first, end]` in which something is due by the calendar, whatever prices do."""
-    book, acct, spec, run, funding, queue, targets = w.book, w.acct, w.spec, w.run, w.funding, w.queue, w.targets
+    book, acct, spec, run, funding, targets = w.book, w.acct, w.spec, w.run, w.funding, w.targets
     if acct[PROCESSES] > 0:
         return first
     d, start, every = int(run[INTERVAL]), int(run[START]), int(run[SAMPLE])
     end = min(end, int(run[ROWS]) - 1)
     if acct[FLIGHTS] > 0:
-        end = min(end, (int(queue[first_of(book, spec.shape[0]), ARRIVES]) - start) // d)
+        end = min(end, (int(next_arrival(w)) - start) // d)
     if acct[RESTING] > 0:
         # an order may end by its time, or with its symbol, though nothing is held
         end = min(end, max(first, (acct[EXPIRES_AT] - start) // d))

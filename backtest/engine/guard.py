@@ -12,8 +12,10 @@ from backtest.core.enums import ACCOUNT_POOL, NO_ORDER
 from backtest.engine.admission import cross_room
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.curve import pool_margin
+from backtest.engine.heap import count, slot_at
 from backtest.engine.journal import BY_GUARD, pool_name, put_call, put_guard
 from backtest.engine.layout import (
+    BY_ARRIVAL,
     CANCEL_ALL,
     CAUSE,
     COST,
@@ -228,11 +230,10 @@ def watch_account(w: World, g: int, kind: int, j: int, t_end: int) -> None:
 @kernel
 def cancel_waiting(w: World, t_end: int, j: int) -> None:
     """Send a cancel of all orders of the strategy at the venue, unless there are none, or one is on its way already."""
-    at = first_of(w.book, w.book.shape[0] - 1)
-    while at >= 0:
+    for n in range(count(w, BY_ARRIVAL)):
+        at = slot_at(w, BY_ARRIVAL, n)  # cancels travel alone
         if w.queue[at, KIND] == CANCEL_ALL and w.queue[at, CAUSE] == BY_GUARD:
             return
-        at = next_of(w.queue, at)
     for i in range(w.spec.shape[0]):
         at = first_of(w.book, i)
         while at >= 0:

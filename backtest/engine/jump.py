@@ -9,35 +9,24 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.acts import perform
+from backtest.engine.agenda import IN_JUMP, VOID, first
 from backtest.engine.compile import kernel
 from backtest.engine.layout import (
-    ACTED,
-    ARMED,
-    BY_MARK,
+    AGENDA,
     CROSSED,
     FROZEN,
-    INTERVAL,
-    LAST_MARK,
-    LAST_TRADE,
-    LATE,
     LOTS,
     MARK,
-    RESTING,
     SINCE,
     SPARED,
-    STATE,
-    TOUCH,
     VALUE_A,
     VALUE_X,
 )
-from backtest.engine.levels import beyond, level_of, reached
 from backtest.engine.liquidation import check_pool, find
 from backtest.engine.margin import cross_pool, equity_of, first_pool, in_pool, maintenance_of, pool_span, units
 from backtest.engine.money import money
 from backtest.engine.outage import STILL
-from backtest.engine.path import knot
-from backtest.engine.room import room
-from backtest.engine.slots import earlier, first_of, next_of
+from backtest.engine.timing import before
 from backtest.engine.world import World
 
 
@@ -45,8 +34,9 @@ from backtest.engine.world import World
 def jump(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> None:
     """Let happen what a jump has passed, orders and liquidations: that of all series at the open of panel row `j`, or
     that of the marks alone at `t` inside it."""
+    w.acct[AGENDA] = VOID
     while True:
-        way, at = first_order(w, j, t, t_ms)
+        way, at, _ = first(w, IN_JUMP, j, lows, 0.0, t, t_ms)
         pool_way, p = first_pool_over(w, j, lows, t, t_ms)
         if p >= 0 and pool_way <= way:
             check_pool(w, k, j, lows, t, t_ms, p)
@@ -54,59 +44,6 @@ def jump(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> None:
             perform(w, k, j, lows, t, t_ms, at, np.nan)
         else:
             return
-
-
-@kernel
-def before(w: World, off: int, j: int, i: int, t: int) -> float:
-    """The series' last close before panel row `j`, or before its jump at `t` inside the row."""
-    if t > 0:
-        late = int(w.run[LATE])
-        return knot(w.panel, off, j, i, True, late // int(w.run[INTERVAL]) + 1, late)
-    for back in range(j - 1, -1, -1):
-        price = w.panel[off + 3, back, i]
-        if not np.isnan(price):
-            return price
-    return w.spec[i, LAST_TRADE if off == 0 else LAST_MARK]
-
-
-@kernel
-def first_order(w: World, j: int, t: int, t_ms: int) -> tuple[float, int]:
-    """`(s, slot)` of the order that the jump at `t` meets first, slot −1: none; `s` from 0, the price before the jump,
-    to 1, the one behind it."""
-    best_s, best_at = 2.0, -1
-    for i in range(w.spec.shape[0] if w.acct[RESTING] > 0 else 0):
-        if not reached(w, j, i):
-            continue
-        at = first_of(w.book, i)
-        while at >= 0:
-            s = way_to(w, j, i, at, t, t_ms)
-            if s < best_s or (s == best_s and s <= 1.0 and earlier(w.queue, at, best_at)):
-                best_s, best_at = s, at
-            at = next_of(w.queue, at)
-    return best_s, best_at
-
-
-@kernel
-def way_to(w: World, j: int, i: int, at: int, t: int, t_ms: int) -> float:
-    """How far on the jump the order's level lies; 2 if it is not beyond it behind the jump, or cannot act."""
-    m = w.queue[at]
-    armed = m[STATE] == ARMED
-    by_mark = armed and m[BY_MARK] != 0.0
-    off = int(w.run[MARK]) if by_mark else 0
-    if (by_mark and w.acct[FROZEN] == STILL) or (t > 0 and not by_mark):
-        return 2.0
-    level, opened = level_of(w.queue, at), w.panel[off, j, i]
-    if t > 0:
-        late = int(w.run[LATE])
-        opened = knot(w.panel, off, j, i, True, late // int(w.run[INTERVAL]) + 2, late)
-    if np.isnan(level) or not beyond(w.queue, at, opened, level, w.run[TOUCH] != 0.0):
-        return 2.0
-    if not armed and (m[ACTED] == float(3 * t_ms) or room(w, j, i, t_ms, True) == 0):
-        return 2.0
-    closed = before(w, off, j, i, t)
-    if opened == closed:
-        return 0.0
-    return min(1.0, max(0.0, (level - closed) / (opened - closed)))
 
 
 @kernel

@@ -48,8 +48,10 @@ Ints = NDArray[np.int64]
     SENT_AT,
     SENT_COUNT,
     STANDING,
+    EXITS,
+    COMING,
     BOOK_WIDTH,
-) = range(34)
+) = range(36)
 # LOTS signed; COST micro, what the open lots cost at average (negative: short); POOL the number of the pool that the
 # symbol belongs to, HOME the one that it goes back to when a rule has isolated it; TRADED last row with a fill; HELD
 # scratch, the held symbols' numbers in the first rows; ENTERED ms at which the position was opened or last flipped; OWN
@@ -58,11 +60,13 @@ Ints = NDArray[np.int64]
 # FLAGGED last row listed as ambiguous; CROSSED thirds of its next act in the walk or −1, EVENT which; SINCE thirds
 # since 1970 of the crossing that its liquidation began with, −1: none is on; NEXT of its next look; STEPS taken;
 # STEPPED thirds of the last step of all. Of orders: FIRST_ORDER and LAST_ORDER slots of the symbol's list at the venue,
-# of the last row those of the messages in flight, −1: empty; BUYS and SELLS unfilled lots of orders that reserve;
+# −1: empty; BUYS and SELLS unfilled lots of orders that reserve;
 # USED_TAKER and USED_MAKER lots that orders have filled in row USED_ROW; STALE 1: RISE and FALL of the spec are older
 # than the list; WATCHED scratch, numbers of the symbols with orders in the first rows. Of a symbol's messages, of those
-# of none in the last row: SENT_COUNT how many were sent at SENT_AT, ms; STANDING how many orders are at the venue.
+# of none in the last row: SENT_COUNT how many were sent at SENT_AT, ms; STANDING how many orders are at the venue,
+# EXITS how many of them are reduce-only and do not sleep; COMING lots that targets count of its orders in flight.
 
+BY_ARRIVAL, BY_ACT, BY_EXPIRY, BY_TURN, HEAPS = range(5)
 # acct: int64[ACCT_WIDTH]
 (
     WALLET,
@@ -108,8 +112,14 @@ Ints = NDArray[np.int64]
     SOUND_SINCE,
     WOKEN,
     NOTED,
-    ACCT_WIDTH,
-) = range(44)
+    TURNS,
+    AGENDA,
+    TRAILERS,
+    FOLLOWED_TO,
+    BLOCKS_USED,
+    HEAPED,
+) = range(49)
+ACCT_WIDTH = HEAPED + HEAPS
 # FUNDING_AT next settlement; FLIGHTS messages on their way; RESTING orders at the venue, RESERVING those of them that
 # reserve margin; FREE_SLOT first of the list of free slots, −1: none; SLOTS_USED slots that have ever been used;
 # EXPIRES_AT at most the earliest expiry of an order at the venue, ms; LOGGED journal rows; EVENTS bits of Event
@@ -123,7 +133,9 @@ Ints = NDArray[np.int64]
 # the instant that is played (FROZEN: see `outage`); TOUCHED 1: an outage touches the row; LOST cancels that an outage
 # or the lack of gas has undone; SOFT fills in `soft`; SOUND what `bound` found for row SOUND_AT when the journal had
 # SOUND_SINCE rows; WOKEN orders at the venue that are DUE; NOTED the next row that `lowest`
-# has to look at
+# has to look at; TURNS of messages so far; AGENDA what the heap BY_ACT is of, see `agenda`; TRAILERS trailing stops at
+# the venue; FOLLOWED_TO the instant up to which they have followed, see `acts`; BLOCKS_USED rows of `blocks`; from
+# HEAPED on how many entries the heaps have
 
 # spec: float64[symbols, SPEC_TIERS + TIER_WIDTH × tiers]; whole numbers are exact in doubles below 2^53.
 # From SPEC_TERMS on it is what the venue asks, and changes with it.
@@ -287,62 +299,33 @@ STAMP, FUNDING_SYMBOL, RATE = range(3)
 # targets: float64[targets, 3], sorted by row, then symbol
 TARGET_ROW, TARGET_SYMBOL, AMOUNT = range(3)
 
-# queue: float64[capacity, QUEUE_WIDTH]: slots of messages. Each is in one list: of the messages in flight, of a
-# symbol's orders at the venue (in order of arrival), or of the free slots.
+# queue: float64[capacity, QUEUE_WIDTH]: slots of messages. Each is in flight (heap BY_ARRIVAL, or in the list of those
+# that travel with one of it), or in a list: of a symbol's orders at the venue, in order of arrival, or of free slots.
 (
-    KIND,
-    ID,
-    SENT,
-    ARRIVES,
-    SYMBOL,
-    SIZE,
-    REDUCE_ONLY,
-    DECISION,
-    CAUSE,
-    TYPE,
-    TIF,
-    LIMIT_AT,
-    STOP_AT,
-    BY_MARK,
-    TRAIL,
-    TRAIL_SHARE,
-    ACTIVATION,
-    POST_ONLY,
-    EXPIRES,
-    PARENT,
-    GROUP,
-    CHILDREN,
-    TARGET,
-    STATE,
-    LEFT,
-    DONE_LOTS,
-    TRIGGERED,
-    BEST_PRICE,
-    DUE,
-    ACTED,
-    FOLLOWED,
-    NEXT_SLOT,
-    PREV_SLOT,
-    FATE,
-    COSTS_GAS,
-    RANK,
-    BEHIND,
-    SAME_PLACE,
-    QUEUE_WIDTH,
-) = range(39)
+    KIND, ID, SENT, ARRIVES, SYMBOL, SIZE, REDUCE_ONLY, DECISION, CAUSE, TYPE, TIF, LIMIT_AT, STOP_AT, BY_MARK, TRAIL,
+    TRAIL_SHARE, ACTIVATION, POST_ONLY, EXPIRES, PARENT, GROUP, CHILDREN, LAST_NUMBER, TARGET, STATE, LEFT, DONE_LOTS,
+    TRIGGERED, BEST_PRICE, DUE, ACTED, FOLLOWED, NEXT_SLOT, PREV_SLOT, FATE, COSTS_GAS, RANK, BEHIND, SAME_PLACE,
+    AT_VENUE, TURN, PLACES,
+) = range(42)  # fmt: skip
+QUEUE_WIDTH = PLACES + HEAPS
 ORDER, CANCEL, CANCEL_ALL, AMENDMENT, DEPOSIT, WITHDRAWAL = range(6)
 ON_ITS_WAY, IS_LOST, TOO_LATE = range(3)
 FLYING, DORMANT, ARMED, WORKING = range(4)
 # SIZE signed lots as sent (of an amendment the new size, 0: as it was); DECISION price; CAUSE what sent it, of
 # enums.Cause; LIMIT_AT, STOP_AT, TRAIL, ACTIVATION prices, NaN: none; EXPIRES ms, inf: never; PARENT and GROUP
-# numbers, −1: none; CHILDREN how many of the messages behind it in flight are its; TARGET the order that a cancel or an
-# amendment is about; LEFT and DONE_LOTS signed lots, unfilled and filled; TRIGGERED ms, −1: not; BEST price that a
-# trailing stop follows, NaN: none yet; DUE 1: to be executed before anything else; ACTED thirds since 1970 of the
-# instant at which it acted last; FOLLOWED the last knot that a trailing stop knows, as `levels.followed` has it; FATE
-# what an outage has made of it; COSTS_GAS micro; RANK order among those that
+# numbers, −1: none; CHILDREN how many of the messages behind it in flight are its; LAST_NUMBER of those that were sent
+# with it; TARGET the order that a cancel or an amendment is about; LEFT and DONE_LOTS signed lots, unfilled and filled;
+# TRIGGERED ms, −1: not; BEST price that a trailing stop follows, NaN: none yet; DUE 1: to be executed before anything
+# else; ACTED thirds since 1970 of the instant at which it acted last; FOLLOWED the last knot that a trailing stop
+# knows, as `levels.followed` has it; FATE what an outage has made of it; COSTS_GAS micro; RANK order among those that
 # arrive at one instant; BEHIND 1: it travels with the one before it; SAME_PLACE the next slot of the chain that begins
-# in `numbered`, −1: none. Of a transfer: SIZE micro, TARGET its route's row of `ways`
-# numbered: int64[capacity]: by number modulo capacity, the first slot of a chain of orders at the venue, −1: none
+# in `numbered`, −1: none; AT_VENUE 1: an order that has arrived; TURN of an order at the venue, rises in order of
+# arrival; from PLACES on its places in the heaps, from 1, 0: it is not there. Of a transfer: SIZE micro, TARGET its
+# route's row of `ways`
+# numbered: int64[capacity]: by number modulo capacity, the first slot of a chain of live orders, −1: none
+# heaps: float64[HEAPS, capacity, HEAP_WIDTH], see `heap`: BY_ARRIVAL messages in flight, BY_ACT orders at the venue by
+# when they act (`agenda`), BY_EXPIRY those whose time ends, BY_TURN scratch
+# blocks: int64[capacity, BLOCK_WIDTH], see `blocks`; no rows: a block takes any number of messages
 
 # bars: float64[bars, symbols, BAR_WIDTH]: what costs are made from, as known at the bar's start; bar b from START + b ×
 # BAR_MS

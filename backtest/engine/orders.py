@@ -10,6 +10,7 @@ from backtest.engine.cost import flat_inside
 from backtest.engine.ends import end_order, finish
 from backtest.engine.execute import arm, clip, execute, trigger_price, wake_children
 from backtest.engine.fill import fill
+from backtest.engine.heap import slot_at
 from backtest.engine.journal import (
     BELOW_MINIMUM,
     BY_GUARD,
@@ -41,13 +42,13 @@ from backtest.engine.layout import (
     AMENDMENT,
     ARMED,
     ARRIVES,
+    BY_ARRIVAL,
     CANCEL,
     CANDLE,
     CAUSE,
     CHILDREN,
     COSTS_GAS,
     DEPOSIT,
-    DORMANT,
     EV_ORDER,
     EXPIRES,
     FATE,
@@ -70,6 +71,7 @@ from backtest.engine.layout import (
     MOST_ORDERS_EACH,
     ORACLE_LIMIT,
     PARENT,
+    PREV_SLOT,
     REDUCE_ONLY,
     RESTING,
     SIZE,
@@ -87,7 +89,18 @@ from backtest.engine.margin import units
 from backtest.engine.money import money
 from backtest.engine.outage import ENDS, MARK_STAMP, publication, seen
 from backtest.engine.path import value_at
-from backtest.engine.slots import barred, find_order, first_of, free_slot, land, next_of, remove
+from backtest.engine.slots import (
+    barred,
+    behind,
+    find_order,
+    first_of,
+    free_slot,
+    land,
+    lull,
+    next_of,
+    strike,
+    take_down,
+)
 from backtest.engine.transfer import included, pay_gas, settle_transfer
 from backtest.engine.world import World
 
@@ -96,9 +109,8 @@ from backtest.engine.world import World
 def process_messages(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> None:
     """Act on every message that arrives by time `t` of row `k`, in order of arrival."""
     now = t_ms + t // 3
-    flights = w.book.shape[0] - 1
     while w.acct[FLIGHTS] > 0:
-        at = first_of(w.book, flights)
+        at = slot_at(w, BY_ARRIVAL, 0)
         m = w.queue[at]
         if m[ARRIVES] > now:
             return
@@ -133,8 +145,7 @@ def take(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> No
     """Fill a plain market order whole, or refuse it: the short way of `arrive` for what most orders are."""
     m = w.queue[at]
     i, now = int(m[SYMBOL]), t_ms + t // 3
-    remove(w, w.book.shape[0] - 1, at)
-    w.acct[FLIGHTS] -= 1
+    take_down(w, at)
     reason, have, need = NO_REASON, 0, 0
     if m[COSTS_GAS] > 0.0:
         reason, have, need = pay_gas(w, j, lows, t, at, now, PAID_ORDER)
@@ -154,6 +165,7 @@ def take(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> No
     put_order(w, at, now, status, reason, have, need)
     if int(w.run[HOOKS]) & EV_ORDER != 0:
         put_state(w, at, now, IS_ENDED + status, reason)
+    strike(w, at)
     free_slot(w, at)
 
 
@@ -207,11 +219,12 @@ def cancel_own(w: World, i: int, now: int, reason: int) -> None:
     """Cancel the symbol's orders at the venue that the strategy has sent; a guard's go on."""
     at = first_of(w.book, i)
     while at >= 0:
+        before = int(w.queue[at, PREV_SLOT])
         if w.queue[at, CAUSE] == BY_GUARD:
             at = next_of(w.queue, at)
         else:
             finish(w, at, now, CANCELLED, reason, 0, 0)
-            at = first_of(w.book, i)
+            at = behind(w, i, before)
 
 
 @kernel
@@ -236,7 +249,8 @@ def arrive(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> 
         if fate == IS_LOST:
             w.queue[at, ARRIVES] = -1.0
         if w.queue[at, PARENT] >= 0.0:
-            w.queue[at, STATE], w.queue[at, LEFT] = DORMANT, 0.0
+            lull(w, at)
+            w.queue[at, LEFT] = 0.0
             if reason == NO_REASON:
                 put_state(w, at, now, IS_DORMANT, NO_REASON)
         at = following
@@ -254,7 +268,7 @@ def arrive(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> 
             end_order(w, at, now, REJECTED, reason, have, need)
         elif w.queue[at, PARENT] < 0.0:
             judge(w, k, j, lows, t, t_ms, at)
-            wake_children(w, k, j, lows, t, t_ms, i, np.nan)
+            wake_children(w, k, j, lows, t, t_ms, number, others, np.nan)
 
 
 @kernel

@@ -6,6 +6,7 @@ import numpy as np
 
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.layout import (
+    AGENDA,
     CANDLE,
     FROZEN,
     GATE,
@@ -132,11 +133,14 @@ def turn(w: World, j: int, lows: bool, t: int, t_ms: int) -> bool:
         returns = returns or 3.0 * w.outages[n, OUT_END] == float(now) or 3.0 * w.outages[n, OUT_FROZEN] == float(now)
     w.acct[HALTED_NOW] = 1 if within(w, now, OUT_END) else 0
     w.acct[SPARED] = 1 if within(w, now, OUT_SPARED) else 0
+    frozen = w.acct[FROZEN]
     if not on_after(w, now, OUT_FROZEN):
         w.acct[FROZEN] = ENDS if w.acct[FROZEN] != 0 else 0
     else:
         freeze(w, j, lows, t, now)
         w.acct[FROZEN] = STILL if within(w, now, OUT_FROZEN) else BEGINS
+    if frozen != w.acct[FROZEN]:
+        w.acct[AGENDA] = 0  # what orders wait for stands still, or moves again
     return returns and w.acct[HALTED_NOW] == 0
 
 
@@ -144,7 +148,7 @@ def turn(w: World, j: int, lows: bool, t: int, t_ms: int) -> bool:
 def see_again(w: World) -> None:
     """What was due before a mark that stood still is seen again has happened."""
     if w.acct[FROZEN] == ENDS:
-        w.acct[FROZEN] = 0
+        w.acct[FROZEN] = w.acct[AGENDA] = 0
 
 
 @kernel

@@ -17,7 +17,6 @@ from backtest.engine.journal import AMEND, END_OF_RUN, EXPIRED, TRAILING_STOP, o
 from backtest.engine.levels import trail_level
 from backtest.engine.lowest import DEEPEST, note_ahead
 from backtest.engine.pack import late_of
-from backtest.engine.state import PIECE, WHOLE
 
 
 @dataclass
@@ -49,8 +48,7 @@ class Replay(Desk):
         """Play rows up to `end` (exclusive); True when it is reached, False when it stopped after a row with an
         event of `hooks`. Raises UserError for a settlement that is missing."""
         while self.row < end:
-            piece = WHOLE if self.tier.compiled else PIECE
-            self.row = self._step(self.row, min(self._goal(end), self.row + piece))
+            self.row = self._step(self.row, min(self._goal(end), self.row + self.piece))
             status = self._status[at.STATUS]
             if status != at.OK:
                 self._help(status)
@@ -162,21 +160,18 @@ class Replay(Desk):
 
     def _expire(self) -> None:
         """End what has not ended with the run."""
-        for row in range(len(self.book)):
-            slot = int(self.book[row, at.FIRST_ORDER])
-            while slot >= 0:
-                self._room_to_log(4)
-                m = self.queue[slot]
-                if row == len(self.book) - 1:
-                    m[at.ARRIVES] = -1
-                if m[at.KIND] == at.ORDER and m[at.TYPE] == TRAILING_STOP and m[at.TRIGGERED] < 0:
-                    m[at.STOP_AT] = trail_level(self.queue, slot)
-                if m[at.KIND] == at.ORDER:
-                    self.call(put_order, slot, self.now_ms, EXPIRED, END_OF_RUN, 0, 0)
-                elif m[at.KIND] == at.AMENDMENT:
-                    m[at.TYPE] = AMEND
-                    self.call(put_order, slot, self.now_ms, EXPIRED, END_OF_RUN, 0, 0)
-                slot = int(m[at.NEXT_SLOT])
+        for slot in self._slots():
+            self._room_to_log(4)
+            m = self.queue[slot]
+            if not m[at.AT_VENUE]:
+                m[at.ARRIVES] = -1
+            if m[at.KIND] == at.ORDER and m[at.TYPE] == TRAILING_STOP and m[at.TRIGGERED] < 0:
+                m[at.STOP_AT] = trail_level(self.queue, slot)
+            if m[at.KIND] == at.ORDER:
+                self.call(put_order, slot, self.now_ms, EXPIRED, END_OF_RUN, 0, 0)
+            elif m[at.KIND] == at.AMENDMENT:
+                m[at.TYPE] = AMEND
+                self.call(put_order, slot, self.now_ms, EXPIRED, END_OF_RUN, 0, 0)
 
 
 def to_micro(amount: float) -> int:

@@ -16,7 +16,6 @@ from backtest.engine.fine import end_row
 from backtest.engine.glide import glide, quiet_until
 from backtest.engine.guard import messages_for
 from backtest.engine.layout import (
-    ARRIVES,
     BASE,
     CALENDAR_AT,
     CALENDAR_DUE,
@@ -54,7 +53,7 @@ from backtest.engine.levels import may_act
 from backtest.engine.lowest import note_ahead, note_whole
 from backtest.engine.outage import touch_row
 from backtest.engine.path import lows_first
-from backtest.engine.slots import first_of
+from backtest.engine.slots import next_arrival
 from backtest.engine.terms import take_terms
 from backtest.engine.walk import ROWS_PER_ORDER, open_row, room_for_row, walk_row
 from backtest.engine.world import World
@@ -76,7 +75,7 @@ def play_row(w: World, k: int) -> bool:
         touch_row(w, t_ms, t_ms + d)
     at = acct[FUNDING_AT]
     settles = at < w.funding.shape[0] and w.funding[at, STAMP] < t_ms + d
-    arrives = acct[FLIGHTS] > 0 and w.queue[first_of(w.book, w.spec.shape[0]), ARRIVES] < t_ms + d
+    arrives = acct[FLIGHTS] > 0 and next_arrival(w) < t_ms + d
     plain = not settles and run[TAKE] == TAKE_POOL and acct[CALENDAR_DUE] > k and run[GUARDED] == 0.0
     plain = plain and acct[TOUCHED] == 0
     # as `room_for_row`, which costs more than what is left of a plain row
@@ -121,7 +120,7 @@ def inside(w: World, j: int, t_ms: int) -> bool:
         return True
     capped = w.run[TAKER_SHARE] < np.inf or w.run[MAKER_SHARE] < np.inf
     if w.acct[FLIGHTS] > 0:
-        arrives = w.queue[first_of(w.book, w.spec.shape[0]), ARRIVES]
+        arrives = next_arrival(w)
         if arrives < t_end and (arrives > t_ms or capped or late):
             return True
     at = w.acct[FUNDING_AT]

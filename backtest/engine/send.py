@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.compile import called, inlined, kernel
-from backtest.engine.journal import LIMIT_ORDER, MARKET_ORDER, ORDERED
+from backtest.engine.compile import called, kernel
+from backtest.engine.journal import ORDERED
 from backtest.engine.layout import (
     ACTED,
     ACTIVATION,
     AMOUNT,
     ARRIVES,
     BEST_PRICE,
+    BUYS,
     BY_MARK,
     CASH,
     CAUSE,
+    COMING,
     DECISION,
+    EXITS,
     EXPIRES,
-    FLIGHTS,
     FOLLOWED,
     GROUP,
     ID,
@@ -32,6 +34,7 @@ from backtest.engine.layout import (
     POST_ONLY,
     QUEUE_WIDTH,
     REDUCE_ONLY,
+    SELLS,
     SENT,
     SIZE,
     STATE,
@@ -52,12 +55,11 @@ from backtest.engine.layout import (
     WALLET,
     WEIGHT,
     WORKING,
-    Floats,
 )
 from backtest.engine.levels import has_limit
 from backtest.engine.margin import units
 from backtest.engine.money import lots_for, money, round_sum, share, whole_lots
-from backtest.engine.slots import barred, first_of, fly, new_slot, next_of
+from backtest.engine.slots import first_of, fly, new_slot, next_of
 from backtest.engine.way import depart, follow_on
 from backtest.engine.world import World
 
@@ -77,37 +79,20 @@ def account_equity(w: World, j: int) -> int:
     return total
 
 
-@inlined
-def counts_as_held(queue: Floats, at: int) -> bool:
-    """Whether an order in flight or at the venue is one that a target counts as held: market orders, and limits that
-    are not reduce-only; of conditional orders those that have been triggered."""
-    kind = int(queue[at, TYPE])
-    if kind == MARKET_ORDER:
-        return True
-    if kind != LIMIT_ORDER and queue[at, STATE] != WORKING:
-        return False
-    return not has_limit(kind) or queue[at, REDUCE_ONLY] == 0.0
-
-
 @kernel
 def underway(w: World, i: int) -> int:
     """Signed lots of `i` that orders in flight or at the venue have still to fill (docs/reference/rules-orders.md, 1).
 
     Those that will be refused for a halt are left out.
     """
-    total = 0
-    if w.acct[FLIGHTS] > 0:
-        at = first_of(w.book, w.book.shape[0] - 1)
-        while at >= 0:
-            if w.queue[at, KIND] == ORDER and int(w.queue[at, SYMBOL]) == i and counts_as_held(w.queue, at):
-                total += 0 if barred(w.acct, w.queue, at) else int(w.queue[at, LEFT])
-            at = next_of(w.queue, at)
-    at = first_of(w.book, i)
+    total = w.book[i, COMING] + w.book[i, BUYS] - w.book[i, SELLS]
+    at = first_of(w.book, i) if w.book[i, EXITS] > 0 else -1
     while at >= 0:
-        if counts_as_held(w.queue, at):
-            total += int(w.queue[at, LEFT])
+        m = w.queue[at]
+        if m[REDUCE_ONLY] != 0.0 and m[STATE] == WORKING and not has_limit(int(m[TYPE])):
+            total += int(m[LEFT])  # an exit at the market that waits for a price; one with a limit may never come
         at = next_of(w.queue, at)
-    return total
+    return int(total)
 
 
 @called

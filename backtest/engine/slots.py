@@ -1,24 +1,38 @@
-"""Slots of the queue and their lists: messages in flight, a symbol's orders at the venue, free slots.
+"""Slots of the queue, and where they are: messages in flight, a symbol's orders at the venue, free slots.
 
 A message keeps its slot from being sent to its end, and nothing is ever moved: what a message costs does not depend on
-how many there are, or have been.
+how many there have been, and hardly on how many there are.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from backtest.core.enums import Cause
+from backtest.engine.blocks import enter
 from backtest.engine.compile import called, inlined, kernel
+from backtest.engine.heap import count, drop, key_at, put, slot_at
+from backtest.engine.journal import LIMIT_ORDER, MARKET_ORDER, TRAILING_STOP
 from backtest.engine.layout import (
+    AGENDA,
     ARRIVES,
+    AT_VENUE,
     BUYS,
+    BY_ACT,
+    BY_ARRIVAL,
+    BY_EXPIRY,
     CAUSE,
+    COMING,
+    DORMANT,
     DUE,
+    EXITS,
     EXPIRES,
     EXPIRES_AT,
     FIRST_ORDER,
     FLIGHTS,
     FREE_SLOT,
     HALT_MS,
+    HEAPS,
     ID,
     KIND,
     LAST_ORDER,
@@ -38,6 +52,10 @@ from backtest.engine.layout import (
     STANDING,
     STATE,
     SYMBOL,
+    TRAILERS,
+    TURN,
+    TURNS,
+    TYPE,
     WOKEN,
     WORKING,
     Floats,
@@ -99,72 +117,116 @@ def remove(w: World, row: int, at: int) -> None:
 
 
 @inlined
-def first_of(book: Ints, row: int) -> int:
-    """The first slot of a list, −1: it is empty. The list of messages in flight is that of the last row."""
-    return int(book[row, FIRST_ORDER])
+def first_of(book: Ints, i: int) -> int:
+    """The first slot of the list of a symbol's orders at the venue, −1: it is empty."""
+    return int(book[i, FIRST_ORDER])
 
 
 @inlined
 def next_of(queue: Floats, at: int) -> int:
-    """The slot behind `at`, −1: it is the last."""
+    """The slot behind `at` in its list, in flight of those that travel together; −1: it is the last."""
     return int(queue[at, NEXT_SLOT])
+
+
+@inlined
+def behind(w: World, i: int, before: int) -> int:
+    """The slot behind `before` in the list of symbol `i`; −1 for `before`: its first."""
+    return next_of(w.queue, before) if before >= 0 else first_of(w.book, i)
+
+
+@inlined
+def next_arrival(w: World) -> float:
+    """When the next message arrives, ms; the caller has seen that one is in flight."""
+    return key_at(w, BY_ARRIVAL, 0)
+
+
+@kernel
+def next_turn_of(w: World) -> float:
+    """The next number of column TURN."""
+    turn = w.acct[TURNS]
+    w.acct[TURNS] = turn + 1
+    return float(turn)
 
 
 @kernel
 def fly(w: World, at: int, after: int = -1) -> None:
-    """Put a message among those in flight: behind slot `after`, with which it travels; −1: behind all that arrive no
-    later, of those that arrive with it behind all of no later rank."""
-    row, queue = w.book.shape[0] - 1, w.queue
-    if after < 0:
-        after = int(w.book[row, LAST_ORDER])
-        while after >= 0 and (
-            queue[after, ARRIVES] > queue[at, ARRIVES]
-            or (queue[after, ARRIVES] == queue[at, ARRIVES] and queue[after, RANK] > queue[at, RANK])
-        ):
-            after = int(queue[after, PREV_SLOT])
-    insert(w, row, after, at)
+    """Put a message among those in flight: behind slot `after`, with which it travels, the last of these; −1: behind
+    all that arrive no later, of those that arrive with it behind all of no later rank."""
+    m = w.queue[at]
     w.acct[FLIGHTS] += 1
+    m[NEXT_SLOT] = -1.0
+    if m[KIND] == ORDER:
+        enlist(w, at)
+        w.book[int(m[SYMBOL]), COMING] += coming(w, at)
+    if after >= 0:
+        w.queue[after, NEXT_SLOT] = at
+    else:
+        if w.blocks.shape[0] > 0:
+            enter(w, at)
+        put(w, BY_ARRIVAL, at, m[ARRIVES], m[RANK], next_turn_of(w))
+
+
+@kernel
+def take_down(w: World, at: int) -> None:
+    """Take a message out of those in flight."""
+    drop(w, BY_ARRIVAL, at)
+    w.acct[FLIGHTS] -= 1
+    if w.queue[at, KIND] == ORDER:
+        w.book[int(w.queue[at, SYMBOL]), COMING] -= coming(w, at)
+
+
+@kernel
+def coming(w: World, at: int) -> int:
+    """Signed lots that targets count as held of the order in flight at `at` (rules-orders.md section 1)."""
+    m = w.queue[at]
+    counts = m[TYPE] == MARKET_ORDER or (m[TYPE] == LIMIT_ORDER and m[REDUCE_ONLY] == 0.0)
+    return int(m[LEFT]) if counts and not barred(w.acct, w.queue, at) else 0
 
 
 @kernel
 def land(w: World, at: int) -> None:
     """Take a message out of those in flight; an order joins its symbol's list, behind those that arrived before."""
-    remove(w, w.book.shape[0] - 1, at)
-    w.acct[FLIGHTS] -= 1
-    if w.queue[at, KIND] == ORDER:
-        i = int(w.queue[at, SYMBOL])
+    take_down(w, at)
+    m = w.queue[at]
+    if m[KIND] == ORDER:
+        i = int(m[SYMBOL])
         insert(w, i, int(w.book[i, LAST_ORDER]), at)
         if w.acct[RESTING] == 0:
             w.acct[EXPIRES_AT] = NEVER_MS  # what is noted is of orders that have ended
         w.acct[RESTING] += 1
         w.book[i, STANDING] += 1
-        enlist(w, at)
+        w.book[i, EXITS] += int(m[REDUCE_ONLY])
+        w.acct[TRAILERS] += 1 if m[TYPE] == TRAILING_STOP else 0
+        m[AT_VENUE], m[TURN] = 1.0, next_turn_of(w)
         w.book[i, STALE] = 1
-        if w.queue[at, EXPIRES] < float(w.acct[EXPIRES_AT]):
-            w.acct[EXPIRES_AT] = int(w.queue[at, EXPIRES])
+        if m[EXPIRES] < np.inf:
+            put(w, BY_EXPIRY, at, m[EXPIRES], 0.0, m[TURN])
+            w.acct[EXPIRES_AT] = min(w.acct[EXPIRES_AT], int(m[EXPIRES]))
 
 
 @kernel
 def leave(w: World, at: int) -> None:
     """Take an order out of its symbol's list, and its slot back."""
-    i = int(w.queue[at, SYMBOL])
+    m = w.queue[at]
+    i = int(m[SYMBOL])
     remove(w, i, at)
     w.acct[RESTING] -= 1
     w.book[i, STANDING] -= 1
-    w.acct[WOKEN] -= int(w.queue[at, DUE])
+    w.book[i, EXITS] -= int(m[REDUCE_ONLY])
+    w.acct[TRAILERS] -= 1 if m[TYPE] == TRAILING_STOP else 0
+    w.acct[WOKEN] -= int(m[DUE])
+    for kind in range(BY_ACT, HEAPS):
+        drop(w, kind, at)
     strike(w, at)
     w.book[i, STALE] = 1
     free_slot(w, at)
 
 
 @kernel
-def earlier(queue: Floats, one: int, other: int) -> bool:
-    """Whether slot `one` arrived before slot `other`: by time, then by number. No slot (−1) arrived before none."""
-    if other < 0 or one < 0:
-        return one >= 0
-    if queue[one, ARRIVES] != queue[other, ARRIVES]:
-        return bool(queue[one, ARRIVES] < queue[other, ARRIVES])
-    return bool(queue[one, ID] < queue[other, ID])
+def look_again(w: World, at: int) -> None:
+    """Let it be looked at when the order at `at` acts, before anything else acts: it waits for something new."""
+    if w.acct[AGENDA] != 0:
+        put(w, BY_ACT, at, -1.0, w.queue[at, ARRIVES], w.queue[at, ID])
 
 
 @kernel
@@ -173,6 +235,7 @@ def work(w: World, at: int) -> None:
     m = w.queue[at]
     i = int(m[SYMBOL])
     m[STATE] = WORKING
+    look_again(w, at)
     w.book[i, STALE] = 1
     if m[REDUCE_ONLY] == 0.0:
         w.acct[RESERVING] += 1
@@ -193,13 +256,23 @@ def pause(w: World, at: int, state: int) -> None:
             w.book[i, BUYS] -= int(m[LEFT])
         else:
             w.book[i, SELLS] += int(m[LEFT])
+    if m[STATE] == DORMANT:
+        w.book[i, EXITS] += int(m[REDUCE_ONLY])
     m[STATE] = state
     w.book[i, STALE] = 1
 
 
 @kernel
-def find_order(w: World, order: int) -> int:
-    """The slot of an order at the venue by its number, −1: it is not there."""
+def lull(w: World, at: int) -> None:
+    """Let the order at the venue sleep, which neither works nor is armed."""
+    m = w.queue[at]
+    m[STATE] = DORMANT
+    w.book[int(m[SYMBOL]), EXITS] -= int(m[REDUCE_ONLY])
+
+
+@kernel
+def find_any(w: World, order: int) -> int:
+    """The slot of an order in flight or at the venue by its number, −1: it is neither."""
     at = w.numbered[order % w.numbered.shape[0]]
     while at >= 0 and int(w.queue[at, ID]) != order:
         at = int(w.queue[at, SAME_PLACE])
@@ -207,8 +280,15 @@ def find_order(w: World, order: int) -> int:
 
 
 @kernel
+def find_order(w: World, order: int) -> int:
+    """The slot of an order at the venue by its number, −1: it is not there."""
+    at = find_any(w, order)
+    return at if at >= 0 and w.queue[at, AT_VENUE] != 0.0 else -1
+
+
+@kernel
 def enlist(w: World, at: int) -> None:
-    """Let `find_order` find the order at `at`."""
+    """Let the order at `at` be found by its number."""
     place = int(w.queue[at, ID]) % w.numbered.shape[0]
     w.queue[at, SAME_PLACE] = w.numbered[place]
     w.numbered[place] = at
@@ -216,7 +296,7 @@ def enlist(w: World, at: int) -> None:
 
 @kernel
 def strike(w: World, at: int) -> None:
-    """Let `find_order` find the order at `at` no more."""
+    """Let the order at `at` be found by its number no more."""
     place, following = int(w.queue[at, ID]) % w.numbered.shape[0], int(w.queue[at, SAME_PLACE])
     before = w.numbered[place]
     if before == at:
@@ -236,16 +316,18 @@ def enlist_all(w: World) -> None:
         while at >= 0:
             enlist(w, at)
             at = next_of(w.queue, at)
+    for n in range(count(w, BY_ARRIVAL)):
+        at = slot_at(w, BY_ARRIVAL, n)
+        while at >= 0:
+            if w.queue[at, KIND] == ORDER:
+                enlist(w, at)
+            at = next_of(w.queue, at)
 
 
 @called
 def symbol_of(w: World, order: int) -> int:
     """The symbol of an order at the venue or on its way, by its number; −1: it is neither."""
-    at = find_order(w, order)
-    if at < 0:
-        at = first_of(w.book, w.book.shape[0] - 1)
-        while at >= 0 and not (w.queue[at, KIND] == ORDER and int(w.queue[at, ID]) == order):
-            at = next_of(w.queue, at)
+    at = find_any(w, order)
     return int(w.queue[at, SYMBOL]) if at >= 0 else -1
 
 

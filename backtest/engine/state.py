@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from backtest.core.errors import Broken
 from backtest.core.records import CURVE
 from backtest.engine import layout as at
+from backtest.engine.blocks import BLOCK_WIDTH, count_blocks
 from backtest.engine.fee import turnover_ring
+from backtest.engine.heap import HEAP_WIDTH, SLOT
 from backtest.engine.limit import pack_limits
 from backtest.engine.lowest import NOTHING_HELD, note_ahead
 from backtest.engine.pack import Setup, pack_calendar, pack_run, pack_spec
@@ -32,8 +34,10 @@ QUEUE_ROWS = 64
 SOFT_ROWS = 4_096
 """Fills that a reorg can undo at most; more within its depth stop the run."""
 LONG_AGO = -(1 << 60)
-PIECE, WHOLE = 256, 1 << 62
-"""Rows that are played at a time while they are interpreted, and else."""
+PIECE = 256
+"""Rows that are played at a time while they are interpreted."""
+WORK = 1 << 22
+"""Symbols and orders that are looked at in one call of machine code, which nothing interrupts: about 0.1 s."""
 
 
 @dataclass
@@ -86,7 +90,8 @@ class State:
         self.panel = np.empty((8, 0, count))
         self.world = World(
             panel=self.panel, book=self.book, acct=self.acct, spec=self.spec, run=self.run, queue=self.queue,
-            numbered=np.full(QUEUE_ROWS, -1), log=self.log, curve=self.curve, funding=self.funding,
+            numbered=np.full(QUEUE_ROWS, -1), heaps=np.zeros((at.HEAPS, QUEUE_ROWS, HEAP_WIDTH)),
+            blocks=self._blocks(), log=self.log, curve=self.curve, funding=self.funding,
             calendar=self.calendar, guards=self.guards,
             targets=np.ascontiguousarray(self.targets, np.float64), bars=np.ascontiguousarray(charges.bars),
             depth=np.ascontiguousarray(charges.depth), fees=np.ascontiguousarray(charges.fees),
@@ -181,6 +186,13 @@ class State:
             setattr(self, name, array)
 
     @property
+    def piece(self) -> int:
+        """How many rows are played at a time, so that Ctrl-C and a time limit are heard in between."""
+        if not self.tier.compiled:
+            return PIECE
+        return WORK // (1 + len(self.setup.symbols) + int(self.acct[at.FLIGHTS] + self.acct[at.RESTING])) + 1
+
+    @property
     def j(self) -> int:
         """Panel row of the candle that closed last."""
         return self.row - 1 - self._status[at.BASE]
@@ -190,15 +202,33 @@ class State:
         """The close of the candle that closed last."""
         return self.setup.start_ms + self.row * self.setup.interval_ms
 
+    def _slots(self) -> list[int]:
+        """Slots of the messages in flight, those that travel together side by side, and of the orders at the venue."""
+        flights = self.world.heaps[at.BY_ARRIVAL, : self.acct[at.HEAPED + at.BY_ARRIVAL], SLOT]
+        slots: list[int] = []
+        for first in (*flights, *self.book[:-1, at.FIRST_ORDER]):
+            slot = int(first)
+            while slot >= 0:
+                slots.append(slot)
+                slot = int(self.queue[slot, at.NEXT_SLOT])
+        return slots
+
     def _room_for(self, messages: int) -> None:
         """Make the queue long enough for so many more messages."""
         while self.acct[at.FLIGHTS] + self.acct[at.RESTING] + messages >= len(self.queue):
             self._lengthen_queue()
 
     def _lengthen_queue(self) -> None:
+        heaps = np.concatenate([self.world.heaps, np.zeros_like(self.world.heaps)], axis=1)
         self._put(queue=np.vstack([self.queue, np.zeros_like(self.queue)]))
-        self.world.put(numbered=np.empty(len(self.queue), np.int64))
+        self.world.put(numbered=np.empty(len(self.queue), np.int64), heaps=heaps, blocks=self._blocks())
         self.call(enlist_all)
+        self.call(count_blocks)
+
+    def _blocks(self) -> NDArray[np.int64]:
+        """Room for what the blocks to come take, where that is bounded."""
+        bounded = self.setup.chain.block_ms and self.setup.chain.most_per_block
+        return np.zeros((4 * len(self.queue) if bounded else 0, BLOCK_WIDTH), np.int64)
 
     def _room_to_log(self, rows: int) -> None:
         """See to it that so many more rows fit the journal in memory."""

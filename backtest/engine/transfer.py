@@ -5,6 +5,7 @@ from __future__ import annotations
 from backtest.engine.admission import cross_room
 from backtest.engine.bound import spare, surely_above
 from backtest.engine.compile import kernel
+from backtest.engine.heap import count, slot_at
 from backtest.engine.journal import (
     COLLATERAL,
     GAS_SHORT,
@@ -22,6 +23,7 @@ from backtest.engine.journal import (
 )
 from backtest.engine.layout import (
     ARRIVES,
+    BY_ARRIVAL,
     COST,
     COSTS_GAS,
     DEPOSIT,
@@ -50,7 +52,7 @@ from backtest.engine.money import share
 from backtest.engine.outage import transfers_from
 from backtest.engine.path import lows_first
 from backtest.engine.send import message
-from backtest.engine.slots import first_of, fly, free_slot, land, next_of
+from backtest.engine.slots import fly, free_slot, land
 from backtest.engine.way import congestion, count_sent, draw, gas_of, whole_ms
 from backtest.engine.world import World
 
@@ -65,11 +67,10 @@ def transfer_gas(w: World, column: int, sent: int, j: int) -> int:
 def deposits_underway(w: World) -> int:
     """Micro on their way to the venue."""
     total = 0
-    at = first_of(w.book, w.book.shape[0] - 1)
-    while at >= 0:
+    for n in range(count(w, BY_ARRIVAL)):
+        at = slot_at(w, BY_ARRIVAL, n)  # transfers travel alone
         if w.queue[at, KIND] == float(DEPOSIT):
             total += int(w.queue[at, SIZE])
-        at = next_of(w.queue, at)
     return total
 
 

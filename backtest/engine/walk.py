@@ -9,12 +9,12 @@ from backtest.engine.acts import (
     expire,
     follow_all,
     follow_frozen,
-    next_act,
     note_expiry,
     perform_until,
     retry,
     skip_knots,
 )
+from backtest.engine.agenda import ON_WAY, first, new_row
 from backtest.engine.bound import surely_healthy
 from backtest.engine.closing import TAKE_POOL
 from backtest.engine.compile import kernel
@@ -22,7 +22,6 @@ from backtest.engine.deleverage import deleverage
 from backtest.engine.guard import rows_for
 from backtest.engine.jump import jump
 from backtest.engine.layout import (
-    ARRIVES,
     CALENDAR_AT,
     CALENDAR_KIND,
     CALENDAR_PAYLOAD,
@@ -62,7 +61,7 @@ from backtest.engine.orders import process_messages
 from backtest.engine.outage import next_turn, on_after, see_again, turn
 from backtest.engine.reorg import undo_soft
 from backtest.engine.settle import settle_funding
-from backtest.engine.slots import first_of
+from backtest.engine.slots import next_arrival
 from backtest.engine.terms import take_terms
 from backtest.engine.world import World
 
@@ -86,7 +85,7 @@ def next_due(w: World, t: int, t_ms: int, d: int) -> int:
         due = min(due, 3 * (int(w.funding[at, STAMP]) - t_ms))
     if w.acct[FLIGHTS] > 0:
         # what has arrived by `t` is in flight no more
-        due = min(due, 3 * (int(w.queue[first_of(w.book, w.book.shape[0] - 1), ARRIVES]) - t_ms))
+        due = min(due, 3 * (int(next_arrival(w)) - t_ms))
     if w.acct[RESTING] > 0 and t_ms + t // 3 < w.acct[EXPIRES_AT] < t_ms + due // 3 + 1:
         note_expiry(w)  # what was noted may be of an order that has ended
         if w.acct[EXPIRES_AT] > t_ms + t // 3:
@@ -102,7 +101,7 @@ def busy(w: World, j: int, t_end: int) -> bool:
     acct = w.acct
     if acct[TOUCHED] != 0:
         return True
-    if acct[FLIGHTS] > 0 and w.queue[first_of(w.book, w.spec.shape[0]), ARRIVES] < t_end:
+    if acct[FLIGHTS] > 0 and next_arrival(w) < t_end:
         return True
     at = acct[FUNDING_AT]
     if acct[PROCESSES] > 0 or (at < w.funding.shape[0] and w.funding[at, STAMP] < t_end):
@@ -116,6 +115,7 @@ def busy(w: World, j: int, t_end: int) -> bool:
 @kernel
 def open_row(w: World, k: int, j: int, lows: bool, t_ms: int) -> bool:
     """What happens at the open of row `k`; False if a needed settlement is missing."""
+    new_row(w)
     if w.acct[TOUCHED] != 0:
         turn(w, j, lows, 0, t_ms)
         see_again(w)
@@ -156,7 +156,7 @@ def walk_row(w: World, k: int, j: int, lows: bool, t_ms: int) -> bool:
             expire(w, t_ms + t // 3)  # what arrived too late has left its time behind
         due = next_due(w, t, t_ms, d)
         if w.acct[RESTING] > 0 and not stands:
-            x, at, _ = next_act(w, j, lows, passed, t_ms, False)
+            x, at, _ = first(w, ON_WAY, j, lows, passed, t, t_ms)
             if at >= 0:
                 due = min(due, int(np.ceil(x)))
         since = t

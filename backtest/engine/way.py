@@ -9,18 +9,17 @@ import math
 
 import numpy as np
 
+from backtest.engine.blocks import into_block
 from backtest.engine.compile import called, kernel
 from backtest.engine.layout import (
     ARRIVES,
     BACKLOG,
     BEHIND,
-    BLOCK_MS,
     CANCEL,
     CANCEL_ALL,
     CHAINED,
     CONGESTED_ABOVE,
     COSTS_GAS,
-    DEPOSIT,
     FATE,
     FORCED,
     GAS_CANCEL,
@@ -30,7 +29,6 @@ from backtest.engine.layout import (
     IS_LOST,
     KIND,
     LATENCY,
-    MOST_A_BLOCK,
     MOST_CONGESTED,
     NETWORK,
     ORDER,
@@ -58,7 +56,7 @@ from backtest.engine.layout import (
     WAY_SIGMA,
     WAY_TABLE,
 )
-from backtest.engine.slots import first_of, fly, next_of
+from backtest.engine.slots import fly
 from backtest.engine.world import World
 from backtest.venues.chain import Rule
 
@@ -189,38 +187,6 @@ def through_outages(w: World, x: int) -> tuple[int, int]:
     if forced > 0:
         return begun + forced if fate == IS_LOST else min(x, begun + forced), 0
     return x, fate
-
-
-@kernel
-def next_block(w: World, x: int) -> int:
-    """The first block at or after `x`: none is made in a halt, but what Layer 1 brings comes in spite of it."""
-    block = int(w.run[BLOCK_MS])
-    x = (x + block - 1) // block * block
-    for n in range(w.acct[OUTAGE_AT], w.outages.shape[0] if w.run[FORCED] == 0.0 else 0):
-        if w.outages[n, OUT_START] < float(x) < w.outages[n, OUT_END]:
-            x = (int(w.outages[n, OUT_END]) + block - 1) // block * block
-    return x
-
-
-@kernel
-def into_block(w: World, x: int) -> int:
-    """The first block at or after `x` that takes one more message of the account."""
-    block = int(w.run[BLOCK_MS])
-    if block <= 0:
-        return x
-    x = next_block(w, x)
-    while w.run[MOST_A_BLOCK] > 0.0:
-        there = 0
-        at = first_of(w.book, w.book.shape[0] - 1)
-        while at >= 0 and w.queue[at, ARRIVES] <= float(x):
-            m = w.queue[at]
-            alone = m[BEHIND] == 0.0 and m[KIND] < float(DEPOSIT) and m[FATE] != float(IS_LOST)
-            there += 1 if m[ARRIVES] == float(x) and alone else 0
-            at = next_of(w.queue, at)
-        if float(there) < w.run[MOST_A_BLOCK]:
-            break
-        x = next_block(w, x + 1)
-    return x
 
 
 @kernel

@@ -19,6 +19,8 @@ class World(Bundle):
         "run": ("f8", 1),
         "queue": ("f8", 2),
         "numbered": ("i8", 1),
+        "heaps": ("f8", 3),
+        "blocks": ("i8", 2),
         "log": ("f8", 2),
         "curve": ("f8", 2),
         "funding": ("f8", 2),
@@ -48,6 +50,8 @@ class World(Bundle):
     run: Floats
     queue: Floats
     numbered: Ints
+    heaps: Floats3
+    blocks: Ints
     log: Floats
     curve: Floats
     funding: Floats
