@@ -15,7 +15,7 @@ from backtest.core.records import CURVE
 from backtest.engine import layout as at
 from backtest.engine.blocks import BLOCK_WIDTH, count_blocks
 from backtest.engine.fee import turnover_ring
-from backtest.engine.heap import HEAP_WIDTH, SLOT
+from backtest.engine.heap import HEAP_WIDTH, KEY, NUMBER, SLOT, TIE
 from backtest.engine.limit import pack_limits
 from backtest.engine.lowest import NOTHING_HELD, note_ahead
 from backtest.engine.pack import Setup, pack_calendar, pack_run, pack_spec
@@ -203,10 +203,12 @@ class State:
         return self.setup.start_ms + self.row * self.setup.interval_ms
 
     def _slots(self) -> list[int]:
-        """Slots of the messages in flight, those that travel together side by side, and of the orders at the venue."""
-        flights = self.world.heaps[at.BY_ARRIVAL, : self.acct[at.HEAPED + at.BY_ARRIVAL], SLOT]
+        """Slots of the orders at the venue, by symbol and in order of arrival, then of the messages in flight, likewise
+        in that order."""
+        entries = self.world.heaps[at.BY_ARRIVAL, : self.acct[at.HEAPED + at.BY_ARRIVAL]]
+        flights = entries[np.lexsort((entries[:, NUMBER], entries[:, TIE], entries[:, KEY])), SLOT]
         slots: list[int] = []
-        for first in (*flights, *self.book[:-1, at.FIRST_ORDER]):
+        for first in (*self.book[:-1, at.FIRST_ORDER], *flights):
             slot = int(first)
             while slot >= 0:
                 slots.append(slot)
