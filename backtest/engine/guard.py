@@ -45,10 +45,20 @@ from backtest.engine.layout import (
     RESERVE,
     TRANSFER_STAGE,
     TRANSFERS,
+    VALUE_X,
     Floats,
 )
-from backtest.engine.margin import cross_pool, first_pool, holds, in_pool, pool_span, units
-from backtest.engine.money import money
+from backtest.engine.margin import (
+    cross_pool,
+    equity_of,
+    first_pool,
+    holds,
+    in_pool,
+    maintenance_of,
+    pool_span,
+    units,
+)
+from backtest.engine.money import divisor, money
 from backtest.engine.send import account_equity, message, send, underway
 from backtest.engine.settle import move
 from backtest.engine.slots import first_of, next_of
@@ -113,7 +123,7 @@ def watch_pools(w: World, g: int, kind: int, j: int, t_end: int) -> None:
             keep = w.guards[g, GUARD_GOAL] * equity / least if equity > 0.0 else 0.0
             reduce_pool(w, g, p, keep, j, t_end, ratio)
         elif reached and kind == G_TOP_UP:
-            missing = least / w.guards[g, GUARD_GOAL] - equity
+            missing = lacking(w, p, w.guards[g, GUARD_GOAL], j)
             if p != cross_pool(w.spec):
                 top_up(w, g, p, missing, j, t_end, ratio)
             elif w.run[TRANSFERS] != 0.0:
@@ -131,19 +141,29 @@ def reduce_pool(w: World, g: int, p: int, keep: float, j: int, t_end: int, ratio
 
 
 @kernel
-def top_up(w: World, g: int, p: int, missing: float, j: int, t_end: int, ratio: float) -> None:
+def lacking(w: World, p: int, goal: float, j: int) -> int:
+    """Micro that pool `p` lacks at the close of panel row `j` for a margin ratio of `goal`; below 0: it has more."""
+    first, last = pool_span(w.spec, p)
+    for i in range(first, last):
+        if in_pool(w.book, p, i):
+            w.book[i, VALUE_X] = money(w.panel[int(w.run[KNOWN]), j, i], units(w.spec, i, w.book[i, LOTS]))
+    return divisor(maintenance_of(w, p, VALUE_X), goal) - equity_of(w, p, VALUE_X)
+
+
+@kernel
+def top_up(w: World, g: int, p: int, missing: int, j: int, t_end: int, ratio: float) -> None:
     """Move what is missing to the pool `p` of one symbol, as far as the cross pool can spare it. At once."""
     have, need = cross_room(w, j, True, 3 * int(w.run[INTERVAL]))
-    amount = min(int(np.ceil(missing)), have - need)
+    amount = min(missing, have - need)
     if amount > 0:
         move(w, t_end, p, amount)
         put_guard(w, t_end, g, p, pool_name(w.spec, p), NONE_SENT, ratio)
 
 
 @kernel
-def order_deposit(w: World, g: int, missing: float, j: int, t_end: int, ratio: float) -> None:
+def order_deposit(w: World, g: int, missing: int, j: int, t_end: int, ratio: float) -> None:
     """Deposit from the reserve what is missing to the cross pool, less what is on its way to it."""
-    amount = min(int(np.ceil(missing)) - deposits_underway(w), w.acct[RESERVE] - transfer_gas(w, GAS_DEPOSIT, t_end, j))
+    amount = min(missing - deposits_underway(w), w.acct[RESERVE] - transfer_gas(w, GAS_DEPOSIT, t_end, j))
     if amount > 0:
         number = deposit(w, amount, TRANSFER_STAGE, t_end, j)
         put_guard(w, t_end, g, NO_SYMBOL, pool_name(w.spec, cross_pool(w.spec)), number, ratio)

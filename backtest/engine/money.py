@@ -124,6 +124,23 @@ def between(a: int, b: int, num: int, den: int) -> int:
 
 
 @kernel
+def divisor(amount: int, quotient: float) -> int:
+    """The least whole number by which `amount` ≥ 0 divided, in doubles, is at most `quotient` > 0; 0 for 0.
+
+    At most LIMIT, which nobody has.
+    """
+    about = float(amount) / quotient
+    if not about < LIMIT:
+        return int(LIMIT)
+    n = int(np.ceil(about))
+    while n > 1 and float(amount) / float(n - 1) <= quotient:
+        n -= 1
+    while n > 0 and float(amount) / float(n) > quotient:
+        n += 1
+    return n
+
+
+@kernel
 def whole_lots(lots: float, step: int) -> int:
     """`lots` cut to a whole number, towards zero."""
     fits = abs(lots) < MOST_LOTS and abs(lots) * float(step) < MOST_UNITS

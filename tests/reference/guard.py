@@ -1,15 +1,17 @@
-"""Rules, section 10, and Layer 2, section 6: guards that top pools up. In doubles, on the known marks."""
+"""Rules, section 10, and Layer 2, section 6: guards that top pools up, on the known marks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
+from fractions import Fraction
+from math import floor
 
 from tests.reference.account import Account
 from tests.reference.admission import Margin
 from tests.reference.books import Books
 from tests.reference.chain import TopUp
 from tests.reference.margin import PPM, Asked, at_size
+from tests.reference.numbers import money
 from tests.reference.outcome import CROSS
 from tests.reference.path import Row
 from tests.reference.transfer import Transfers
@@ -41,7 +43,7 @@ class Guards:
         maintenance = self.maintenance(values, pool)
         if equity > 0 and maintenance / equity < guard.level * NEARLY:
             return
-        missing = ceil(maintenance / guard.goal - equity)
+        missing = self.missing(row, guard, pool)
         if pool == CROSS:
             gas = self.transfers.gas("deposit", row.close_ms)
             amount = min(missing - self.transfers.deposits_underway(), self.transfers.reserve - gas)
@@ -52,6 +54,22 @@ class Guards:
         amount = min(missing, margin.cross_equity() - margin.cross_initial() - margin.reserved())
         if amount > 0:
             self.books.move(row.close_ms, pool, amount)
+
+    def missing(self, row: Row, guard: TopUp, pool: str) -> int:
+        """In whole micro: what the pool's equity lacks of the least that brings the ratio to the goal."""
+        values = {
+            name: money(self.known[name][row.open_ms], self.account.units(name)) for name in self.account.holdings(pool)
+        }
+        own = {
+            name: self.asked.ladders[name].maintenance(abs(value), abs(self.account.units(name)))
+            for name, value in values.items()
+        }
+        maintenance = self.asked.of_cross(own, values, initial=False) if pool == CROSS else sum(own.values())
+        # A double errs by less than a part in 2^53, so the least number is at most one below the exact quotient.
+        least = max(0, floor(Fraction(maintenance) / Fraction(guard.goal)) - 1)
+        while maintenance > 0 and (least == 0 or maintenance / least > guard.goal):
+            least += 1
+        return least - self.account.cash(pool) - sum(values.values())
 
     def maintenance(self, values: dict[str, float], pool: str) -> float:
         own = {name: self.own(name, abs(value)) for name, value in values.items()}

@@ -265,6 +265,16 @@ def test_an_isolated_pool_is_topped_up(tmp_path: Path, form, cash, amounts) -> N
     assert rows(result, "guards", *GUARDS) == expected[: len(amounts) - 1]
 
 
+def test_a_top_up_is_worked_out_in_whole_micro(tmp_path: Path) -> None:
+    # At 947.00000047 the value is 94,700,000,047 micro and 0.03 of it 2,841,000,001.41, so 2,841,000,001 are required.
+    # These are 0.3 of 9,470,000,003.33: the least that will do is 9,470,000,004, of which 4,700,000,047 are there. Of
+    # what is not rounded 0.3 is one micro more.
+    market = Market("BTC", [*LADDER[:3], 947.00000047, 947.00000047])
+    result = guarded(tmp_path, Once(BTC=100), "top-up=0.6:0.3", market, cash=100_000, margin="isolated", leverage=10)
+    ledger = result.tables["ledger"].filter(pl.col("code") == "margin")
+    assert ledger["amount_micro"].to_list() == [10_000_000_000, 4_769_999_957]
+
+
 def test_a_top_up_leaves_what_waiting_orders_reserve(tmp_path: Path) -> None:
     # Wallet 2,000 besides the 10,000 posted. The order for 10 ETH at 100 waits in ETH's gap of row 3 and reserves 100.
     strategy = Script({0: buy("BTC", 100), 2: buy("ETH", 10)}, MINUTE)
