@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,7 @@ from backtest.engine.replay import Replay, to_micro
 from backtest.engine.ticket import Ticket
 from backtest.engine.tier import INTERPRETED, asked
 from backtest.venues import profile
+from backtest.venues.chain import Chain, Latency
 
 SYMBOLS = ("BTC-USD", "ETH-USD")
 HALF = 2_000
@@ -205,3 +207,66 @@ def test_what_an_order_costs_to_arrive_does_not_grow_with_those_at_the_venue() -
     placed(10)  # compiles
     # By steps that go through all orders, 16 times as many would take 256 times as long, some minutes.
     assert min(placed(20_000) for _ in range(2)) < 80 * min(placed(1_250) for _ in range(4))
+
+
+def fallen(count: int, kind: str) -> float:
+    """Seconds that so many orders of a kind take that all act inside one candle, or arrive in a few."""
+    rows, row, lives = 12, 3, np.zeros(1, np.int64)
+    candles = np.full((4, rows, 1), 100.0)
+    if kind == "jumped over":
+        candles[:, row:] = 80.0
+    else:
+        candles[1, row], candles[2, row] = 101.0, 80.0
+    delays = Latency(30_000, 100_000)
+    chains = {
+        "drawn delays": Chain(name="drawn", network=delays),
+        "full blocks": Chain(name="full", network=delays, block_ms=100, most_per_block=20),
+    }
+    setup = Setup(
+        symbols=SYMBOLS[:1], step_micro=lives + 1_000, first_row=lives, last_row=lives + rows - 1, interval_ms=MINUTE,
+        start_ms=1_704_067_200_000, rows=rows, mark_offset=0, known_field=3, funding=np.empty((0, 3)),
+        contract=profile.load("generic").contract(SYMBOLS[:1]), cash=to_micro(1e8), chain=chains.get(kind, Chain()),
+    )  # fmt: skip
+    account = Replay(setup)
+    account.load(candles, 0)
+    account.advance(1)
+    even = np.random.default_rng(1)
+    begun = time.thread_time()
+    for level in even.uniform(81.0, 99.0, count).tolist():
+        account.send_group(ORDERS_OF.get(kind, ORDERS_OF["limits"])(level, account.now_ms + int(even.integers(MINUTE))))
+    if kind not in chains:
+        account.advance(row)
+        begun = time.thread_time()
+    account.advance(rows)
+    taken = time.thread_time() - begun
+    orders = account.record({}).orders
+    last = orders["ts_arrived_ms" if kind in chains else "ts_done_ms"]
+    assert ((last > 0) & (last < setup.start_ms + 10 * MINUTE)).sum() >= 0.99 * count
+    return taken
+
+
+ORDERS_OF: dict[str, Callable[[float, int], list[Ticket]]] = {
+    "limits": lambda level, _: [Ticket(0, 1, LIMIT, limit=level)],
+    "stops": lambda level, _: [Ticket(0, -1, STOP, stop=level)],
+    "trailing stops": lambda level, _: [Ticket(0, -1, TRAILING, trail=1 - level / 100)],
+    "pairs": lambda level, _: [Ticket(0, 1, LIMIT, limit=level), Ticket(0, 1, STOP, stop=level + 30)],
+    "brackets": lambda level, _: [
+        Ticket(0, 1, LIMIT, limit=level, children=(
+            Ticket(0, -1, LIMIT, limit=level + 0.5, reduce_only=True),
+            Ticket(0, -1, STOP, stop=level * 0.7, reduce_only=True),
+        ))
+    ],
+    "expiries": lambda level, ms: [
+        Ticket(0, 1, LIMIT, limit=level / 2, tif=TimeInForce.GTD, expires_ms=ms + 2 * MINUTE)
+    ],
+    "drawn delays": lambda level, _: [Ticket(0, 1, LIMIT, limit=level / 2)],
+    "full blocks": lambda level, _: [Ticket(0, 1, LIMIT, limit=level / 2)],
+}  # fmt: skip
+
+
+@pytest.mark.skipif(asked() == INTERPRETED, reason="interpreted kernels are slow in any case")
+@pytest.mark.parametrize("kind", [*ORDERS_OF, "jumped over"])
+def test_what_many_acts_in_one_candle_cost_grows_with_their_number(kind: str) -> None:
+    fallen(10, kind)  # compiles
+    # Where each goes through all others, 16 times as many take 256 times as long.
+    assert min(fallen(4_000, kind) for _ in range(3)) < 100 * min(fallen(250, kind) for _ in range(4))
