@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -24,6 +26,8 @@ HOOKS = (
     "features", "targets", "on_start", "on_candle", "on_fill", "on_order", "on_funding",
     "on_margin_call", "on_liquidation", "on_transfer", "on_stop",
 )  # fmt: skip
+RESERVED = ("params", "every_ms", "rng", "bind", "describe")
+"""What the engine reads of a strategy or calls, and no strategy may replace."""
 BESIDE_TARGETS = frozenset({"targets", "on_start", "on_stop"})
 """A `targets` replay runs compiled from end to end, so only what comes before and after it can be called."""
 
@@ -44,11 +48,9 @@ class Strategy:
     guards: tuple[str, ...] = ()
     """Guards that watch its account, like ``("stop=5%", "drawdown=20%")``; `--guard` adds to them. May be set in
     `__init__`."""
-    rng: np.random.Generator
-    """The only source of chance that keeps a run reproducible; seeded from the run's seed."""
-
     _parameters: ClassVar[dict[str, Parameter]] = {}
     _params: dict[str, ParamValue]
+    _rng: np.random.Generator
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -56,6 +58,9 @@ class Strategy:
         for name in cls._parameters:
             if hasattr(Strategy, name) and name not in ("every", "lookback"):
                 raise UserError(f"parameter {name} has the name of a part of Strategy", cls.__name__, "rename it")
+        for name in RESERVED:
+            if inspect.getattr_static(cls, name) is not vars(Strategy)[name]:
+                raise _replaced(name, cls.__name__)
 
     def __init__(self, **params: ParamValue) -> None:
         """Parameters by name, as values or as text. Raises UserError for an unknown one, one out of range, or values
@@ -74,11 +79,16 @@ class Strategy:
         """`every` in milliseconds; None: on each candle."""
         return None if self.every is None else durations.parse(self.every, f"{place(self)}, every")
 
+    @property
+    def rng(self) -> np.random.Generator:
+        """The only source of chance that keeps a run reproducible; seeded from the run's seed."""
+        return self._rng
+
     def bind(self, seed: int) -> None:
         """Seed `self.rng`. The engine does it before `on_start`."""
         import numpy as np  # here, because the command line reads parameters without needing arrays
 
-        self.rng = np.random.default_rng(seed)
+        self._rng = np.random.default_rng(seed)
 
     @classmethod
     def describe(cls) -> Description:
@@ -142,6 +152,7 @@ class Strategy:
 def check_together(strategy: Strategy) -> None:
     """Raise UserError for parameters that `validate` does not accept together."""
     name = type(strategy).__name__
+    _check_plain(strategy, ("validate",), name)
     try:
         said: object = strategy.validate()
     except ValueError as error:
@@ -191,6 +202,10 @@ def check(strategy: Strategy) -> None:
     if not written & {"on_candle", "targets"}:
         raise UserError("neither on_candle nor targets is written", where, "write one of them")
     _check_names(type(strategy), where)
+    _check_plain(strategy, sorted(written), where)
+    for name in RESERVED:
+        if name in vars(strategy):
+            raise _replaced(name, where)
     unheard = sorted(written - BESIDE_TARGETS)
     if "targets" in written and unheard:
         remedy = "remove it, or write on_candle instead of targets"
@@ -209,6 +224,21 @@ def _check_names(cls: type[Strategy], where: str) -> None:
         if name.startswith("on_") and name not in heard and callable(getattr(cls, name)):
             remedy = f"{nearest(name, heard)} (a method of your own needs a name without on_)"
             raise UserError(f"{name} is no hook and would never be called", where, remedy)
+
+
+def _check_plain(strategy: Strategy, names: Iterable[str], where: str) -> None:
+    """UserError for a method that is called and not awaited or iterated over: nothing in it would run."""
+    for name in names:
+        method: object = getattr(strategy, name)
+        for function in (method, getattr(type(method), "__call__", None)):  # noqa: B004  also an object with __call__
+            if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+                raise UserError(f"{name} is async and would never run", where, "write it with def, without async")
+            if inspect.isgeneratorfunction(function):
+                raise UserError(f"{name} is a generator and would never run", where, "write it without yield")
+
+
+def _replaced(name: str, where: str) -> UserError:
+    return UserError(f"{name} is a part of Strategy that cannot be replaced", where, "give yours another name")
 
 
 def _check_symbols(symbols: object, where: str) -> None:

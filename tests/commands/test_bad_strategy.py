@@ -48,6 +48,39 @@ FILES: dict[str, tuple[str, tuple[str, ...]]] = {
         HEAD + "    symbols = ('SOL-USD',)\n" + IDLE,
         ("symbol 'SOL-USD' is not in the data", "odd.py, class Odd", "BTC-USD, ETH-USD"),
     ),
+    "an async hook": (
+        HEAD + IDLE.replace("def", "async def"),
+        ("odd.py, class Odd: on_candle is async and would never run; write it with def",),
+    ),
+    "an async hook that yields": (
+        HEAD + IDLE + "\n    async def on_fill(self, fill, market, account):\n        yield\n",
+        ("odd.py, class Odd: on_fill is async and would never run; write it with def",),
+    ),
+    "a hook that yields": (
+        HEAD + IDLE.replace("pass", "yield account.buy('BTC-USD', 1)"),
+        ("odd.py, class Odd: on_candle is a generator and would never run; write it without yield",),
+    ),
+    "an async validate": (
+        HEAD + IDLE + "\n    async def validate(self):\n        pass\n",
+        ("Odd: validate is async and would never run; write it with def",),
+    ),
+    "params that are replaced": (HEAD + "    params = {}\n" + IDLE, ("odd.py", "Odd: params is a part of Strategy")),
+    "every_ms that is replaced": (
+        HEAD + "    every_ms = 1\n" + IDLE,
+        ("odd.py", "Odd: every_ms is a part of Strategy"),
+    ),
+    "describe that is replaced": (
+        HEAD + "    def describe(self):\n        pass\n\n" + IDLE,
+        ("odd.py", "Odd: describe is a part of Strategy that cannot be replaced; give yours another name"),
+    ),
+    "rng that is replaced by a base": (
+        HEAD.replace("class Odd(", "class Mine:\n    rng = None\n\n\nclass Odd(Mine, ") + IDLE,
+        ("odd.py", "Odd: rng is a part of Strategy"),
+    ),
+    "bind that is replaced on the instance": (
+        HEAD + "    def __init__(self, **params):\n        super().__init__()\n        self.bind = print\n" + IDLE,
+        ("odd.py, class Odd: bind is a part of Strategy",),
+    ),
     "an __init__ that fails": (
         HEAD + "    def __init__(self, **params):\n        self.x = 1 / 0\n" + IDLE,
         ("odd.py:6", "ZeroDivisionError"),
@@ -134,6 +167,10 @@ WHOLE: dict[str, tuple[str, tuple[str, ...]]] = {
     "on_candle with too few arguments": (
         HEAD + "    def on_candle(self, market): pass\n",
         ("odd.py, Odd.on_candle, 2024-03-01 01:00:00Z: TypeError", "takes 2 positional"),
+    ),
+    "chance that is replaced": (
+        hook("on_candle", "self.rng = math"),
+        ("odd.py:12, Odd.on_candle, 2024-03-01 01:00:00Z: AttributeError", "rng"),
     ),
     "a parameter that is changed": (
         HOLD.replace("        for", "        self.size = 2.0\n        for"),
