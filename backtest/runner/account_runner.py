@@ -25,6 +25,8 @@ from backtest.strategy.account import Account
 from backtest.strategy.event_delivery import Hearing
 from backtest.strategy.events import HOOKS, written
 from backtest.strategy.market import EPOCH, Market
+from backtest.strategy.session import Session, register
+from backtest.strategy.window import Window
 
 NEAREST, FARTHEST = 1 << 5, 1 << 12
 """Rows that are played ahead of a strategy that has just acted, and at most."""
@@ -56,10 +58,10 @@ class Player:
         self.strategy, self.replay, self._decisions = strategy, replay, decisions
         self._written = base.hooks(strategy)
         setup = replay.setup
-        names = decisions.feature_names
-        self.market = Market(setup.symbols, setup.funding, names, strategy.lookback, setup.chain.outages)
-        self.market.clock(setup.start_ms, 0)
-        self.account = Account(replay)
+        self._window = Window(setup.symbols, decisions.feature_names, setup.funding)
+        self._session = Session(replay, self._window)
+        key = register(self._session)
+        self.market, self.account = Market(key, strategy.lookback), Account(key)
         self._hearing = Hearing(replay, self._written)
         self._looked = 0
         self._observer = Observer(np.asarray(setup.step_micro, np.int64), setup.start_ms, setup.interval_ms)
@@ -128,40 +130,39 @@ class Player:
             self._sight.take(chunk.row0, panel[:4], panel[market : market + 4], panel[venue : venue + fields])
 
     def _play_each(self, chunk: Chunk, end: int) -> None:
-        """Decide at every candle: the strategy sees the panel itself."""
-        first = chunk.row0 - chunk.tail
+        """Decide at every candle: the strategy sees the candles of the data."""
         if chunk.volume is None:
             raise Broken("candles without volume, where a strategy sees them")
-        mark = chunk.panel[self.replay.setup.known_field]
-        features = {name: values[first:end] for name, values in self._decisions.features.items()}
-        self.market.load(chunk.panel, chunk.volume, mark, features)
-        replay, market, bits, hearing = self.replay, self.market, self._bits, self._hearing
+        first = chunk.row0 - chunk.tail
+        replay, market, bits, hearing, window = self.replay, self.market, self._bits, self._hearing, self._window
+        features = [values[first:end] for values in self._decisions.features.values()]
+        columns = [*chunk.panel[:4], chunk.volume, *features, chunk.panel[replay.setup.known_field]]
+        window.load(columns, chunk.tail, lambda: replay.row - 1 - first)
         advance, on_candle, account = replay.advance_one, self.strategy.on_candle, self.account
-        interval = replay.setup.interval_ms
-        market.clock(replay.setup.start_ms + (first + 1) * interval, interval)
-        cell, listed, unread = market.cell, market.listed, account.unread
+        following, buffer, unread = window.following, window.buffer, self._session.unread
         # Rows before `quiet` are known to be quiet; all before `seen` have been looked at.
-        quiet, seen, reach, offset = 0, 0, NEAREST, first + 1
-        # One turn per candle: every call and every look-up here is paid as often as there are candles.
-        for row in range(chunk.row0 - first, end - first):
-            cell[0] = row
-            market.symbols = names = listed[row]
+        quiet, seen, reach = 0, 0, NEAREST
+        # One turn per candle: every call and every look-up here is paid as often as there are candles. `row` is the
+        # number of rows played by the close of this one.
+        for row, names in zip(range(chunk.row0 + 1, end + 1), window.rows(), strict=True):
+            following(buffer)
+            market.symbols = names
             touched = replay.touched
-            if row == seen and not (touched or bits):
+            if row > seen and not (touched or bits):
                 reach = min(2 * reach, FARTHEST)
-                seen = min(row + reach, end - first)
-                quiet = replay.ahead(seen + first) - first
-            if row < quiet and not touched:
-                replay.row = row + offset
+                seen = min(row - 1 + reach, end)
+                quiet = replay.ahead(seen)
+            if row <= quiet and not touched:
+                replay.row = row
             else:
                 # How far it pays to play ahead depends on how often the strategy acts.
                 reach = NEAREST if touched else min(2 * reach, FARTHEST)
                 advance()
-                seen = min(row + 1 + reach, end - first)
-                quiet = replay.ahead(seen + first) - first
+                seen = min(row + reach, end)
+                quiet = replay.ahead(seen)
                 if bits:
                     self._hear()
-                    quiet = min(quiet, hearing.row - first)
+                    quiet = min(quiet, hearing.row)
             if names:
                 try:
                     on_candle(market, account)
@@ -170,33 +171,27 @@ class Player:
                 except BaseException as error:
                     raise self._failed("on_candle", error) from error
                 if unread:
-                    account._settle()
+                    self._session.settle()
 
     def _play_every(self, end: int) -> None:
         """Decide once in so many candles: the strategy sees candles of that length."""
-        decisions, replay, market = self._decisions, self.replay, self.market
-        coarse = decisions.coarse
-        if coarse is None:
+        decisions, replay, market, window = self._decisions, self.replay, self.market, self._window
+        if decisions.coarse is None:
             raise Broken("no coarse candles, where a strategy decides on them")
         if replay.row == 0:
-            market.load(coarse.panel, coarse.volume, coarse.mark, coarse.features, first=1)
+            window.open(decisions.coarse.table, lambda: decisions.coarse_row(replay.row - 1))
         while replay.row < end:
             due = decisions.next_decision(replay.row)
             goal, ready = min(due + 1, end), False
             while replay.row < goal:
                 # What was refused before it was sent is heard of after the next row, not with the next event.
                 replay.advance(replay.row + 1 if self._unread else min(goal, self._hearing.row + 1))
-                ready = self._stand(coarse)
+                market.symbols = window.stand(replay.panel[replay.setup.known_field, replay.j])
+                ready = bool(market.symbols)
                 self._hear()
             # A chunk may end between decisions; what happened in its last row is heard all the same.
             if replay.row == due + 1 and ready:
                 self._call("on_candle", market, self.account)
-
-    def _stand(self, coarse: Any) -> bool:
-        """Put the market at the close of the row played last: on the coarse candle that closed, or the one before."""
-        row = self._decisions.coarse_row(self.replay.row - 1)
-        coarse.mark[row] = self.replay.panel[self.replay.setup.known_field, self.replay.j]
-        return self.market.move(row, self.replay.now_ms)
 
     def _hear(self) -> None:
         """Call the hooks for what has come back since the last time."""
@@ -216,7 +211,7 @@ class Player:
             raise
         except BaseException as error:
             raise self._failed(hook, error) from error
-        self.account._settle()
+        self._session.settle()
 
     def _failed(self, hook: str, error: BaseException) -> RunError:
         """A failing hook as the one line that the user sees."""

@@ -17,8 +17,8 @@ from backtest.engine import layout as at
 from backtest.strategy import base
 from backtest.strategy import features as plans
 from backtest.strategy.rounding import whole_parts_of_all
+from backtest.strategy.window import FIELDS
 
-FIELDS = ("open", "high", "low", "close")
 _THREADS = 2
 """Symbols read at a time, as the feed does."""
 KINDS = {"target": at.WEIGHT, "qty": at.TARGET_LOTS, "notional": at.NOTIONAL}
@@ -28,12 +28,10 @@ KINDS = {"target": at.WEIGHT, "qty": at.TARGET_LOTS, "notional": at.NOTIONAL}
 class Coarse:
     """Candles of length `every` over the whole run. Row 0 is empty: before the first of them has closed."""
 
-    panel: NDArray[np.float64]
-    """[4, 1 + candles, symbols]"""
-    volume: NDArray[np.float64]
-    mark: NDArray[np.float64]
-    """The mark at the instant of each decision, written as the replay comes by: the same for every account."""
+    table: NDArray[np.float64]
+    """[1 + candles, column, symbol] of a `strategy.window`; without the marks, which are those of the decision."""
     features: dict[str, NDArray[np.float64]]
+    """The same by name: [1 + candles, symbol]."""
 
 
 @dataclass(frozen=True)
@@ -125,21 +123,15 @@ def _coarse(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
     names, values = plans.compute(strategy, lambda symbol, _: frames[symbol], s.symbols)
     end = s.start_ms + s.rows * s.interval_ms
     rows = 1 + -(-end // every_ms) - s.start_ms // every_ms
-    shape = (rows, len(s.symbols))
-    coarse = Coarse(
-        panel=np.full((len(FIELDS), *shape), np.nan),
-        volume=np.full(shape, np.nan),
-        mark=np.full(shape, np.nan),
-        features={name: np.full(shape, np.nan) for name in names},
-    )
+    table = np.full((rows, len(FIELDS) + len(names) + 1, len(s.symbols)), np.nan)
     for i, (symbol, frame) in enumerate(frames.items()):
         at_rows = _stamps(frame) // every_ms - s.start_ms // every_ms + 1
-        for field_at, name in enumerate(FIELDS):
-            coarse.panel[field_at, at_rows, i] = frame[name].to_numpy()
-        coarse.volume[at_rows, i] = frame["volume"].to_numpy()
-        for n, name in enumerate(names):
-            coarse.features[name][at_rows, i] = values[symbol][:, n]
-    return Decisions(s, every_ms, names, coarse=coarse)
+        for n, name in enumerate(FIELDS):
+            table[at_rows, n, i] = frame[name].to_numpy()
+        if names:
+            table[at_rows, len(FIELDS) : -1, i] = values[symbol]
+    features = {name: table[:, n] for n, name in enumerate(names, len(FIELDS))}
+    return Decisions(s, every_ms, names, coarse=Coarse(table, features))
 
 
 def _targets(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:

@@ -20,6 +20,7 @@ from backtest.strategy.literal_types import MarginModeName, TifName
 from backtest.strategy.order import MOST, NUMBERS, Order, Prices, Terms, When
 from backtest.strategy.rounding import bad_size, rises, whole_parts
 from backtest.strategy.routes import route_number
+from backtest.strategy.session import replay_of, settled
 
 LEAST_LEVERAGE = 0.01
 """Below it initial margin would be more than a hundred times the notional."""
@@ -71,9 +72,9 @@ class Account(Holdings):
 
     def send(self, order: Order) -> int:
         """Send an order; returns its number. Those of its children follow, in the order of `Order.children`."""
-        grid = self._grids[self._tradable(order.symbol)]
-        ticket, reason = grid.ticket(order, self._replay.now_ms)
-        return self._replay.refuse(ticket, reason, have=bad_size(order.qty)) if reason else self._replay.send(ticket)
+        grid, replay = self._grids[self._tradable(order.symbol)], replay_of(self._key)
+        ticket, reason = grid.ticket(order, replay.now_ms)
+        return replay.refuse(ticket, reason, have=bad_size(order.qty)) if reason else replay.send(ticket)
 
     def oco(self, *orders: Order) -> tuple[int, ...]:
         """Send orders for one market of which one cancels the others; returns their numbers.
@@ -86,25 +87,25 @@ class Account(Holdings):
         if len(orders) < 2 or len(symbols) > 1:
             thing = f"{len(orders)} orders for {', '.join(sorted(symbols)) or 'nothing'}"
             raise UserError(thing, "account.oco", "give at least two orders, all for one market")
-        grid = self._grids[self._tradable(orders[0].symbol)]
-        made = [grid.ticket(order, self._replay.now_ms) for order in orders]
+        grid, replay = self._grids[self._tradable(orders[0].symbol)], replay_of(self._key)
+        made = [grid.ticket(order, replay.now_ms) for order in orders]
         reason = next((reason for _, reason in made if reason), Reason.NONE)
         tickets = [ticket for ticket, _ in made]
         if reason:
             sizes = [bad_size(order.qty) * (reason == Reason.QUANTITY) for order in orders]
             pairs = zip(tickets, sizes, strict=True)
-            return tuple(self._replay.refuse(ticket, reason, have=size) for ticket, size in pairs)
-        return tuple(self._replay.send_group(tickets))
+            return tuple(replay.refuse(ticket, reason, have=size) for ticket, size in pairs)
+        return tuple(replay.send_group(tickets))
 
     def close(self, symbol: str, **terms: Unpack[Prices]) -> int | None:
         """Send a reduce-only order for the whole position as it is now; None if there is none.
 
         ``terms`` are those of `buy` that are not a bracket's.
         """
-        i = self._tradable(symbol)
-        lots = -int(self._replay.book[i, at.LOTS])
+        i, replay = self._tradable(symbol), replay_of(self._key)
+        lots = -int(replay.book[i, at.LOTS])
         if not terms:
-            return self._replay.send_market(i, lots, reduce_only=True) if lots else None
+            return replay.send_market(i, lots, reduce_only=True) if lots else None
         order = Order(symbol, self._grids[i].qty(lots), reduce_only=True, **terms)
         return self.send(order) if lots else None
 
@@ -142,24 +143,24 @@ class Account(Holdings):
         i = self._tradable(symbol)
         if not self._countable(amount, f"order for {symbol}"):
             ticket = Ticket(i, 0, reduce_only=reduce_only)
-            return self._replay.refuse(ticket, Reason.QUANTITY, have=bad_size(amount))
+            return replay_of(self._key).refuse(ticket, Reason.QUANTITY, have=bad_size(amount))
         if kind == at.TARGET_LOTS:
             amount = float(self._grids[i].lots(amount))
         elif kind == at.NOTIONAL:
             amount = float(whole_parts(amount, 1))
         if limit is None and tif is None and expires is None and not post_only:
-            return self._replay.target(i, kind, amount, reduce_only)
-        missing = self._grids[i].qty(self._replay.missing_lots(i, kind, amount))
+            return replay_of(self._key).target(i, kind, amount, reduce_only)
+        missing = self._grids[i].qty(replay_of(self._key).missing_lots(i, kind, amount))
         order = Order(symbol, missing, limit, tif=tif, expires=expires, post_only=post_only, reduce_only=reduce_only)
         return self.send(order) if missing else None
 
     def cancel(self, order_id: int) -> None:
         """Send a cancel. It travels like an order and acts only on an order that is at the venue by then."""
-        self._replay.cancel(int(order_id))
+        replay_of(self._key).cancel(int(order_id))
 
     def cancel_all(self, symbol: str | None = None) -> None:
         """Send a cancel of all orders that are at the venue when it arrives: of a market, or of the account."""
-        self._replay.cancel_all(-1 if symbol is None else self._at(symbol))
+        replay_of(self._key).cancel_all(-1 if symbol is None else self._at(symbol))
 
     def amend(
         self, order_id: int, qty: float | None = None, *, limit: float | None = None, stop: float | None = None
@@ -177,10 +178,10 @@ class Account(Holdings):
         for name, value in (("qty", qty), ("limit", limit), ("stop", stop)):
             if value is not None and not isinstance(value, NUMBERS):
                 raise UserError(f"{name} {value!r} is not a number", place)
-        live = self._replay.live()
+        live = replay_of(self._key).live()
         found = live[live[:, at.ID] == order_id]
         if not len(found):
-            return self._replay.amend(int(order_id))  # refused when it arrives, whatever it asks for
+            return replay_of(self._key).amend(int(order_id))  # refused when it arrives, whatever it asks for
         return self._amend(found[0], qty, limit, stop)
 
     def set_leverage(self, symbol: str, leverage: float | Literal["max"]) -> None:
@@ -197,8 +198,7 @@ class Account(Holdings):
             self._finite(leverage, "leverage", place)
         if leverage < LEAST_LEVERAGE:
             raise UserError(f"leverage {leverage:g}", place, f"give a number from {LEAST_LEVERAGE:g}")
-        self._settle()
-        self._replay.set_leverage(self._at(symbol), leverage)
+        settled(self._key).set_leverage(self._at(symbol), leverage)
 
     def set_margin_mode(self, symbol: str, mode: MarginModeName) -> bool:
         """Give a market a pool of its own (``"isolated"``) or put it into the cross pool (``"cross"``).
@@ -209,14 +209,12 @@ class Account(Holdings):
         if mode not in ("cross", "isolated"):
             place = f"account.set_margin_mode({symbol!r})"
             raise UserError(f"unknown margin mode {mode!r}", place, nearest(str(mode), ("cross", "isolated")))
-        self._settle()
-        return self._replay.set_mode(self._at(symbol), mode == "isolated")
+        return settled(self._key).set_mode(self._at(symbol), mode == "isolated")
 
     def add_margin(self, symbol: str, amount: float) -> bool:
         """Move money from the wallet to an isolated position's pool; False if there is no such pool or not so much."""
         self._finite(amount, "amount", f"account.add_margin({symbol!r})")
-        self._settle()
-        return self._replay.add_margin(self._at(symbol), to_micro(amount))
+        return settled(self._key).add_margin(self._at(symbol), to_micro(amount))
 
     def top_up(self, amount: float, route: str | None = None) -> int:
         """Send quote units from the reserve to the venue, by a route of the chain, else its first; returns the number.
@@ -225,8 +223,7 @@ class Account(Holdings):
         above 0, more than the reserve) is in the table of transfers, rejected with its reason.
         """
         way, micro = self._transfer(TransferKind.DEPOSIT, amount, route, "account.top_up")
-        self._settle()
-        return self._replay.deposit(micro, way)
+        return settled(self._key).deposit(micro, way)
 
     def withdraw(self, amount: float, route: str | None = None) -> int:
         """Send quote units from the wallet to the reserve, by a route of the chain, else its first; returns the number.
@@ -235,8 +232,7 @@ class Account(Holdings):
         above 0, more than is free, gates that are closed) is in the table of transfers, rejected with its reason.
         """
         way, micro = self._transfer(TransferKind.WITHDRAWAL, amount, route, "account.withdraw")
-        self._settle()
-        return self._replay.withdraw(micro, way)
+        return settled(self._key).withdraw(micro, way)
 
     # ---------------------------------------------------------------------------------------------------------------
 
@@ -255,8 +251,8 @@ class Account(Holdings):
             return self.send(Order(symbol, math.copysign(size, sign), reduce_only=reduce_only, **terms))
         lots = self._grids[i].lots(amount) if notional is None else self._lots_worth(i, amount, self._price(i))
         if not lots:
-            return self._replay.refuse(Ticket(i, 0, reduce_only=reduce_only), Reason.STEP)
-        return self._replay.send_market(i, sign * lots, reduce_only)
+            return replay_of(self._key).refuse(Ticket(i, 0, reduce_only=reduce_only), Reason.STEP)
+        return replay_of(self._key).send_market(i, sign * lots, reduce_only)
 
     def _worth(self, i: int, sign: int, notional: float, terms: Terms) -> float:
         """The base units that a notional is at the limit of an order, else at its trigger, else at the last price."""
@@ -267,15 +263,17 @@ class Account(Holdings):
 
     def _lots_worth(self, i: int, notional: float, price: float) -> int:
         """The largest number of lots whose value does not exceed a notional."""
-        self._countable(notional / price, f"order for {self._replay.setup.symbols[i]}")
+        self._countable(notional / price, f"order for {replay_of(self._key).setup.symbols[i]}")
         return int(lots_for(whole_parts(notional, 1), price, self._grids[i].step_micro))
 
     def _price(self, i: int) -> float:
         """The last price, which orders are decided on."""
-        return float(self._replay.call(decision_price, self._replay.j, i))
+        replay = replay_of(self._key)
+        return float(replay.call(decision_price, replay.j, i))
 
     def _amend(self, m: NDArray[np.float64], qty: float | None, limit: float | None, stop: float | None) -> int:
         """Amend the order of a row of the queue."""
+        replay = replay_of(self._key)
         grid, buys, kind = self._grids[int(m[at.SYMBOL])], m[at.SIZE] > 0, OrderType(int(m[at.TYPE]))
         lots = 0 if qty is None or not self._countable(qty, f"amendment of order {m[at.ID]:.0f}") else grid.lots(qty)
         ticket = Ticket(
@@ -284,18 +282,19 @@ class Account(Holdings):
             math.nan if stop is None else grid.price(stop, rises(kind, buys)),
         )  # fmt: skip
         if qty is not None and not 0 < qty < math.inf:
-            return self._replay.refuse(ticket, Reason.QUANTITY, have=bad_size(max(qty, 0.0)), target=int(m[at.ID]))
+            return replay.refuse(ticket, Reason.QUANTITY, have=bad_size(max(qty, 0.0)), target=int(m[at.ID]))
         if qty is not None and lots == 0:
-            return self._replay.refuse(ticket, Reason.STEP, target=int(m[at.ID]))
+            return replay.refuse(ticket, Reason.STEP, target=int(m[at.ID]))
         asked = ((limit, ticket.limit), (stop, ticket.stop))
         if any(price is not None and not 0 < found < math.inf for price, found in asked):
-            return self._replay.refuse(ticket, Reason.PRICE, target=int(m[at.ID]))
-        return self._replay.amend(int(m[at.ID]), ticket.lots, ticket.limit, ticket.stop)
+            return replay.refuse(ticket, Reason.PRICE, target=int(m[at.ID]))
+        return replay.amend(int(m[at.ID]), ticket.lots, ticket.limit, ticket.stop)
 
     def _transfer(self, kind: TransferKind, amount: float, route: str | None, place: str) -> tuple[int, int | None]:
         """The number of a transfer's route, and its amount in micro; None: it is not one above 0."""
-        number = route_number(self._replay.setup.chain, kind, route, place)
-        if self._replay.row == 0:
+        replay = replay_of(self._key)
+        number = route_number(replay.setup.chain, kind, route, place)
+        if replay.row == 0:
             raise UserError("a transfer before the first candle", place, "send it from on_candle")
         self._check_number(amount, "amount", place)
         # More than there can ever be is refused as what it is, more than there is.

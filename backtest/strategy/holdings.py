@@ -12,12 +12,12 @@ from backtest.core.enums import MICRO, OrderType, TimeInForce
 from backtest.core.errors import UserError
 from backtest.core.times import stamp
 from backtest.engine import layout as at
-from backtest.engine.replay import Replay
 from backtest.strategy.literal_types import OpenOrderState, OrderTypeName, TifName, TransferKindName, TriggerName
 from backtest.strategy.market import runs, unknown
 from backtest.strategy.order import TRIGGERS
 from backtest.strategy.rounding import Grid
 from backtest.strategy.routes import Transit, route_name
+from backtest.strategy.session import SESSIONS, Key, replay_of
 
 TYPES = tuple(cast("OrderTypeName", word.name.lower()) for word in OrderType)
 TIFS = tuple(cast("TifName", word.name.lower()) for word in TimeInForce)
@@ -129,29 +129,16 @@ class OpenOrder(NamedTuple):
 class Holdings:
     """One account at the close of a candle. Money in quote units, quantities in base units."""
 
-    def __init__(self, replay: Replay) -> None:
-        setup = replay.setup
-        self._replay = replay
+    def __init__(self, key: Key) -> None:
+        self._key = key
+        setup = replay_of(key).setup
         self._index = {name: i for i, name in enumerate(setup.symbols)}
-        self._first, self._last = setup.first_row.tolist(), setup.last_row.tolist()
         ticks = setup.ticks or (None,) * len(setup.symbols)
         self._grids = [Grid.of(i, int(setup.step_micro[i]), ticks[i]) for i in range(len(setup.symbols))]
         self._steps = [int(step) for step in setup.step_micro]
-        self._known_field = setup.known_field
-        self._book = replay.book.data  # read far faster than the array; the kernels never move it
-        self.unread: list[weakref.ref[Position]] = []
-        """Positions given out since the account last changed, whose liquidation price may not have been computed."""
-
-    def _settle(self) -> None:
-        """Compute what positions still show of the account as it is; call it before that changes."""
-        for reference in self.unread:
-            position = reference()
-            if position is not None:
-                _ = position.liquidation_price
-        self.unread.clear()
 
     def _now(self, column: int) -> float:
-        return float(self._replay.state()[column])
+        return float(replay_of(self._key).state()[column])
 
     @property
     def equity(self) -> float:
@@ -166,22 +153,23 @@ class Holdings:
     @property
     def reserve(self) -> float:
         """Money outside the venue, not part of equity."""
-        return int(self._replay.acct[at.RESERVE]) / MICRO
+        return int(replay_of(self._key).acct[at.RESERVE]) / MICRO
 
     @property
     def in_flight(self) -> float:
         """Money on its way between reserve and venue, part of neither."""
-        return int(self._replay.acct[at.IN_FLIGHT]) / MICRO
+        return int(replay_of(self._key).acct[at.IN_FLIGHT]) / MICRO
 
     @property
     def transfers(self) -> tuple[Transit, ...]:
         """Transfers on their way, in the order sent."""
-        return tuple(self._transit(m) for m in self._replay.transit().tolist())
+        return tuple(self._transit(m) for m in replay_of(self._key).transit().tolist())
 
     @property
     def sequencer_up(self) -> bool:
         """Whether the chain runs: False between the beginning and the end of an outage."""
-        return runs(self._replay.setup.chain.outages, self._replay.now_ms)
+        replay = replay_of(self._key)
+        return runs(replay.setup.chain.outages, replay.now_ms)
 
     @property
     def initial_margin(self) -> float:
@@ -212,34 +200,36 @@ class Holdings:
 
     def position(self, symbol: str) -> Position:
         """The position in a market, also when there is none."""
-        replay, i = self._replay, self._at(symbol)
-        lots = self._book[i, at.LOTS]
-        mark = replay.panel.item(self._known_field, replay.j, i) if replay.row else math.nan
+        session, i = SESSIONS[self._key.number], self._at(symbol)
+        replay = session.replay
+        lots = session.book[i, at.LOTS]
+        mark = replay.panel.item(replay.setup.known_field, replay.j, i) if replay.row else math.nan
         if lots == 0:
             return Position(symbol, 0.0, math.nan, mark, 0.0, 0.0, math.nan)
         qty = lots * self._steps[i] / MICRO
-        cost = self._book[i, at.COST] / MICRO
+        cost = session.book[i, at.COST] / MICRO
         notional = qty * mark
-        level = partial(replay.liquidation_price, i)
+        level = partial(_liquidation_price, self._key, i)
         made = Position(symbol, qty, cost / qty, mark, notional, notional - cost, level)
-        self.unread.append(weakref.ref(made))
+        session.unread.append(weakref.ref(made))
         return made
 
     @property
     def positions(self) -> tuple[Position, ...]:
         """Every open position, by symbol."""
-        return tuple(self.position(name) for name, i in self._index.items() if self._book[i, at.LOTS])
+        book = SESSIONS[self._key.number].book
+        return tuple(self.position(name) for name, i in self._index.items() if book[i, at.LOTS])
 
     @property
     def orders(self) -> tuple[OpenOrder, ...]:
         """Orders that have not ended, in the order sent: on their way, and at the venue."""
-        return tuple(self._open(m) for m in self._replay.live().tolist() if m[at.KIND] == at.ORDER)
+        return tuple(self._open(m) for m in replay_of(self._key).live().tolist() if m[at.KIND] == at.ORDER)
 
     def _open(self, m: list[float]) -> OpenOrder:
         i = int(m[at.SYMBOL])
         qty, left, filled = (self._grids[i].qty(int(m[column])) for column in (at.SIZE, at.LEFT, at.DONE_LOTS))
         return OpenOrder(
-            int(m[at.ID]), self._replay.setup.symbols[i], qty, left, filled,
+            int(m[at.ID]), replay_of(self._key).setup.symbols[i], qty, left, filled,
             TYPES[int(m[at.TYPE])], m[at.LIMIT_AT], _trigger(m), STATES[int(m[at.STATE])],
             TIFS[int(m[at.TIF])], TRIGGERS[int(m[at.BY_MARK])], -1 if math.isinf(m[at.EXPIRES]) else int(m[at.EXPIRES]),
             bool(m[at.REDUCE_ONLY]), bool(m[at.POST_ONLY]), int(m[at.SENT]), int(m[at.PARENT]), int(m[at.GROUP]),
@@ -247,7 +237,7 @@ class Holdings:
 
     def _transit(self, m: list[float]) -> Transit:
         kind: TransferKindName = "deposit" if m[at.KIND] == at.DEPOSIT else "withdrawal"
-        route = route_name(self._replay.setup.chain, int(m[at.TARGET]) - at.TRANSFER_STAGE)
+        route = route_name(replay_of(self._key).setup.chain, int(m[at.TARGET]) - at.TRANSFER_STAGE)
         return Transit(int(m[at.ID]), kind, route, int(m[at.SIZE]) / MICRO, int(m[at.SENT]))
 
     def _at(self, symbol: str) -> int:
@@ -258,14 +248,19 @@ class Holdings:
 
     def _tradable(self, symbol: str) -> int:
         """The number of a symbol that lives now: listed, and with candles still to come."""
-        i, setup, row = self._at(symbol), self._replay.setup, self._replay.row
+        i, session = self._at(symbol), SESSIONS[self._key.number]
+        setup, row = session.replay.setup, session.replay.row
         # At its last candle nobody knows yet that it is the last: the venue refuses that order (delisted).
-        if not self._first[i] < row <= self._last[i] + 1:
+        if not session.first[i] < row <= session.last[i] + 1:
             first = stamp(setup.start_ms + int(setup.first_row[i]) * setup.interval_ms)
             last = stamp(setup.start_ms + (int(setup.last_row[i]) + 1) * setup.interval_ms)
             remedy = f"its candles go from {first} to {last}; trade what is in market.symbols"
             raise UserError(f"{symbol} does not trade now", "order", remedy)
         return i
+
+
+def _liquidation_price(key: Key, i: int) -> float:
+    return replay_of(key).liquidation_price(i)
 
 
 def _trigger(m: list[float]) -> float:

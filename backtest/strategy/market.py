@@ -4,58 +4,49 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backtest.core.errors import UserError, nearest
 from backtest.strategy.literal_types import CandleField
+from backtest.strategy.session import SESSIONS, Key, replay_of
+from backtest.strategy.window import FEATURES, FIELDS, MARK
 from backtest.venues.chain import Outage
 
-FIELDS = ("open", "high", "low", "close")
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class Column:
     """One number per symbol at the current candle: `market.close["BTC-USD"]`; NaN where there is none."""
 
-    __slots__ = ("_index", "_row", "view")
+    __slots__ = ("_places", "_shown")
 
-    def __init__(self, index: dict[str, int], row: list[int]) -> None:
-        self._index = index
-        self._row = row  # one shared cell: the owner moves every column at once
-        self.view = np.full((1, max(1, len(index))), np.nan).data  # nothing is known before the first candle
-
-    def load(self, values: NDArray[np.float64]) -> None:
-        """Take the [row, symbol] matrix that `row` counts in."""
-        self.view = np.ascontiguousarray(values).data
+    def __init__(self, shown: memoryview[float], places: dict[str, int]) -> None:
+        self._shown, self._places = shown, places
 
     def __getitem__(self, symbol: str) -> float:
         try:
-            value: float = self.view[self._row[0], self._index[symbol]]
+            value: float = self._shown[self._places[symbol]]
         except KeyError:
-            raise unknown(symbol, self._index) from None
+            raise unknown(symbol, self._places) from None
         return value
 
 
 class FundingRates:
     """The rate of each symbol's last settlement, NaN before the first: `market.funding_rate["BTC-USD"]`."""
 
-    def __init__(self, index: dict[str, int], funding: NDArray[np.float64], now_ms: Callable[[], int]) -> None:
-        self._index, self._now_ms = index, now_ms
-        paid = funding[~np.isnan(funding[:, 2])] if len(funding) else np.empty((0, 3))
-        self._stamps = [paid[paid[:, 1] == i, 0] for i in range(len(index))]
-        self._rates = [paid[paid[:, 1] == i, 2] for i in range(len(index))]
+    __slots__ = ("_index", "_key")
+
+    def __init__(self, key: Key, index: dict[str, int]) -> None:
+        self._key, self._index = key, index
 
     def __getitem__(self, symbol: str) -> float:
         if symbol not in self._index:
             raise unknown(symbol, self._index)
-        i = self._index[symbol]
-        # A settlement at this very instant happens after the strategy has decided (docs/reference/rules.md section 4).
-        at = int(np.searchsorted(self._stamps[i], self._now_ms(), side="left"))
-        return float(self._rates[i][at - 1]) if at else float("nan")
+        session = SESSIONS[self._key.number]
+        return session.window.rate(self._index[symbol], session.replay.now_ms)
 
 
 class Market:
@@ -66,79 +57,17 @@ class Market:
     ``funding_rate`` is the last settled rate. Names that were not selected raise UserError.
     """
 
-    def __init__(
-        self,
-        symbols: tuple[str, ...],
-        funding: NDArray[np.float64],
-        feature_names: tuple[str, ...],
-        lookback: int,
-        outages: Sequence[Outage] = (),
-    ) -> None:
-        self._outages = outages
-        self._all = symbols
-        self._index = {name: i for i, name in enumerate(symbols)}
-        self.cell = [0]
-        self._first_ms = self._interval_ms = 0
-        self._first = 0
-        self._lookback = lookback
-        self._panel = np.empty((4, 0, len(symbols)))
-        self._volume = np.empty((0, len(symbols)))
-        self.listed: list[tuple[str, ...]] = [()]
-        """By row what `symbols` is there. For the engine's side."""
+    def __init__(self, key: Key, lookback: int) -> None:
+        window = SESSIONS[key.number].window
+        self._key, self._lookback, self._shown = key, lookback, window.shown
+        self._index = {symbol: i for i, symbol in enumerate(window.symbols)}
         self.symbols: tuple[str, ...] = ()
         """The markets that closed a candle now and whose features are all known, in sorted order."""
         self.open, self.high, self.low, self.close, self.volume, self.mark = (
-            Column(self._index, self.cell) for _ in range(6)
+            Column(window.shown, window.places(column)) for column in (*range(FEATURES), MARK)
         )
-        nothing = np.full(1, np.nan).data
-        self._values = {name: dict.fromkeys(symbols, nothing) for name in feature_names}
-        self.funding_rate = FundingRates(self._index, funding, lambda: self.now_ms)
-
-    def load(
-        self,
-        panel: NDArray[np.float64],
-        volume: NDArray[np.float64],
-        mark: NDArray[np.float64],
-        features: dict[str, NDArray[np.float64]],
-        first: int = 0,
-    ) -> None:
-        """Take the candles to come: [field, row, symbol], and [row, symbol] of the others. For the engine's side.
-
-        Rows before ``first`` stand for no candle at all: history does not reach them.
-        """
-        self._panel, self._volume, self._first = panel, volume, first
-        for field, name in enumerate(FIELDS):
-            getattr(self, name).load(panel[field])
-        self.volume.load(volume)
-        self.mark.load(mark)
-        ready = ~np.isnan(panel[3])
-        for name in self._values:
-            columns = np.ascontiguousarray(features[name].T)
-            self._values[name] = {symbol: column.data for symbol, column in zip(self._all, columns, strict=True)}
-            ready &= ~np.isnan(features[name])
-        self.listed = self._names(ready)
-
-    def _names(self, ready: NDArray[np.bool_]) -> list[tuple[str, ...]]:
-        """The symbols that are ready, by row; rows with the same ones share them."""
-        names = [self._all] * len(ready)
-        known: dict[bytes, tuple[str, ...]] = {}
-        for row in np.flatnonzero(~ready.all(axis=1)).tolist():
-            key = ready[row].tobytes()
-            if key not in known:
-                known[key] = tuple(name for name, is_ready in zip(self._all, ready[row], strict=True) if is_ready)
-            names[row] = known[key]
-        return names
-
-    def clock(self, first_ms: int, interval_ms: int) -> None:
-        """Rows close at `first_ms + row × interval_ms` from now on. For the engine's side."""
-        self._first_ms, self._interval_ms = first_ms, interval_ms
-
-    def move(self, row: int, now_ms: int) -> bool:
-        """Stand at row `row` of what was loaded, at `now_ms`; False if no symbol is ready. For the engine's side."""
-        self.cell[0] = row
-        self._first_ms, self._interval_ms = now_ms, 0
-        self.symbols = self.listed[row]
-        return bool(self.symbols)
+        self._features = {name: window.places(n) for n, name in enumerate(window.features, FEATURES)}
+        self.funding_rate = FundingRates(key, self._index)
 
     @property
     def now(self) -> dt.datetime:
@@ -148,42 +77,38 @@ class Market:
     @property
     def now_ms(self) -> int:
         """The close of the candle, ms since 1970 UTC."""
-        return self._first_ms + self.cell[0] * self._interval_ms
+        return replay_of(self._key).now_ms
 
     @property
     def sequencer_up(self) -> bool:
         """Whether the chain runs: False between the beginning and the end of an outage."""
-        return runs(self._outages, self.now_ms)
+        replay = replay_of(self._key)
+        return runs(replay.setup.chain.outages, replay.now_ms)
 
     def feature(self, name: str, symbol: str) -> float:
         """Value of a feature at this candle."""
         try:
-            return self._values[name][symbol][self.cell[0]]
+            value: float = self._shown[self._features[name][symbol]]
         except KeyError:
             if symbol not in self._index:
                 raise unknown(symbol, self._index) from None
-            raise UserError(f"no feature {name!r}", "market.feature", nearest(name, self._values)) from None
+            raise UserError(f"no feature {name!r}", "market.feature", nearest(name, self._features)) from None
+        return value
 
     def history(self, symbol: str, field: CandleField, n: int) -> NDArray[np.float64]:
         """The last ``n`` values of a field ("open", "high", "low", "close", "volume"), oldest first, this candle last.
 
-        Read-only; NaN in gaps; shorter than n near the beginning. UserError if n is more than `lookback`.
+        A copy that is read-only; NaN in gaps; shorter than n near the beginning. UserError if n is more than
+        `lookback`.
         """
         if not 0 < n <= self._lookback:
             remedy = f"ask for 1 to {self._lookback}, or set lookback = {n} in the strategy"
             raise UserError(f"history of {n} candles", "market.history", remedy)
         if symbol not in self._index:
             raise unknown(symbol, self._index)
-        i, row = self._index[symbol], self.cell[0]
-        first = max(self._first, row + 1 - n)
-        if field == "volume":
-            view = self._volume[first : row + 1, i]
-        elif field in FIELDS:
-            view = self._panel[FIELDS.index(field), first : row + 1, i]
-        else:
-            raise UserError(f"no field {field!r}", "market.history", nearest(field, (*FIELDS, "volume")))
-        view.flags.writeable = False
-        return view
+        if field not in FIELDS:
+            raise UserError(f"no field {field!r}", "market.history", nearest(field, FIELDS))
+        return SESSIONS[self._key.number].window.history(self._index[symbol], field, n)
 
 
 def runs(outages: Sequence[Outage], now_ms: int) -> bool:
@@ -195,7 +120,3 @@ def runs(outages: Sequence[Outage], now_ms: int) -> bool:
 def unknown(symbol: str, index: Mapping[str, int]) -> UserError:
     """The error for a symbol that is not part of the run."""
     return UserError(f"unknown symbol {symbol!r}", "market", nearest(str(symbol), index))
-
-
-NOTHING: MappingProxyType[str, NDArray[np.float64]] = MappingProxyType({})
-"""No features."""

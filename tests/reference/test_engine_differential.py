@@ -44,6 +44,7 @@ from backtest.engine.ticket import Ticket
 from backtest.results import ledger
 from backtest.runner.chain_config import Chaining
 from backtest.runner.run import plan, replay
+from backtest.strategy.session import replay_of
 from backtest.venues import chain, terms
 from backtest.venues.default_leverage import DefaultLeverage
 from tests.reference.chain import Beside, Chain, Latency, Oracle, Route
@@ -71,7 +72,7 @@ class Scripted(Strategy):
             account.set_leverage(symbol, leverage)
 
     def on_candle(self, market, account):
-        replay = account._replay
+        replay = replay_of(account._key)
         for message in self.script.get(market.now_ms, ()):
             if message.kind == "cancel":
                 replay.cancel(message.order)
