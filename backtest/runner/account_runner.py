@@ -147,22 +147,21 @@ class Player:
         for row, names in zip(range(chunk.row0 + 1, end + 1), window.rows(), strict=True):
             following(buffer)
             market.symbols = names
-            touched = replay.touched
-            if row > seen and not (touched or bits):
-                reach = min(2 * reach, FARTHEST)
-                seen = min(row - 1 + reach, end)
-                quiet = replay.ahead(seen)
-            if row <= quiet and not touched:
-                replay.row = row
-            else:
+            if row > quiet or replay.touched:
+                touched = replay.touched
                 # How far it pays to play ahead depends on how often the strategy acts.
                 reach = NEAREST if touched else min(2 * reach, FARTHEST)
-                advance()
-                seen = min(row + reach, end)
-                quiet = replay.ahead(seen)
-                if bits:
-                    self._hear()
-                    quiet = min(quiet, hearing.row)
+                if row > seen and not (touched or bits):
+                    seen = min(row - 1 + reach, end)
+                    quiet = replay.ahead(seen)
+                if row > quiet or touched:
+                    advance()
+                    seen = min(row + reach, end)
+                    quiet = replay.ahead(seen)
+                    if bits:
+                        self._hear()
+                        quiet = min(quiet, hearing.row)
+            replay.row = row
             if names:
                 try:
                     on_candle(market, account)

@@ -28,10 +28,9 @@ class Column:
 
     def __getitem__(self, symbol: str) -> float:
         try:
-            value: float = self._shown[self._places[symbol]]
+            return self._shown[self._places[symbol]]
         except KeyError:
             raise unknown(symbol, self._places) from None
-        return value
 
 
 class FundingRates:
@@ -88,12 +87,11 @@ class Market:
     def feature(self, name: str, symbol: str) -> float:
         """Value of a feature at this candle."""
         try:
-            value: float = self._shown[self._features[name][symbol]]
+            return self._shown[self._features[name][symbol]]
         except KeyError:
             if symbol not in self._index:
                 raise unknown(symbol, self._index) from None
             raise UserError(f"no feature {name!r}", "market.feature", nearest(name, self._features)) from None
-        return value
 
     def history(self, symbol: str, field: CandleField, n: int) -> NDArray[np.float64]:
         """The last ``n`` values of a field ("open", "high", "low", "close", "volume"), oldest first, this candle last.
