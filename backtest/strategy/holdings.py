@@ -252,10 +252,10 @@ class Holdings:
         setup, row = session.replay.setup, session.replay.row
         # At its last candle nobody knows yet that it is the last: the venue refuses that order (delisted).
         if not session.first[i] < row <= session.last[i] + 1:
-            first = stamp(setup.start_ms + int(setup.first_row[i]) * setup.interval_ms)
-            last = stamp(setup.start_ms + (int(setup.last_row[i]) + 1) * setup.interval_ms)
-            remedy = f"its candles go from {first} to {last}; trade what is in market.symbols"
-            raise UserError(f"{symbol} does not trade now", "order", remedy)
+            # The time of a listing to come is not told: a strategy may read what it catches.
+            last = stamp(setup.start_ms + (session.last[i] + 1) * setup.interval_ms)
+            said = "it has had no candle yet" if row <= session.first[i] else f"its last candle closed at {last}"
+            raise UserError(f"{symbol} does not trade now", "order", f"{said}; trade what is in market.symbols")
         return i
 
 

@@ -216,8 +216,10 @@ def test_an_order_for_a_market_that_does_not_trade_now(place: Path, command: Cal
     an hour later it is the strategy's mistake, as it is before the listing.
     """
     put(candles()[10:20], place / "market", "candles", "ETH-USD")
-    span = "order: ETH-USD does not trade now; its candles go from 2024-03-01T10:00Z to 2024-03-01T20:00Z"
-    for line, hour in (("account.buy('ETH-USD', 1)", 1), ("20 <= market.now.hour and account.buy('ETH-USD', 1)", 21)):
+    buy = "account.buy('ETH-USD', 1)"
+    early, late = "it has had no candle yet", "its last candle closed at 2024-03-01T20:00Z"
+    for line, hour, said in ((buy, 1, early), (f"20 <= market.now.hour and {buy}", 21, late)):
         (place / "odd.py").write_text(hook("on_candle", line))
-        one_line(command(*RUN), 1, f"odd.py:12, Odd.on_candle, 2024-03-01 {hour:02}:00:00Z: {span}")
+        where = f"odd.py:12, Odd.on_candle, 2024-03-01 {hour:02}:00:00Z: order: ETH-USD does not trade now"
+        one_line(command(*RUN), 1, f"{where}; {said}; trade what is in market.symbols")
     assert not (place / "report").exists()
