@@ -25,7 +25,7 @@ from backtest.strategy.account import Account
 from backtest.strategy.event_delivery import Hearing
 from backtest.strategy.events import HOOKS, written
 from backtest.strategy.market import EPOCH, Market
-from backtest.strategy.session import Session, register
+from backtest.strategy.session import Session
 from backtest.strategy.window import Window
 
 NEAREST, FARTHEST = 1 << 5, 1 << 12
@@ -60,8 +60,7 @@ class Player:
         setup = replay.setup
         self._window = Window(setup.symbols, decisions.feature_names, setup.funding)
         self._session = Session(replay, self._window)
-        key = register(self._session)
-        self.market, self.account = Market(key, strategy.lookback), Account(key)
+        self.market, self.account = Market(self._session, strategy.lookback), Account(self._session)
         self._hearing = Hearing(replay, self._written)
         self._looked = 0
         self._observer = Observer(np.asarray(setup.step_micro, np.int64), setup.start_ms, setup.interval_ms)
@@ -83,12 +82,14 @@ class Player:
     def start(self) -> None:
         """Call `on_start`, before the first candle."""
         if "on_start" in self._written:
-            self._call("on_start", self.market, self.account)
+            with self._session:
+                self._call("on_start", self.market, self.account)
 
     def stop(self) -> None:
         """Call `on_stop`, after the last candle."""
         if "on_stop" in self._written:
-            self._call("on_stop", self.market, self.account)
+            with self._session:
+                self._call("on_stop", self.market, self.account)
 
     def play(self, chunk: Chunk) -> None:
         """Play the rows of a chunk."""
@@ -97,12 +98,13 @@ class Player:
         self.replay.load(chunk.panel, chunk.row0 - chunk.tail)
         end = chunk.row0 + chunk.rows
         try:
-            if self.compiled:
-                self.replay.advance(end)
-            elif self.each:
-                self._play_each(chunk, end)
-            else:
-                self._play_every(end)
+            with self._session:
+                if self.compiled:
+                    self.replay.advance(end)
+                elif self.each:
+                    self._play_each(chunk, end)
+                else:
+                    self._play_every(end)
         except Broken as error:
             if BEYOND not in str(error):
                 raise

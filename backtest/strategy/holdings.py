@@ -17,7 +17,7 @@ from backtest.strategy.market import runs, unknown
 from backtest.strategy.order import TRIGGERS
 from backtest.strategy.rounding import Grid
 from backtest.strategy.routes import Transit, route_name
-from backtest.strategy.session import SESSIONS, Key, replay_of
+from backtest.strategy.session import Key, Session, replay_of, session_of
 
 TYPES = tuple(cast("OrderTypeName", word.name.lower()) for word in OrderType)
 TIFS = tuple(cast("TifName", word.name.lower()) for word in TimeInForce)
@@ -129,9 +129,9 @@ class OpenOrder(NamedTuple):
 class Holdings:
     """One account at the close of a candle. Money in quote units, quantities in base units."""
 
-    def __init__(self, key: Key) -> None:
-        self._key = key
-        setup = replay_of(key).setup
+    def __init__(self, session: Session) -> None:
+        self._key = session.key
+        setup = session.replay.setup
         self._index = {name: i for i, name in enumerate(setup.symbols)}
         ticks = setup.ticks or (None,) * len(setup.symbols)
         self._grids = [Grid.of(i, int(setup.step_micro[i]), ticks[i]) for i in range(len(setup.symbols))]
@@ -200,7 +200,7 @@ class Holdings:
 
     def position(self, symbol: str) -> Position:
         """The position in a market, also when there is none."""
-        session, i = SESSIONS[self._key.number], self._at(symbol)
+        session, i = session_of(self._key), self._at(symbol)
         replay = session.replay
         lots = session.book[i, at.LOTS]
         mark = replay.panel.item(replay.setup.known_field, replay.j, i) if replay.row else math.nan
@@ -217,7 +217,7 @@ class Holdings:
     @property
     def positions(self) -> tuple[Position, ...]:
         """Every open position, by symbol."""
-        book = SESSIONS[self._key.number].book
+        book = session_of(self._key).book
         return tuple(self.position(name) for name, i in self._index.items() if book[i, at.LOTS])
 
     @property
@@ -248,7 +248,7 @@ class Holdings:
 
     def _tradable(self, symbol: str) -> int:
         """The number of a symbol that lives now: listed, and with candles still to come."""
-        i, session = self._at(symbol), SESSIONS[self._key.number]
+        i, session = self._at(symbol), session_of(self._key)
         setup, row = session.replay.setup, session.replay.row
         # At its last candle nobody knows yet that it is the last: the venue refuses that order (delisted).
         if not session.first[i] < row <= session.last[i] + 1:

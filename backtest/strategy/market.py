@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backtest.core.errors import UserError, nearest
 from backtest.strategy.literal_types import CandleField
-from backtest.strategy.session import SESSIONS, Key, replay_of
+from backtest.strategy.session import Key, Session, replay_of, session_of
 from backtest.strategy.window import FEATURES, FIELDS, MARK
 from backtest.venues.chain import Outage
 
@@ -44,7 +44,7 @@ class FundingRates:
     def __getitem__(self, symbol: str) -> float:
         if symbol not in self._index:
             raise unknown(symbol, self._index)
-        session = SESSIONS[self._key.number]
+        session = session_of(self._key)
         return session.window.rate(self._index[symbol], session.replay.now_ms)
 
 
@@ -56,9 +56,9 @@ class Market:
     ``funding_rate`` is the last settled rate. Names that were not selected raise UserError.
     """
 
-    def __init__(self, key: Key, lookback: int) -> None:
-        window = SESSIONS[key.number].window
-        self._key, self._lookback, self._shown = key, lookback, window.shown
+    def __init__(self, session: Session, lookback: int) -> None:
+        window = session.window
+        self._key, self._lookback, self._shown = session.key, lookback, window.shown
         self._index = {symbol: i for i, symbol in enumerate(window.symbols)}
         self.symbols: tuple[str, ...] = ()
         """The markets that closed a candle now and whose features are all known, in sorted order."""
@@ -66,7 +66,7 @@ class Market:
             Column(window.shown, window.places(column)) for column in (*range(FEATURES), MARK)
         )
         self._features = {name: window.places(n) for n, name in enumerate(window.features, FEATURES)}
-        self.funding_rate = FundingRates(key, self._index)
+        self.funding_rate = FundingRates(session.key, self._index)
 
     @property
     def now(self) -> dt.datetime:
@@ -106,7 +106,7 @@ class Market:
             raise unknown(symbol, self._index)
         if field not in FIELDS:
             raise UserError(f"no field {field!r}", "market.history", nearest(field, FIELDS))
-        return SESSIONS[self._key.number].window.history(self._index[symbol], field, n)
+        return session_of(self._key).window.history(self._index[symbol], field, n)
 
 
 def runs(outages: Sequence[Outage], now_ms: int) -> bool:

@@ -1,12 +1,13 @@
-"""What `market` and `account` of one run lead to, kept where no attribute of theirs leads."""
+"""What `market` and `account` stand for while their account is played, kept where no attribute of theirs leads."""
 
 from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass, field
-from itertools import count
+from types import TracebackType
 from typing import TYPE_CHECKING
 
+from backtest.core.errors import UserError
 from backtest.engine.replay import Replay
 from backtest.strategy.window import Window
 
@@ -15,20 +16,22 @@ if TYPE_CHECKING:
 
 
 class Key:
-    """Names a session. It has a number, and no way to the session itself."""
+    """Names a session to those who have been given it: it leads nowhere, and no other is equal to it."""
 
-    __slots__ = ("__weakref__", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
+    __slots__ = ()
 
 
 @dataclass
 class Session:
-    """One account in a run: the replay, which holds what is to come, and the account's window on it."""
+    """One account in a run: the replay, which has what is to come, and the account's window.
+
+    ``with session:`` its market and account can be used, and no longer: between two chunks other accounts are played,
+    for which what this one has seen may lie ahead.
+    """
 
     replay: Replay
     window: Window
+    key: Key = field(default_factory=Key)
     unread: list[weakref.ref[Position]] = field(default_factory=list)
     """Positions given out since the account last changed, whose liquidation price may not have been computed."""
 
@@ -37,6 +40,16 @@ class Session:
         """Read far faster than the array; the kernels never move it."""
         self.first, self.last = self.replay.setup.first_row.tolist(), self.replay.setup.last_row.tolist()
         """By symbol the rows of its first and last candle."""
+
+    def __enter__(self) -> None:
+        _OPEN[self.key] = self
+        self.window.uncover()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.window.cover()
+        del _OPEN[self.key]
 
     def settle(self) -> None:
         """Compute what positions still show of the account as it is; call it before that changes."""
@@ -47,26 +60,26 @@ class Session:
         self.unread.clear()
 
 
-SESSIONS: dict[int, Session] = {}
-"""By number of the key, while the key lives. Reached by an import alone, as the files of the data are."""
-_NUMBERS = count()
+_OPEN: dict[Key, Session] = {}
+"""Sessions of the accounts that are being played, one in each thread. An import reaches them, as it does the data."""
 
 
-def register(session: Session) -> Key:
-    """Return a new key of a session."""
-    key = Key(next(_NUMBERS))
-    SESSIONS[key.number] = session
-    weakref.finalize(key, SESSIONS.pop, key.number, None).atexit = False
-    return key
+def session_of(key: Key) -> Session:
+    """Return the session of a key; UserError where its account is not being played."""
+    try:
+        return _OPEN[key]
+    except KeyError:
+        remedy = "use the market and the account that the hook is given"
+        raise UserError("used while its account is not played", "market or account", remedy) from None
 
 
 def replay_of(key: Key) -> Replay:
     """Return the replay of a key's session."""
-    return SESSIONS[key.number].replay
+    return session_of(key).replay
 
 
 def settled(key: Key) -> Replay:
     """Return the replay of a key's session, whose account is about to change: positions given out are settled."""
-    session = SESSIONS[key.number]
+    session = session_of(key)
     session.settle()
     return session.replay

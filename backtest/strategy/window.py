@@ -33,6 +33,7 @@ class Window:
         self._shape = (len(FIELDS) + len(self.features) + 1, len(symbols))
         self.buffer = io.BytesIO(np.full(self._shape, np.nan).tobytes()).getbuffer()
         self.shown = self.buffer.toreadonly().cast("d")
+        self._covered = bytes(self.buffer)
         self._block = io.BytesIO(bytes(max(1, BLOCK // len(self.buffer)) * len(self.buffer)))
         self._table = np.empty((0, *self._shape))
         self._columns = self._columns_of(self._table)
@@ -91,6 +92,15 @@ class Window:
         row = self._row()
         column = self._columns[FIELDS.index(field)][max(self._first, row + 1 - n) : row + 1, i]
         return np.frombuffer(column.tobytes())
+
+    def cover(self) -> None:
+        """Show nothing until `uncover`."""
+        self._covered = bytes(self.buffer)
+        self.buffer[:] = np.full(self._shape, np.nan).tobytes()
+
+    def uncover(self) -> None:
+        """Show again what was shown before."""
+        self.buffer[:] = self._covered
 
     def rate(self, i: int, now_ms: int) -> float:
         """Return the rate of a symbol's last settlement before ``now_ms``, NaN before the first."""

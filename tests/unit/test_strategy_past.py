@@ -11,14 +11,14 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import backtest
-from backtest import Param, RunError, Strategy
-from backtest.strategy.session import SESSIONS
+from backtest import Param, RunError, Strategy, UserError
+from backtest.strategy.session import session_of
 from tests.scenarios.scenario import MINUTE, START, Market, play, write
 
 ROWS, OUTAGE = 31, (17, 19)
@@ -144,7 +144,7 @@ class Seeker(Strategy):
         market = given[-2]
         history = [market.history(name, "close", 5) for name in NAMES]
         seen = found(self, *given, history, *map(market.history, NAMES, ("volume", "open"), (3, 2)))
-        later, window = DATA.later(market.now_ms), found(SESSIONS[market._key.number].window._columns)
+        later, window = DATA.later(market.now_ms), found(session_of(market._key).window._columns)
         LOOKS.append((market.now_ms, seen & later, window & later, seen))
 
     def on_start(self, market: Any, account: Any) -> None:
@@ -259,7 +259,36 @@ def test_history_is_a_copy_without_a_way_back(tmp_path: Path) -> None:
     assert all(len(array.base) == array.nbytes and isinstance(array.base, bytes) for array in taken)
 
 
-def test_a_session_ends_with_its_run(tmp_path: Path) -> None:
-    before = len(SESSIONS)
-    play(tmp_path, [Market("BTC", [100.0] * 4)], {})
-    assert len(SESSIONS) == before
+USES: tuple[Callable[[Any, Any], Any], ...] = (
+    lambda market, _: market.now,
+    lambda market, _: market.history("BTC", "close", 1),
+    lambda market, _: market.funding_rate["BTC"],
+    lambda _, account: account.equity,
+    lambda _, account: account.buy("BTC", 1),
+)
+
+
+class Gossip(Strategy):
+    """Reads what another account was shown, which may be a chunk ahead."""
+
+    given: ClassVar[list[tuple[Any, Any]]] = []
+    read: ClassVar[list[float]] = []
+
+    def on_candle(self, market: Any, account: Any) -> None:
+        self.given.append((market, account))
+        others = [pair for pair in self.given if pair[0] is not market]
+        if others:
+            assert np.isnan([others[0][0].close["BTC"], others[0][0].mark["BTC"]]).all()
+            for use in USES:
+                with pytest.raises(UserError, match="used while its account is not played; use the market"):
+                    use(*others[0])
+            self.read.append(market.close["BTC"])
+
+
+def test_an_account_cannot_use_what_another_is_given(tmp_path: Path) -> None:
+    Gossip.given.clear()
+    Gossip.read.clear()
+    data = write(tmp_path, Market("BTC", [100.0 + row for row in range(9)]))
+    backtest.compare(Gossip(), data, allow=("missing-funding",), chunk_rows=4)
+    second, first = range(4), (*range(4, 8), *range(4, 8), 8, 8)
+    assert Gossip.read == [100.0 + row for row in (*second, *first)]
