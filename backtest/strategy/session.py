@@ -5,14 +5,11 @@ from __future__ import annotations
 import weakref
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from backtest.core.errors import UserError
 from backtest.engine.replay import Replay
+from backtest.strategy.position import Position
 from backtest.strategy.window import Window
-
-if TYPE_CHECKING:
-    from backtest.strategy.holdings import Position
 
 
 class Key:

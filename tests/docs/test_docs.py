@@ -25,9 +25,10 @@ from backtest.runner.notes import STRETCHED
 from backtest.strategy import events
 from backtest.strategy.account import Account
 from backtest.strategy.base import HOOKS
-from backtest.strategy.holdings import Holdings, OpenOrder, Position
+from backtest.strategy.holdings import Holdings, OpenOrder
 from backtest.strategy.market import Market
 from backtest.strategy.order import Order
+from backtest.strategy.position import Position
 from backtest.venues.profile import Defaults, load
 from tests.docs.pages import PAGES, ROOT, Block, blocks, play, text_of
 from tests.unit.test_tidy import ROOMS, machine
