@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from backtest.strategy.base import Strategy
     from backtest.strategy.candle import Candle
     from backtest.strategy.events import Fill, FundingPayment, Liquidation, MarginCall, OrderEvent, Transfer
-    from backtest.strategy.holdings import OpenOrder, Position
+    from backtest.strategy.holdings import OpenOrder
     from backtest.strategy.market import Market
     from backtest.strategy.order import Order
     from backtest.strategy.param import Param, ParamValue
+    from backtest.strategy.position import Position
     from backtest.strategy.routes import Transit
 
     __version__: str
@@ -92,7 +93,7 @@ _HOME = {
     "OrderEvent": "backtest.strategy.events",
     "Param": "backtest.strategy.param",
     "ParamValue": "backtest.strategy.param",
-    "Position": "backtest.strategy.holdings",
+    "Position": "backtest.strategy.position",
     "Result": "backtest.results.result",
     "RunError": "backtest.core.errors",
     "RunSummary": "backtest.results.summary_types",
