@@ -107,7 +107,7 @@ WORDS = {
     literal_types.OrderTypeName: [member.name for member in OrderType if member != OrderType.AMEND],
     literal_types.OpenOrderState: holdings.STATES,
     literal_types.OrderStateName: [member.name for member in OrderState],
-    literal_types.ReasonName: {reason for reason in events.REASONS if reason},
+    literal_types.ReasonName: sorted({reason for reason in events.REASONS if reason}),
     literal_types.CauseName: [member.name for member in Cause],
     literal_types.LiquidityName: [member.name for member in Liquidity],
     literal_types.StageName: [member.name for member in Stage if member != Stage.SHORTFALL],
