@@ -20,7 +20,7 @@ from tests.small_market import HEAD
 from tests.small_market import write as write_small
 
 MARKETS = [Market("BTC", [100.0] * 6)]
-STOOD = "stopped after 60 s (--timeout): the replay stood at 2024-03-01 00:02:00Z; nothing was written"
+STOOD = "stopped after 60 s (timeout=): the replay stood at 2024-03-01 00:02:00Z; nothing was written"
 over: list[Callable[[], None]] = []
 """What lets the time of the command be over."""
 since: list[float] = []
@@ -153,7 +153,7 @@ def test_time_enough_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "5"])
 def test_a_time_that_is_none(tmp_path: Path, seconds: Any) -> None:
-    with pytest.raises(UserError, match=r"timeout .*; give a number from 0\.001"):
+    with pytest.raises(UserError, match=r"in timeout= \(give a number from 0\.001"):
         play(tmp_path, MARKETS, {}, timeout=seconds)
 
 
