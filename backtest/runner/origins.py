@@ -22,7 +22,7 @@ from backtest.runner.settings import all_settings, settings_of
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_FLAG = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-p)(?:=([\w%.:-]+))?(?![\w-])")
+_FLAG = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-p)(?:=([\w%.:-]+)| (missing-funding))?(?![\w-])")
 NOT_KEYWORDS = ("data", "sub_accounts")
 """Settings that are an argument, or a function, of their own in Python."""
 
@@ -91,7 +91,7 @@ def with_keywords(text: str) -> str:
     """The text with `name=` in place of every flag of a setting, as in ``give one with reserve=``."""
 
     def spelt(match: re.Match[str]) -> str:
-        flag, value = match.groups()
+        flag, value = match[1], match[2] or match[3]
         told = _by_flag().get(flag)
         name = told.name if told else flag.lstrip("-").replace("-", "_")
         if told and told.kind is Kind.SWITCH and flag == told.off:

@@ -172,8 +172,8 @@ def test_what_cannot_be_drilled_is_named(tmp_path: Path) -> None:
         ("1h", "1h", "a drill to 1h is not finer than 1h candles"),
         (None, "5m", "a drill to 5m is not finer than 5m candles"),
         ("1h", "1m", "1m is no multiple of the data's 5m candles"),
-        ("1h", "soon", "--drill: 'soon' is not an interval"),
-        ("0h", None, "--interval: '0h' is not an interval"),
+        ("1h", "soon", "invalid value 'soon' in drill="),
+        ("0h", None, "invalid value '0h' in interval="),
     ):
         with pytest.raises(UserError) as raised:
             backtest.run(Hold, tmp_path, interval=interval, drill=drill, allow=["missing-funding"])

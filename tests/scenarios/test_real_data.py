@@ -291,7 +291,7 @@ def test_nine_perps_of_minutes_with_layers_switch() -> None:
 
 def test_without_funding_a_run_refuses_or_is_told() -> None:
     data = ROOT / "okx_5m_2022"
-    with pytest.raises(UserError, match=r"no funding data for BTCUSDT, ETHUSDT, SOLUSDT; .*--allow missing-funding"):
+    with pytest.raises(UserError, match=r"no funding data for BTCUSDT, ETHUSDT, SOLUSDT; .*allow='missing-funding'"):
         backtest.run("sma_cross", data)
     result = backtest.run("sma_cross", data, allow=["missing-funding"], start="2022-05-01", end="2022-06-01")
     assert result.tables["funding"].is_empty()

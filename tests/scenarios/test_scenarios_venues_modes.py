@@ -58,7 +58,7 @@ def test_B3_without_figures_portfolio_is_refused_and_left_out_of_a_comparison(tm
     steps = {0: both(buy("BTC", 30), sell("ETH", 40))}
     why = "the profile of binance_usdm has no figures for it" if name == "binance_usdm" else f"{name} does not offer it"
     for margin in ("portfolio", "portfolio,BTC=isolated"):
-        with pytest.raises(UserError, match=f"--margin: margin mode 'portfolio': {why}"):
+        with pytest.raises(UserError, match=f"margin: margin mode 'portfolio': {why}"):
             under(name, tmp_path / "run", markets, steps, margin=margin)
     with pytest.raises(UserError, match=why):
         compared(name, tmp_path / "none", markets, steps, margin=("portfolio",))
