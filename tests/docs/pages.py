@@ -26,7 +26,9 @@ from backtest.data.sample import write_sample
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    p.relative_to(ROOT).as_posix() for p in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/*/*.md"))
+    name
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/*/*.md"))
+    if not (name := path.relative_to(ROOT).as_posix()).startswith(".")
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
