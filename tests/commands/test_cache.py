@@ -124,7 +124,9 @@ def test_the_folder_is_of_all_that_decides_what_a_kernel_does(monkeypatch: pytes
     imported = {
         name.replace(".", "/") + ".py"
         for source in cache.ROOM.glob("*.py")
-        for name in re.findall(r"^ *from backtest\.(?!engine|disk)([\w.]+) import", source.read_text(), re.MULTILINE)
+        for name in re.findall(
+            r"^ *from backtest\.(?!engine|core\.disk|core import)([\w.]+) import", source.read_text(), re.MULTILINE
+        )
     }
     assert imported == set(cache.OTHERS)
     optimised = [

@@ -182,7 +182,7 @@ def test_what_is_no_mistake_runs(place: Path, command: Callable[..., Ended]) -> 
     config = made.summary["config"]
     assert (config["chain"], config["gas"], config["oracle"]) == ("arbitrum", False, ["stale=7s", "grace=5m"])
     assert all(config[f"chain_{name}"] for name in ("sha256", "source", "rules"))
-    assert any("other than on the chain" in note for note in made.summary["notes"])
+    assert any("unlike on the chain" in note for note in made.summary["notes"])
 
 
 def test_what_has_nothing_to_act_on_is_told(place: Path) -> None:

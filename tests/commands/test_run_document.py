@@ -63,6 +63,7 @@ def test_fifty_drawn_configurations_are_read_back_as_they_were(place: Path, monk
     report.mkdir(parents=True)
     (place / "elsewhere").mkdir()
     for _ in range(50):
+        monkeypatch.chdir(place)
         command = rng.choice((RUN, COMPARE, LATENCY, SUB_ACCOUNTS))
         given = draw(rng, [name for name in DRAWN if not (command == LATENCY and name == "latency_ms")])
         given["margin"] = (
@@ -73,7 +74,6 @@ def test_fifty_drawn_configurations_are_read_back_as_they_were(place: Path, monk
         specs = ["hold.py:Hold", "sma_cross"] if command == SUB_ACCOUNTS else ["hold.py"]
         text = document_text(command, asked, specs, report)
         (report / "run.toml").write_text(text)
-        monkeypatch.chdir(place)
         request = run_request("run" if command == SUB_ACCOUNTS else command, (), {"config": report / "run.toml"})
         assert (request.command, list(request.strategies), request.data) == (command, specs, "market")
         again = checked({name: value for name, value in request.values.items() if name != "sub_accounts"})

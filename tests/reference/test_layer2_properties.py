@@ -44,12 +44,12 @@ class Busy(Script):
         self.seed = seed
 
     def on_start(self, market: Any, account: Any) -> None:
-        self.rng = np.random.default_rng(self.seed)
+        self.draws = np.random.default_rng(self.seed)
 
     def on_candle(self, market: Any, account: Any) -> None:
-        price, qty = market.close["BTC"], float(self.rng.integers(1, 400))
-        away = price * float(np.exp(self.rng.normal(0, 0.05)))
-        act = int(self.rng.integers(0, 8))
+        price, qty = market.close["BTC"], float(self.draws.integers(1, 400))
+        away = price * float(np.exp(self.draws.normal(0, 0.05)))
+        act = int(self.draws.integers(0, 8))
         if act < 2:
             account.buy("BTC", qty)
         elif act < 4:

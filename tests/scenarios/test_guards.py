@@ -545,7 +545,6 @@ def test_a_guard_that_cannot_be(text, said) -> None:
         (["top-up=0.8:0.5"], "guard top-up=0.8:0.5: in cross margin a top-up is money from outside the venue"),
         (["reduce=0.8:0.5"], "guard reduce=0.8:0.5: in isolated margin a reduction gives back the same share"),
         (["stop=5%", "stop=5%"], "guard stop=5% is given twice"),
-        ("stop=5%", "guards is one text"),
     ],
 )
 def test_guards_that_do_not_fit_the_run(tmp_path: Path, guards, said) -> None:

@@ -156,7 +156,7 @@ INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
 import backtest.cli
-from backtest import disk
+from backtest.core import disk
 from backtest.cli import data
 target, after = Path(sys.argv[1]), sys.argv[2] == "after"
 place = disk._place

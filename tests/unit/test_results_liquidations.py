@@ -33,8 +33,8 @@ def row(second: float, stage: Stage, before: tuple[float, float], after: tuple[f
     }  # fmt: skip
 
 
-def journal(*records: Any) -> Record:
-    return idle(interval_ms=MINUTE, liquidations=rows(records.LIQUIDATION, *records))
+def journal(*steps: Any) -> Record:
+    return idle(interval_ms=MINUTE, liquidations=rows(records.LIQUIDATION, *steps))
 
 
 CASES = {
@@ -80,8 +80,8 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_rows_of_one_liquidation(case: str) -> None:
-    records, numbers, count = CASES[case]
-    record = journal(*records)
+    made, numbers, count = CASES[case]
+    record = journal(*made)
     found = processes(record)
     assert found.tolist() == numbers
     assert steps(record, found) == count
