@@ -62,7 +62,7 @@ def show_plan(asked: RunRequest, as_json: bool) -> None:
     }
     assumptions = found.assumptions()
     if as_json:
-        console.write_json({**facts, "settings": given, "assumptions": assumptions, "seconds": round(whole, 1)})
+        console.write_json({**facts, "settings": given, "assumptions": assumptions, "seconds": round(whole, 3)})
         return
     table = console.grid("dry run", "", numbers=False)
     for name, value in [*facts.items(), *given.items()]:

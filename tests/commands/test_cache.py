@@ -121,12 +121,11 @@ def test_the_folder_is_of_all_that_decides_what_a_kernel_does(monkeypatch: pytes
     assert made() == plain
     monkeypatch.setenv("NUMBA_OPT", "1")
     assert made() != plain
+    wanted = r"^ *from backtest\.(?!engine|core\.disk|core import)([\w.]+) import"
     imported = {
         name.replace(".", "/") + ".py"
         for source in cache.ROOM.glob("*.py")
-        for name in re.findall(
-            r"^ *from backtest\.(?!engine|core\.disk|core import)([\w.]+) import", source.read_text(), re.MULTILINE
-        )
+        for name in re.findall(wanted, source.read_text(), re.MULTILINE)
     }
     assert imported == set(cache.OTHERS)
     optimised = [
