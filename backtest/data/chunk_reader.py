@@ -34,7 +34,7 @@ class Series:
 
 
 @dataclass
-class Lane:
+class SymbolReader:
     """One symbol's part of the reading: where its rows are, and what its marks are made from."""
 
     candles: Source
@@ -80,7 +80,7 @@ class Reader:
         self,
         con: duckdb.DuckDBPyConnection,
         grid: Grid,
-        lanes: list[Lane],
+        lanes: list[SymbolReader],
         fields: int,
         packed: bool = False,
         spare: int = 0,
@@ -139,7 +139,7 @@ class Reader:
 
     def _fill(
         self,
-        lane: Lane,
+        lane: SymbolReader,
         out: NDArray[np.float64],
         volume: NDArray[np.float64] | None,
         series: NDArray[np.float64],
@@ -180,7 +180,7 @@ class Reader:
         if hi == lane.last_row + 1:
             lane.streams.clear()
 
-    def _marks(self, lane: Lane, trade: NDArray[np.float64], lo: int, batch: int) -> NDArray[np.float64]:
+    def _marks(self, lane: SymbolReader, trade: NDArray[np.float64], lo: int, batch: int) -> NDArray[np.float64]:
         """Mark candles of the rows from ``lo`` on, all in the symbol's life; then their closes as known: [5, n]."""
         count = trade.shape[1]
         marks = np.full((5, count), np.nan)
@@ -208,7 +208,13 @@ class Reader:
         return marks
 
     def _lay_series(
-        self, lane: Lane, series: Series, trade: NDArray[np.float64], out: NDArray[np.float64], lo: int, batch: int
+        self,
+        lane: SymbolReader,
+        series: Series,
+        trade: NDArray[np.float64],
+        out: NDArray[np.float64],
+        lo: int,
+        batch: int,
     ) -> None:
         """One further series of the rows from ``lo`` on: its own candles, or what they cover derived from trades."""
         count = trade.shape[1]
@@ -231,7 +237,7 @@ class Reader:
         return rows
 
     def _stream(
-        self, lane: Lane, source: Source, names: tuple[str, ...], interval_ms: int, batch: int
+        self, lane: SymbolReader, source: Source, names: tuple[str, ...], interval_ms: int, batch: int
     ) -> Stream | Joined:
         """The lane's stream of ``source``, opened at its first use: a symbol not yet listed costs nothing."""
         if source.kind not in lane.streams:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backtest.core.durations import text as interval_name
 from backtest.core.errors import Broken, UserError
-from backtest.data.chunk_reader import Grid, Lane, Reader
+from backtest.data.chunk_reader import Grid, Reader, SymbolReader
 from backtest.data.derived_marks import Stretch
 from backtest.data.panel import MARK_OPEN
 from backtest.data.select import select
@@ -75,7 +75,7 @@ class Drill:
         return sorted(self._coarse.stretched + self.fine.stretched)
 
     @cached_property
-    def _lanes(self) -> list[Lane]:
+    def _lanes(self) -> list[SymbolReader]:
         """What marks are derived from is not read before the first window."""
         return self.fine.lanes()
 

@@ -11,7 +11,7 @@ from backtest.core.durations import text as interval_name
 from backtest.core.errors import UserError, nearest
 from backtest.core.times import stamp
 from backtest.data.catalog import Catalog
-from backtest.data.listing import life
+from backtest.data.listing import listed_span
 from backtest.data.panel import CLOSE
 from backtest.data.selection import Selection
 from backtest.data.settlements import settlements
@@ -35,7 +35,7 @@ def select(
     names = _names(catalog, symbols)
     interval = catalog.interval_ms if interval_ms is None else interval_ms
     _joinable(catalog, names, interval)
-    spans = {symbol: life(catalog, symbol, start_ms, end_ms, interval) for symbol in names}
+    spans = {symbol: listed_span(catalog, symbol, start_ms, end_ms, interval) for symbol in names}
     empty = [symbol for symbol, life in spans.items() if life is None]
     lives = {symbol: life for symbol, life in spans.items() if life is not None}
     if not lives or (symbols is not None and empty):

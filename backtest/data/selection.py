@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from backtest.core.durations import text as interval_name
 from backtest.core.errors import Broken, UserError
 from backtest.data.catalog import Catalog
-from backtest.data.chunk_reader import Grid, Lane, Reader, Series
+from backtest.data.chunk_reader import Grid, Reader, Series, SymbolReader
 from backtest.data.derived_marks import Basis, Cover, Stretch
 from backtest.data.mark_extremes import nearest, stretches
 from backtest.data.panel import CLOSE, MARK_KNOWN, MARK_OPEN, Chunk
@@ -175,12 +175,12 @@ class Selection:
         """What derived marks are made from; read once, at the first pass over the chunks."""
         return {symbol: self._basis(symbol) if self.mark_offset else None for symbol in self.symbols}
 
-    def lanes(self, further: bool = False) -> list[Lane]:
+    def lanes(self, further: bool = False) -> list[SymbolReader]:
         """Each symbol's part of a reading, unread; with its further marks, if they are asked for."""
         lanes = []
         for i, symbol in enumerate(self.symbols):
             lanes.append(
-                Lane(
+                SymbolReader(
                     candles=self.catalog.sources["candles"][symbol],
                     interval_ms=self.catalog.interval_ms,
                     first_row=int(self.first_row[i]),
@@ -193,7 +193,7 @@ class Selection:
             )
         return lanes
 
-    def _count(self, lanes: list[Lane]) -> None:
+    def _count(self, lanes: list[SymbolReader]) -> None:
         self.counts["derived mark rows"] = sum(lane.derived for lane in lanes)
         self.counts["mark rows standing still"] = sum(lane.frozen for lane in lanes)
         self.counts["candles joined with a finer one missing"] = sum(lane.short for lane in lanes)

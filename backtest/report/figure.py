@@ -19,7 +19,7 @@ INK, FAINT, MUTED, PAPER = "var(--ink)", "var(--faint)", "var(--muted)", "var(--
 GAIN, LOSS, LIMIT = "var(--gain)", "var(--loss)", "var(--limit)"
 
 BANDS = 200
-"""Halts that a chart shades."""
+"""Outages that a chart shades."""
 SPIKE = 3.0
 """So many times the 99th percentile an axis of ratios shows, where there is more."""
 

@@ -22,7 +22,7 @@ from backtest.runner.congestion import Usual
 from backtest.runner.signals import Decisions
 from backtest.strategy import base
 from backtest.strategy.account import Account
-from backtest.strategy.event_delivery import Hearing
+from backtest.strategy.event_delivery import EventDelivery
 from backtest.strategy.events import HOOKS, written
 from backtest.strategy.market import EPOCH, Market
 from backtest.strategy.session import Session
@@ -51,7 +51,7 @@ def sight_of(setup: Setup) -> Sight | None:
     return Sight(len(setup.symbols), setup.start_ms, setup.interval_ms, every_ms, frozen, holds, late_ms)
 
 
-class Player:
+class AccountRunner:
     """Plays chunks for one account: the kernels up to each decision, then the strategy."""
 
     def __init__(self, strategy: base.Strategy, replay: Replay, decisions: Decisions) -> None:
@@ -61,7 +61,7 @@ class Player:
         self._window = Window(setup.symbols, decisions.feature_names, setup.funding)
         self._session = Session(replay, self._window)
         self.market, self.account = Market(self._session, strategy.lookback), Account(self._session)
-        self._hearing = Hearing(replay, self._written)
+        self._hearing = EventDelivery(replay, self._written)
         self._looked = 0
         self._observer = Observer(np.asarray(setup.step_micro, np.int64), setup.start_ms, setup.interval_ms)
         self._sight = sight_of(setup)

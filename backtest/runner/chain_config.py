@@ -10,7 +10,7 @@ from typing import Any
 from backtest.core import durations
 from backtest.core.errors import UserError, nearest
 from backtest.data.selection import Selection
-from backtest.runner.outages import Halts, Worst, covering, halts, parse
+from backtest.runner.outages import OutagePlan, Worst, covering, halts, parse
 from backtest.runner.settings import RunSettings
 from backtest.venues import chains
 from backtest.venues.chain import Chain, Oracle
@@ -31,13 +31,13 @@ _PERCENT = re.compile(r"(\d+(\.\d*)?|\.\d+)%")
 
 
 @dataclass(frozen=True)
-class Chaining:
+class ChainConfig:
     """The chain and the oracle of a run, and how they came about."""
 
     chain: Chain = field(default_factory=Chain)
     """With the outages of the run, but for one that has still to be placed."""
     oracle: Oracle = field(default_factory=Oracle)
-    halts: Halts = field(default_factory=Halts)
+    halts: OutagePlan = field(default_factory=OutagePlan)
     profile: chains.ChainProfile | None = None
     """None: no chain was asked for."""
 
@@ -56,7 +56,7 @@ class Chaining:
         """Whether the venue may go by another mark than the market's."""
         return not self.oracle.plain or bool(self.chain.outages)
 
-    def by_market(self) -> Chaining:
+    def by_market(self) -> ChainConfig:
         """The same, but that the venue goes by the market's mark, also while the chain stands."""
         return replace(self, oracle=Oracle(), chain=replace(self.chain, freezes=False))
 
@@ -70,13 +70,13 @@ class Chaining:
             "outages_played": [[one.start_ms, one.end_ms, one.cause] for one in self.chain.outages],
         }
 
-    def placed(self, found: Worst | None) -> Chaining:
+    def placed(self, found: Worst | None) -> ChainConfig:
         """With the halt that `outages.worst` found."""
         known = self.halts.placed(found)
         return replace(self, halts=known, chain=replace(self.chain, outages=known.played))
 
 
-def chain_of(asked: RunSettings, venue: Profile, selection: Selection) -> Chaining:
+def chain_of(asked: RunSettings, venue: Profile, selection: Selection) -> ChainConfig:
     """All that the settings ask for, as plain values; UserError for what is unknown, out of range, or lacks a chain.
 
     Of what a profile dates that holds which held at the run's start, but for gas, which has all its dates.
@@ -98,7 +98,7 @@ def chain_of(asked: RunSettings, venue: Profile, selection: Selection) -> Chaini
         outages=known.played,
     )
     _check_reorg(chain, profile)
-    return Chaining(chain, oracle, known, profile)
+    return ChainConfig(chain, oracle, known, profile)
 
 
 def _check_reorg(chain: Chain, profile: chains.ChainProfile | None) -> None:

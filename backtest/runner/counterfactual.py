@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from backtest.core.errors import RunError, UserError
 from backtest.data.panel import Chunk
-from backtest.runner.account_runner import Player
+from backtest.runner.account_runner import AccountRunner
 
 
-class Shadow(Player):
+class Counterfactual(AccountRunner):
     """Plays after an account of the same strategy. Where it cannot be played on, as the account could, it stops."""
 
     failure: str = ""
@@ -25,7 +25,7 @@ class Shadow(Player):
 
     def play(self, chunk: Chunk) -> None:
         """Play the rows of a chunk."""
-        self._try(lambda: super(Shadow, self).play(chunk))
+        self._try(lambda: super(Counterfactual, self).play(chunk))
 
     def _try(self, act: Callable[[], None]) -> None:
         if self.failure:

@@ -20,7 +20,7 @@ from backtest.results.metric_definitions import by_name
 from backtest.results.result import Result
 from backtest.results.summary import LATENCY
 from backtest.results.summary_types import ComparisonSummary
-from backtest.runner.account_runner import Player
+from backtest.runner.account_runner import AccountRunner
 from backtest.runner.compare import Comparison
 from backtest.runner.origins import keyword_errors
 from backtest.runner.run import Plan, document, one_mode, placed, plan_of, result, seated
@@ -127,7 +127,7 @@ def play(
     """Lead one account per delay through the data, all of them through one chunk after another."""
 
     def replayed(plans: Sequence[Plan]) -> list[Record]:
-        players = [seated(one, margin, Player) for one in plans]
+        players = [seated(one, margin, AccountRunner) for one in plans]
         stream(planned.selection, players, progress, chunk_rows)
         return [player.record(dict(planned.selection.counts)) for player in players]
 

@@ -11,13 +11,13 @@ from backtest.data.mark_extremes import LISTED_BPS
 from backtest.engine.pack import Charges
 from backtest.report.formatting import delay, duration, listing, moment, number, plural, price
 from backtest.results.chain_summary import ends
-from backtest.runner.chain_config import Chaining
+from backtest.runner.chain_config import ChainConfig
 from backtest.runner.congestion import LEAST, Usual
 from backtest.runner.fee_schedule import fee_notes
 from backtest.runner.fill_costs import in_words, uncharged
-from backtest.runner.outages import Halts
+from backtest.runner.outages import OutagePlan
 from backtest.runner.posted_margin import posted
-from backtest.runner.settings import YARDSTICK, RunSettings
+from backtest.runner.settings import DEFAULT_VENUE, RunSettings
 from backtest.venues import default_leverage
 from backtest.venues.chain import Outage
 from backtest.venues.field_types import moment_at
@@ -25,7 +25,7 @@ from backtest.venues.profile import Profile
 
 FREE = Charges()
 """Without slippage by models and without a share of volume."""
-INSTANT = Chaining()
+INSTANT = ChainConfig()
 STRETCHED = f"derived marks stretched by more than {LISTED_BPS:g} bps"
 """The count of what `Selection.stretched` lists."""
 TOLD = 3
@@ -37,7 +37,7 @@ def notes(
     asked: RunSettings,
     record: Record,
     charges: Charges = FREE,
-    chaining: Chaining = INSTANT,
+    chaining: ChainConfig = INSTANT,
     usual: Usual | None = None,
     stretched: Sequence[Stretch] = (),
 ) -> list[str]:
@@ -57,7 +57,9 @@ def notes(
 
 def _venue(profile: Profile, asked: RunSettings, record: Record, charges: Charges) -> list[str]:
     said = (
-        [f"Venue {profile.name}, named by the dataset."] if asked.venue_from_data and asked.venue != YARDSTICK else []
+        [f"Venue {profile.name}, named by the dataset."]
+        if asked.venue_from_data and asked.venue != DEFAULT_VENUE
+        else []
     )
     said += in_words(asked) + uncharged(asked, charges, record)
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
@@ -76,7 +78,7 @@ def _venue(profile: Profile, asked: RunSettings, record: Record, charges: Charge
     )
 
 
-def _chain(chaining: Chaining, asked: RunSettings, record: Record) -> list[str]:
+def _chain(chaining: ChainConfig, asked: RunSettings, record: Record) -> list[str]:
     """What is taken on trust of the chain, and where the venue's mark was another than the market's."""
     chain, oracle, profile = chaining.chain, chaining.oracle, chaining.profile
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
@@ -119,7 +121,7 @@ def _congestion(usual: Usual | None) -> list[str]:
     return [f"In {hours} congestion was not measured: of the week before them less than {LEAST} hours are known."]
 
 
-def _outages(halts: Halts) -> list[str]:
+def _outages(halts: OutagePlan) -> list[str]:
     """When the chain stood still, and how that came about."""
     said = []
     if halts.played:

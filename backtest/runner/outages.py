@@ -165,7 +165,7 @@ class Worst:
 
 
 @dataclass(frozen=True)
-class Halts:
+class OutagePlan:
     """What became of the outages that were asked for."""
 
     played: tuple[Outage, ...] = ()
@@ -193,12 +193,12 @@ class Halts:
         """By name, for the summary."""
         return {"outages": len(self.played), "outages outside the run": len(self.outside)}
 
-    def placed(self, found: Worst | None) -> Halts:
+    def placed(self, found: Worst | None) -> OutagePlan:
         """With the halt that `worst` found; it may overlap others. None: no window would have lost anything."""
         return self if found is None else replace(self, worst=found, played=merged((*self.played, found.outage)))
 
 
-def halts(asked: Asked, history: Sequence[Outage], seed: int, start_ms: int, end_ms: int) -> Halts:
+def halts(asked: Asked, history: Sequence[Outage], seed: int, start_ms: int, end_ms: int) -> OutagePlan:
     """What becomes of ``asked`` in a run over ``start_ms <= t < end_ms``, on a chain with ``history``.
 
     An outage that begins before the run begins with its first open; one that is not over at its end keeps its own.
@@ -210,7 +210,7 @@ def halts(asked: Asked, history: Sequence[Outage], seed: int, start_ms: int, end
     drawn = process.drawn(seed, start_ms, end_ms) if process else ()
     given = [*(window.outage for window in (*asked.windows, *past)), *drawn]
     inside = [one for one in given if one.start_ms < end_ms and one.end_ms > start_ms]
-    return Halts(
+    return OutagePlan(
         played=merged(replace(one, start_ms=max(one.start_ms, start_ms)) for one in inside),
         outside=tuple(one for one, _ in asked.windows if one not in inside),
         known=len(past) if asked.history else None,

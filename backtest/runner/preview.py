@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backtest.data.catalog import Catalog, DataSource
 from backtest.runner import fee_schedule
-from backtest.runner.account_runner import Player
+from backtest.runner.account_runner import AccountRunner
 from backtest.runner.latency_curve import parse_grid, slower
 from backtest.runner.run import Plan, plan_of, seated
 from backtest.runner.setting import COMPARE, LATENCY, RUN, SUB_ACCOUNTS
@@ -53,7 +53,7 @@ class Preview:
 
     def replay(self, progress: Progress) -> None:
         """Replay the first account until ``progress`` raises; nothing of it is kept."""
-        player = seated(self.plans[0], self.modes[0], Player)
+        player = seated(self.plans[0], self.modes[0], AccountRunner)
         stream(self.plans[0].selection, [player], progress, SAMPLE_ROWS)
 
 

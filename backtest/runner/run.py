@@ -25,10 +25,10 @@ from backtest.results import mark_cost as costs
 from backtest.results.chain_summary import figures
 from backtest.results.result import Result
 from backtest.runner import adl_events, fee_schedule, outages
-from backtest.runner.account_runner import Player, hook_bits
-from backtest.runner.chain_config import Chaining, chain_of
+from backtest.runner.account_runner import AccountRunner, hook_bits
+from backtest.runner.chain_config import ChainConfig, chain_of
 from backtest.runner.congestion import Usual
-from backtest.runner.counterfactual import Shadow
+from backtest.runner.counterfactual import Counterfactual
 from backtest.runner.fill_costs import charges, depth_sha256
 from backtest.runner.notes import STRETCHED, notes
 from backtest.runner.origins import keyword_errors
@@ -53,7 +53,7 @@ from backtest.venues.field_types import moment_at
 from backtest.venues.margin_modes import require
 from backtest.venues.terms import Contract
 
-P = TypeVar("P", bound=Player)
+P = TypeVar("P", bound=AccountRunner)
 NO_USUAL = np.empty((0, 2))
 
 
@@ -74,7 +74,7 @@ class Plan:
     guards: tuple[Guard, ...] = ()
     drill: Drill | None = None
     """The fine candles that coarse ones are played on where something may happen; shared by the accounts, too."""
-    chaining: Chaining = field(default_factory=Chaining)
+    chaining: ChainConfig = field(default_factory=ChainConfig)
     usual: Usual | None = None
     """What congestion is measured against; None: the chain knows none."""
 
@@ -227,14 +227,14 @@ def replay_with_shadow(
     """The records of one account, and of the same one by the market's mark, or why its strategy failed there."""
     (record,) = replay(planned, [margin], progress, chunk_rows)
     # After it and not beside it: a strategy may keep something that both would see, and the account comes first.
-    shadow = seated(replace(planned, chaining=planned.chaining.by_market()), margin, Shadow)
+    shadow = seated(replace(planned, chaining=planned.chaining.by_market()), margin, Counterfactual)
     stream(planned.selection, [shadow], None, chunk_rows)
     return record, shadow.failure or shadow.record(dict(planned.selection.counts))
 
 
 def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk_rows: int | None) -> list[Record]:
     """Stream the data once through one account per margin mode."""
-    players = [seated(planned, mode, Player) for mode in modes]
+    players = [seated(planned, mode, AccountRunner) for mode in modes]
     stream(planned.selection, players, progress, chunk_rows)
     return [player.record(dict(planned.selection.counts)) for player in players]
 

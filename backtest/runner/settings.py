@@ -22,7 +22,7 @@ LEAST_CASH, MOST_CASH = 0.01, 1e9
 LEAST_LEVERAGE, MOST_LEVERAGE = 0.01, 1_000.0
 MAX = "max"
 """The leverage that asks for no more margin than the venue's minimum."""
-YARDSTICK = "generic"
+DEFAULT_VENUE = "generic"
 """The venue of a run where neither the user nor the dataset names one."""
 MOST_LATENCY_MS = 30 * 86_400_000
 WHOLE_BPS = 10_000.0

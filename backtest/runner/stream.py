@@ -7,7 +7,7 @@ from contextlib import closing
 
 from backtest.data.selection import Selection
 from backtest.engine.oracle import FIELDS as ORACLE_FIELDS
-from backtest.runner.account_runner import Player
+from backtest.runner.account_runner import AccountRunner
 from backtest.runner.timeout import TimedOut
 from backtest.runner.watchdog import Watch
 
@@ -17,7 +17,7 @@ CALLED_ROWS = 16_384
 """Rows of a chunk at most for a strategy that is called, or kernels that are interpreted."""
 
 
-def stream(s: Selection, players: Sequence[Player], progress: Progress | None, chunk_rows: int | None) -> None:
+def stream(s: Selection, players: Sequence[AccountRunner], progress: Progress | None, chunk_rows: int | None) -> None:
     """Lead the players through the rows of the selection, all of them through one chunk after another."""
     each = [player for player in players if player.each]
     tail = max((player.strategy.lookback for player in each), default=0)

@@ -30,7 +30,7 @@ from backtest.results import report_files
 from backtest.results.result import Result
 from backtest.results.summary import SUB_ACCOUNTS
 from backtest.results.summary_types import ComparisonSummary
-from backtest.runner.account_runner import Player
+from backtest.runner.account_runner import AccountRunner
 from backtest.runner.combined_account import combine
 from backtest.runner.compare import Comparison
 from backtest.runner.origins import keyword_errors
@@ -226,7 +226,7 @@ class Window:
         return Chunk(begin - self.first, begin - start, panel, volume)
 
 
-class Tenant(Player):
+class Tenant(AccountRunner):
     """Plays its own window of the chunks that all sub-accounts share."""
 
     window: Window

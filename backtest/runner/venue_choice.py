@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from backtest.core.errors import UserError
 from backtest.data.catalog import Catalog
-from backtest.runner.settings import YARDSTICK, RunSettings
+from backtest.runner.settings import DEFAULT_VENUE, RunSettings
 from backtest.venues import profile as venues
 from backtest.venues.profile import Profile
 
@@ -17,7 +17,7 @@ def venue_of(asked: RunSettings, catalog: Catalog) -> tuple[RunSettings, Profile
     A file that the dataset names lies beside the dataset's own. UserError for a venue that is unknown or wrong.
     """
     if asked.venue is not None or not catalog.venue:
-        venue = asked.venue or YARDSTICK
+        venue = asked.venue or DEFAULT_VENUE
         return replace(asked, venue=venue), venues.load(venue)
     name, place = venues.canonical(catalog.venue), f"venue in {catalog.path / 'dataset.toml'}"
     named = str(catalog.path / name) if name.endswith(".toml") else name

@@ -14,18 +14,18 @@ from types import FrameType, TracebackType
 from typing import Self
 
 import backtest.engine as engine
-from backtest.runner.account_runner import Player
+from backtest.runner.account_runner import AccountRunner
 from backtest.strategy import account, base, session, window
 
 LOOK_S = 1.0
 """Between two looks."""
 LOOKS = 10
 """In a row at one call of a hook, before it is told."""
-CALLERS = {Player._play_each.__code__, Player._call.__code__}
+CALLERS = {AccountRunner._play_each.__code__, AccountRunner._call.__code__}
 """What calls hooks."""
 OWN = (
     str(Path(engine.__file__).parent), account.__file__, session.__file__, window.__file__,
-    Player.play.__code__.co_filename,
+    AccountRunner.play.__code__.co_filename,
 )  # fmt: skip
 """Files that it calls as well."""
 

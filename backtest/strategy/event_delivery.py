@@ -19,7 +19,7 @@ FAR = 1 << 60
 NO_SYMBOL = -1
 
 
-class Hearing:
+class EventDelivery:
     """The news of one account on their way to the hooks of its strategy.
 
     Without a way back they are heard at the close of the row in which they happened. With one they are heard at the

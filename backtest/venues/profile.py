@@ -28,7 +28,7 @@ from backtest.venues.risk_weights import Widening
 from backtest.venues.tables_text import Section, sections
 from backtest.venues.terms import Contract, Law, OrderRules, Terms, Tier
 from backtest.venues.validation_errors import complaint
-from backtest.venues.venue_schema import Defaults, Factor, Market, Sheet
+from backtest.venues.venue_schema import Defaults, Factor, Market, VenueSchema
 
 __all__ = ["Defaults", "Found", "Profile", "Tier", "available", "from_text", "load", "names"]
 
@@ -47,7 +47,7 @@ class Found:
     """Whether tables are dated by their first sight, and not by the day of the change."""
 
 
-class Profile(Sheet):
+class Profile(VenueSchema):
     """A venue. ``when`` is a day (UTC); None is the latest that the profile knows.
 
     What a table says holds from its date until the next table's; the first holds before its date as well, and

@@ -116,7 +116,7 @@ class Volatility(Sourced):
         return Widening(self.window_days, float(self.reference), float(self.most))
 
 
-class Sheet(Part):
+class VenueSchema(Part):
     """A venue. Rates are fractions of notional, taken on the mark price."""
 
     name: Text

@@ -17,7 +17,7 @@ from typing import Any
 
 from backtest.calculator.positions_file import KEYS
 from backtest.venues.chain_schema import ChainSheet
-from backtest.venues.venue_schema import Sheet
+from backtest.venues.venue_schema import VenueSchema
 from tests.campaign import toml
 
 Place = tuple[str | int, ...]
@@ -197,7 +197,7 @@ def _known_key(rng: random.Random, tree: Any, sound: Any) -> Said:
 @functools.cache
 def _keys() -> list[str]:
     """Every key that the schemas of venues, chains and books have."""
-    schemas = [kind.model_json_schema() for kind in (Sheet, ChainSheet)]
+    schemas = [kind.model_json_schema() for kind in (VenueSchema, ChainSheet)]
     parts = [part for schema in schemas for part in (schema, *schema.get("$defs", {}).values())]
     found = {key for part in parts for key in part.get("properties", {})}
     return sorted(found | {key for keys in KEYS.values() for key in keys})

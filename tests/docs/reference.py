@@ -20,7 +20,7 @@ import backtest
 from backtest.cli import cli
 from backtest.results.tables import SCHEMAS
 from backtest.venues.chain_schema import ChainSheet
-from backtest.venues.venue_schema import Sheet
+from backtest.venues.venue_schema import VenueSchema
 from tests.docs import settings_page
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
@@ -104,7 +104,7 @@ def file_keys() -> str:
     """Every key of a venue file and of a chain file."""
     text = "# Keys of venue and chain files\n\n"
     text += "Types and defaults of all keys. [Venues](venues.md) and [chains](chains.md) explain what they mean.\n"
-    for title, model in (("Venue file", Sheet), ("Chain file", ChainSheet)):
+    for title, model in (("Venue file", VenueSchema), ("Chain file", ChainSheet)):
         text += f"\n## {title}\n\n" + "".join(_tables(model.model_json_schema(by_alias=True)))
     return text
 

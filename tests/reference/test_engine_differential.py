@@ -42,7 +42,7 @@ from backtest.engine import publisher
 from backtest.engine.pack import Charges
 from backtest.engine.ticket import Ticket
 from backtest.results import ledger
-from backtest.runner.chain_config import Chaining
+from backtest.runner.chain_config import ChainConfig
 from backtest.runner.run import plan, replay
 from backtest.strategy.session import replay_of
 from backtest.venues import chain, terms
@@ -191,10 +191,10 @@ def chain_of(play: Chain) -> chain.Chain:
     return dataclasses.replace(made, **{name: getattr(play, name) for name in same})
 
 
-def chaining_of(play: Beside) -> Chaining:
+def chaining_of(play: Beside) -> ChainConfig:
     """Where nothing is beside the venue the engine goes without a chain."""
     oracle = chain.Oracle(**dataclasses.asdict(play.oracle)) if play.oracle else chain.Oracle()
-    return Chaining(chain_of(play.chain) if play.chain != Chain() else chain.Chain(), oracle)
+    return ChainConfig(chain_of(play.chain) if play.chain != Chain() else chain.Chain(), oracle)
 
 
 def contract_of(venue: Venue) -> terms.Contract:

@@ -9,7 +9,7 @@ from typing import Any
 from backtest import Strategy
 from backtest.core.records import Record
 from backtest.engine.replay import Replay, to_micro
-from backtest.runner.account_runner import Player, hook_bits
+from backtest.runner.account_runner import AccountRunner, hook_bits
 from backtest.runner.run import plan
 from backtest.runner.stream import stream
 from backtest.strategy.guards import pack, parse
@@ -48,6 +48,6 @@ def played(
     account = Replay(
         replace(setup, guards=packed), hook_bits(strategy), planned.decisions.targets, planned.decisions.target_kind
     )
-    player = Player(planned.strategy, account, planned.decisions)
+    player = AccountRunner(planned.strategy, account, planned.decisions)
     stream(planned.selection, [player], None, chunk_rows)
     return player.record(dict(planned.selection.counts))

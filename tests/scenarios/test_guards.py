@@ -223,11 +223,11 @@ def test_margin_calls_in_tiers(tmp_path: Path) -> None:
     prices = [1_000, 1_000, 980, 950, 960, 980, 940, 935, 1_000]
     heard = Tape()
 
-    class Hearing(Script):
+    class EventDelivery(Script):
         def on_margin_call(self, call: Any, market: Any, account: Any) -> None:
             heard.append(((call.ts_ms - START) // MINUTE, call.pool, call.level, call.equity, call.initial_margin))
 
-    strategy = Hearing({0: buy("BTC", 100)}, MINUTE)
+    strategy = EventDelivery({0: buy("BTC", 100)}, MINUTE)
     result = guarded(tmp_path, strategy, ["call=0.5", "call=0.8"], Market("BTC", prices), cash=10_000)
     assert heard == [
         (4, "cross", 0.5, 5_000, 4_750),
@@ -422,11 +422,11 @@ def test_accounts_of_a_comparison_are_watched_apart(tmp_path: Path) -> None:
 def test_a_strategy_hears_what_a_guard_did(tmp_path: Path) -> None:
     heard = Tape()
 
-    class Hearing(Script):
+    class EventDelivery(Script):
         def on_fill(self, fill: Any, market: Any, account: Any) -> None:
             heard.append((fill.ts_ms - START, fill.qty, fill.order_id, fill.cause))
 
-    strategy = Hearing({0: buy("BTC", 10), 3: lambda _, account: heard.append(account.orders[0].qty)}, MINUTE)
+    strategy = EventDelivery({0: buy("BTC", 10), 3: lambda _, account: heard.append(account.orders[0].qty)}, MINUTE)
     guarded(tmp_path, strategy, "stop=5%", Market("BTC", [100, 100, 100, 95, 95]))
     assert heard == [(MINUTE, 10.0, 0, "strategy"), -10.0, (4 * MINUTE, -10.0, 1, "guard")]
 

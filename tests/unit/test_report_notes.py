@@ -10,7 +10,7 @@ import numpy as np
 from backtest.core import records
 from backtest.core.enums import CROSS_POOL, NO_ORDER, Reason, Stage, Status
 from backtest.core.records import Record
-from backtest.runner.chain_config import Chaining
+from backtest.runner.chain_config import ChainConfig
 from backtest.runner.notes import notes
 from backtest.runner.validation import checked
 from backtest.venues.chain import Oracle
@@ -76,7 +76,7 @@ def test_what_deleveraging_events_did(tmp_path: Path) -> None:
 
 
 def test_orders_refused_on_an_old_mark_are_counted(tmp_path: Path) -> None:
-    limited = Chaining(oracle=Oracle(limit_ms=90_000))
+    limited = ChainConfig(oracle=Oracle(limit_ms=90_000))
     file = tmp_path / "venue.toml"
     file.write_text(VENUE)
     asked = checked({"slippage_bps": 1.0, "fee_bps": 5.0, "oracle": "limit=90s"})
@@ -103,7 +103,7 @@ def test_what_of_an_oracle_is_approximate(tmp_path: Path) -> None:
     def told(oracle: Oracle, **settings: Any) -> list[str]:
         asked = checked({"slippage_bps": 1.0, "fee_bps": 5.0, **settings})
         record = idle(margin="isolated", interval_ms=3_600_000)
-        return notes(load(str(file)), asked, record, chaining=Chaining(oracle=oracle))
+        return notes(load(str(file)), asked, record, chaining=ChainConfig(oracle=oracle))
 
     assert told(Oracle(delay_ms=600_000)) == ["The venue's mark was 10 min late, not the market's."]
     (said,) = told(Oracle(delay_ms=1_000, deviation=0.005))[1:]
