@@ -134,7 +134,7 @@ def table(found: Sequence[tuple[Row, str, str]]) -> str:
     """The table of one event."""
     venues = profile.names()
     cells = {(row, venue): text for row, venue, text in found}
-    lines = ["| book | mode | " + " | ".join(f"`{venue}`" for venue in venues) + " |", "|---" * (2 + len(venues)) + "|"]
+    lines = ["| positions | mode | " + " | ".join(f"`{venue}`" for venue in venues) + " |", "|---" * (2 + len(venues)) + "|"]
     lines += [
         f"| {row.title} | {row.mode} | " + " | ".join(cells[row, venue] for venue in venues) + " |"
         for row in dict.fromkeys(row for row, _, _ in found)
