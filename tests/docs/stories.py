@@ -78,7 +78,7 @@ STORIES = (
     Story("October 2025, no chain", *OCTOBER, None),
     Story("October 2025, `arbitrum`, no outage", *OCTOBER, "arbitrum", ("history",)),
     Story("October 2025, `dydx_chain`, outage of eight hours", *OCTOBER, "dydx_chain", ("history",)),
-    Story("October 2025, `arbitrum`, hypothetical outage 21:00 to 22:00", *OCTOBER, "arbitrum", ("2025-10-10T21:00/1h",)),
+    Story("October 2025, `arbitrum`, assumed outage 21:00–22:00", *OCTOBER, "arbitrum", ("2025-10-10T21:00/1h",)),
     Story("December 2023, no chain", *DECEMBER, None),
     Story("December 2023, `arbitrum`, outage of 78 minutes", *DECEMBER, "arbitrum", ("history",)),
 )

@@ -1,6 +1,6 @@
-"""Who survives: books held through five crashes on real prices, under every venue, in every margin mode.
+"""Replay positions through five crashes on real prices, under every venue, in every margin mode.
 
-`python -m tests.docs.survival` plays them all and writes the tables of survival.md anew. The environment's
+`python -m tests.docs.survival` replays them all and rewrites the tables of survival.md. The environment's
 BACKTEST_REAL_DATA names the folder that holds the dataset. Only outcomes are written, no prices.
 """
 
@@ -35,7 +35,7 @@ REFUSED, NONE = "no", "–"
 
 @dataclass(frozen=True)
 class Event:
-    """Two weeks, the crash in their middle; the book is opened at the second candle."""
+    """Two weeks with the crash in the middle; the positions are opened at the second candle."""
 
     name: str
     start: str
@@ -66,7 +66,7 @@ class Row:
 
 
 class Hold(Strategy):
-    """Opens a book at the first close, at a leverage, and never trades again."""
+    """Open positions at the first close, with a leverage, and never trade again."""
 
     def __init__(self, book: str, leverage: int) -> None:
         super().__init__()
@@ -98,14 +98,14 @@ def modes_of(venue: str) -> tuple[str, ...]:
 
 
 def play(catalog: Catalog, event: Event, book: str, leverage: int, venue: str) -> dict[str, Result]:
-    """The book in every mode of the venue, by mode."""
+    """Return the result of the positions in every margin mode of the venue, by mode."""
     span = {"start": event.start, "end": event.end, "cash": CASH}
     played = backtest.compare(Hold(book, leverage), catalog, margin=modes_of(venue), venue=venue, **span)
     return {result.label: result for result in played.results}
 
 
 def cell(result: Result) -> str:
-    """What became of it: equity at the end in per cent of that at the start; † and the day of the first liquidation
+    """Return the outcome: equity at the end in per cent of that at the start; † and the day of the first liquidation
     where everything was lost to it or closed by it, ‡ where something was left to hold."""
     if "rejected" in result.tables["orders"]["status"]:
         return REFUSED
@@ -134,7 +134,8 @@ def table(found: Sequence[tuple[Row, str, str]]) -> str:
     """The table of one event."""
     venues = profile.names()
     cells = {(row, venue): text for row, venue, text in found}
-    lines = ["| positions | mode | " + " | ".join(f"`{venue}`" for venue in venues) + " |", "|---" * (2 + len(venues)) + "|"]
+    head = ["positions", "mode", *(f"`{venue}`" for venue in venues)]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     lines += [
         f"| {row.title} | {row.mode} | " + " | ".join(cells[row, venue] for venue in venues) + " |"
         for row in dict.fromkeys(row for row, _, _ in found)
