@@ -30,7 +30,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from backtest.core.enums import MICRO
 from backtest.core.errors import Broken, UserError, nearest
-from backtest.venues.toml_lines import line_of
+from backtest.core.toml_lines import line_of
 
 MODES = ("cross", "isolated", "portfolio")
 MOST_QUOTE, MOST_BASE = 1e9, 1e12

@@ -1,45 +1,203 @@
-"""What `dataset.toml` says about a dataset."""
+"""`dataset.toml`: what it says about a dataset, checked as it is read, and written."""
 
 from __future__ import annotations
 
+import datetime as dt
 import os
-import re
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
 
-from backtest.core.durations import parse as parse_interval
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from backtest.core import durations, toml_text
 from backtest.core.enums import MICRO
 from backtest.core.errors import UserError, nearest, printable
-from backtest.core.times import HOUR_MS
+from backtest.core.times import DAY_MS, HOUR_MS, moment
+from backtest.core.toml_lines import line_of
 
-_DATASET_KEYS = ("interval", "quote", "venue", "provenance", "synthetic", "funding_interval", "generator")
-_SYMBOL_KEYS = ("step", "tick", "mark_interval")
+FILE = "dataset.toml"
+_FROM_A_FILE = {"file": True}
+"""Context in which times and lengths are no whole numbers."""
+_LENGTHS = ("interval", "funding_interval", "mark_interval")
+_TIMES = ("listed", "first", "last")
 _LEAST, _MOST = Decimal("1e-12"), Decimal("1e12")
-"""Bounds of steps and ticks: what lies beyond is a slip, and numbers with long exponents take forever to write out."""
+"""Bounds of steps, ticks and notionals: what lies beyond is a slip, and numbers with long exponents take forever to
+write out."""
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """`dataset.toml`, checked; every field has a meaning when the file is missing."""
+def _wrong(said: str, remedy: str) -> PydanticCustomError:
+    """What is wrong with a value, to stand behind its key, and what to do."""
+    return PydanticCustomError("wrong", "{said}", {"said": said, "remedy": remedy})
 
-    interval_ms: int | None = None
-    quote: str = "USD"
-    venue: str = ""
-    """Whose rules hold in a run that names no other: a name, an alias or a file beside the manifest; empty: none's."""
-    provenance: str = ""
+
+def _interval(value: object, info: ValidationInfo) -> int:
+    if isinstance(value, int) and not info.context:
+        return value
+    try:
+        return durations.parse(str(value))
+    except UserError as error:
+        raise _wrong(f": {error.thing}", error.remedy) from None
+
+
+def _time(value: object, info: ValidationInfo) -> int:
+    if isinstance(value, int) and not info.context:
+        return value
+    if isinstance(value, str | dt.date):
+        with suppress(UserError):
+            return moment(value)
+    raise _wrong(" is not a time", "write 2024-03-12 or 2024-03-12T10:30:00Z")
+
+
+def _positive(value: object) -> Decimal:
+    number = Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else Decimal(0)
+    if not number.is_finite() or number <= 0:
+        raise _wrong(" is not a number above zero", "write it like 0.001")
+    if not _LEAST <= number <= _MOST:
+        raise _wrong(f" is {number:.3g}", f"give one from {_LEAST} to {_MOST:f}")
+    return number
+
+
+def _step(number: Decimal) -> Decimal:
+    micro = number * MICRO
+    # A lot must be a whole number of millionths of the base, or quantities would not be exact.
+    if micro != micro.to_integral_value() or micro > 2**53:
+        raise _wrong(" is not a whole multiple of 0.000001", "round it")
+    return number
+
+
+Interval = Annotated[int, BeforeValidator(_interval)]
+"""Milliseconds; in the file text like ``"5m"``."""
+Instant = Annotated[int, BeforeValidator(_time)]
+"""Milliseconds since 1970; in the file a date, or a date and time in UTC."""
+Number = Annotated[Decimal, BeforeValidator(_positive)]
+Text = Annotated[str, AfterValidator(printable)]
+
+
+class Table(BaseModel):
+    """What every table of the file keeps: no unknown keys, no silent conversion, no change after reading."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Head(Table):
+    """`[dataset]`."""
+
+    interval: Interval | None = None
+    """Of the candles; None: the most common gap between them."""
+    quote: Text = ""
+    venue: Text = ""
+    provenance: Text = ""
     synthetic: bool = False
-    funding_interval_ms: int = 8 * HOUR_MS
-    """Where a symbol has fewer than three settlements to tell it from. Eight hours: what most venues have."""
-    generator: str = ""
-    """What wrote the dataset, so that it may be written anew."""
-    steps: dict[str, int] = field(default_factory=dict)
-    """Millionths of the base in a lot, per symbol."""
-    ticks: dict[str, float] = field(default_factory=dict)
-    mark_intervals_ms: dict[str, int] = field(default_factory=dict)
-    """Of the symbols whose mark candles do not tell their interval, being few or full of holes."""
+    funding_interval: Interval | None = None
+    generator: Text = ""
+
+
+class MarketFacts(Table):
+    """`[symbols.NAME]`: what a venue says of one market, where it is known."""
+
+    step: Annotated[Number, AfterValidator(_step)] | None = None
+    """Smallest quantity, base units."""
+    tick: Number | None = None
+    """Smallest price step, quote units."""
+    min_notional: Number | None = None
+    """Smallest value of an order, quote units."""
+    listed: Instant | None = None
+    """When trading began."""
+    mark_interval: Interval | None = None
+    """Of the mark candles, where they are too few or too full of holes to tell."""
+
+
+class Change(Table):
+    """`[[history.changes]]`: one kind of change that was made to the rows of a series."""
+
+    what: Text
+    """What was done, in a few words: ``stamps moved from close to open``."""
+    symbol: Text = ""
+    series: Text = ""
+    """``candles``, ``mark``, ``mark_NAME`` or ``funding``."""
+    rows: int = Field(default=0, ge=0)
+    """How many rows were changed, added or left out."""
+    first: Instant | None = None
+    """Stamp of the first of them."""
+    last: Instant | None = None
+    """Stamp of the last of them."""
+
+
+class Step(Table):
+    """`[[history]]`: one command that made or changed the dataset, in the order in which they ran."""
+
+    command: Text
+    """``backtest data import``."""
+    source: Text = ""
+    """Where the rows come from: names of files, or a venue's address."""
+    changes: tuple[Change, ...] = Field(default=(), strict=False)
+
+
+class Manifest(Table):
+    """`dataset.toml`; every field has a meaning when the file is missing."""
+
+    dataset: Head = Head()
+    symbols: dict[str, MarketFacts] = Field(default_factory=dict)
+    history: tuple[Step, ...] = Field(default=(), strict=False)
+
+    @property
+    def interval_ms(self) -> int | None:
+        """Of the candles; None: not said."""
+        return self.dataset.interval
+
+    @property
+    def quote(self) -> str:
+        """The money that prices are in."""
+        return self.dataset.quote or "USD"
+
+    @property
+    def venue(self) -> str:
+        """Whose rules hold in a run that names no other: a name, an alias or a file beside the manifest."""
+        return self.dataset.venue
+
+    @property
+    def provenance(self) -> str:
+        """How the data came to be."""
+        return self.dataset.provenance
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the data are invented."""
+        return self.dataset.synthetic
+
+    @property
+    def generator(self) -> str:
+        """What wrote the dataset, so that it may replace it."""
+        return self.dataset.generator
+
+    @property
+    def funding_interval_ms(self) -> int:
+        """Where a symbol has fewer than three settlements to tell it from; else eight hours, as most venues have."""
+        return self.dataset.funding_interval or 8 * HOUR_MS
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Millionths of the base in a lot, per symbol."""
+        return {symbol: int(facts.step * MICRO) for symbol, facts in self.symbols.items() if facts.step is not None}
+
+    @property
+    def ticks(self) -> dict[str, float]:
+        """Smallest price step, per symbol."""
+        return {symbol: float(facts.tick) for symbol, facts in self.symbols.items() if facts.tick is not None}
+
+    @property
+    def mark_intervals_ms(self) -> dict[str, int]:
+        """Of the symbols whose mark candles do not tell their interval, being few or full of holes."""
+        return {symbol: facts.mark_interval for symbol, facts in self.symbols.items() if facts.mark_interval}
+
+    def facts(self, symbol: str) -> MarketFacts:
+        """Return what is known of a market; nothing where the file does not name it."""
+        return self.symbols.get(symbol, MarketFacts())
 
 
 def read_manifest(file: Path) -> Manifest:
@@ -60,91 +218,77 @@ def read_manifest(file: Path) -> Manifest:
         raise UserError("not valid TOML: nested too deeply", str(file), "write plain tables") from None
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", str(file), "make it readable") from None
-    return _Reader(file, text).manifest(data)
+    try:
+        return Manifest.model_validate(data, context=_FROM_A_FILE)
+    except ValidationError as error:
+        raise _complaint(error, file, text) from None
 
 
-class _Reader:
-    """Turns parsed TOML into a Manifest; knows the text, so that a mistake is named by its line."""
+def manifest_text(manifest: Manifest) -> str:
+    """Return the file of a manifest: the same text for equal ones, with symbols sorted and without what is not said."""
+    parts = [_section("[dataset]", manifest.dataset)]
+    for symbol, facts in sorted(manifest.symbols.items()):
+        if facts.model_fields_set:
+            parts.append(_section(f"[symbols.{toml_text.quoted(symbol)}]", facts))
+    for step in manifest.history:
+        parts.append(_section("[[history]]", step))
+        parts += [_section("[[history.changes]]", change) for change in step.changes]
+    return "\n".join(parts)
 
-    def __init__(self, file: Path, text: str) -> None:
-        self.file, self.lines = file, text.splitlines()
 
-    def manifest(self, data: dict[str, Any]) -> Manifest:
-        for key in data:
-            if key not in ("dataset", "symbols"):
-                raise self.wrong(f"unknown table {key!r}", key, nearest(key, ("dataset", "symbols")))
-        dataset = self.table(data.get("dataset", {}), "dataset")
-        for key in dataset:
-            if key not in _DATASET_KEYS:
-                raise self.wrong(f"unknown key {key!r}", key, nearest(key, _DATASET_KEYS))
-        words = {key: self.word(dataset, key) for key in ("quote", "venue", "provenance", "generator")}
-        synthetic = dataset.get("synthetic", False)
-        if not isinstance(synthetic, bool):
-            raise self.wrong("synthetic is neither true nor false", "synthetic", "write true or false")
-        steps: dict[str, int] = {}
-        ticks: dict[str, float] = {}
-        marks: dict[str, int] = {}
-        for symbol, raw in self.table(data.get("symbols", {}), "symbols").items():
-            entry = self.table(raw, symbol)
-            for key in entry:
-                if key not in _SYMBOL_KEYS:
-                    raise self.wrong(f"unknown key {key!r} of {symbol}", key, nearest(key, _SYMBOL_KEYS), symbol)
-            if "step" in entry:
-                steps[symbol] = self.step(entry["step"], symbol)
-            if "tick" in entry:
-                ticks[symbol] = float(self.positive(entry["tick"], symbol, "tick"))
-            if "mark_interval" in entry:
-                marks[symbol] = self.interval(entry, "mark_interval", symbol)
-        return Manifest(
-            interval_ms=self.interval(dataset, "interval") if "interval" in dataset else None,
-            quote=words["quote"] or Manifest.quote,
-            venue=words["venue"],
-            provenance=words["provenance"],
-            synthetic=synthetic,
-            funding_interval_ms=(
-                self.interval(dataset, "funding_interval") if "funding_interval" in dataset else 8 * HOUR_MS
-            ),
-            generator=words["generator"],
-            steps=steps,
-            ticks=ticks,
-            mark_intervals_ms=marks,
-        )
+def _section(title: str, table: Table) -> str:
+    return "\n".join([title, *_lines(table)]) + "\n"
 
-    def wrong(self, thing: str, key: str, remedy: str, section: str = "") -> UserError:
-        """The mistake, placed at the first line that has ``key``, looking from the line that has ``section``."""
-        start = next((i for i, line in enumerate(self.lines) if section and section in line), 0)
-        pattern = re.compile(rf"^\s*\[?\[?[\"']?{re.escape(key)}\b")
-        at = next((i for i in range(start, len(self.lines)) if pattern.match(self.lines[i])), start)
-        return UserError(thing, f"{self.file} line {at + 1}", remedy)
 
-    def table(self, value: Any, key: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.wrong(f"{key} is not a table", key, f"write it as [{key}]")
-        return value
+def _lines(table: Table) -> Iterator[str]:
+    """A line per key that says something, in the order of the fields; tables below have sections of their own."""
+    for name in type(table).model_fields:
+        given = getattr(table, name)
+        if not given or isinstance(given, tuple):
+            continue
+        if name in _TIMES:
+            text = toml_text.instant(given)
+            yield f"{name} = {text.partition('T')[0] if given % DAY_MS == 0 else text}"
+        else:
+            yield toml_text.line(name, durations.text(given) if name in _LENGTHS else given)
 
-    def word(self, dataset: dict[str, Any], key: str) -> str:
-        value = dataset.get(key, "")
-        if not isinstance(value, str):
-            raise self.wrong(f"{key} is not text", key, "put it in quotes")
-        return printable(value)
 
-    def interval(self, table: dict[str, Any], key: str, section: str = "") -> int:
-        try:
-            return parse_interval(str(table[key]))
-        except UserError as error:
-            raise self.wrong(f"{key}: {error.thing}", key, error.remedy, section) from None
+def _complaint(error: ValidationError, file: Path, text: str) -> UserError:
+    """The first mistake as one line. A misspelt key goes before what it leaves missing."""
+    found: Any = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+    at = tuple(found["loc"])
+    place = f"{file} line {line_of(text, at)}"
+    key = str(at[-1])
+    whose = f" of {at[1]}" if len(at) > 2 and at[0] == "symbols" else ""
+    if found["type"] == "extra_forbidden":
+        known = _known(at[:-1])
+        return UserError(f"unknown {'key' if at[:-1] else 'table'} {key!r}{whose}", place, nearest(key, known))
+    if found["type"] == "wrong":
+        context = cast("Mapping[str, str]", found["ctx"])
+        return UserError(f"{key}{whose}{context['said']}", place, context["remedy"])
+    said, remedy = _SAID.get(found["type"], (found["msg"], "correct it"))
+    return UserError(f"{key}{whose} {said}", place, remedy.format(".".join(str(part) for part in at)))
 
-    def positive(self, value: Any, symbol: str, key: str) -> Decimal:
-        number = Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else Decimal(0)
-        if not number.is_finite() or number <= 0:
-            raise self.wrong(f"{key} of {symbol} is not a number above zero", key, "write it like 0.001", symbol)
-        if not _LEAST <= number <= _MOST:
-            raise self.wrong(f"{key} of {symbol} is {number:.3g}", key, f"give one from {_LEAST} to {_MOST:f}", symbol)
-        return number
 
-    def step(self, value: Any, symbol: str) -> int:
-        micro = self.positive(value, symbol, "step") * MICRO
-        # A lot must be a whole number of millionths of the base, or quantities would not be exact.
-        if micro != micro.to_integral_value() or micro > 2**53:
-            raise self.wrong(f"step of {symbol} is not a whole multiple of 0.000001", "step", "round it", symbol)
-        return int(micro)
+_SAID = {
+    "bool_type": ("is neither true nor false", "write true or false"),
+    "string_type": ("is not text", "put it in quotes"),
+    "int_type": ("is not a whole number", "write one, like 12"),
+    "greater_than_equal": ("is below zero", "write zero or more"),
+    "missing": ("is missing", "add it"),
+    "dict_type": ("is not a table", "write it as [{}]"),
+    "model_type": ("is not a table", "write it as [{}]"),
+    "tuple_type": ("is not a list of tables", "write each as [[{}]]"),
+}
+"""What pydantic's kinds of errors are in a user's words, and what to do."""
+
+
+def _known(at: tuple[str | int, ...]) -> list[str]:
+    """The keys of the table at a place."""
+    table: type[Table] = Manifest
+    for part in at:
+        table = _TABLES.get(str(part), table) if not isinstance(part, int) else table
+    return list(table.model_fields)
+
+
+_TABLES: dict[str, type[Table]] = {"dataset": Head, "symbols": MarketFacts, "history": Step, "changes": Change}

@@ -12,26 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from backtest.core import disk, forks
 from backtest.core.durations import parse as parse_interval
-from backtest.core.durations import text as interval_name
 from backtest.core.errors import UserError
 from backtest.core.times import DAY_MS, HOUR_MS
-from backtest.data.manifest import read_manifest
+from backtest.data.dataset_writer import DatasetWriter, write_dataset
+from backtest.data.manifest import Head, Manifest, MarketFacts
 
 START_MS = 1_704_067_200_000
 """2024-01-01T00:00Z."""
 GENERATOR = "backtest sample"
-MANIFEST = "dataset.toml"
-SERIES = ("candles", "mark", "funding")
-PART = "part.parquet"
 SYMBOLS = ("BTC-USD", "ETH-USD", "SOL-USD", "DOGE-USD", "AVAX-USD", "LINK-USD")
 
 _FINE = 12
@@ -96,69 +91,36 @@ def write_sample(
 
     Raises UserError when ``folder`` holds anything that this function did not write, or an argument makes no sense.
     """
-    forks.check()
     target = Path(folder)
     interval_ms = parse_interval(interval)
     if HOUR_MS % interval_ms or days < 1:
         raise UserError(f"{days} days of {interval} candles", "sample", "take 1 day or more of candles that divide 1h")
     if not symbols or any("/" in s or not s.strip() for s in symbols):
         raise UserError(f"symbols {list(symbols)}", "sample", "name at least one, such as BTC-USD")
-    try:
-        _refuse_foreign(target)
-        with disk.whole_folder(target) as draft:
-            _write_all(draft, sorted(set(symbols)), seed, Clock(interval_ms, days * DAY_MS // interval_ms))
-    except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror})", str(target), "name another folder") from error
+    with write_dataset(target, GENERATOR, "sample") as writer:
+        _write_all(writer, sorted(set(symbols)), seed, Clock(interval_ms, days * DAY_MS // interval_ms))
     return target
 
 
-def _write_all(folder: Path, names: list[str], seed: int, clock: Clock) -> None:
+def _write_all(writer: DatasetWriter, names: list[str], seed: int, clock: Clock) -> None:
     market, variance = _market(_rng(seed, "market"), clock)
     for name in names:
-        _write_symbol(folder, name, _PERPS.get(name, _OTHER), clock, market, variance, _rng(seed, name))
-    (folder / MANIFEST).write_text(_toml(names, seed, clock.interval_ms), "utf-8")
-
-
-def _refuse_foreign(target: Path) -> None:
-    """Only an empty folder or an earlier sample, with nothing else in it, may be replaced."""
-    remedy = "name a new folder"
-    disk.refuse_link(target, remedy)
-    if target.parent.is_dir():
-        disk.recover(target)
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise UserError("is a file", str(target), remedy)
-    if target.samefile(target / ".."):
-        raise UserError("is the root folder", str(target), remedy)
-    held = sorted(path.relative_to(target) for path in target.rglob("*") if path.is_symlink() or not path.is_dir())
-    if held and read_manifest(target / MANIFEST).generator != GENERATOR:
-        raise UserError("holds files that are not a sample", str(target), remedy)
-    foreign = [path for path in held if path != Path(MANIFEST) and not _is_part(path)]
-    if foreign:
-        raise UserError(f"holds {foreign[0]}, which is not part of the sample there", str(target), remedy)
-
-
-def _is_part(path: Path) -> bool:
-    """Whether a path inside a sample is one of its Parquet files."""
-    match path.parts:
-        case (series, symbol, name):
-            return series in SERIES and symbol.startswith("symbol=") and name == PART
-        case _:
-            return False
+        _write_symbol(writer, name, _PERPS.get(name, _OTHER), clock, market, variance, _rng(seed, name))
+    writer.manifest = _manifest(names, seed, clock.interval_ms)
 
 
 def _rng(seed: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *name.encode()])))
 
 
-def _toml(names: list[str], seed: int, interval_ms: int) -> str:
-    head = (
-        f'[dataset]\ninterval = "{interval_name(interval_ms)}"\nquote = "USD"\nvenue = "generic"\n'
-        f'provenance = "synthetic, seed {seed}"\nsynthetic = true\ngenerator = "{GENERATOR}"\n'
+def _manifest(names: list[str], seed: int, interval_ms: int) -> Manifest:
+    said = f"synthetic, seed {seed}"
+    head = Head(interval=interval_ms, quote="USD", venue="generic", provenance=said, synthetic=True)
+    perps = {name: _PERPS.get(name, _OTHER) for name in names}
+    return Manifest(
+        dataset=head,
+        symbols={name: MarketFacts(step=Decimal(p.step), tick=Decimal(p.tick)) for name, p in perps.items()},
     )
-    perps = [(name, _PERPS.get(name, _OTHER)) for name in names]
-    return head + "".join(f'\n[symbols."{name}"]\nstep = {p.step}\ntick = {p.tick}\n' for name, p in perps)
 
 
 def _market(rng: np.random.Generator, clock: Clock) -> tuple[Floats, Floats]:
@@ -224,7 +186,13 @@ def _wicks(rng: np.random.Generator, clock: Clock) -> Floats:
 
 
 def _write_symbol(
-    folder: Path, name: str, perp: Perp, clock: Clock, market: Floats, variance: Floats, rng: np.random.Generator
+    writer: DatasetWriter,
+    name: str,
+    perp: Perp,
+    clock: Clock,
+    market: Floats,
+    variance: Floats,
+    rng: np.random.Generator,
 ) -> None:
     count = clock.candles * _FINE
     own = rng.standard_normal(count) * perp.daily_vol / np.sqrt(clock.day_steps) * np.repeat(np.sqrt(variance), _FINE)
@@ -242,10 +210,10 @@ def _write_symbol(
     busy = 1.0 + 40.0 * np.log(trade["high"] / trade["low"]) / np.sqrt(clock.interval_ms / DAY_MS)
     value = 2e4 * clock.interval_ms / 60_000 * busy * rng.lognormal(0.0, 0.5, clock.candles)
     trade["volume"] = np.round(value / trade["close"], decimals)
-    _write(folder / "candles" / f"symbol={name}", t, trade)
-    _write(folder / "mark" / f"symbol={name}", t, _ohlc(index + np.log1p(steady), perp.tick))
+    _write(writer, "candles", name, t, trade)
+    _write(writer, "mark", name, t, _ohlc(index + np.log1p(steady), perp.tick))
     stamps, rates = _funding(premium, perp.funding_hours, clock)
-    _write(folder / "funding" / f"symbol={name}", stamps, {"rate": rates})
+    _write(writer, "funding", name, stamps, {"rate": rates})
 
 
 def _ohlc(log_path: Floats, tick: str) -> dict[str, Floats]:
@@ -268,16 +236,6 @@ def _funding(premium: Floats, hours: int, clock: Clock) -> tuple[NDArray[np.int6
     return stamps[inside], np.round(rate, 8)[inside]
 
 
-def _write(folder: Path, t: NDArray[np.int64], columns: dict[str, Floats]) -> None:
-    folder.mkdir(parents=True)
-    arrays = {"ts": pa.array(t, pa.int64()).cast(pa.timestamp("ms", "UTC"))}
-    arrays |= {name: pa.array(values, pa.float64()) for name, values in columns.items()}
-    pq.write_table(
-        pa.table(arrays),
-        folder / PART,
-        compression="zstd",
-        compression_level=3,
-        row_group_size=65_536,
-        use_dictionary=False,
-        write_statistics=True,
-    )
+def _write(writer: DatasetWriter, kind: str, name: str, t: NDArray[np.int64], columns: dict[str, Floats]) -> None:
+    with writer.series(kind, name) as series:
+        series.write(t, columns)

@@ -6,23 +6,20 @@ strategy's parameters. Relative paths are relative to the file.
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backtest.core import durations
+from backtest.core import durations, toml_text
 from backtest.core.errors import UserError, nearest
+from backtest.core.toml_lines import line_of
 from backtest.results.report_files import DOCUMENT
 from backtest.runner.setting import SUB_ACCOUNTS, Group, Kind, Setting
 from backtest.runner.settings import RunSettings, all_settings, settings_of
 from backtest.strategy.loader import StrategySource, is_path, source_sha256
 from backtest.strategy.source_location import has_source
-from backtest.venues.toml_lines import line_of
 
 MEMORY = "memory:"
 """Before the class of a strategy that was in memory only."""
@@ -160,10 +157,10 @@ def document_text(command: str, asked: RunSettings, strategies: Sequence[str], f
     if any(one.startswith(MEMORY) for one in strategies):
         lines = ["# This report cannot be run again from here: its strategy existed only in memory."]
     flat, tables = (Group.DATA, Group.ACCOUNT, Group.GUARDS), (Group.COSTS, Group.NETWORK, Group.OUTPUT)
-    lines += [f"{name} = {_toml(value)}" for name, value in named.items()]
+    lines += [toml_text.line(name, value) for name, value in named.items()]
     lines += _lines(given, flat, there)
     if asked.params:
-        lines += ["", "[params]", *(f"{_key(name)} = {_toml(value)}" for name, value in asked.params.items())]
+        lines += ["", "[params]", *(toml_text.line(name, value) for name, value in asked.params.items())]
     for group in tables:
         inner = _lines(given, (group,), there)
         lines += ["", f"[{group.lower()}]", *inner] if inner else []
@@ -183,32 +180,8 @@ def _lines(values: Mapping[str, object], groups: Sequence[Group], there: Callabl
 def _written(told: Setting, value: object) -> str:
     """A checked value as TOML has it: times as dates, lengths of time as text."""
     if told.kind is Kind.TIME and isinstance(value, int):
-        return _instant(value)
-    return _toml(durations.text(value) if told.kind is Kind.LENGTH and isinstance(value, int) else value)
-
-
-def _instant(ms: int) -> str:
-    try:
-        when = dt.datetime(1970, 1, 1) + dt.timedelta(milliseconds=ms)  # noqa: DTZ001  UTC, said by the Z
-    except OverflowError:
-        return str(ms)
-    return when.isoformat(timespec="milliseconds" if ms % 1_000 else "seconds") + "Z"
-
-
-def _toml(value: object) -> str:
-    """A plain value as TOML has it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _key(name: str) -> str:
-    """A key, in quotes where it is not made of ASCII letters, digits and the signs that may stand bare."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+        return toml_text.instant(value)
+    return toml_text.value(durations.text(value) if told.kind is Kind.LENGTH and isinstance(value, int) else value)
 
 
 def named_again(strategy: StrategySource, spec: str) -> str:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from backtest.core.errors import UserError, nearest, printable
+from backtest.core.toml_lines import line_of
 from backtest.venues.field_types import instant_ms
 from backtest.venues.market_tables import MarketTables
-from backtest.venues.toml_lines import line_of
 
 PRESETS = Path(__file__).parent / "presets"
 DATED = ("margin", "liquidation", "fees", "orders", "default_leverage")

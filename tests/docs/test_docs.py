@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import os
 import re
 import tomllib
@@ -16,7 +15,7 @@ import pytest
 
 from backtest.core.enums import Cause, Code, OrderState, OrderType, Reason, Stage, Status, TimeInForce
 from backtest.data.catalog import Catalog
-from backtest.data.manifest import read_manifest
+from backtest.data.manifest import Change, Head, MarketFacts, Step, read_manifest
 from backtest.data.sample import write_sample
 from backtest.data.select import select
 from backtest.report.formatting import METRICS
@@ -144,10 +143,12 @@ def test_manifest_of_the_page(tmp_path: Path) -> None:
     assert (manifest.interval_ms, manifest.funding_interval_ms) == (300_000, 28_800_000)
     assert (manifest.steps, manifest.ticks) == ({"BTC-USD": 1_000}, {"BTC-USD": 0.1})
     assert manifest.mark_intervals_ms == {"BTC-USD": 3_600_000}
+    assert manifest.facts("BTC-USD").listed == 1_695_427_200_000
     table = tomllib.loads((tmp_path / "dataset.toml").read_text(encoding="utf-8"))
-    known = set(inspect.get_annotations(type(manifest)))
-    elsewhere = {"generator", "steps", "ticks", "mark_intervals"}
-    assert {name.removesuffix("_ms") for name in known} - set(table["dataset"]) == elsewhere
+    assert set(Head.model_fields) - set(table["dataset"]) == {"generator"}
+    assert set(table["symbols"]["BTC-USD"]) == set(MarketFacts.model_fields)
+    assert set(table["history"][0]) == set(Step.model_fields)
+    assert set(table["history"][0]["changes"][0]) == set(Change.model_fields)
 
 
 def test_venue_of_the_page(tmp_path: Path) -> None:

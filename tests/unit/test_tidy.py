@@ -31,7 +31,7 @@ DOORS = {
     "duckdb": "data", "numba": "engine", "llvmlite": "engine",
     "plotly": "report", "jinja2": "report", "markupsafe": "report", "click": "cli", "rich": "cli",
 }  # fmt: skip
-INPUTS = {"venues", "calculator", "runner"}
+INPUTS = {"data", "venues", "calculator", "runner"}
 """Rooms that read what users write, and check it with pydantic."""
 FREE = {"numpy", "polars", "pyarrow"}
 """Third-party libraries that any room may use."""
@@ -314,6 +314,7 @@ GOOD: list[tuple[Rule, str, str]] = [
     (direction, "backtest/cli/a.py", "import backtest\nfrom backtest import run"),
     (door, "backtest/data/a.py", "import duckdb\nimport numpy"),
     (door, "backtest/runner/a.py", "import pydantic"),
+    (door, "backtest/data/a.py", "import pydantic"),
     (clock_or_chance, "backtest/cli/a.py", "import time\ntime.monotonic()"),
     (clock_or_chance, "backtest/data/a.py", "import numpy as np\nnp.random.default_rng(7)\ntime = 1"),
     (seedless, "backtest/data/a.py", "import numpy as np\nnp.random.default_rng(7)"),

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from backtest.core.errors import UserError
+from backtest.core.toml_lines import line_of
 from backtest.venues import profile
 from backtest.venues.terms import BySize, CeilRates, Law, Price, Take, Terms, Tier
-from backtest.venues.toml_lines import line_of
 
 HEAD = 'name = "mine"\nsource = "test"\ndate = 2026-01-01\nquote = "USDC"\n'  # four lines
 LADDER = """

@@ -31,7 +31,7 @@ def _keys(text: str) -> dict[Path, int]:
     table: Path = ()
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
-        header = _path(line)
+        header = _within(_path(line), counts)
         if line.startswith("[[") and header:
             counts[header] = counts.get(header, -1) + 1
             seen.setdefault(header, number)
@@ -43,6 +43,16 @@ def _keys(text: str) -> dict[Path, int]:
             continue
         seen.setdefault(table, number)
     return seen
+
+
+def _within(header: Path, counts: dict[Path, int]) -> Path:
+    """A header with the position of every list of tables that it lies in: ``[[a.b]]`` is in the last ``[[a]]``."""
+    path: Path = ()
+    for n, part in enumerate(header):
+        path = (*path, part)
+        if path in counts and n < len(header) - 1:
+            path = (*path, counts[path])
+    return path
 
 
 def _path(line: str) -> Path:
