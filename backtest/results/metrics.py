@@ -228,9 +228,9 @@ def _distance_at_liquidations(record: Record) -> float | None:
 def _distance_at_closes(record: Record, curve: dict[str, Floats]) -> float | None:
     if (record.positions["pool"] == CROSS_POOL).all() and (record.fills["pool"] == CROSS_POOL).all():
         held = curve["gross_notional"] > 0
-        free = curve["equity"][held] - curve["maintenance_margin"][held]
-        distance = free / curve["gross_notional"][held]
-        return float(distance.min()) if len(distance) else None
+        free = curve["equity"] - curve["maintenance_margin"]
+        distance = np.divide(free, curve["gross_notional"], out=np.full(len(free), np.inf), where=held)
+        return float(distance.min()) if held.any() else None
     # Positions are sampled at the same times as the margin of their pools.
     pools = pl.DataFrame({name: np.ascontiguousarray(record.pools[name]) for name in record.pools.dtype.names or ()})
     rows = record.positions

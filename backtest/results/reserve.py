@@ -29,6 +29,8 @@ def outside(record: Record) -> tuple[Ints, Ints]:
 def _at_closes(record: Record, ts_ms: Ints, change: Ints) -> Ints:
     """The sum of the changes before each close."""
     rows = len(record.curve)
+    if not len(change):  # most runs move no money, and have a row for every minute
+        return np.zeros(rows, dtype=np.int64)
     at = np.minimum((ts_ms - record.start_ms) // record.interval_ms, rows)
     total = np.zeros(rows + 1, dtype=np.int64)
     np.add.at(total, at, change)
@@ -37,6 +39,9 @@ def _at_closes(record: Record, ts_ms: Ints, change: Ints) -> Ints:
 
 def total(record: Record) -> NDArray[np.float64]:
     """The account's worth at each close, quote units: its equity at the venue, its reserve and its money in flight."""
-    reserve, in_flight = outside(record)
-    worth: NDArray[np.float64] = record.curve[:, CURVE.index("equity")] + (reserve + in_flight) / MICRO
-    return worth
+    return worth(record.curve[:, CURVE.index("equity")], *outside(record))
+
+
+def worth(equity: NDArray[np.float64], reserve: Ints, in_flight: Ints) -> NDArray[np.float64]:
+    """Equity at the venue (quote units) and the money outside it (micro), together in quote units."""
+    return equity + (reserve + in_flight) / MICRO

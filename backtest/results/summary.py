@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
 
@@ -62,11 +63,16 @@ def build(
 
 def versions() -> dict[str, str]:
     """Versions of this package, of Python and of the libraries that numbers and the page go through."""
+    return dict(_versions())
+
+
+@cache  # they are read from files, and every run of a sweep asks for them
+def _versions() -> tuple[tuple[str, str], ...]:
     try:
         own = version(DISTRIBUTION)
     except PackageNotFoundError:
         own = "not installed"
-    return {"backtest": own, "python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+    return ("backtest", own), ("python", platform.python_version()), *((name, version(name)) for name in LIBRARIES)
 
 
 def plain(value: Any) -> Any:

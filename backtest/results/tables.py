@@ -20,7 +20,7 @@ from backtest.results import trades as trips
 from backtest.results.columns import TIME, lower, money, number, numbers, pools, quantity, sides, times, words
 from backtest.results.ledger import Books, balance
 from backtest.results.liquidation_processes import processes
-from backtest.results.reserve import outside, total
+from backtest.results.reserve import outside, worth
 from backtest.venues.chain import Chain
 
 F, S, B, I = pl.Float64(), pl.String(), pl.Boolean(), pl.Int64()  # noqa: E741
@@ -120,9 +120,9 @@ def equity(record: Record) -> pl.DataFrame:
     """The table `equity`, from the curve, transfers and gas of ``record``."""
     curve = {name: np.ascontiguousarray(record.curve[:, i]) for i, name in enumerate(CURVE)}
     rows = len(record.curve)
-    at_venue, worth = curve["equity"], total(record)
-    reserve, in_flight = outside(record)
-    peak = np.maximum(np.maximum.accumulate(worth), (record.cash + record.reserve) / MICRO)
+    at_venue, (reserve, in_flight) = curve["equity"], outside(record)
+    whole = worth(at_venue, reserve, in_flight)
+    peak = np.maximum(np.maximum.accumulate(whole), (record.cash + record.reserve) / MICRO)
     columns = {
         **{name: number(values) for name, values in curve.items()},
         "ts": times(record.start_ms + np.arange(1, rows + 1, dtype=np.int64) * record.interval_ms),
@@ -130,7 +130,7 @@ def equity(record: Record) -> pl.DataFrame:
         "in_flight": money(in_flight),
         "margin_ratio": number(margin_ratio(curve["maintenance_margin"], at_venue)),
         "free_collateral": at_venue - curve["initial_margin"],
-        "drawdown": worth / peak - 1.0,
+        "drawdown": whole / peak - 1.0,
     }
     return pl.DataFrame({name: columns[name] for name in SCHEMAS["equity"]})
 
