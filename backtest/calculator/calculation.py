@@ -18,11 +18,11 @@ from backtest.calculator import positions_file as books
 from backtest.calculator.position import Leg, legs_of
 from backtest.calculator.positions_file import Book, Close, Position
 from backtest.calculator.stress_ladder import Ladder, Range, climb
-from backtest.core import disk
 from backtest.core.enums import MICRO
-from backtest.core.errors import Broken, UserError
+from backtest.core.errors import Broken
 from backtest.core.json_types import JsonValue
 from backtest.engine.replay import to_micro
+from backtest.report.page_file import write_page
 from backtest.venues import profile as venues
 from backtest.venues.field_types import day_ms
 from backtest.venues.margin_modes import require
@@ -164,23 +164,9 @@ def margin(
 
 def _draw(answer: Calculation, file: Path) -> None:
     """Write the page to ``file``: a new one, or in place of an earlier page of a calculation."""
-    from backtest.report.stress_ladder_page import is_page, render  # Plotly costs more than the whole answer
+    from backtest.report.stress_ladder_page import GENERATOR, render  # Plotly costs more than the whole answer
 
-    remedy = "choose another --out"
-    try:
-        disk.refuse_link(file, "name the file that it points to")
-        if file.exists() and not (file.is_file() and is_page(_head(file))):
-            raise UserError("is not a page that `backtest margin` has written, and is left alone", str(file), remedy)
-        with disk.whole_file(file) as draft:
-            draft.write_text(render(answer.as_dict()), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror})", str(file), remedy) from error
-
-
-def _head(file: Path) -> bytes:
-    """The first bytes of ``file``."""
-    with file.open("rb") as stream:
-        return stream.read(4096)
+    write_page(file, GENERATOR, lambda: render(answer.as_dict()))
 
 
 def _portfolio(book: Book, profile: venues.Profile) -> Portfolio | None:

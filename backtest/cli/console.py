@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
+    from rich.text import Text
 
 WIDE = 1_000
 """Columns of a line that nobody has to see at once."""
@@ -39,6 +42,16 @@ def write_table(table: Table) -> None:
 
     shown = Console(highlight=False)
     (shown if shown.is_terminal else Console(highlight=False, width=WIDE)).print(table)
+
+
+def write_lines(lines: Sequence[Text]) -> None:
+    """Styled lines on standard output, none of them folded where it is a file or a pipe."""
+    from rich.console import Console
+
+    shown = Console(highlight=False)
+    shown = shown if shown.is_terminal else Console(highlight=False, width=WIDE)
+    for line in lines:
+        shown.print(line, soft_wrap=False)
 
 
 def write_json(value: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from backtest.cli import flags
+from backtest.cli.data_info import info
 
 
 @click.group(cls=flags.Group)
@@ -14,17 +15,7 @@ def data() -> None:
     """What a dataset holds, what is wrong with it, and one to try."""
 
 
-@data.command()
-@click.argument("folder", type=flags.FOLDER)
-@flags.JSON
-def info(folder: Path, as_json: bool) -> None:
-    """List the series of each symbol of a dataset: spans, intervals, rows, gaps."""
-    from backtest.cli import show_data
-    from backtest.data.catalog import Catalog
-    from backtest.data.info import info as look
-
-    catalog = Catalog.open(folder)
-    show_data.info(catalog, look(catalog), as_json)
+data.add_command(info)
 
 
 @data.command()

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
     from backtest.data.catalog import Catalog
     from backtest.data.check import Findings
+    from backtest.data.coverage import Coverage
     from backtest.data.info import SeriesInfo, SymbolInfo
 
 RARE = 0.01
 """Of all intervals between settlements; how often one came that is rarer is told."""
 
 
-def info(catalog: Catalog, shown: Sequence[SymbolInfo], as_json: bool) -> None:
-    """A row per series of each symbol; times are those of the first and the last row."""
+def info(catalog: Catalog, shown: Sequence[SymbolInfo], picture: Coverage | None, as_json: bool) -> None:
+    """A row per series of each symbol; times are those of the first and the last row. ``picture``: and its strips."""
     if as_json:
-        return console.write_json({**_about(catalog), "symbols": [asdict(row) for row in shown]})
+        more = {} if picture is None else {"coverage": asdict(picture)}
+        return console.write_json({**_about(catalog), "symbols": [asdict(row) for row in shown], **more})
     _title(catalog)
     table = console.grid("symbol", "series", "every", "from", "to", "rows", "gaps", "step", gap=0)
     table.columns[1].justify = "left"
@@ -40,6 +42,14 @@ def info(catalog: Catalog, shown: Sequence[SymbolInfo], as_json: bool) -> None:
             gaps = "" if series.kind == "funding" else fmt.count(series.gaps)
             table.add_row("", escape(series.kind), _every(series), *span, fmt.count(series.rows), gaps, "")
     console.write_table(table)
+    for row in shown:
+        for series in row.series:
+            if len(series.periods) > 1:
+                told = "; ".join(
+                    f"{fmt.interval(period.interval_ms)} {fmt.moment(period.first_ms)} to {fmt.moment(period.last_ms)}"
+                    for period in series.periods
+                )
+                output.say(f"{escape(row.symbol)} funding: {told}")
     for missing in ("mark", "funding"):
         without = [row.symbol for row in shown if missing not in {series.kind for series in row.series}]
         if without:

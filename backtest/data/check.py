@@ -147,6 +147,7 @@ class _Book:
             bad = "volume IS NULL OR NOT isfinite(volume) OR volume < 0"
             rules.insert(-1, Rule("candles with bad volume", "error", bad, "format('volume {}', volume)"))
             self.run(source, (*CANDLE_COLUMNS, "volume"), rules)
+            self.query(source, _without_volume(source, interval), [_QUIET])
         else:
             self.run(source, CANDLE_COLUMNS, rules)
 
@@ -267,6 +268,27 @@ _FAR_MARKS = Rule(
     "CASE apart " + " ".join(f"WHEN {n} THEN {_BESIDE.format(n, n, n)}" for n in ("high", "low", "open")) + " END",
     size="apart",
 )
+
+
+_QUIET_MS = HOUR_MS
+"""Candles without volume that follow each other for so long are reported. In thin markets a minute without a trade is
+common; an hour means that the market was halted, delisted, or that its volume was not recorded."""
+_QUIET = Rule(
+    "candles without volume",
+    "warning",
+    f"ends - t >= {_QUIET_MS}",
+    "format('{:,} in a row, until {}', n, strftime(epoch_ms(ends::BIGINT), '%Y-%m-%dT%H:%MZ'))",
+    weight="n",
+    size="n",
+)
+
+
+def _without_volume(source: Source, interval: int) -> str:
+    """SQL for stretches of candles without volume: `t` of the first, `n` of them, and where the last one `ends`."""
+    quiet = f"SELECT DISTINCT t FROM ({source.scan(('volume',))}) WHERE volume = 0"
+    # Less one interval a row, the stamps of candles that follow each other are the same.
+    numbered = f"SELECT t, t - {interval} * row_number() OVER (ORDER BY t) AS stretch FROM ({quiet})"
+    return f"SELECT min(t) AS t, count(*) AS n, max(t) + {interval} AS ends FROM ({numbered}) GROUP BY stretch"
 
 
 def _order(what: str, gap: str) -> list[Rule]:

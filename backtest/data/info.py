@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backtest.data.catalog import Catalog, first_open
 from backtest.data.row_interval import mark_interval
+from backtest.data.settlements import expected_intervals
 from backtest.data.source import FURTHER, Source
 
 _MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class FundingPeriod:
+    """A stretch of settlements with one usual interval; a settlement that is missing in it does not end it."""
+
+    first_ms: int
+    last_ms: int
+    """Stamps of its first and its last settlement; the next stretch begins with the same."""
+    interval_ms: int
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,8 @@ class SeriesInfo:
     """Of settlements how often each interval came; of candles nothing."""
     gaps: int
     """Candles that are missing between the first and the last; nothing is said of settlements here."""
+    periods: tuple[FundingPeriod, ...] = ()
+    """Of settlements: which interval was usual when."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +116,36 @@ def _series(catalog: Catalog, symbol: str) -> Iterator[SeriesInfo]:
             yield SeriesInfo(kind, *held, (ms,) if ms else (), (), _gaps(source, ms) if ms else 0)
     source = catalog.sources["funding"].get(symbol)
     if source is not None:
-        intervals, counts = _funding_intervals(catalog, source)
-        yield SeriesInfo("funding", source.first_ms, source.last_ms, source.rows, intervals, counts, 0)
+        stamps = _settled(catalog, source)
+        intervals, counts = _funding_intervals(stamps)
+        held = (source.first_ms, source.last_ms, source.rows)
+        yield SeriesInfo("funding", *held, intervals, counts, 0, funding_periods(stamps))
 
 
 def _gaps(source: Source, interval_ms: int) -> int:
     return max(0, (source.last_ms - source.first_ms) // interval_ms + 1 - source.rows)
 
 
-def _funding_intervals(catalog: Catalog, source: Source) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _settled(catalog: Catalog, source: Source) -> NDArray[np.int64]:
+    """Different stamps of settlements, sorted, to the minute: venues stamp them some milliseconds late."""
+    stamps = np.ma.compressed(source.fetch(catalog.con, source.scan(()))["t"])
+    return np.unique(np.rint(stamps / _MINUTE_MS).astype(np.int64) * _MINUTE_MS)
+
+
+def _funding_intervals(stamps: NDArray[np.int64]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Every interval between settlements in the order in which it first came, and how often it came."""
-    stamps = np.ma.compressed(source.fetch(catalog.con, f"{source.scan(())} ORDER BY t")["t"])
-    # Venues stamp settlements some milliseconds late: intervals are told to the minute.
-    gaps = np.rint(np.diff(stamps) / _MINUTE_MS).astype(np.int64) * _MINUTE_MS
-    values, first, counts = np.unique(gaps, return_index=True, return_counts=True)
+    values, first, counts = np.unique(np.diff(stamps), return_index=True, return_counts=True)
     order = np.argsort(first)
     return tuple(values[order].tolist()), tuple(counts[order].tolist())
+
+
+def funding_periods(stamps: NDArray[np.int64]) -> tuple[FundingPeriod, ...]:
+    """Cut sorted ``stamps`` (ms) where the usual interval between settlements changes."""
+    if len(stamps) < 2:
+        return ()
+    usual = expected_intervals(np.diff(stamps))
+    cuts = np.concatenate(([0], np.flatnonzero(np.diff(usual)) + 1, [len(usual)])).tolist()
+    return tuple(
+        FundingPeriod(int(stamps[start]), int(stamps[stop]), int(usual[start]))
+        for start, stop in itertools.pairwise(cuts)
+    )

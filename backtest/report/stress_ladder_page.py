@@ -61,11 +61,6 @@ def render(answer: Values) -> str:
     )
 
 
-def is_page(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is a page of `render`."""
-    return f'<meta name="generator" content="{GENERATOR}">'.encode() in head
-
-
 def _rungs(answer: Values) -> list[Values]:
     """From the deepest fall to the highest rise, the marks themselves in the middle."""
     start = {
