@@ -57,8 +57,8 @@ def select(
     counts = {
         "gap rows": gaps,
         "derived mark rows": 0,
-        "mark rows standing still": 0,
-        "candles joined with a finer one missing": 0,
+        "rows with an unchanged mark": 0,
+        "joined candles with missing parts": 0,
         "candles without volume": 0,
         "symbols with marks taken from trades": sum(kind == "trades" for kind in marks.values()),
         "symbols with an assumed step": sum(m.step_assumed for m in markets),

@@ -195,13 +195,13 @@ class Selection:
 
     def _count(self, lanes: list[SymbolReader]) -> None:
         self.counts["derived mark rows"] = sum(lane.derived for lane in lanes)
-        self.counts["mark rows standing still"] = sum(lane.frozen for lane in lanes)
-        self.counts["candles joined with a finer one missing"] = sum(lane.short for lane in lanes)
+        self.counts["rows with an unchanged mark"] = sum(lane.frozen for lane in lanes)
+        self.counts["joined candles with missing parts"] = sum(lane.short for lane in lanes)
         self.counts["candles without volume"] = sum(lane.idle for lane in lanes)
         for symbol, lane in zip(self.symbols, lanes, strict=True):
             kind = self.marks[symbol].partition(",")[0]
             mixed = f", derived on {lane.derived} rows" if kind == "given" and lane.derived else ""
-            mixed += f", standing still on {lane.frozen} rows" if lane.frozen else ""
+            mixed += f", unchanged on {lane.frozen} rows" if lane.frozen else ""
             self.marks[symbol] = kind + mixed
 
     def _basis(self, symbol: str) -> Basis | None:

@@ -111,10 +111,10 @@ class Replay(Desk):
         final = self.panel[self.setup.mark_offset + 3, self.j].copy()
         idle = int(self.acct[at.IDLE_CANCELS]) + self._idle_messages()
         found = {
-            "missing settlements met": int(self.acct[at.MISSING]),
-            "cancels that did nothing": idle,
-            "deleveraging events without a candidate": int(self.acct[at.IDLE_EVENTS]),
-            "candles played on finer ones": int(self.acct[at.DRILLED]),
+            "missing settlements of open positions": int(self.acct[at.MISSING]),
+            "cancels without effect": idle,
+            "deleveraging events without a profitable position": int(self.acct[at.IDLE_EVENTS]),
+            "candles drilled down": int(self.acct[at.DRILLED]),
             "cancels lost on the chain": int(self.acct[at.LOST]),
         }
         guards = records_of(at.L_GUARD, log)

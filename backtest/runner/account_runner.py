@@ -119,7 +119,7 @@ class AccountRunner:
 
     def record(self, counts: dict[str, int]) -> Record:
         """Everything that happened; call it when the last chunk has been played."""
-        lost = {"events that came back after the end": self._hearing.lost()} if self._bits else {}
+        lost = {"events not delivered before the end": self._hearing.lost()} if self._bits else {}
         record = replace(self.replay.record({**counts, **lost}), extremes=self._observer.extremes())
         return record if self._sight is None else replace(record, sight=self._sight.rows())
 

@@ -188,7 +188,7 @@ def _deleveraging(asked: RunSettings, record: Record) -> list[str]:
     if not asked.adl:
         return []
     taken = int((record.liquidations["stage"] == Stage.DELEVERAGED).sum())
-    idle = int(record.counts.get("deleveraging events without a candidate", 0))
+    idle = int(record.counts.get("deleveraging events without a profitable position", 0))
     said = f"Deleveraging events were assumed: {plural(taken, 'position was', 'positions were')} deleveraged"
     return [said + (f", {plural(idle, 'event')} met no position with a profit." if idle else ".")]
 
@@ -214,7 +214,7 @@ def _data(asked: RunSettings, record: Record) -> list[str]:
     for fill in ended:
         symbol = record.symbols[fill["symbol"]]
         said.append(f"{symbol} ended with a position open: it was settled at its last mark, {fill['price']:.10g}.")
-    missing = int(record.counts.get("missing settlements met", 0))
+    missing = int(record.counts.get("missing settlements of open positions", 0))
     if "missing-funding" in asked.allow and not missing:
         said.append("Missing funding was allowed.")
     if len(record.ambiguous):

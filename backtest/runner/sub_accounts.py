@@ -49,8 +49,8 @@ TAKEN = ("combined", report_files.REPORT, report_files.SUMMARY, report_files.DOC
 """What no sub-account may be called: the sum of all, and what lies beside their folders."""
 GROWN = (
     "derived mark rows",
-    "mark rows standing still",
-    "candles joined with a finer one missing",
+    "rows with an unchanged mark",
+    "joined candles with missing parts",
     "candles without volume",
 )
 """Counts that the feed makes as it reads, over all markets that it reads."""

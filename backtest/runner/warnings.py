@@ -19,7 +19,10 @@ def warnings(
     profile: Profile, asked: RunSettings, record: Record, synthetic: bool, oracle: Oracle = MARKET
 ) -> list[str]:
     """Return clauses of one line, such as ``no slippage charged``; empty where nothing was left out."""
-    free, missing = without_fees(profile, asked), int(record.counts.get("missing settlements met", 0))
+    free, missing = (
+        without_fees(profile, asked),
+        int(record.counts.get("missing settlements of open positions", 0)),
+    )
     said = ["synthetic data, no market moved like this"] * synthetic
     said += [f"no fees charged ({free})"] * bool(free)
     said += ["no slippage charged (set --slippage-bps or --slippage)"] * without_slippage(asked)

@@ -192,12 +192,12 @@ def test_every_count_is_explained(sample: Path) -> None:
     counts = set(select(Catalog.open(sample)).counts)
     text = section(DATA, "What is checked and counted").partition("| count |")[2]
     assert set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)) == counts | {
-        "missing settlements met",
-        "cancels that did nothing",
-        "events that came back after the end",
-        "candles played on finer ones",
+        "missing settlements of open positions",
+        "cancels without effect",
+        "events not delivered before the end",
+        "candles drilled down",
         STRETCHED,
-        "deleveraging events without a candidate",
+        "deleveraging events without a profitable position",
         "guard …",
     }
 
@@ -224,7 +224,7 @@ def test_all_that_market_and_account_offer_is_explained() -> None:
     assert offered | fields <= said
     of_a_sequence = {"symbol", "count", "index"}
     assert {name for name in dir(Position) if name[0] != "_"} - of_a_sequence <= said
-    assert f"`{' '.join(OpenOrder._fields)}`" in section(ORDERS, "Afterwards")
+    assert f"`{' '.join(OpenOrder._fields)}`" in section(ORDERS, "Orders at the venue")
 
 
 def test_every_word_of_an_order_is_explained() -> None:

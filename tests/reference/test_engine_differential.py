@@ -55,7 +55,7 @@ from tests.reference.markets import plays, write_dataset
 from tests.reference.outcome import Outcome
 from tests.reference.terms import Terms, Venue
 
-IDLE = "deleveraging events without a candidate"
+IDLE = "deleveraging events without a profitable position"
 EXAMPLES = int(os.environ.get("BACKTEST_EXAMPLES", "300"))
 
 

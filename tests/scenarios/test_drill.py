@@ -270,7 +270,7 @@ def test_hooks_hear_a_drilled_row_at_its_close(invented_fives: Path) -> None:
             heard.append((market.now.timestamp() * 1000 - fill.ts_ms) / MIN)
 
     result = backtest.run(Listening, invented_fives, cash=30_000, interval="15m", drill="5m", **COSTS)
-    assert result.summary["counts"]["candles played on finer ones"] > 50
+    assert result.summary["counts"]["candles drilled down"] > 50
     assert len(heard) == result.tables["fills"].height
     # It decides each hour, and hears of a fill when the quarter of an hour is over in which it was made.
     assert 0 <= min(heard) < max(heard) <= 15
@@ -285,7 +285,7 @@ def test_sub_accounts_and_verify_drill_like_the_run_that_they_are(invented_fives
         assert result.summary["data"]["fingerprint"] == alone.summary["data"]["fingerprint"]
         data = result.summary["data"]
         assert (data["interval_ms"], data["joined_from_ms"], data["drill_ms"]) == (HOUR, FIVE, FIVE)
-        assert result.summary["counts"]["candles played on finer ones"] > 0
+        assert result.summary["counts"]["candles drilled down"] > 0
     assert backtest.verify(tmp_path / "both").ok
 
 
@@ -326,7 +326,7 @@ def test_hours_with_a_drill_to_5m_are_the_5m_replay(
     rows = sum(len(result.tables["equity"]) for result in runs["5m"][0])
     shares: dict[tuple[str, str], float] = {}
     for label, (results, seconds) in runs.items():
-        drilled = sum(result.summary["counts"].get("candles played on finer ones", 0) for result in results)
+        drilled = sum(result.summary["counts"].get("candles drilled down", 0) for result in results)
         walked = sum(len(result.tables["equity"]) for result in results) + 12 * drilled
         sys.stdout.write(f"{strategy.__name__} {label}: {seconds:.2f} s, {walked:,} candles, {drilled:,} opened up\n")
         for name, events in happened(results).items():

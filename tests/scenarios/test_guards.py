@@ -383,7 +383,7 @@ def test_orders_that_wait_are_cancelled_by_the_halt(tmp_path: Path) -> None:
         ("ETH", 4 * MINUTE, "cancelled", "halted", "strategy"),
         ("BTC", 4 * MINUTE, "filled", None, "guard"),
     ]
-    assert "cancels that did nothing" not in result.summary["counts"]
+    assert "cancels without effect" not in result.summary["counts"]
 
 
 def test_one_cancel_follows_an_order_and_no_more(tmp_path: Path) -> None:
@@ -396,7 +396,7 @@ def test_one_cancel_follows_an_order_and_no_more(tmp_path: Path) -> None:
         ("ETH", 8.5 * MINUTE, "cancelled", "halted", "strategy"),
         ("BTC", 8.5 * MINUTE, "filled", None, "guard"),
     ]
-    assert "cancels that did nothing" not in result.summary["counts"]
+    assert "cancels without effect" not in result.summary["counts"]
 
 
 def test_a_close_that_the_end_of_a_market_refused_is_not_needed(tmp_path: Path) -> None:

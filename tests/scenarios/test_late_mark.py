@@ -67,7 +67,7 @@ def test_G1_a_late_mark_kills_as_late(tmp_path: Path, how: str, minutes: float) 
     assert "late" in told
     assert "four knots" not in told
     if how == "drill":
-        assert result.summary["counts"]["candles played on finer ones"] >= 1
+        assert result.summary["counts"]["candles drilled down"] >= 1
 
 
 @pytest.mark.parametrize("how", RUNS)

@@ -80,7 +80,7 @@ def test_G3_an_hourly_mark_kills_on_5m_candles_and_in_a_drill_too(tmp_path: Path
     # On 5m candles, and in the drill, in the first one that trades at 103: row 3 of the hour.
     assert 75 <= liquidated(fine)[0][0] < 80
     assert liquidated(drilled) == liquidated(fine)
-    assert drilled.summary["counts"]["candles played on finer ones"] > 0
+    assert drilled.summary["counts"]["candles drilled down"] > 0
 
 
 @rule("3.1")

@@ -70,7 +70,7 @@ def test_a_fill_is_heard_at_the_first_close_not_before(tmp_path: Path, way_ms, m
     ears = Buyer({later: buy("BTC", 1)}, every)
     record = played(tmp_path, ears, Market("BTC", [100.0] * 50), chain=back(way_ms))
     assert [(heard, event.ts_ms - START) for heard, _, event in ears.heard] == [(minute + later, (1 + later) * MINUTE)]
-    assert record.counts["events that came back after the end"] == 0
+    assert record.counts["events not delivered before the end"] == 0
 
 
 @pytest.mark.parametrize("every", [None, "5m"])
@@ -161,7 +161,7 @@ def test_nothing_is_overtaken_and_each_takes_its_own_way(tmp_path: Path, chain: 
     heard = [max(now, at) for (now, *_), (at, *_) in zip(at_once.heard, expected, strict=True)]
     within = [minute for minute in heard if minute <= 60]
     assert minutes(late) == within
-    assert record.counts["events that came back after the end"] == len(heard) - len(within)
+    assert record.counts["events not delivered before the end"] == len(heard) - len(within)
     if len(set(heard)) < 5:
         pytest.fail("a play in which everything is heard at once shows nothing")
 
@@ -190,7 +190,7 @@ def test_what_comes_back_after_the_end_is_counted(tmp_path: Path, every: str | N
     record = played(tmp_path, ears, market, chain=back(180_000))
     assert [(minute, kind) for minute, kind, _ in ears.heard] == [(8, "Fill"), (8, "OrderEvent")]
     # the settlement of minute 9.5, and the refusal
-    assert record.counts["events that came back after the end"] == 2
+    assert record.counts["events not delivered before the end"] == 2
 
 
 def test_without_a_way_back_nothing_is_missing(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_without_a_way_back_nothing_is_missing(tmp_path: Path) -> None:
         ears = Ears(steps)
         record = played(tmp_path / str(n), ears, Market("BTC", [100.0] * 6), chain=chain)
         assert [(minute, kind) for minute, kind, _ in ears.heard] == [(2, "Fill"), (2, "OrderEvent")]
-        assert record.counts["events that came back after the end"] == 0
+        assert record.counts["events not delivered before the end"] == 0
 
 
 def test_account_shows_the_venue_and_a_late_hook_acts_late(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_compiled_decisions_have_no_way_back(tmp_path: Path) -> None:
 
     record = played(tmp_path, Once(), Market("BTC", [100.0] * 4), chain=back(150_000))
     assert [(f["ts_ms"] - START) // MINUTE for f in record.fills] == [1]
-    assert "events that came back after the end" not in record.counts
+    assert "events not delivered before the end" not in record.counts
 
 
 def test_the_harness_plays_what_a_run_plays(tmp_path: Path) -> None:

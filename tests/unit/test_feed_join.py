@@ -89,7 +89,7 @@ def test_candles_are_joined_on_the_clock(tmp_path: Path) -> None:
     same(volume.T, [[3, nan, 7, 5, nan], [nan, 5, 5, 5, 5]])
     same(panel[MARK_CLOSE, :, 0], [14, 14, 13, 14, nan])
     # X has one candle of five less than it spans; its other three have 2, 2 and 1 of their five finer ones.
-    assert (s.counts["gap rows"], s.counts["candles joined with a finer one missing"]) == (1, 3)
+    assert (s.counts["gap rows"], s.counts["joined candles with missing parts"]) == (1, 3)
     assert select(Catalog.open(tmp_path), ["Y"], None, None, MIN).mark_offset == 0
     assert select(Catalog.open(tmp_path), ["Y"], None, None, FIVE).mark_offset == 4
 
@@ -168,7 +168,7 @@ def everything(s: Selection, native: Selection) -> None:
         assert getattr(s, name) == getattr(native, name)
     for name in ("first_row", "last_row", "step_micro", "funding"):
         np.testing.assert_array_equal(getattr(s, name), getattr(native, name))
-    short = "candles joined with a finer one missing"
+    short = "joined candles with missing parts"
     assert s.counts[short] > 0
     assert {**s.counts, short: 0} == native.counts
     for symbol in s.symbols:

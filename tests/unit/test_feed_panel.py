@@ -50,8 +50,8 @@ def test_grid_has_late_listings_ragged_ends_and_gaps(tmp_path: Path) -> None:
     assert volume is not None
     same(volume[:, 1], [100, 200, nan, 300, nan])
     assert s.counts["gap rows"] == 1
-    assert s.counts["mark rows standing still"] == 1
-    assert s.marks["B"] == "trades, standing still on 1 rows"
+    assert s.counts["rows with an unchanged mark"] == 1
+    assert s.marks["B"] == "trades, unchanged on 1 rows"
 
 
 def test_without_marks_and_gaps_the_mark_is_the_trade(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_given_marks_fill_gaps_and_missing_ones_are_derived(tmp_path: Path) -> N
     same(mark[1], [102, 101, 103, 104, 103.5, 91, 103])
     same(mark[2], [100, 101, 102, 103, 103.5, 89, 103])
     same(mark[3], [101, 101, 103, 103.5, 103.5, 90, 103])
-    assert (s.counts["derived mark rows"], s.counts["mark rows standing still"]) == (2, 1)
-    assert s.marks == {"X": "given, derived on 2 rows, standing still on 1 rows"}
+    assert (s.counts["derived mark rows"], s.counts["rows with an unchanged mark"]) == (2, 1)
+    assert s.marks == {"X": "given, derived on 2 rows, unchanged on 1 rows"}
 
 
 def test_coarse_marks_lend_their_basis_and_bound_it(tmp_path: Path) -> None:

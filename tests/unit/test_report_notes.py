@@ -66,7 +66,9 @@ def test_what_deleveraging_events_did(tmp_path: Path) -> None:
     taken = rows(
         records.LIQUIDATION, {"stage": Stage.DELEVERAGED}, {"stage": Stage.PARTIAL}, {"stage": Stage.DELEVERAGED}
     )
-    record = idle(margin="isolated", liquidations=taken, counts={"deleveraging events without a candidate": 3})
+    record = idle(
+        margin="isolated", liquidations=taken, counts={"deleveraging events without a profitable position": 3}
+    )
     assert said(tmp_path, record, adl=events) == [
         "Deleveraging events were assumed: 2 positions were deleveraged, 3 events met no position with a profit."
     ]

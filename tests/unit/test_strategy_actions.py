@@ -270,12 +270,12 @@ def test_cancel_acts_on_what_waits_when_it_arrives(tmp_path: Path) -> None:
         (0, MINUTE, 2 * MINUTE, "cancelled", "strategy"),
         (2, 2 * MINUTE, 4 * MINUTE, "filled", None),
     ]
-    assert result.summary["counts"]["cancels that did nothing"] == 3
+    assert result.summary["counts"]["cancels without effect"] == 3
     # One that is still on its way cannot be cancelled: both travel a minute, and the order is there first.
     steps = {0: both(buy("BTC", 1), lambda _, account: account.cancel(0))}
     result = play(tmp_path / "late", [Market("BTC", FLAT)], steps, latency_ms=MINUTE)
     assert rows(result, "orders", "ts_done", "status") == [(2 * MINUTE, "filled")]
-    assert result.summary["counts"]["cancels that did nothing"] == 1
+    assert result.summary["counts"]["cancels without effect"] == 1
 
 
 def test_add_margin_moves_money_into_an_isolated_pool(tmp_path: Path) -> None:
