@@ -14,6 +14,8 @@ from backtest.core import forks
 if TYPE_CHECKING:
     from backtest.calculator.calculation import Calculation, margin
     from backtest.core.errors import BacktestError, RunError, UserError
+    from backtest.report.heatmap import Heatmap
+    from backtest.research.sweep import Sweep, SweepProgress, sweep
     from backtest.results.metric_definitions import Metrics
     from backtest.results.result import Result
     from backtest.results.summary_types import ComparisonSummary, RunSummary
@@ -45,6 +47,7 @@ __all__ = [
     "ComparisonSummary",
     "Fill",
     "FundingPayment",
+    "Heatmap",
     "LatencyCurve",
     "Liquidation",
     "MarginCall",
@@ -61,6 +64,8 @@ __all__ = [
     "RunSummary",
     "Strategy",
     "Subaccounts",
+    "Sweep",
+    "SweepProgress",
     "Transfer",
     "Transit",
     "UserError",
@@ -71,6 +76,7 @@ __all__ = [
     "margin",
     "run",
     "subaccounts",
+    "sweep",
     "verify",
 ]
 
@@ -83,6 +89,7 @@ _HOME = {
     "ComparisonSummary": "backtest.results.summary_types",
     "Fill": "backtest.strategy.events",
     "FundingPayment": "backtest.strategy.events",
+    "Heatmap": "backtest.report.heatmap",
     "LatencyCurve": "backtest.runner.latency_curve",
     "Liquidation": "backtest.strategy.events",
     "MarginCall": "backtest.strategy.events",
@@ -99,6 +106,8 @@ _HOME = {
     "RunSummary": "backtest.results.summary_types",
     "Strategy": "backtest.strategy.base",
     "Subaccounts": "backtest.runner.sub_accounts",
+    "Sweep": "backtest.research.sweep",
+    "SweepProgress": "backtest.research.sweep",
     "Transfer": "backtest.strategy.events",
     "Transit": "backtest.strategy.routes",
     "UserError": "backtest.core.errors",
@@ -109,6 +118,7 @@ _HOME = {
     "margin": "backtest.calculator.calculation",
     "run": "backtest.runner.run",
     "subaccounts": "backtest.runner.sub_accounts",
+    "sweep": "backtest.research.sweep",
     "verify": "backtest.runner.verify",
 }
 """Where each public name is made; the same as above, for Python instead of the type checker."""

@@ -20,7 +20,19 @@ from typing import Any, NoReturn
 
 import click
 
-from backtest.cli import cache, chains, completion, config, data, latency, margin, run_commands, strategies, venues
+from backtest.cli import (
+    cache,
+    chains,
+    completion,
+    config,
+    data,
+    latency,
+    margin,
+    run_commands,
+    strategies,
+    sweep,
+    venues,
+)
 from backtest.core import disk
 from backtest.core.errors import BacktestError, CacheWarning, UserError, printable
 from backtest.runner.origins import flags_in_errors
@@ -68,6 +80,7 @@ for _command in (
     run_commands.run,
     run_commands.compare,
     latency.latency,
+    sweep.sweep,
     run_commands.verify,
     margin.margin,
     data.data,
@@ -85,7 +98,9 @@ def _accept_traceback(command: click.Command) -> None:
     """`--traceback` is looked for in the arguments as they are, so that it also holds for one that Click refuses."""
     text = "Show Python's traceback with an error."
     command.params.append(click.Option(["--traceback"], is_flag=True, expose_value=False, help=text))
-    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+    beside = command.beside if isinstance(command, sweep.SweepCommand) else {}
+    inside = command.commands if isinstance(command, click.Group) else beside
+    for inner in inside.values():
         _accept_traceback(inner)
 
 

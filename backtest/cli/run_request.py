@@ -12,7 +12,7 @@ import click
 from backtest.core.errors import BacktestError, SettingError
 from backtest.runner.origins import NOT_KEYWORDS, Origins
 from backtest.runner.run_document import Document, read
-from backtest.runner.setting import RUN, SUB_ACCOUNTS
+from backtest.runner.setting import RUN, SUB_ACCOUNTS, Kind, Setting
 from backtest.runner.settings import find, settings_of
 from backtest.runner.validation import value_of
 
@@ -77,13 +77,13 @@ def run_request(command: str, strategies: Sequence[str], given: Mapping[str, Any
     flags = {name: value for name, value in given.items() if value not in others[0] and name not in others[1]}
     if command == RUN and flags.get("sub_accounts", document.values.get("sub_accounts")):
         command = SUB_ACCOUNTS
-    overridden = flags.keys() - {"params"}
+    overridden = {name for name in flags if find(name).kind is not Kind.PARAMS}
     origins = Origins(document.file, {name: line for name, line in document.lines.items() if name not in overridden})
     with _respelt(origins):
         values = {name: value_of(find(name), document.values[name]) for name in origins.lines}
     for name, value in flags.items():
-        if name == "params":
-            values[name] = {**values.get(name, {}), **parameters(value)}
+        if find(name).kind is Kind.PARAMS:
+            values[name] = {**values.get(name, {}), **parameters(value, _shortest(find(name)))}
         else:
             values[name] = value_of(find(name), value, text=True)
     named = tuple(strategies) or document.strategies
@@ -112,14 +112,20 @@ def _check(command: str, strategies: Sequence[str], values: Mapping[str, Any], f
         raise click.UsageError(f"{flag} does not apply to sub-accounts.")
 
 
-def parameters(given: Sequence[str]) -> dict[str, str]:
+def parameters(given: Sequence[str], flag: str = "-p") -> dict[str, str]:
     """The strategy's parameters of NAME=VALUE texts; the strategy reads each value by its parameter's type."""
     out: dict[str, str] = {}
     for text in given:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not (name and equals):
-            raise SettingError(f"{text!r} is not NAME=VALUE", "-p", "write it like -p fast=10")
+            example = "-p fast=10" if flag == "-p" else f"{flag} leverage=2,5"
+            raise SettingError(f"{text!r} is not NAME=VALUE", flag, f"write it like {example}")
         if name in out:
-            raise SettingError(f"{name!r} is given twice", "-p", "give it once")
+            raise SettingError(f"{name!r} is given twice", flag, "give it once")
         out[name] = value
     return out
+
+
+def _shortest(told: Setting) -> str:
+    """The flag of a setting as people type it."""
+    return min(told.flags or (told.flag,), key=len)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 
 
@@ -24,13 +25,15 @@ def line(name: str, given: object) -> str:
 
 
 def value(given: object) -> str:
-    """Return a plain value as TOML has it: a list in one line, anything that is no number, date or list as text."""
+    """Return a plain value as TOML has it: a list or a table in one line, anything that is no number, date or list as text."""
     if isinstance(given, bool):
         return str(given).lower()
     if isinstance(given, int | float):
         return repr(given)
     if isinstance(given, Decimal):
         return f"{given:f}"
+    if isinstance(given, Mapping):
+        return "{ " + ", ".join(line(str(name), one) for name, one in given.items()) + " }"
     if isinstance(given, list | tuple):
         return "[" + ", ".join(map(value, given)) + "]"
     return quoted(str(given))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, Unpack
@@ -20,9 +19,10 @@ from backtest.data.selection import Selection
 from backtest.engine.pack import Charges, Setup
 from backtest.engine.replay import Replay, to_micro
 from backtest.report.page import render
-from backtest.results import digest, ledger, metrics, report_files, summary, tables, trades
 from backtest.results import mark_cost as costs
+from backtest.results import report_files, summary
 from backtest.results.chain_summary import figures
+from backtest.results.judgement import judged
 from backtest.results.result import Result
 from backtest.runner import adl_events, fee_schedule, outages
 from backtest.runner.account_runner import AccountRunner, hook_bits
@@ -278,14 +278,8 @@ def _own(planned: Plan) -> base.Strategy:
 
 def result(planned: Plan, record: Record, label: str | None = None) -> Result:
     """The tables, metrics and summary of one account; the books must balance, or it fails. ``label``: else the mode."""
-    balanced = ledger.balance(record)
-    trips = trades.round_trips(record)
     chaining = planned.chaining
-    frames = tables.tables(record, balanced, trips, chaining.chain)
-    with ThreadPoolExecutor(1, "digest") as beside:
-        # Hashing releases the interpreter and takes as long as all the metrics.
-        hashed = beside.submit(digest.digest, frames)
-        numbers = metrics.metrics(record, balanced, trips)
+    frames, numbers, hashed = judged(record, chaining.chain)
     s, c = planned.selection, planned.config
     description = type(planned.strategy).describe()
     stretched = (planned.drill if planned.drill and record.counts.get("candles drilled down") else s).stretched
@@ -332,7 +326,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
         seed=c.seed,
         metrics=numbers,
         counts=counts,
-        digest=hashed.result(),
+        digest=hashed,
         notes=notes(planned.profile, c, record, planned.charges, chaining, planned.usual, stretched),
         warnings=warnings(planned.profile, c, record, s.catalog.synthetic, planned.chaining.oracle),
         chain=figures(record, chaining.chain, frames["fills"]) if chaining.alive else None,

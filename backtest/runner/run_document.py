@@ -16,7 +16,7 @@ from backtest.core import durations, toml_text
 from backtest.core.errors import UserError, nearest
 from backtest.core.toml_lines import line_of
 from backtest.results.report_files import DOCUMENT
-from backtest.runner.setting import SUB_ACCOUNTS, Group, Kind, Setting
+from backtest.runner.setting import SUB_ACCOUNTS, SWEEP, Group, Kind, Setting
 from backtest.runner.settings import RunSettings, all_settings, settings_of
 from backtest.strategy.loader import StrategySource, is_path, source_sha256
 from backtest.strategy.source_location import has_source
@@ -25,6 +25,8 @@ MEMORY = "memory:"
 """Before the class of a strategy that was in memory only."""
 STRATEGY = "strategy"
 TABLES = {group.lower(): group for group in Group}
+ASIDE = ("out", "timeout", "params", "workers", "threads")
+"""Settings that no result depends on, and the parameters, which have a table of their own."""
 PATHS_IN_TEXTS = {
     "slippage": ("depth=", (".parquet",)),
     "adl": ("", (".csv",)),
@@ -137,26 +139,27 @@ def _from_here(path: str, folder: Path) -> str:
 def document_text(command: str, asked: RunSettings, strategies: Sequence[str], folder: Path) -> str:
     """Return the file that runs the same again: every setting that has a value, with paths relative to ``folder``.
 
-    Where the report goes and how long it may take are left out: no result depends on them.
+    Where the report goes, how long it may take and on how many workers are left out: no result depends on them.
     """
 
     def there(path: str) -> str:
         return path if Path(path).is_absolute() else os.path.relpath(Path.cwd() / path, folder)
 
-    known = [told for told in settings_of(command) if told.name not in ("out", "timeout", "params")]
+    known = [told for told in settings_of(command) if told.name not in (*ASIDE, *asked.vary)]
     values = {told.name: getattr(asked, told.name) for told in known}
     if asked.venue_from_data:
         del values["venue"]
     if command == SUB_ACCOUNTS:
         values["sub_accounts"] = True
-    given = {name: value for name, value in values.items() if value is not None and value != ()}
+    given = {name: value for name, value in values.items() if value is not None and value not in ((), {})}
     moved = [_strategy_moved(one, there) for one in strategies]
     named = {STRATEGY: moved if command == SUB_ACCOUNTS else moved[0]}
     called = "run" if command == SUB_ACCOUNTS else command
-    lines = [f"# The settings of this report. Run them again: backtest {called} --config {DOCUMENT}"]
+    file = f"{SWEEP}.toml" if command == SWEEP else DOCUMENT
+    lines = [f"# The settings of this report. Run them again: backtest {called} --config {file}"]
     if any(one.startswith(MEMORY) for one in strategies):
         lines = ["# This report cannot be run again from here: its strategy existed only in memory."]
-    flat, tables = (Group.DATA, Group.ACCOUNT, Group.GUARDS), (Group.COSTS, Group.NETWORK, Group.OUTPUT)
+    flat, tables = (Group.DATA, Group.ACCOUNT, Group.GUARDS), (Group.COSTS, Group.NETWORK, Group.OUTPUT, Group.SWEEP)
     lines += [toml_text.line(name, value) for name, value in named.items()]
     lines += _lines(given, flat, there)
     if asked.params:

@@ -32,7 +32,8 @@ class SharedKeywords(TypedDict, total=False):
     seed: int
     """Random seed for the strategy, latency and outages."""
     params: Mapping[str, object]
-    """Parameter of the strategy; with sub_accounts= 2.NAME=VALUE sets that of the second strategy only."""
+    """Parameter of the strategy; a sweep also takes 5:50:5 and 20,50,100; with sub_accounts= 2.NAME=VALUE sets
+    that of the second strategy only."""
     venue: str | Path | None
     """Venue: a name or alias of `backtest venues list`, or a FILE.toml."""
     margin: str | Sequence[str]
@@ -70,7 +71,7 @@ class SharedKeywords(TypedDict, total=False):
     out: str | Path | None
     """Folder of the report."""
     timeout: float | None
-    """Stop with exit code 1, and write nothing, if it takes longer."""
+    """Stop with exit code 1, and write nothing, if it takes longer; of a sweep, fail the run that does."""
     chain: str | Path | None
     """Send orders and money over a chain: a name of `backtest venues chains`, a FILE.toml, or venue for the
     venue's own."""
@@ -121,3 +122,22 @@ class SubaccountKeywords(SharedKeywords, total=False):
     like 5000, or none), one for all or one per strategy."""
     latency_ms: int
     """Delay from a decision until its message leaves; a chain's delay comes on top."""
+
+
+class SweepKeywords(SharedKeywords, total=False):
+    """Settings of `sweep`."""
+
+    latency_ms: int
+    """Delay from a decision until its message leaves; a chain's delay comes on top."""
+    vary: Mapping[str, object]
+    """Vary a setting: a list like margin=isolated,cross or a range like leverage=2:10:2."""
+    where: str | None
+    """Run only combinations for which this SQL expression over the varied names is true."""
+    samples: int | None
+    """Draw this many combinations instead of running all."""
+    sampler: Literal["halton", "random"]
+    """How samples= draws: halton (quasi-random) or random, both from seed=."""
+    workers: int | None
+    """Number of worker processes."""
+    threads: bool
+    """Run the workers as threads of this process, for strategies with targets."""

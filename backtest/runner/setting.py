@@ -12,8 +12,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-RUN, COMPARE, LATENCY, SUB_ACCOUNTS = "run", "compare", "latency", "subaccounts"
-COMMANDS = (RUN, COMPARE, LATENCY, SUB_ACCOUNTS)
+RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP = "run", "compare", "latency", "subaccounts", "sweep"
+COMMANDS = (RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP)
 """Functions of the public API that replay a strategy. `subaccounts` is `backtest run --sub-accounts`."""
 
 
@@ -26,6 +26,7 @@ class Group(StrEnum):
     GUARDS = "Guards"
     OUTPUT = "Output"
     NETWORK = "Network"
+    SWEEP = "Sweep"
 
 
 class Kind(StrEnum):

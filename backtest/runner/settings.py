@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 
 from backtest.core.enums import ALLOWANCES, PATHS
-from backtest.runner.setting import COMPARE, LATENCY, RUN, SUB_ACCOUNTS, Group, Kind, Setting, named, setting
+from backtest.runner.setting import COMPARE, LATENCY, RUN, SUB_ACCOUNTS, SWEEP, Group, Kind, Setting, named, setting
 
 DATA, ACCOUNT, COSTS = Group.DATA, Group.ACCOUNT, Group.COSTS
-GUARDS, OUTPUT, NETWORK = Group.GUARDS, Group.OUTPUT, Group.NETWORK
+GUARDS, OUTPUT, NETWORK, VARIED = Group.GUARDS, Group.OUTPUT, Group.NETWORK, Group.SWEEP
 
 LEAST_CASH, MOST_CASH = 0.01, 1e9
 """A cent; and a billion, since one amount is counted exactly up to 4.5 billion (`engine.money`)."""
@@ -29,6 +29,8 @@ WHOLE_BPS = 10_000.0
 MOST_SEED = 2**63 - 1
 MOST_POSITIONS = 1_000
 LIMIT_FILLS = ("through", "touch")
+MOST_SAMPLES, MOST_WORKERS = 1_000_000, 1_024
+SAMPLERS = ("halton", "random")
 LEAST_TIMEOUT_S, MOST_TIMEOUT_S = 0.001, 366 * 86_400.0
 DELAYS = (0, 50, 200, 1_000, 5_000)
 """Milliseconds: a machine beside the venue's, one on its continent, one that thinks, and a person."""
@@ -79,7 +81,8 @@ class RunSettings:
         example="7",
     )  # fmt: skip
     params: Mapping[str, object] = setting(
-        {}, "Parameter of the strategy; with --sub-accounts 2.NAME=VALUE sets that of the second strategy only.",
+        {}, "Parameter of the strategy; a sweep also takes 5:50:5 and 20,50,100; with --sub-accounts 2.NAME=VALUE sets "
+        "that of the second strategy only.",
         ACCOUNT, Kind.PARAMS, "NAME=VALUE", absent="those of the strategy", flags=("--param", "-p"),
         example="{ fast = 10 }",
     )  # fmt: skip
@@ -168,7 +171,8 @@ class RunSettings:
         absent="a folder in reports/; in Python no report", example='"reports/mine"',
     )  # fmt: skip
     timeout: float | None = setting(
-        None, "Stop with exit code 1, and write nothing, if it takes longer.", OUTPUT, Kind.NUMBER, "SECONDS",
+        None, "Stop with exit code 1, and write nothing, if it takes longer; of a sweep, fail the run that does.",
+        OUTPUT, Kind.NUMBER, "SECONDS",
         unit="s", within=(LEAST_TIMEOUT_S, MOST_TIMEOUT_S), absent="never", recorded="-", example="600",
     )  # fmt: skip
     mark_cost: bool = setting(
@@ -177,7 +181,7 @@ class RunSettings:
     )  # fmt: skip
     latency_ms: int = setting(
         0, "Delay from a decision until its message leaves; a chain's delay comes on top.", NETWORK, Kind.WHOLE,
-        "MS", unit="ms", within=(0, MOST_LATENCY_MS), commands=(RUN, COMPARE, SUB_ACCOUNTS), example="250",
+        "MS", unit="ms", within=(0, MOST_LATENCY_MS), commands=(RUN, COMPARE, SUB_ACCOUNTS, SWEEP), example="250",
     )  # fmt: skip
     grid: tuple[int, ...] = setting(
         DELAYS, "Delays to compare, each as --latency-ms of one account.", NETWORK, Kind.NUMBERS, "MS,...", unit="ms",
@@ -206,6 +210,31 @@ class RunSettings:
         "KIND=VALUE", absent="the mark price of the data", example='["delay=3s"]',
     )  # fmt: skip
     gas: bool = setting(True, "Charge the chain's gas.", NETWORK, Kind.SWITCH, example="false")
+    vary: Mapping[str, object] = setting(
+        {}, "Vary a setting: a list like margin=isolated,cross or a range like leverage=2:10:2.", VARIED, Kind.PARAMS,
+        "SETTING=VALUES", absent="nothing", commands=(SWEEP,), recorded="-",
+        example='{ margin = ["isolated", "cross"] }',
+    )  # fmt: skip
+    where: str | None = setting(
+        None, "Run only combinations for which this SQL expression over the varied names is true.", VARIED, Kind.TEXT,
+        "EXPRESSION", absent="all", commands=(SWEEP,), recorded="-", example='"fast < slow"',
+    )  # fmt: skip
+    samples: int | None = setting(
+        None, "Draw this many combinations instead of running all.", VARIED, Kind.WHOLE, "N",
+        within=(1, MOST_SAMPLES), absent="all combinations", commands=(SWEEP,), recorded="-", example="200",
+    )  # fmt: skip
+    sampler: str = setting(
+        "halton", "How --samples draws: halton (quasi-random) or random, both from --seed.", VARIED, Kind.CHOICE,
+        "SAMPLER", choices=SAMPLERS, commands=(SWEEP,), recorded="-", example='"random"',
+    )  # fmt: skip
+    workers: int | None = setting(
+        None, "Number of worker processes.", VARIED, Kind.WHOLE, "N", within=(1, MOST_WORKERS), absent="one per core",
+        commands=(SWEEP,), recorded="-", example="4",
+    )  # fmt: skip
+    threads: bool = setting(
+        False, "Run the workers as threads of this process, for strategies with targets.", VARIED, Kind.SWITCH,
+        commands=(SWEEP,), recorded="-", example="true",
+    )  # fmt: skip
     venue_from_data: bool = False
     """Whether the venue is the dataset's, none having been asked for. Not a setting."""
 

@@ -13,8 +13,14 @@ ROOT = Path(__file__).parents[2]
 KEYWORDS = ROOT / "backtest/runner/run_keywords.py"
 
 CLASSES = {"run": "RunKeywords", "compare": "CompareKeywords", "latency": "LatencyKeywords"}
-CLASSES["subaccounts"] = "SubaccountKeywords"
-CLI_NAMES = {"run": "`run`", "compare": "`compare`", "latency": "`latency`", "subaccounts": "`run --sub-accounts`"}
+CLASSES["subaccounts"], CLASSES["sweep"] = "SubaccountKeywords", "SweepKeywords"
+CLI_NAMES = {
+    "run": "`run`",
+    "compare": "`compare`",
+    "latency": "`latency`",
+    "subaccounts": "`run --sub-accounts`",
+    "sweep": "`sweep`",
+}
 """What the command line calls the functions."""
 HEAD = '''"""Keyword arguments of the public functions, so that editors complete them and type checkers check them.
 
@@ -59,7 +65,7 @@ def _quoted(text: str) -> str:
 
 PREFACE = """# Settings
 
-Every setting of `backtest run`, `compare` and `latency`, with the same name and the same default in three places: a
+Every setting of `backtest run`, `compare`, `latency` and `sweep`, with the same name and the same default in three places: a
 flag, a key of a [TOML file](#configuration-files), and a keyword argument of the functions in Python
 ([notebooks and processes](../how-to/notebooks-and-processes.md)).
 

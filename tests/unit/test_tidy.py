@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 FILE_LINES, FUNCTION_LINES = 400, 70
 
 ROOMS = (
-    "core", "data", "venues", "engine", "strategy", "results", "report", "calculator", "runner", "cli",
+    "core", "data", "venues", "engine", "strategy", "results", "report", "calculator", "runner", "research", "cli",
 )  # fmt: skip
 """In the order in which data walk through them: each may import from itself and from those before it."""
 ABOVE_ALL = ("__init__", "__main__")
