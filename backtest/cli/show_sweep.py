@@ -73,8 +73,8 @@ class Bar:
         words = f"{rate:.1f}/s, {left} left" if rate >= 1 else f"{60 * rate:.1f}/min, {left} left"
         if told.failed:
             words += f", {told.failed:,} failed"
-        if told.best:
-            words += f", best Sharpe {fmt.number(told.best['sharpe'])} in run {told.best['run']}"
+        if told.best and isinstance(sharpe := told.best["sharpe"], int | float):
+            words += f", best Sharpe {fmt.number(sharpe)} in run {told.best['run']}"
         return words
 
 

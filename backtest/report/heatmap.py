@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import polars as pl
 
+from backtest.core.json_types import JsonValue
 from backtest.report import formatting as fmt
 from backtest.report.figure import Figure, plain
 from backtest.results.metric_definitions import METRICS
@@ -28,10 +29,10 @@ class Heatmap:
     metric: str
     frame: pl.DataFrame
     """A row per value of ``y`` (first column), a column per value of ``x``: the median of the metric over the rest."""
-    figure: Figure
+    figure: dict[str, JsonValue]
     """In Plotly's JSON."""
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
         return {"application/vnd.plotly.v1+json": self.figure, "text/plain": repr(self)}
 
     def __repr__(self) -> str:
@@ -54,7 +55,7 @@ def heatmap(frame: pl.DataFrame, x: str, y: str, metric: str) -> Heatmap:
     names = across.cast(pl.String).to_list()
     missing = [name for name in names if name not in grid.columns]
     grid = grid.with_columns(pl.lit(None, pl.Float64).alias(name) for name in missing).select(y, *names).sort(y)
-    return Heatmap(x, y, metric, grid, _figure(x, y, metric, grid, names))
+    return Heatmap(x, y, metric, grid, cast("dict[str, JsonValue]", _figure(x, y, metric, grid, names)))
 
 
 def _figure(x: str, y: str, metric: str, grid: pl.DataFrame, names: list[str]) -> Figure:

@@ -17,7 +17,7 @@ from backtest.data.select import select
 from backtest.report.heatmap import Heatmap, heatmap
 from backtest.report.sweep_page import SweepFacts, render_sweep
 from backtest.research import sweep_folder as files
-from backtest.research.axis import SETTING, Axis, axes_of, variable
+from backtest.research.axis import SETTING, Axis, Shown, axes_of, variable
 from backtest.research.grid import Grid, Job, all_of, columns_of, sampled
 from backtest.research.kernels import worker_environment
 from backtest.research.run_row import Ground, Row, failed
@@ -52,7 +52,7 @@ class SweepProgress:
     resumed: int
     """Runs that had a row when it started."""
     failed: int
-    best: Mapping[str, Any] | None
+    best: Mapping[str, Shown] | None
     """The row with the highest Sharpe ratio so far."""
 
 
@@ -69,7 +69,7 @@ class Sweep:
     folder: Path | None = None
     """Where it was written; None: nowhere."""
 
-    def best(self, metric: str = BEST, *, lowest: bool | None = None) -> dict[str, Any]:
+    def best(self, metric: str = BEST, *, lowest: bool | None = None) -> dict[str, Shown]:
         """Return the row with the best value of a metric.
 
         ``lowest``: whether less is better; None: as the metric's definition says. The first of equal ones. UserError

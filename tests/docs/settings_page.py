@@ -65,8 +65,8 @@ def _quoted(text: str) -> str:
 
 PREFACE = """# Settings
 
-Every setting of `backtest run`, `compare`, `latency` and `sweep`, with the same name and the same default in three places: a
-flag, a key of a [TOML file](#configuration-files), and a keyword argument of the functions in Python
+Every setting of `backtest run`, `compare`, `latency` and `sweep`, with the same name and the same default in three
+places: a flag, a key of a [TOML file](#configuration-files), and a keyword argument of the functions in Python
 ([notebooks and processes](../how-to/notebooks-and-processes.md)).
 
 Money is in quote currency. A time is a date or an ISO time, UTC unless it has an offset; a length of time is a whole

@@ -28,8 +28,8 @@ from tests.docs import reference, settings_page
 from tests.small_market import Ended, one_line
 
 FUNCTIONS = {"run": backtest.run, "compare": backtest.compare}
-FUNCTIONS |= {"latency": backtest.latency, "subaccounts": backtest.subaccounts}
-CLI = {"run": "run", "compare": "compare", "latency": "latency", "subaccounts": "run"}
+FUNCTIONS |= {"latency": backtest.latency, "subaccounts": backtest.subaccounts, "sweep": backtest.sweep}
+CLI = {"run": "run", "compare": "compare", "latency": "latency", "subaccounts": "run", "sweep": "sweep"}
 BY_NAME = {told.name: told for told in all_settings()}
 
 
