@@ -50,7 +50,7 @@ $(VENV)/.installed: $(SETTINGS) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.installed-dev: $(SETTINGS) | $(VENV)/bin/python
-	$(call install,.[dev$(,)bench$(,)docs])
+	$(call install,.[dev$(,)bench$(,)docs$(,)fetch])
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/bin/python:

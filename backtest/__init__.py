@@ -14,6 +14,8 @@ from backtest.core import forks
 if TYPE_CHECKING:
     from backtest.calculator.calculation import Calculation, margin
     from backtest.core.errors import BacktestError, RunError, UserError
+    from backtest.data.fetch.coverage import Unserved
+    from backtest.data.fetch.fetching import Fetched, fetch_data, update_data
     from backtest.report.heatmap import Heatmap
     from backtest.research.sweep import Sweep, SweepProgress, sweep
     from backtest.results.metric_definitions import Metrics
@@ -45,6 +47,7 @@ __all__ = [
     "Candle",
     "Comparison",
     "ComparisonSummary",
+    "Fetched",
     "Fill",
     "FundingPayment",
     "Heatmap",
@@ -68,15 +71,18 @@ __all__ = [
     "SweepProgress",
     "Transfer",
     "Transit",
+    "Unserved",
     "UserError",
     "Verification",
     "compare",
     "demo",
+    "fetch_data",
     "latency",
     "margin",
     "run",
     "subaccounts",
     "sweep",
+    "update_data",
     "verify",
 ]
 
@@ -87,6 +93,7 @@ _HOME = {
     "Candle": "backtest.strategy.candle",
     "Comparison": "backtest.runner.compare",
     "ComparisonSummary": "backtest.results.summary_types",
+    "Fetched": "backtest.data.fetch.fetching",
     "Fill": "backtest.strategy.events",
     "FundingPayment": "backtest.strategy.events",
     "Heatmap": "backtest.report.heatmap",
@@ -110,15 +117,18 @@ _HOME = {
     "SweepProgress": "backtest.research.sweep",
     "Transfer": "backtest.strategy.events",
     "Transit": "backtest.strategy.routes",
+    "Unserved": "backtest.data.fetch.coverage",
     "UserError": "backtest.core.errors",
     "Verification": "backtest.runner.verify",
     "compare": "backtest.runner.compare",
     "demo": "backtest.runner.demo",
+    "fetch_data": "backtest.data.fetch.fetching",
     "latency": "backtest.runner.latency_curve",
     "margin": "backtest.calculator.calculation",
     "run": "backtest.runner.run",
     "subaccounts": "backtest.runner.sub_accounts",
     "sweep": "backtest.research.sweep",
+    "update_data": "backtest.data.fetch.fetching",
     "verify": "backtest.runner.verify",
 }
 """Where each public name is made; the same as above, for Python instead of the type checker."""

@@ -1,4 +1,4 @@
-"""`backtest data info`, `check`, `sample` and `calibrate`."""
+"""`backtest data info`, `check`, `fetch`, `update`, `sample` and `calibrate`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from backtest.cli import flags
+from backtest.cli import data_fetch, flags
 from backtest.cli.data_info import info
 
 
 @click.group(cls=flags.Group)
 def data() -> None:
-    """What a dataset holds, what is wrong with it, and one to try."""
+    """What a dataset holds, what is wrong with it, one to try, and history from exchanges."""
 
 
 data.add_command(info)
@@ -65,3 +65,7 @@ def calibrate(file: Path, kind: str, candles: Path | None, as_json: bool) -> Non
     from backtest.runner.calibrate import calibrate as fit
 
     show_calibration.calibration(*fit(file, kind, candles), as_json)
+
+
+data.add_command(data_fetch.fetch)
+data.add_command(data_fetch.update)
