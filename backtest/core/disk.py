@@ -19,8 +19,10 @@ import re
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from backtest.core.errors import Broken, UserError
@@ -70,6 +72,14 @@ def whole_file(target: Path, told: bool = True) -> Iterator[Path]:
     """
     with _draft(target, _touch, told) as draft:
         yield draft
+
+
+def nameless_file(folder: Path) -> FileIO:
+    """Open an empty file in ``folder`` that has no name: nobody else can open it, and nothing of it stays behind.
+
+    Raises OSError when it cannot be made.
+    """
+    return tempfile.TemporaryFile(prefix=".backtest-", dir=folder, buffering=0)
 
 
 def refuse_link(target: Path, remedy: str) -> None:

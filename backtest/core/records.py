@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.core.rows import Rows
+
 FILL = np.dtype(
     [
         ("seq", "i8"), ("order_id", "i8"), ("ts_ms", "i8"), ("symbol", "i8"), ("pool", "i8"),
@@ -130,6 +132,7 @@ EXTREME = np.dtype([("high", "f8"), ("low", "f8")])
 
 CURVE = ("equity", "wallet", "unrealized", "initial_margin", "maintenance_margin", "gross_notional", "net_notional")
 """Columns of `Record.curve`, quote units, one row per candle at its close."""
+CLOSE = np.dtype([(name, "f8") for name in CURVE])
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,8 @@ class Record:
     start_ms: int
     cash: int
     """Micro, deposited at the start."""
-    curve: NDArray[np.float64]
-    """[rows, len(CURVE)]"""
+    curve: Rows
+    """Of `CLOSE`, one per candle."""
     fills: NDArray[np.void]
     funding: NDArray[np.void]
     liquidations: NDArray[np.void]

@@ -41,13 +41,13 @@ def close_row(w: World, k: int, j: int, t_end: int) -> None:
         settle_ended(w, k, j, t_end)
     if w.run[ISOLATE_ABOVE] > 0.0:
         isolate(w, j, lows_first(w.panel, j), t_end)
-    draw_curve(w, w.curve[k], j, int(w.run[MARKET]) + 3)
-    note_peak(w, w.curve[k, 0] * MICRO)
+    draw_curve(w, w.curve[j], j, int(w.run[MARKET]) + 3)
+    note_peak(w, w.curve[j, 0] * MICRO)
     # at a sampling instant, or the first close after it where candles do not close on the clock
     everything = t_end % int(w.run[SAMPLE]) < int(w.run[INTERVAL]) or k + 1 == int(w.run[ROWS])
     if everything or w.acct[EVENTS] != 0:
         sample(w, k, j, t_end, everything)
-    call_margin(w, k, j, t_end)
+    call_margin(w, j, t_end)
 
 
 @kernel
@@ -66,7 +66,7 @@ def settle_ended(w: World, k: int, j: int, t_end: int) -> None:
 
 
 @kernel
-def call_margin(w: World, k: int, j: int, t_end: int) -> None:
+def call_margin(w: World, j: int, t_end: int) -> None:
     """Call a pool once when its equity falls below initial margin at a close, and again after it has recovered."""
     for p in range(first_pool(w.run, w.spec), cross_pool(w.spec) + 1):
         if not holds(w, p):
@@ -77,8 +77,8 @@ def call_margin(w: World, k: int, j: int, t_end: int) -> None:
             equity, initial, _ = pool_margin(w, w.panel, p, j, int(w.run[MARK]) + 3)
             below = equity < initial
         else:
-            below = w.curve[k, 0] < w.curve[k, 3]
-            equity, initial = w.curve[k, 0] * MICRO, w.curve[k, 3] * MICRO
+            below = w.curve[j, 0] < w.curve[j, 3]
+            equity, initial = w.curve[j, 0] * MICRO, w.curve[j, 3] * MICRO
         if below and w.book[p, CALLED] == 0:
             put_call(w, t_end, p, int(np.rint(equity)), int(np.rint(initial)), 0.0)
         w.book[p, CALLED] = 1 if below else 0

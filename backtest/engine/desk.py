@@ -208,7 +208,7 @@ class Desk(State):
             now[:2] = self.setup.cash / MICRO
             return now
         if self.setup.known_field == self.setup.mark_offset + 3 and self._asked_at != self.row:
-            row: NDArray[np.float64] = self.curve[self.row - 1]
+            row: NDArray[np.float64] = self.curve[self.j]
             return row
         if self._seen_at != self.row:
             self._seen_at = self.row

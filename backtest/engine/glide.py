@@ -230,7 +230,7 @@ def glide(w: World, first: int, end: int, notes: bool) -> int:
             if ((cash + value) / MICRO < initial / MICRO) != (book[cross, CALLED] != 0) and not made:
                 return k
         note_row(w, k, notes, nearer or health < w.lowest[NEAREST] * roof, bottom, cash + value + beside)
-        row = curve[k]
+        row = curve[j]
         row[0], row[1], row[2] = (cash + value) / MICRO, (cash + cost) / MICRO, (value - cost) / MICRO
         row[3], row[4], row[5], row[6] = initial / MICRO, least / MICRO, gross / MICRO, value / MICRO
     return end

@@ -91,7 +91,7 @@ def note_ahead(w: World, end: int) -> None:
     d, beside = int(w.run[INTERVAL]), outside(w)
     for k in range(w.acct[NOTED], end):
         note_whole(w, k - w.acct[BASE], int(w.run[START]) + k * d)
-        w.lowest[PEAK] = max(w.lowest[PEAK], w.curve[k, 0] * MICRO + beside)
+        w.lowest[PEAK] = max(w.lowest[PEAK], w.curve[k - w.acct[BASE], 0] * MICRO + beside)
     w.acct[NOTED] = max(w.acct[NOTED], end)
 
 

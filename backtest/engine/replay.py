@@ -105,6 +105,7 @@ class Replay(Desk):
         """Everything that happened; orders that had not ended are `expired`."""
         self._expire()
         self.call(note_ahead, self.row)
+        self.keep_closes()
         self.flush()
         log = np.concatenate(self._logs)
         orders = orders_of(log)
@@ -126,7 +127,7 @@ class Replay(Desk):
             interval_ms=self.setup.interval_ms,
             start_ms=self.setup.start_ms,
             cash=self.setup.cash,
-            curve=self.curve,
+            curve=self.closes,
             fills=records_of(at.L_FILL, log),
             funding=records_of(at.L_FUNDING, log),
             liquidations=records_of(at.L_LIQUIDATION, log),

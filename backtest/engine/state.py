@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.core.errors import Broken
-from backtest.core.records import CURVE
+from backtest.core.records import CLOSE, CURVE
+from backtest.core.rows import Rows
+from backtest.core.spool import Spool
 from backtest.engine import layout as at
 from backtest.engine.blocks import BLOCK_WIDTH, count_blocks
 from backtest.engine.fee import turnover_ring
@@ -54,6 +56,8 @@ class State:
     """The next row to play."""
     drill: Callable[[int], NDArray[np.float64]] | None = None
     """The fine panel of a row by its number, where `Setup.fine_ms` says that there is one."""
+    spool: Spool | None = None
+    """Where what has happened goes; None: it stays in memory."""
     touched: bool = False
     """Something was done since `ahead` that changes what follows: rows played ahead no longer hold."""
 
@@ -83,7 +87,9 @@ class State:
         self.acct[at.FUNDING_AT] = int(np.searchsorted(self.funding[:, at.STAMP], self.setup.start_ms))
         self.queue = np.zeros((QUEUE_ROWS, at.QUEUE_WIDTH))
         self.log = np.zeros((LOG_ROWS, at.LOG_WIDTH))
-        self.curve = np.zeros((self.setup.rows, len(CURVE)))
+        self.curve = np.zeros((0, len(CURVE)))
+        self.closes = Rows(CLOSE, self.spool)
+        """The curve of the rows before the panel's."""
         self.guards = self.setup.guards.copy()  # they remember
         self.lowest = np.array([self.setup.cash + self.setup.reserve, 0.0, -1.0, NOTHING_HELD, -1.0])
         charges = self.setup.charges
@@ -136,8 +142,14 @@ class State:
             self.publisher.see(panel, first_row)
             self.world.put(fresh=self.publisher.fresh)
             self._known = first_row
-        self._put(panel=panel)
+        self.keep_closes()
+        self._put(panel=panel, curve=np.zeros((panel.shape[1], len(CURVE))))
         self.acct[at.BASE] = first_row
+
+    def keep_closes(self) -> None:
+        """Put the curve of the rows that have been played aside; those of a panel once, before the next one comes."""
+        first = len(self.closes) - int(self.acct[at.BASE])
+        self.closes.append(self.curve[first : self.j + 1].view(CLOSE)[:, 0])
 
     def _keep_last(self, rows: int) -> None:
         """Remember each symbol's last closes in the first `rows` of the panel: what the next open jumps from."""

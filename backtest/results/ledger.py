@@ -333,11 +333,12 @@ def _check_equity(record: Record, books: Books) -> None:
     if len(record.curve):
         # The curve is in doubles: half a micro of rounding per symbol, and the last digits of the sums behind it.
         closed = _at_venue(record) + _withdrawn_after(record)
-        size = abs(closed) + float(np.abs(record.curve[-1]).sum()) * MICRO
-        apart = abs(float(record.curve[-1, 0]) * MICRO - closed)
+        last = record.curve.last()[0]
+        size = abs(closed) + float(np.abs(np.array(last.tolist())).sum()) * MICRO
+        apart = abs(float(last["equity"]) * MICRO - closed)
         allowed = 1 + len(record.symbols) + 1e-12 * size
         if not apart <= allowed:
-            raise Broken(f"the curve ends at {record.curve[-1, 0]}, the books at {closed} micro")
+            raise Broken(f"the curve ends at {last['equity']}, the books at {closed} micro")
 
 
 def _withdrawn_after(record: Record) -> int:

@@ -53,7 +53,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backtest.core.enums import CROSS_POOL, MICRO, NO_ORDER, Cause, Liquidity, OrderType, Stage, Status
-from backtest.core.records import CURVE, Record
+from backtest.core.records import Record
 from backtest.results.ledger import FLOWS, Books
 from backtest.results.liquidation_processes import NONE, processes, steps
 from backtest.results.metric_definitions import Metrics
@@ -65,20 +65,21 @@ Floats = NDArray[np.float64]
 DAY_MS = 86_400_000
 YEAR_DAYS = 365
 WHOLE_POOL = (Stage.WHOLE, Stage.BACKSTOP, Stage.SOCIALISED)
+LOOK = 65_536
+"""Closes that are looked at together."""
 STILL = 1e-12
 """A deviation below this is rounding, not risk: a micro of a 1,000,000 account."""
 
 
 def metrics(record: Record, books: Books, trades: Trades) -> Metrics:
     """Plain numbers by name, money in quote units; None where a formula has no value. See the formulas above."""
-    curve = dict(zip(CURVE, record.curve.T, strict=True))
     days = len(record.curve) * record.interval_ms / DAY_MS
     start, worth = books.equity_start / MICRO, total(record)
     traded = record.fills[standing(record.fills)]
     drawdown, longest = _drawdown(start, worth, record.interval_ms)
     cagr = _cagr(books.equity_start, books.equity_end, days)
-    leverage = _over_equity(curve["gross_notional"], curve["equity"])
-    distance = _distance(record, curve)
+    leverage = _over_equity(record, "gross_notional")
+    distance = _distance(record)
     sank, neared = _inside(record)
     found: dict[str, float | None] = {
         "start_cash": start,
@@ -96,8 +97,8 @@ def metrics(record: Record, books: Books, trades: Trades) -> Metrics:
         **_per_trade(trades),
         "mean_leverage": float(leverage.mean()) if len(leverage) else None,
         "max_leverage": _most(leverage),
-        "margin_use_peak": _most(_over_equity(curve["initial_margin"], curve["equity"])),
-        "maintenance_use_peak": _most(_over_equity(curve["maintenance_margin"], curve["equity"])),
+        "margin_use_peak": _most(_over_equity(record, "initial_margin")),
+        "maintenance_use_peak": _most(_over_equity(record, "maintenance_margin")),
         "min_distance_to_liquidation": distance,
         "min_distance_inside": min((d for d in (neared, distance) if d is not None), default=None),
         **{name: books.flows[name] / MICRO for name in FLOWS},
@@ -118,16 +119,20 @@ def _most(values: Floats) -> float | None:
     return float(values.max()) if len(values) else None
 
 
-def _over_equity(amount: Floats, equity: Floats) -> Floats:
-    """`amount / equity` at the closes where that means something: 0 where there is no amount."""
-    known = equity > 0
-    if known.all():
-        plain: Floats = amount / equity
-        return plain
-    idle = amount == 0
-    kept = idle | known
-    ratio: Floats = np.where(idle, 0.0, amount)[kept] / np.where(known, equity, 1.0)[kept]
-    return ratio
+def _over_equity(record: Record, name: str) -> Floats:
+    """A column of the curve over equity, at the closes where that means something: 0 where there is no amount."""
+    ratios = np.empty(len(record.curve))
+    found = 0
+    for closes in record.curve.pieces(name, "equity"):
+        amount, equity = closes[name], closes["equity"]
+        known = equity > 0
+        if not known.all():
+            idle = amount == 0
+            kept = idle | known
+            amount, equity = np.where(idle, 0.0, amount)[kept], np.where(known, equity, 1.0)[kept]
+        np.divide(amount, equity, out=ratios[found : found + len(amount)])
+        found += len(amount)
+    return ratios[:found]
 
 
 def _cagr(start: int, end: int, days: float) -> float | None:
@@ -170,15 +175,19 @@ def _daily(equity: Floats) -> dict[str, float | None]:
 def _drawdown(start: float, worth: Floats, interval_ms: int) -> tuple[float, float]:
     """Deepest drawdown (≤ 0), and the longest time under water in days. What there was at the start is the first
     peak."""
-    equity = np.concatenate([[start], worth])
-    peak = np.maximum.accumulate(equity)
-    if equity[0] <= 0:
+    if start <= 0:
         return 0.0, 0.0
-    dry = np.flatnonzero(equity == peak)
-    # Neighbouring peaks are one candle apart with no water between; after the last peak there is water to the end.
-    between = np.diff(dry)
-    longest = max(int(between[between > 1].max(initial=0)), len(equity) - 1 - int(dry[-1]))
-    return float((equity / peak).min()) - 1.0, longest * interval_ms / DAY_MS
+    lowest, highest, longest, dry = 1.0, start, 0, 0  # number of closes to the last peak
+    for first in range(0, len(worth), LOOK):
+        equity = worth[first : first + LOOK]
+        peak = np.maximum(np.maximum.accumulate(equity), highest)
+        lowest, highest = min(lowest, float((equity / peak).min())), float(peak[-1])
+        peaks = first + 1 + np.flatnonzero(equity == peak)
+        # Neighbouring peaks are one candle apart with no water between; after the last peak there is water to the end.
+        between = np.diff(peaks, prepend=dry)
+        longest = max(longest, int(between[between > 1].max(initial=0)))
+        dry = int(peaks[-1]) if len(peaks) else dry
+    return lowest - 1.0, max(longest, len(worth) - dry) * interval_ms / DAY_MS
 
 
 def _turnover(fills: NDArray[np.void], worth: Floats, years: float) -> float | None:
@@ -206,11 +215,11 @@ def _inside(record: Record) -> tuple[float | None, float | None]:
     return drawdown, distance if distance_ms >= 0 else None
 
 
-def _distance(record: Record, curve: dict[str, Floats]) -> float | None:
+def _distance(record: Record) -> float | None:
     """The least at the closes, and at the liquidations between them, where it is 0 or below."""
     # What a step closes is not all that the pool held: of steps it is only known that nothing was left.
     reached = 0.0 if (processes(record) != NONE).any() else None
-    found = (reached, _distance_at_closes(record, curve), _distance_at_liquidations(record))
+    found = (reached, _distance_at_closes(record), _distance_at_liquidations(record))
     return min((d for d in found if d is not None), default=None)
 
 
@@ -225,12 +234,9 @@ def _distance_at_liquidations(record: Record) -> float | None:
     return float((free / np.bincount(act, size)).min())
 
 
-def _distance_at_closes(record: Record, curve: dict[str, Floats]) -> float | None:
+def _distance_at_closes(record: Record) -> float | None:
     if (record.positions["pool"] == CROSS_POOL).all() and (record.fills["pool"] == CROSS_POOL).all():
-        held = curve["gross_notional"] > 0
-        free = curve["equity"] - curve["maintenance_margin"]
-        distance = np.divide(free, curve["gross_notional"], out=np.full(len(free), np.inf), where=held)
-        return float(distance.min()) if held.any() else None
+        return _distance_of_all(record)
     # Positions are sampled at the same times as the margin of their pools.
     pools = pl.DataFrame({name: np.ascontiguousarray(record.pools[name]) for name in record.pools.dtype.names or ()})
     rows = record.positions
@@ -240,6 +246,18 @@ def _distance_at_closes(record: Record, curve: dict[str, Floats]) -> float | Non
     both = pools.join(grosses, on=("ts_ms", "pool"))
     least = both.select(((pl.col("equity") - pl.col("maintenance")) / pl.col("gross")).min()).item()
     return None if least is None else float(least)
+
+
+def _distance_of_all(record: Record) -> float | None:
+    """At all closes, where the account is one cross pool."""
+    least = None
+    for closes in record.curve.pieces("equity", "maintenance_margin", "gross_notional"):
+        held = closes["gross_notional"] > 0
+        if held.any():
+            free = closes["equity"][held] - closes["maintenance_margin"][held]
+            nearest = float((free / closes["gross_notional"][held]).min())
+            least = nearest if least is None else min(least, nearest)
+    return least
 
 
 def _liquidated(record: Record) -> dict[str, int]:

@@ -7,20 +7,22 @@ the Record alone, but for the names of routes, which are the chain's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from backtest.core.enums import MICRO, Cause, Liquidity, Stage
 from backtest.core.errors import Broken
-from backtest.core.records import CURVE, Record
+from backtest.core.records import Record
 from backtest.results import attribution, fifo, transfers
 from backtest.results import orders as placed
 from backtest.results import trades as trips
 from backtest.results.columns import TIME, lower, money, number, numbers, pools, quantity, sides, times, words
 from backtest.results.ledger import Books, balance
 from backtest.results.liquidation_processes import processes
-from backtest.results.reserve import outside, worth
+from backtest.results.reserve import Outside
 from backtest.venues.chain import Chain
 
 F, S, B, I = pl.Float64(), pl.String(), pl.Boolean(), pl.Int64()  # noqa: E741
@@ -118,21 +120,29 @@ def margin_ratio(maintenance: NDArray[np.float64], equity: NDArray[np.float64]) 
 
 def equity(record: Record) -> pl.DataFrame:
     """The table `equity`, from the curve, transfers and gas of ``record``."""
-    curve = {name: np.ascontiguousarray(record.curve[:, i]) for i, name in enumerate(CURVE)}
-    rows = len(record.curve)
-    at_venue, (reserve, in_flight) = curve["equity"], outside(record)
-    whole = worth(at_venue, reserve, in_flight)
-    peak = np.maximum(np.maximum.accumulate(whole), (record.cash + record.reserve) / MICRO)
-    columns = {
-        **{name: number(values) for name, values in curve.items()},
-        "ts": times(record.start_ms + np.arange(1, rows + 1, dtype=np.int64) * record.interval_ms),
-        "reserve": money(reserve),
-        "in_flight": money(in_flight),
-        "margin_ratio": number(margin_ratio(curve["maintenance_margin"], at_venue)),
-        "free_collateral": at_venue - curve["initial_margin"],
-        "drawdown": whole / peak - 1.0,
-    }
-    return pl.DataFrame({name: columns[name] for name in SCHEMAS["equity"]})
+    return pl.concat([SCHEMAS["equity"].to_frame(), *_equity_pieces(record)])
+
+
+def _equity_pieces(record: Record) -> Iterator[pl.DataFrame]:
+    outside, rows = Outside(record), 0
+    highest = (record.cash + record.reserve) / MICRO
+    for curve in record.curve.pieces():
+        at_venue, first = curve["equity"], rows
+        rows += len(at_venue)
+        reserve, in_flight = outside.at(first, len(at_venue))
+        worth = at_venue + (reserve + in_flight) / MICRO
+        peak = np.maximum(np.maximum.accumulate(worth), highest)
+        highest = peak[-1]
+        columns = {
+            **{name: number(values) for name, values in curve.items()},
+            "ts": times(record.start_ms + np.arange(first + 1, rows + 1, dtype=np.int64) * record.interval_ms),
+            "reserve": money(reserve),
+            "in_flight": money(in_flight),
+            "margin_ratio": number(margin_ratio(curve["maintenance_margin"], at_venue)),
+            "free_collateral": at_venue - curve["initial_margin"],
+            "drawdown": worth / peak - 1.0,
+        }
+        yield pl.DataFrame({name: columns[name] for name in SCHEMAS["equity"]})
 
 
 def _positions(record: Record) -> pl.DataFrame:

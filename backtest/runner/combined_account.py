@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from backtest.core.enums import MICRO
 from backtest.core.json_types import JsonValue
-from backtest.core.records import CURVE, Record
+from backtest.core.records import CLOSE, CURVE, Record
+from backtest.core.rows import Rows
 from backtest.data.selection import Selection
 from backtest.report.formatting import metric
 from backtest.results import digest, metrics, tables
@@ -77,7 +78,7 @@ def _added(records: Sequence[Record], union: Selection) -> Record:
         reserve=sum(r.reserve for r in records),
         final_reserve=sum(r.final_reserve for r in records),
         final_in_flight=sum(r.final_in_flight for r in records),
-        curve=np.sum([_laid(r, union) for r in records], axis=0),
+        curve=Rows.of(np.sum([_laid(r, union) for r in records], axis=0).view(CLOSE)[:, 0]),
         fills=np.concatenate([r.fills for r in records]),
         gas=np.concatenate([r.gas for r in records]),
         transfers=np.concatenate([r.transfers for r in records]),
@@ -100,7 +101,9 @@ def _laid(record: Record, union: Selection) -> NDArray[np.float64]:
     last = first + len(record.curve)
     curve = np.zeros((union.rows, len(CURVE)))
     curve[:first, [CURVE.index("equity"), CURVE.index("wallet")]] = record.cash / MICRO
-    curve[first:last], curve[last:] = record.curve, record.curve[-1]
+    for n, name in enumerate(CURVE):
+        column = record.curve[name]
+        curve[first:last, n], curve[last:, n] = column, column[-1]
     return curve
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from backtest.core.errors import SettingError, UserError, nearest
 from backtest.core.records import Record
+from backtest.core.spool import Spool
 from backtest.data.catalog import Catalog, DataSource
 from backtest.data.drill_down import Drill
 from backtest.data.select import select
@@ -244,7 +245,8 @@ def seated(planned: Plan, margin: str, kind: type[P]) -> P:
     strategy, decisions = _own(planned), planned.decisions
     drill = planned.drill.window if planned.drill else None
     hooks = hook_bits(strategy)
-    account = Replay(planned.setup(margin), hooks, decisions.targets, decisions.target_kind, drill=drill)
+    spool = Spool(Path(planned.config.out).parent if planned.config.out else None)
+    account = Replay(planned.setup(margin), hooks, decisions.targets, decisions.target_kind, drill=drill, spool=spool)
     player = kind(strategy, account, decisions)
     player.usual = planned.usual
     return player

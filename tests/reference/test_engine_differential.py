@@ -373,7 +373,7 @@ def expect_equal(market: Play, expected: Outcome, record: Record) -> None:
     rounded = 4 * len(record.symbols) / (expected.least_gross or 1)
     assert distance == pytest.approx(nearest, rel=1e-6, abs=1e-6 + rounded * (1.0 + abs(nearest)))
     exact = [micro / 1_000_000 for _, micro in expected.equity]
-    np.testing.assert_allclose(record.curve[:, 0], exact, rtol=1e-12, atol=len(record.symbols) * 1e-6)
+    np.testing.assert_allclose(record.curve["equity"], exact, rtol=1e-12, atol=len(record.symbols) * 1e-6)
 
 
 @pytest.fixture(autouse=True)

@@ -140,8 +140,8 @@ def test_C2_under_water_in_the_halt_and_healthy_after_it(tmp_path: Path) -> None
     # 130 s to 305 s: 5 s into row 5, which is at 10,000 again.
     record = played(tmp_path / "halted", script(LONG), market, chain=halted(seconds(130, 305)))
     assert liquidated(record) == []
-    assert record.curve[3, 0] == 0  # the equity row tells the market's value all the same: 100,000 - 25 * 4,000
-    assert record.curve[-1, 0] == 100_000
+    assert record.curve["equity"][3] == 0  # the equity row tells the market's value all the same: 100,000 - 25 * 4,000
+    assert record.curve["equity"][-1] == 100_000
 
 
 @rule("layer2 3", "layer2 4")

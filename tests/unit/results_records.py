@@ -21,6 +21,7 @@ from backtest.core.enums import (
     TransferState,
 )
 from backtest.core.records import Record
+from backtest.core.rows import Rows
 from backtest.venues.chain import Chain, Latency, Outage, Route
 
 DAY = 86_400_000
@@ -45,12 +46,22 @@ def rows(dtype: np.dtype[Any], *records: dict[str, Any]) -> np.ndarray:
     return table
 
 
-def curve_of(equity: Sequence[float], gross: Sequence[float] | None = None, wallet: float = 0.0) -> np.ndarray:
+def curve_of(equity: Sequence[float], gross: Sequence[float] | None = None, wallet: float = 0.0) -> Rows:
     """A curve with maintenance 3 % and initial 5 % of the gross notional, all of it long."""
     held = np.array(gross if gross is not None else [0.0] * len(equity))
     total = np.array(equity, dtype=float)
     columns = [total, np.full(len(total), wallet), total - wallet, 0.05 * held, 0.03 * held, held, held]
-    return np.column_stack(columns).reshape(len(total), len(records.CURVE))
+    return closes(np.column_stack(columns).reshape(len(total), len(records.CURVE)))
+
+
+def closes(values: np.ndarray) -> Rows:
+    """A curve of [rows, columns]."""
+    return Rows.of(np.ascontiguousarray(values, float).view(records.CLOSE)[:, 0])
+
+
+def values(curve: Rows) -> np.ndarray:
+    """A curve as [rows, columns]."""
+    return np.column_stack([curve[name] for name in records.CURVE])
 
 
 def idle(cash: float = 100.0, **changes: Any) -> Record:

@@ -22,7 +22,7 @@ from backtest.results.metrics import metrics
 from backtest.results.result import Result
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
-from tests.unit.results_records import START, idle, micro, rows
+from tests.unit.results_records import START, closes, idle, micro, rows
 from tests.unit.test_report import Page
 from tests.unit.test_report_accounts import Life, account
 from tests.unit.test_results_liquidations import MINUTE, row, stepped
@@ -45,7 +45,7 @@ def crumbling(steps: int) -> Record:
     losses = [row(n, P, (9, 10), (9, 9.5), seq=2 * n + 2, lots=1) for n in range(steps)]
     return idle(
         100, interval_ms=MINUTE, fills=rows(records.FILL, *fills), liquidations=rows(records.LIQUIDATION, *losses),
-        curve=np.tile([100.0, 100, 0, 0, 0, 0, 0], (10, 1)),
+        curve=closes(np.tile([100.0, 100, 0, 0, 0, 0, 0], (10, 1))),
     )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def deleveraged(share: float) -> Record:
     return idle(
         100, interval_ms=MINUTE, fills=fills, liquidations=rows(records.LIQUIDATION, loss), final_wallet=micro(wallet),
         final_lots=np.array([taken - 1000]), final_mark=np.array([80.0]),
-        curve=np.array([[100.0, 100, 0, 5, 3, 100, -100], [120, 100, 20, 5, 3, left, -left]]),
+        curve=closes(np.array([[100.0, 100, 0, 5, 3, 100, -100], [120, 100, 20, 5, 3, left, -left]])),
     )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def test_how_it_ended(last: dict[str, int], words: str) -> None:
         ),
         final_lots=np.array([600 + lots]),
         final_mark=np.array([0.0]),
-        curve=np.tile([100.0, 100, 0, 0, 0, 0, 0], (3, 1)),
+        curve=closes(np.tile([100.0, 100, 0, 0, 0, 0, 0], (3, 1))),
     )
     loss = only(record)
     assert liquidation_tables.ended(loss) == words

@@ -15,7 +15,7 @@ from backtest.runner.notes import notes
 from backtest.runner.validation import checked
 from backtest.venues.chain import Oracle
 from backtest.venues.profile import load
-from tests.unit.results_records import START, idle, rows
+from tests.unit.results_records import START, closes, idle, rows
 
 DAY = 86_400_000
 VENUE = """
@@ -123,7 +123,7 @@ def test_what_of_an_oracle_is_approximate(tmp_path: Path) -> None:
 def test_what_the_venue_is_not_known_to_do() -> None:
     """A preset's own sentences are among the notes, and only those of the run's symbols and days."""
     profile = load("dydx_v4")
-    record = idle(symbols=("BTC-USD", "NOSUCH-USD"), step_micro=np.array([1, 1]), curve=np.zeros((3, 7)))
+    record = idle(symbols=("BTC-USD", "NOSUCH-USD"), step_micro=np.array([1, 1]), curve=closes(np.zeros((3, 7))))
     expected = profile.assumptions(record.symbols, START, START + 3 * DAY)
     assert any("NOSUCH-USD" in line for line in expected)
     found = notes(profile, checked({}), record)

@@ -18,11 +18,24 @@ from backtest.core.records import Record
 from backtest.results.ledger import COSTS, FLOWS, balance
 from backtest.results.metrics import metrics
 from backtest.results.reorgs import standing
-from backtest.results.reserve import outside, total
+from backtest.results.reserve import Outside, total
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
 from tests.rules_index import rule
-from tests.unit.results_records import CHAIN, DAY, START, bridged, cross, held, idle, isolated, micro, rows
+from tests.unit.results_records import (
+    CHAIN,
+    DAY,
+    START,
+    bridged,
+    closes,
+    cross,
+    held,
+    idle,
+    isolated,
+    micro,
+    rows,
+    values,
+)
 
 pytestmark = rule("layer2 7")
 
@@ -153,7 +166,9 @@ def test_the_wallet_of_isolated_pools_pays() -> None:
     gas = rows(records.GAS, {"seq": 10, "order_id": 7, "kind": GasKind.WITHDRAWAL, "amount": micro(65), **at})
     moved = rows(records.TRANSFER, {"seq": 11, "order_id": 7, "kind": 1, "amount": micro(600), "arrives_ms": 0, **at})
     record = replace(isolated(), gas=gas, transfers=moved, final_wallet=micro(2000), final_in_flight=micro(600))
-    record.curve[-1, :2] = 2000
+    curve = values(record.curve)
+    curve[-1, :2] = 2000
+    record = replace(record, curve=closes(curve))
     books = balance(record)
     assert (books.balances["in_flight"], books.flows["gas"], books.equity_end) == (micro(600), micro(65), micro(2600))
 
@@ -191,8 +206,8 @@ def test_metrics_are_those_of_the_total() -> None:
 
 @pytest.mark.parametrize("record", [cross(), isolated(), held([110, 99, 108.9, 98.01, 107.811])])
 def test_without_a_reserve_the_total_is_the_equity_to_the_last_bit(record: Record) -> None:
-    assert np.array_equal(total(record), record.curve[:, 0])
-    reserve, in_flight = outside(record)
+    assert np.array_equal(total(record), record.curve["equity"])
+    reserve, in_flight = Outside(record).at(0, len(record.curve))
     assert not reserve.any()
     assert not in_flight.any()
     got = measure(record)
@@ -314,7 +329,7 @@ class Life:
         curve = np.zeros((10, len(records.CURVE)))
         curve[-1, 0] = (self.wallet + self.lots * mark) / 1e6
         record = idle(
-            interval_ms=100, step_micro=np.array([1]), curve=curve, gas=rows(records.GAS, *self.gas),
+            interval_ms=100, step_micro=np.array([1]), curve=closes(curve), gas=rows(records.GAS, *self.gas),
             transfers=rows(records.TRANSFER, *self.moved), fills=rows(records.FILL, *self.fills),
             final_wallet=self.wallet, final_lots=np.array([self.lots]), final_mark=np.array([float(mark)]),
             reserve=self.start_reserve, final_reserve=self.reserve, final_in_flight=self.flight,
@@ -360,7 +375,7 @@ def test_every_micro_is_somewhere_and_explained(life: tuple[Record, list[tuple[i
     books, frames = balance(record), tables(record)
     value = int(record.final_lots[0]) * int(record.final_mark[0])
     assert books.equity_end == record.final_wallet + value + record.final_reserve + record.final_in_flight
-    assert list(zip(*(part.tolist() for part in outside(record)), strict=True)) == seen
+    assert list(zip(*(part.tolist() for part in Outside(record).at(0, len(record.curve))), strict=True)) == seen
     assert [whole(v) for v in frames["equity"]["reserve"]] == [reserve for reserve, _ in seen]
     shares = frames["attribution"]
     assert sum(whole(v) for v in shares["change"]) == books.equity_end - books.equity_start

@@ -16,7 +16,19 @@ from backtest.core.records import Record
 from backtest.results.ledger import balance
 from backtest.results.metrics import metrics
 from backtest.results.trades import round_trips
-from tests.unit.results_records import DAY, START, cross, curve_of, held, idle, isolated, micro, rows
+from tests.unit.results_records import (
+    DAY,
+    START,
+    closes,
+    cross,
+    curve_of,
+    held,
+    idle,
+    isolated,
+    micro,
+    rows,
+    values,
+)
 
 
 def measure(record: Record) -> dict[str, Any]:
@@ -136,9 +148,9 @@ def test_profit_factor() -> None:
     record = cross()
     fills = record.fills.copy()
     fills["fee"][3] += 2_000_000_000
-    curve = record.curve.copy()
+    curve = values(record.curve)
     curve[-1, :2] -= 2000
-    got = measure(replace(record, fills=fills, curve=curve, final_wallet=126_313_307_125))
+    got = measure(replace(record, fills=fills, curve=closes(curve), final_wallet=126_313_307_125))
     assert got["hit_rate"] == 0.5
     assert got["profit_factor"] == pytest.approx(893.90025 / 55.0995)  # 1,944.9005 − 2,000
 

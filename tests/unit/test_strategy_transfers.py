@@ -19,7 +19,7 @@ import pytest
 from backtest import Strategy, UserError
 from backtest.core.enums import Reason, TransferKind, TransferState
 from backtest.core.errors import RunError
-from backtest.core.records import CURVE, Record
+from backtest.core.records import Record
 from backtest.engine import limit
 from backtest.results.reserve import total
 from backtest.strategy.guards import pack, parse
@@ -507,7 +507,7 @@ def test_withdrawals_are_no_loss(tmp_path: Path, chain: Chain, guard: str) -> No
     # to 210 s on its way there.
     steps = dict.fromkeys(range(9), withdraw(6_000))
     record = played(tmp_path, Teller(steps), FLAT, chain=chain, guards=(guard,))
-    assert record.curve[[3, 4, 9], CURVE.index("equity")].tolist() == [82_000.0, 76_000.0, 46_000.0]
+    assert record.curve["equity"][[3, 4, 9]].tolist() == [82_000.0, 76_000.0, 46_000.0]
     assert halts(record) == []
 
 
@@ -520,7 +520,7 @@ def test_top_ups_hide_no_loss(tmp_path: Path, guard: str, value: float) -> None:
     prices = [1_000.0, 1_000.0, 900.0, 800.0, 700.0, 600.01, 600.0, 600.0, 600.0]
     steps = {k: both(top_up(10_000), *[buy("BTC", 100)] * (k == 0)) for k in range(8)}
     record = played(tmp_path, Teller(steps), Market("BTC", prices), reserve=100_000, guards=(guard,))
-    assert record.curve[6, CURVE.index("equity")] == 120_000.0
+    assert record.curve["equity"][6] == 120_000.0
     assert halts(record) == [(7 * MINUTE, value)]
     assert record.fills["lots"].tolist() == [100_000, -100_000]
 

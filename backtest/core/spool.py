@@ -1,0 +1,68 @@
+"""A private file for what a run produces and does not hold in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from tempfile import gettempdir
+from threading import Lock
+from typing import Any
+from weakref import finalize
+
+from backtest.core import disk
+from backtest.core.errors import Broken, UserError
+
+
+class Spool:
+    """A file without a name, made when the first bytes come: it is gone with the process, however that ends."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """``folder``: where the file lies, once it is there; None: in the system's folder of temporary files."""
+        self._folder = folder
+        self._file: FileIO | None = None
+        self._end = 0
+        self._lock = Lock()
+
+    def put(self, data: Any) -> int:
+        """Append a contiguous buffer and return its offset; UserError where the disk does not take it."""
+        block = memoryview(data).cast("B")
+        with self._lock, self._told("written"):
+            if self._file is None:
+                self._file = disk.nameless_file(self._place)
+                finalize(self, self._file.close)
+            at = self._end
+            self._file.seek(at)
+            done = 0
+            while done < block.nbytes:
+                done += self._file.write(block[done:]) or 0
+            self._end = at + block.nbytes
+        return at
+
+    def fill(self, target: Any, offset: int) -> None:
+        """Fill a contiguous buffer with what lies at ``offset``."""
+        block = memoryview(target).cast("B")
+        with self._lock, self._told("read"):
+            if self._file is None or offset + block.nbytes > self._end:
+                raise Broken(f"{block.nbytes} bytes at {offset} of a spool of {self._end}")
+            self._file.seek(offset)
+            done = 0
+            while done < block.nbytes:
+                count = self._file.readinto(block[done:])
+                if not count:
+                    raise OSError(0, "it has become shorter")
+                done += count
+
+    @property
+    def _place(self) -> Path:
+        return self._folder if self._folder is not None and self._folder.is_dir() else Path(gettempdir())
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            thing = f"what the run keeps on disk cannot be {what} ({error.strerror or os.strerror(error.errno or 0)})"
+            raise UserError(thing, str(self._place), "free space there, or set TMPDIR to another folder") from error

@@ -1,0 +1,63 @@
+"""Records that lie on disk are those that were appended, whatever the sizes of the pieces."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backtest.core import disk, rows
+from backtest.core.errors import UserError
+from backtest.core.rows import Rows
+from backtest.core.spool import Spool
+
+KIND = np.dtype([("number", "i8"), ("price", "f8"), ("name", "i8")])
+
+
+def records(first: int, count: int) -> np.ndarray:
+    out = np.zeros(count, KIND)
+    out["number"] = np.arange(first, first + count)
+    out["price"], out["name"] = out["number"] / 3, -out["number"]
+    return out
+
+
+@given(st.lists(st.integers(0, 50), max_size=12), st.integers(1, 40))
+def test_what_is_read_is_what_was_appended(sizes: list[int], piece: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "PIECE", piece)
+        kept = Rows(KIND, Spool())
+        total = 0
+        for size in sizes:
+            kept.append(records(total, size))
+            total += size
+        whole = records(0, total)
+        assert len(kept) == total
+        assert kept.last().tolist() == whole[-1:].tolist()
+        for name in KIND.names or ():
+            assert kept[name].tobytes() == np.ascontiguousarray(whole[name]).tobytes()
+            parts = [part[name] for part in kept.pieces("number", name)]
+            assert np.concatenate([np.zeros(0, KIND[name]), *parts]).tobytes() == kept[name].tobytes()
+            assert all(len(part) <= max(2 * piece, *sizes) for part in parts)
+
+
+def test_nothing_lies_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "PIECE", 10)
+    kept = Rows(KIND, Spool(tmp_path))
+    kept.append(records(0, 100))
+    assert kept["number"][-1] == 99
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(disk, "nameless_file", full)
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\).*TMPDIR") as caught:
+        Rows(KIND, Spool(tmp_path)).append(records(0, rows.PIECE))
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
