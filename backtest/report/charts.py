@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from backtest.report import closes
 from backtest.report import formatting as fmt
 from backtest.report.downsampling import (
     CROSS,
@@ -83,24 +84,23 @@ class Run:
     """What happened to it stands on its curves."""
 
     @property
-    def equity(self) -> pl.DataFrame:
-        """One row per candle, at its close."""
-        return self.result.tables["equity"]
-
-    @property
     def worth(self) -> Values:
         """The total at each close: equity at the venue, money in flight and reserve."""
-        return floats(self.equity, "equity") + floats(self.equity, "in_flight") + floats(self.equity, "reserve")
+        return closes.worth(self.result)
 
     @property
     def outside(self) -> bool:
         """Whether there was ever money outside the venue."""
-        return bool(((self.equity["reserve"] != 0) | (self.equity["in_flight"] != 0)).any())
+        return closes.outside(self.result)
 
     @property
     def ts(self) -> Times:
         """The closes, in milliseconds."""
-        return stamps(self.equity)
+        return closes.times(self.result)
+
+    def column(self, name: str) -> Values:
+        """A column of the table `equity`; NaN for null."""
+        return closes.column(self.result, name)
 
 
 def runs(results: Sequence[Result], outcomes: Sequence[Outcome]) -> list[Run]:
@@ -121,11 +121,12 @@ def equity_chart(accounts: Sequence[Run], quote: str) -> Chart:
     """Equity at each close, money outside the venue with it, with the liquidations on it, and the drawdown below."""
     data: list[Figure] = []
     several = len(accounts) > 1
-    each = 1
+    each, lines = 1, []
     for run in accounts:
         line = envelope(run.ts, run.worth)
-        fall = envelope(run.ts, -np.abs(floats(run.equity, "drawdown")))
+        fall = envelope(run.ts, -np.abs(run.column("drawdown")))
         each = max(each, line.each)
+        lines.append(line.values)
         name = run.result.label if several else "Equity"
         data.append(curve(name, line, run.colour, ",.2f", width=run.width))
         data.append(
@@ -136,10 +137,10 @@ def equity_chart(accounts: Sequence[Run], quote: str) -> Chart:
         for kind in KINDS:
             data += _marked(run, kind, _at(run, kind), several)
     layout = over(accounts) | {
-        "yaxis": money_axis([run.worth for run in accounts], domain=[0.36, 1.0]),
+        "yaxis": money_axis(lines, domain=[0.36, 1.0]),
         "yaxis2": axis(domain=[0.0, 0.27], tickformat=".2~%", rangemode="tozero", anchor="x", nticks=4),
     }
-    if all((run.equity["drawdown"] == 0).all() for run in accounts):
+    if all((run.column("drawdown") == 0).all() for run in accounts):
         layout["yaxis2"]["range"] = [-0.01, 0.0]
     layout["xaxis"]["anchor"] = "y2"
     layout["annotations"] = [caption("Drawdown", 0.27)]
@@ -193,10 +194,10 @@ def _margin_lines(run: Run, alone: bool) -> list[tuple[str, str, Line]]:
     lines: list[tuple[str, str, Line]] = []
     marks = run.outcome.losses
     if not _pooled(run):
-        values = _held(run, floats(run.equity, "margin_ratio"))
+        values = _held(run, run.column("margin_ratio"))
         lines.append(("Margin ratio", run.colour, envelope(*_met(run.ts, values, marks))))
         if alone:
-            limit = ratio(floats(run.equity, "maintenance_margin"), floats(run.equity, "initial_margin"))
+            limit = ratio(run.column("maintenance_margin"), run.column("initial_margin"))
             lines.append((_INITIAL, FAINT, envelope(run.ts, limit)))
         return lines
     table = run.result.tables["margin"]
@@ -226,7 +227,7 @@ def _tracks(run: Run, table: str, key: str, value: str, absent: float) -> dict[s
 
 def _held(run: Run, values: Values) -> Values:
     """Without a position there is no ratio to speak of."""
-    return np.where(floats(run.equity, "gross_notional") > 0, values, np.nan)
+    return np.where(run.column("gross_notional") > 0, values, np.nan)
 
 
 def _met(ts: Times, values: Values, losses: Sequence[Loss]) -> tuple[Times, Values]:
@@ -272,8 +273,8 @@ def leverage_chart(accounts: Sequence[Run]) -> Chart:
     """Gross notional over equity at each close."""
     data, each, any_held, drawn = [], 1, False, list[Values]()
     for run in accounts:
-        values = ratio(floats(run.equity, "gross_notional"), floats(run.equity, "equity"))
-        any_held |= bool((floats(run.equity, "gross_notional") > 0).any())
+        values = ratio(run.column("gross_notional"), run.column("equity"))
+        any_held |= bool((run.column("gross_notional") > 0).any())
         line = envelope(run.ts, values)
         name = run.result.label if len(accounts) > 1 else "Leverage"
         data.append(curve(name, line, run.colour, ".2f", width=run.width))
@@ -374,7 +375,8 @@ def _at(run: Run, kind: Kind) -> Values:
     if not (events := kind.events(run.outcome)):
         return np.zeros(0)
     where = np.searchsorted(run.ts, [ts_ms for ts_ms, _ in events])
-    return run.worth[np.minimum(where, len(run.equity) - 1)]
+    worth = run.worth
+    return worth[np.minimum(where, len(worth) - 1)]
 
 
 def over(accounts: Sequence[Run]) -> Figure:

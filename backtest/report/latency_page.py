@@ -185,15 +185,15 @@ def behind_chart(accounts: Sequence[Run], quote: str) -> Chart:
     """How far each account is from the fastest at each close."""
     title = f"Against the fastest, over time{f' ({quote})' if quote else ''}"
     fast = accounts[0].worth
-    gaps = [run.worth - fast for run in accounts]
-    if not any(gap.any() for gap in gaps):
+    lines = [envelope(run.ts, run.worth - fast) for run in accounts]  # which has every extreme of the whole curve
+    if not any(line.values.any() for line in lines):
         return Chart("behind", title, "", None, 0, "At no close did the delay make a difference.")
-    lines = [envelope(run.ts, gap) for run, gap in zip(accounts, gaps, strict=True)]
     data = [
         curve(run.result.label, line, run.colour, ",.2f", width=1.8)
         for run, line in zip(accounts[1:], lines[1:], strict=True)
     ]
-    layout = charts.over(accounts) | {"yaxis": money_axis(gaps, zeroline=True), "showlegend": True}
+    heights = money_axis([line.values for line in lines], zeroline=True)
+    layout = charts.over(accounts) | {"yaxis": heights, "showlegend": True}
     note = f"Equity less that at {accounts[0].result.label}. {thinned(lines[0].each, 'candles')}".strip()
     return Chart("behind", title, note, {"data": data, "layout": layout}, 300)
 

@@ -221,7 +221,7 @@ def _money_chart(run: Run, quote: str) -> Chart | None:
         ("In flight", "in_flight", PALETTE[4]),
         ("Reserve", "reserve", INK),
     )
-    lines = [(name, envelope(run.ts, floats(run.equity, column)), colour) for name, column, colour in parts]
+    lines = [(name, envelope(run.ts, run.column(column)), colour) for name, column, colour in parts]
     data = [curve(name, line, colour, ",.2f", shape="hv") for name, line, colour in lines]
     layout = over([run]) | {"yaxis": money_axis([line.values for _, line, _ in lines], rangemode="tozero")}
     layout["showlegend"] = True

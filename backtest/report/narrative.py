@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from backtest.core.enums import TransferState
+from backtest.report import closes
 from backtest.report.caveats import beforehand
 from backtest.report.downsampling import stamps
 from backtest.report.formatting import delay, duration, interval, listing, number, percent, plural, spoken
@@ -181,8 +182,7 @@ def _stood_still(chain: Mapping[str, Any], outages: Sequence[Mapping[str, Any]])
 
 def _in_halts(result: Result, out: Outcome, outages: Sequence[Mapping[str, Any]]) -> list[str]:
     """The halt in which the account lost most, and the first liquidation that followed one within an hour."""
-    closes = result.tables["equity"]
-    clock, equity = stamps(closes), [out.start, *(closes["equity"] + closes["in_flight"] + closes["reserve"])]
+    clock, equity = closes.times(result), np.concatenate([[out.start], closes.worth(result)])
     falls = []
     for halt in outages:
         before = int(np.searchsorted(clock, halt["start_ms"], side="right"))

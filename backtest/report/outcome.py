@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from backtest.core.enums import Cause, Stage
-from backtest.report.downsampling import DUST, stamps
+from backtest.report import closes
+from backtest.report.downsampling import DUST, Times, stamps
 from backtest.report.formatting import OPEN_GAP
 from backtest.results.ledger import COSTS, FLOWS
 
@@ -115,7 +116,7 @@ class Outcome:
 def outcome(result: Result) -> Outcome:
     """Read the outcome from the books' flows; they have balanced to the micro before anything is shown."""
     tables, metrics = result.tables, result.metrics
-    clock = stamps(tables["equity"])
+    clock = closes.times(result)
     rows = _with_held(tables["liquidations"], tables["fills"])
     known = cast("Mapping[str, float]", metrics)
     flows = (-known[name] if name in COSTS else known[name] for name in FLOWS)
@@ -133,10 +134,10 @@ def outcome(result: Result) -> Outcome:
         deleveraged=tuple(_loss(row) for row in taken.iter_slices(1)),
         shortfalls=rows.filter(pl.col("stage") == SHORTFALL).select("ts", "pool").n_unique(),
         ambiguous=tables["ambiguous"]["ts"].n_unique(),
-        fills=len(tables["fills"]),
+        fills=tables.height("fills"),
         guards=tables["guards"],
         delayed=delayed(result),
-        dead_ms=_dead_ms(tables["equity"], metrics["start_cash"]),
+        dead_ms=_dead_ms(result, clock),
     )
 
 
@@ -146,13 +147,14 @@ def delayed(result: Result) -> bool:
     return bool((orders["ts_arrived"] > orders["ts_sent"]).any())
 
 
-def _dead_ms(closes: pl.DataFrame, start: float) -> int | None:
+def _dead_ms(result: Result, clock: Times) -> int | None:
     """The first of the closes at the end of the run at which an account had less than `DEAD` of its start."""
-    alive = ((closes["equity"] + closes["in_flight"] + closes["reserve"]) >= DEAD * start).to_numpy()
+    start = result.metrics["start_cash"]
+    alive = closes.worth(result) >= DEAD * start
     if not len(alive) or alive[-1] or start <= 0:
         return None
     last = np.flatnonzero(alive)
-    return int(stamps(closes)[last[-1] + 1 if len(last) else 0])
+    return int(clock[last[-1] + 1 if len(last) else 0])
 
 
 def _loss(rows: pl.DataFrame) -> Loss:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from backtest.report.downsampling import CROSS, stamps
+from backtest.report.downsampling import CROSS
 from backtest.report.formatting import number, plural, spoken
 from backtest.results.summary_types import untyped
 
@@ -52,11 +52,15 @@ def _apart(result: Result) -> bool:
 def _below(result: Result, pooled: bool) -> pl.DataFrame:
     """`ms` and `short`, what was missing, of each close; of several pools of each sample, its worst."""
     if pooled:
-        frame = result.tables["margin"].select("ts", "equity", "maintenance")
+        table, maintenance = result.tables.table("margin"), "maintenance"
     else:
-        frame = result.tables["equity"].select("ts", "equity", maintenance="maintenance_margin")
-    held = frame.with_columns(pl.Series("ms", stamps(frame)), short=pl.col("maintenance") - pl.col("equity"))
-    found = held.filter((pl.col("maintenance") > 0) & (pl.col("short") > 0))
+        table, maintenance = result.tables.table("equity"), "maintenance_margin"
+    missing = pl.col(maintenance) - pl.col("equity")
+    parts = [
+        part.filter((pl.col(maintenance) > 0) & (missing > 0)).select(ms=pl.col("ts").dt.epoch("ms"), short=missing)
+        for part in table.pieces("ts", "equity", maintenance)
+    ]
+    found = pl.concat([pl.DataFrame(schema={"ms": pl.Int64, "short": pl.Float64}), *parts])
     return found.group_by("ms").agg(pl.col("short").max()).sort("ms")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from backtest.core.errors import Broken
+from backtest.results.lazy_tables import Tables
 
 
 def digest(tables: Mapping[str, pl.DataFrame]) -> str:
@@ -21,15 +22,17 @@ def digest(tables: Mapping[str, pl.DataFrame]) -> str:
     and every block goes with its length, so that no two sets of tables can look alike.
     """
     sha = hashlib.sha256()
-    for name in sorted(tables):
-        table = tables[name]
+    made = tables if isinstance(tables, Tables) else Tables(tables)
+    for name in sorted(made):
+        table = made.table(name)
         _text(sha, name)
-        sha.update(np.array(table.shape, dtype="<i8").tobytes())
-        for column in table.iter_columns():
-            _text(sha, column.name)
-            _text(sha, str(column.dtype))
-            _nulls(sha, column)
-            _values(sha, column)
+        sha.update(np.array((table.height, len(table.schema)), dtype="<i8").tobytes())
+        for column, kind in table.schema.items():
+            _text(sha, column)
+            _text(sha, str(kind))
+            values = table.frame(column).to_series()  # one column at a time is in memory
+            _nulls(sha, values)
+            _values(sha, values)
     return sha.hexdigest()
 
 

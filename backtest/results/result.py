@@ -6,8 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
+from backtest.results.lazy_tables import Tables
 from backtest.results.metric_definitions import Metrics
 from backtest.results.summary_types import RunSummary
 
@@ -20,8 +19,8 @@ class Result:
     """Short name, such as the margin mode: its curve's name in a comparison, and its folder's."""
     summary: RunSummary
     """See :func:`backtest.results.summary.build`."""
-    tables: dict[str, pl.DataFrame]
-    """See :func:`backtest.results.tables.tables`."""
+    tables: Tables
+    """By name, made when they are asked for; see :func:`backtest.results.tables.tables`."""
     folder: Path | None = None
     """Where its report was written; None: nowhere."""
 

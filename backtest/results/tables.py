@@ -7,31 +7,26 @@ the Record alone, but for the names of routes, which are the chain's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from backtest.core.enums import MICRO, Cause, Liquidity, Stage
 from backtest.core.errors import Broken
 from backtest.core.records import Record
 from backtest.results import attribution, fifo, transfers
+from backtest.results import equity as worth
 from backtest.results import orders as placed
 from backtest.results import trades as trips
 from backtest.results.columns import TIME, lower, money, number, numbers, pools, quantity, sides, times, words
+from backtest.results.equity import margin_ratio
+from backtest.results.lazy_tables import LazyTable, Tables
 from backtest.results.ledger import Books, balance
 from backtest.results.liquidation_processes import processes
-from backtest.results.reserve import Outside
 from backtest.venues.chain import Chain
 
 F, S, B, I = pl.Float64(), pl.String(), pl.Boolean(), pl.Int64()  # noqa: E741
 SCHEMAS: dict[str, pl.Schema] = {
-    "equity": pl.Schema(
-        {"ts": TIME, "equity": F, "wallet": F, "reserve": F, "in_flight": F, "unrealized": F, "initial_margin": F,
-         "maintenance_margin": F, "margin_ratio": F, "free_collateral": F, "gross_notional": F, "net_notional": F,
-         "drawdown": F}
-    ),
+    "equity": worth.SCHEMA,
     "positions": pl.Schema(
         {"ts": TIME, "symbol": S, "pool": S, "qty": F, "entry_price": F, "mark": F, "notional": F, "unrealized": F,
          "liquidation_price": F}
@@ -65,14 +60,14 @@ SCHEMAS: dict[str, pl.Schema] = {
 
 def tables(
     record: Record, books: Books | None = None, trades: trips.Trades | None = None, chain: Chain | None = None
-) -> dict[str, pl.DataFrame]:
+) -> Tables:
     """The tables of ``record``, by name, with the columns of `SCHEMAS`; ``books`` and ``trades`` when already at hand,
     ``chain`` to name the routes of transfers.
 
     `equity`: one row per candle, stamped by its close. `equity` is what there is at the venue, `unrealized` that minus
     wallet; `reserve` and `in_flight` are outside of it; `free_collateral = equity − initial_margin`; `drawdown` of the
     three together, `total / highest total so far − 1`, what there was at the start counting as the first peak.
-    `margin_ratio` is defined once, see :func:`margin_ratio`.
+    `margin_ratio` is defined once, see `results.equity`.
     `positions`, `margin`: at the samples of the Record; `notional` is signed. `fills.quote` is the cash paid (−) or
     received (+) without the fee; `fee` is negative where it is a rebate; `slippage = spread + impact + drift`, what
     they added to the cost; `latency` what the way from the decision to the fill cost, signed, drift included.
@@ -82,8 +77,8 @@ def tables(
     `distance = venue / market − 1`.
     """
     books = books or balance(record)
-    frames = {
-        "equity": equity(record),
+    frames: dict[str, LazyTable | pl.DataFrame] = {
+        "equity": worth.equity(record),
         "positions": _positions(record),
         "orders": placed.orders(record),
         "fills": _fills(record),
@@ -105,44 +100,7 @@ def tables(
     for name, frame in frames.items():
         if frame.schema != SCHEMAS[name]:
             raise Broken(f"table {name}: {frame.schema}, should be {SCHEMAS[name]}")
-    return frames
-
-
-def margin_ratio(maintenance: NDArray[np.float64], equity: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Maintenance margin over equity: 0 without a position, 1 where liquidation begins.
-
-    NaN (null in the tables) where equity is not positive although margin is required: the ratio has no meaning there.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(equity > 0, maintenance / equity, np.nan)
-    return np.where(maintenance == 0, 0.0, ratio)
-
-
-def equity(record: Record) -> pl.DataFrame:
-    """The table `equity`, from the curve, transfers and gas of ``record``."""
-    return pl.concat([SCHEMAS["equity"].to_frame(), *_equity_pieces(record)])
-
-
-def _equity_pieces(record: Record) -> Iterator[pl.DataFrame]:
-    outside, rows = Outside(record), 0
-    highest = (record.cash + record.reserve) / MICRO
-    for curve in record.curve.pieces():
-        at_venue, first = curve["equity"], rows
-        rows += len(at_venue)
-        reserve, in_flight = outside.at(first, len(at_venue))
-        worth = at_venue + (reserve + in_flight) / MICRO
-        peak = np.maximum(np.maximum.accumulate(worth), highest)
-        highest = peak[-1]
-        columns = {
-            **{name: number(values) for name, values in curve.items()},
-            "ts": times(record.start_ms + np.arange(first + 1, rows + 1, dtype=np.int64) * record.interval_ms),
-            "reserve": money(reserve),
-            "in_flight": money(in_flight),
-            "margin_ratio": number(margin_ratio(curve["maintenance_margin"], at_venue)),
-            "free_collateral": at_venue - curve["initial_margin"],
-            "drawdown": worth / peak - 1.0,
-        }
-        yield pl.DataFrame({name: columns[name] for name in SCHEMAS["equity"]})
+    return Tables(frames)
 
 
 def _positions(record: Record) -> pl.DataFrame:

@@ -17,6 +17,8 @@ from backtest.core.rows import Rows
 from backtest.data.selection import Selection
 from backtest.report.formatting import metric
 from backtest.results import digest, metrics, tables
+from backtest.results.equity import equity
+from backtest.results.lazy_tables import Tables
 from backtest.results.ledger import FLOWS, Books
 from backtest.results.metric_definitions import by_name
 from backtest.results.result import Result
@@ -47,8 +49,8 @@ def combine(results: Sequence[Result], records: Sequence[Record], union: Selecti
         **{name: _total(results, name) for name, value in results[0].metrics.items() if _adds_up(name, value)},
         **{name: _least(results, name) for name in ("min_distance_to_liquidation", "min_distance_inside")},
     }
-    frames = {name: _joined(name, results) for name in results[0].tables}
-    frames["equity"] = tables.equity(record)
+    joined = {name: _joined(name, results) for name in results[0].tables if name != "equity"}
+    frames = Tables({**joined, "equity": equity(record)})
     return Result(LABEL, _summary(results, union, numbers, digest.digest(frames)), frames)
 
 

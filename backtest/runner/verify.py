@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,7 @@ from backtest.report.latency_page import render_latency
 from backtest.report.page import render, render_comparison
 from backtest.results import report_files
 from backtest.results.digest import digest
+from backtest.results.lazy_tables import Tables
 from backtest.results.result import Result
 from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, versions
 from backtest.results.summary_types import RunSummary, untyped
@@ -219,12 +220,12 @@ def _tables(before: report_files.Stored, after: Again) -> Iterator[str]:
     for old, new in zip(before.results, after.results, strict=True):
         folder = "" if before.kind == RUN else f"{old.label}/"
         yield from _other(old.tables, new.tables, folder)
-    yield from _other(before.beside, after.beside, "")
+    yield from _other(Tables(before.beside), Tables(after.beside), "")
 
 
-def _other(old: Mapping[str, pl.DataFrame], new: Mapping[str, pl.DataFrame], folder: str) -> Iterator[str]:
-    for name, made in new.items():
-        if digest({name: old[name]}) != digest({name: made}):
+def _other(old: Tables, new: Tables, folder: str) -> Iterator[str]:
+    for name in new:
+        if digest(Tables({name: old.table(name)})) != digest(Tables({name: new.table(name)})):
             yield f"{folder}{name}.parquet"
 
 

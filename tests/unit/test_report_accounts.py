@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from backtest.core.enums import SCHEMA_VERSION
+from backtest.results.lazy_tables import Tables
 from backtest.results.ledger import COSTS, FLOWS
 from backtest.results.result import Result
 from backtest.results.tables import SCHEMAS
@@ -67,7 +68,7 @@ def account(life: Life) -> Result:
     tables = {name: tables.get(name, schema.to_frame()) for name, schema in SCHEMAS.items()}
     tables["attribution"] = _attribution(life, tables, prices, held)
     metrics = _metrics(tables, equity)
-    return Result(life.label or life.margin, _summary(life, metrics), tables)
+    return Result(life.label or life.margin, _summary(life, metrics), Tables(tables))
 
 
 def _frame(table: str, **columns: Any) -> pl.DataFrame:

@@ -139,7 +139,9 @@ def test_the_top_says_what_the_results_are_about() -> None:
         ("Markets", "10: S0, S1, S2, S3, S4, S5, …"),
         ("Trades", f"isolated {results[0].metrics['trades']}; cross {results[1].metrics['trades']}"),
     ]
-    still = Result("cross", {**results[1].summary, "metrics": {**results[1].metrics, "open_trades": 2}}, {})
+    still = Result(
+        "cross", {**results[1].summary, "metrics": {**results[1].metrics, "open_trades": 2}}, results[1].tables
+    )
     assert scope([still, still])[-1] == ("Trades", f"{still.metrics['trades']} (and 2 open at the end) each")
     text = Page(render(results[1])).text
     assert text.index("Period 2020-01-01") < text.index("Equity at the end")

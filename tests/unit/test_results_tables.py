@@ -11,7 +11,8 @@ import pytest
 
 from backtest.core import records
 from backtest.core.enums import CROSS_POOL, Cause
-from backtest.results.tables import SCHEMAS, margin_ratio, tables
+from backtest.results.equity import margin_ratio
+from backtest.results.tables import SCHEMAS, tables
 from backtest.results.trades import round_trips
 from tests.unit.results_records import DAY, START, cross, curve_of, held, idle, isolated, micro, rows, shortfall
 

@@ -1,0 +1,93 @@
+"""Tables that are made when they are asked for, whole, by column or in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+Make = Callable[[Sequence[str]], Iterator[pl.DataFrame]]
+"""Gives the columns of these names, some rows at a time."""
+
+
+@dataclass(frozen=True)
+class LazyTable:
+    """One table: its columns are known, its rows are made again each time they are asked for."""
+
+    schema: pl.Schema
+    height: int
+    make: Make
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> LazyTable:
+        """Return a frame as a table."""
+        return cls(frame.schema, frame.height, lambda names: iter((frame.select(names),)))
+
+    def pieces(self, *columns: str) -> Iterator[pl.DataFrame]:
+        """Give the columns of these names, all where none is named, some rows at a time."""
+        return self.make(columns or self.schema.names())
+
+    def frame(self, *columns: str) -> pl.DataFrame:
+        """Return the columns of these names, all where none is named, as one frame."""
+        names = columns or self.schema.names()
+        found = [piece for piece in self.make(names) if piece.height]
+        return pl.concat(found, rechunk=True) if found else pl.DataFrame(schema={n: self.schema[n] for n in names})
+
+    def lazy(self) -> pl.LazyFrame:
+        """Return a query over the rows, which are made while it is collected."""
+
+        def read(
+            names: list[str] | None, predicate: pl.Expr | None, rows: int | None, _batch: int | None
+        ) -> Iterator[pl.DataFrame]:
+            left = self.height if rows is None else rows
+            for piece in self.pieces(*(names or ())):
+                part = (piece if predicate is None else piece.filter(predicate)).head(left)
+                left -= part.height
+                yield part
+
+        return register_io_source(read, schema=self.schema)
+
+
+class Tables(Mapping[str, pl.DataFrame]):
+    """Tables by name. A table is made when it is asked for: one of a long run may be larger than memory.
+
+    ``tables["equity"]`` is the whole table, ``tables.columns("equity", "ts", "drawdown")`` two columns of it, and
+    ``tables.lazy("equity")`` a query. A name that is not there is a KeyError.
+    """
+
+    def __init__(self, tables: Mapping[str, LazyTable | pl.DataFrame]) -> None:
+        self._tables = {n: t if isinstance(t, LazyTable) else LazyTable.of(t) for n, t in tables.items()}
+
+    def __getitem__(self, name: str) -> pl.DataFrame:
+        return self._tables[name].frame()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def __or__(self, other: Mapping[str, pl.DataFrame]) -> Tables:
+        """Return these tables with others added, or in the place of those of their names."""
+        return Tables({**self._tables, **(other._tables if isinstance(other, Tables) else other)})
+
+    def __reduce__(self) -> tuple[type[Tables], tuple[dict[str, pl.DataFrame]]]:
+        return Tables, (dict(self),)
+
+    def table(self, name: str) -> LazyTable:
+        """Return a table that has not been made."""
+        return self._tables[name]
+
+    def columns(self, name: str, *columns: str) -> pl.DataFrame:
+        """Return some columns of a table."""
+        return self._tables[name].frame(*columns)
+
+    def lazy(self, name: str) -> pl.LazyFrame:
+        """Return a query over a table, whose rows are made while it is collected."""
+        return self._tables[name].lazy()
+
+    def height(self, name: str) -> int:
+        """Return the number of rows of a table."""
+        return self._tables[name].height
