@@ -26,6 +26,11 @@ class Spool:
         self._end = 0
         self._lock = Lock()
 
+    @classmethod
+    def beside(cls, out: str | None) -> Spool:
+        """Return a spool on the disk of a report's folder, or in the system's folder of temporary files."""
+        return cls(None if out is None else Path(out).absolute().parent)
+
     def put(self, data: Any) -> int:
         """Append a contiguous buffer and return its offset; UserError where the disk does not take it."""
         block = memoryview(data).cast("B")

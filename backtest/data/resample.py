@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +33,25 @@ class Joined:
     They open at ``phase_ms`` modulo ``interval_ms``. A candle is there if any of its finer ones is.
     """
 
-    def __init__(self, stream: Stream, interval_ms: int, phase_ms: int) -> None:
+    interval_ms: int
+    names: tuple[str, ...]
+
+    def __init__(self, stream: Stream | Joined, interval_ms: int, phase_ms: int) -> None:
         if interval_ms % stream.interval_ms != 0:
             raise Broken(f"candles of {stream.interval_ms} ms do not make up {interval_ms} ms")
         self.stream, self.interval_ms, self.phase_ms = stream, interval_ms, phase_ms % interval_ms
+        self.names = stream.names
         self.short = 0
         """Candles so far that were joined from fewer finer ones than there should be."""
 
     def take(self, until_ms: int) -> list[Piece]:
         """The candles not yet taken that open before ``until_ms``, which is an open. Finer ones are not kept."""
+        return list(self.pieces(until_ms))
+
+    def pieces(self, until_ms: int) -> Iterator[Piece]:
+        """The same one after another."""
         if until_ms % self.interval_ms != self.phase_ms:
             raise Broken(f"{until_ms} ms is not the open of a candle of {self.interval_ms} ms")
-        taken: list[Piece] = []
         begun: Piece | None = None
         for piece in self.stream.pieces(until_ms):
             rows = piece if begun is None else _glued(begun, piece)
@@ -50,11 +59,10 @@ class Joined:
             # depends on how the pieces were cut.
             cut = int(np.searchsorted(rows.t, self._opens(rows.t[-1:])[0]))
             if cut:
-                taken.append(self._join(rows.cut(0, cut)))
+                yield self._join(rows.cut(0, cut))
             begun = rows.cut(cut, len(rows.t))
         if begun is not None:
-            taken.append(self._join(begun))
-        return taken
+            yield self._join(begun)
 
     def _opens(self, t: NDArray[np.int64]) -> NDArray[np.int64]:
         """Opens of the candles that hold the times ``t``."""

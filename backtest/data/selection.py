@@ -19,7 +19,7 @@ from backtest.data.chunk_reader import Grid, Reader, Series, SymbolReader
 from backtest.data.derived_marks import Basis, Cover, Stretch
 from backtest.data.mark_extremes import nearest, stretches
 from backtest.data.panel import CLOSE, MARK_KNOWN, MARK_OPEN, Chunk
-from backtest.data.resample import candles_of, joined
+from backtest.data.resample import Joined, candles_of
 from backtest.data.row_interval import mark_interval
 from backtest.data.source import CANDLE_COLUMNS, FURTHER, KINDS, Source
 
@@ -128,12 +128,7 @@ class Selection:
         index = self.symbols.index(symbol)
         span = (self._grid.at(int(self.first_row[index])), self._grid.at(int(self.last_row[index]) + 1))
         intervals = self.catalog.interval_ms, self.interval_ms
-        t, values = self._read(source, columns, intervals, self.start_ms, span)
-        if every_ms != self.interval_ms:
-            bucket = t // every_ms
-            first = np.flatnonzero(np.diff(bucket, prepend=bucket[:1] - 1))
-            t = bucket[first] * every_ms
-            values = [joined(name, column, first) for name, column in zip(columns, values, strict=True)]
+        t, values = self._read(source, columns, intervals, self.start_ms, span, every_ms)
         frame = pl.DataFrame({"ts": t, **dict(zip(columns, values, strict=True))})
         closed = len(t) - int(t[-1] + every_ms > span[1])
         return frame.head(closed).with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
@@ -279,15 +274,25 @@ class Selection:
         return self.catalog.markets[symbol].mark_interval_ms or self.interval_ms
 
     def _read(
-        self, source: Source, names: tuple[str, ...], ms: tuple[int, int], phase_ms: int, span: tuple[int, int]
+        self,
+        source: Source,
+        names: tuple[str, ...],
+        ms: tuple[int, int],
+        phase_ms: int,
+        span: tuple[int, int],
+        every_ms: int | None = None,
     ) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
         """A whole series at once: for one symbol's features, or marks that are much coarser than the candles.
 
-        ``ms``: intervals on disk and wanted.
+        ``ms``: intervals on disk and wanted. ``every_ms``: of candles on the clock that these are joined into as they
+        are read, so that no more than those are in memory.
         """
         con = self.catalog.con.cursor()
         until_ms = span[1] + (phase_ms - span[1]) % ms[1]
-        pieces = candles_of(con, source, names, ms, phase_ms, span, 65_536).take(until_ms)
+        stream = candles_of(con, source, names, ms, phase_ms, span, 65_536)
+        if every_ms is not None and every_ms != ms[1]:
+            stream, until_ms = Joined(stream, every_ms, 0), until_ms + -until_ms % every_ms
+        pieces = stream.take(until_ms)
         if not pieces:
             return np.empty(0, np.int64), [np.empty(0) for _ in names]
         columns = [np.concatenate([p.columns[j] for p in pieces]) for j in range(len(names))]

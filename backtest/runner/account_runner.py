@@ -137,7 +137,8 @@ class AccountRunner:
             raise Broken("candles without volume, where a strategy sees them")
         first = chunk.row0 - chunk.tail
         replay, market, bits, hearing, window = self.replay, self.market, self._bits, self._hearing, self._window
-        features = [values[first:end] for values in self._decisions.features.values()]
+        table = self._decisions.features
+        features = [table.block(n, first, end) for n in range(len(window.features))] if table else []
         columns = [*chunk.panel[:4], chunk.volume, *features, chunk.panel[replay.setup.known_field]]
         window.load(columns, chunk.tail, lambda: replay.row - 1 - first)
         advance, on_candle, account = replay.advance_one, self.strategy.on_candle, self.account
@@ -180,7 +181,7 @@ class AccountRunner:
         if decisions.coarse is None:
             raise Broken("no coarse candles, where a strategy decides on them")
         if replay.row == 0:
-            window.open(decisions.coarse.table, lambda: decisions.coarse_row(replay.row - 1))
+            window.open(decisions.coarse, lambda: decisions.coarse_row(replay.row - 1))
         while replay.row < end:
             due = decisions.next_decision(replay.row)
             goal, ready = min(due + 1, end), False

@@ -165,8 +165,9 @@ def plan_of(strategy: StrategySource, data: DataSource, asked: RunSettings, unio
     usual = Usual(selection) if chaining.crowds else None
     packed = charged.wants_volume or usual is not None
     drill = Drill(selection, asked.drill_ms, packed) if asked.drill_ms else None
+    decisions = prepare(loaded, selection, Spool.beside(asked.out))
     return Plan(
-        asked, loaded, selection, profile, contract, events, prepare(loaded, selection), charged, guards, drill,
+        asked, loaded, selection, profile, contract, events, decisions, charged, guards, drill,
         chaining, usual,
     )  # fmt: skip
 
@@ -245,7 +246,7 @@ def seated(planned: Plan, margin: str, kind: type[P]) -> P:
     strategy, decisions = _own(planned), planned.decisions
     drill = planned.drill.window if planned.drill else None
     hooks = hook_bits(strategy)
-    spool = Spool(Path(planned.config.out).parent if planned.config.out else None)
+    spool = Spool.beside(planned.config.out)
     account = Replay(planned.setup(margin), hooks, decisions.targets, decisions.target_kind, drill=drill, spool=spool)
     player = kind(strategy, account, decisions)
     player.usual = planned.usual

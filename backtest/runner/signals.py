@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,11 +14,13 @@ from numpy.typing import NDArray
 
 from backtest.core import durations
 from backtest.core.errors import RunError, UserError
+from backtest.core.spool import Spool
 from backtest.data.lazy_frame import LazyCandles
 from backtest.data.selection import Selection
 from backtest.engine import layout as at
 from backtest.strategy import base
 from backtest.strategy import features as plans
+from backtest.strategy.candle_table import CandleTable
 from backtest.strategy.rounding import whole_parts_of_all
 from backtest.strategy.window import FIELDS
 
@@ -25,25 +30,17 @@ KINDS = {"target": at.WEIGHT, "qty": at.TARGET_LOTS, "notional": at.NOTIONAL}
 
 
 @dataclass(frozen=True)
-class Coarse:
-    """Candles of length `every` over the whole run. Row 0 is empty: before the first of them has closed."""
-
-    table: NDArray[np.float64]
-    """[1 + candles, column, symbol] of a `strategy.window`; without the marks, which are those of the decision."""
-    features: dict[str, NDArray[np.float64]]
-    """The same by name: [1 + candles, symbol]."""
-
-
-@dataclass(frozen=True)
 class Decisions:
     """When a strategy is called and what it sees besides the panel; for `targets`, what it decided."""
 
     selection: Selection
     every_ms: int
     feature_names: tuple[str, ...] = ()
-    features: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    """[rows, symbols] by name, for a strategy that is called at each candle."""
-    coarse: Coarse | None = None
+    features: CandleTable | None = None
+    """For a strategy that is called at each candle: a column for each feature, over the rows of the run."""
+    coarse: CandleTable | None = None
+    """For one that is called once in so many: candles of length `every`, with the columns of a `strategy.window` but
+    for the marks, which are those of the decision. Row 0 is empty: before the first of them has closed."""
     targets: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
     """[targets, 3] of `engine.layout`: row, symbol, amount."""
     target_kind: int = at.WEIGHT
@@ -55,18 +52,13 @@ class Decisions:
 
     def never_known(self) -> list[str]:
         """Return the features without a value all the time: ``name``, or ``name of SYMBOL`` where others have one."""
-        values = self.coarse.features if self.coarse else self.features
-        # The last row first: a feature that is known at all is mostly known there.
-        unknown = {
-            name: np.isnan(v[-1]) & np.isnan(v).all(axis=0) for name, v in values.items() if np.isnan(v[-1]).any()
-        }
-        return [
-            text
-            for name, where in unknown.items()
-            for text in (
-                [name] if where.all() else [f"{name} of {self.selection.symbols[i]}" for i in np.flatnonzero(where)]
-            )
-        ]
+        table, first = (self.coarse, len(FIELDS)) if self.coarse else (self.features, 0)
+        found: list[str] = []
+        for column, name in enumerate(self.feature_names if table else (), first):
+            unknown = table.unknown(column) if table else np.empty(0, np.bool_)
+            each = [f"{name} of {self.selection.symbols[i]}" for i in np.flatnonzero(unknown)]
+            found += [name] if unknown.all() else each
+        return found
 
     def next_decision(self, row: int) -> int:
         """The first row from `row` on at whose close the strategy decides."""
@@ -81,7 +73,7 @@ class Decisions:
         return (s.start_ms + (row + 1) * s.interval_ms) // self.every_ms - s.start_ms // self.every_ms
 
 
-def prepare(strategy: base.Strategy, selection: Selection) -> Decisions:
+def prepare(strategy: base.Strategy, selection: Selection, spool: Spool) -> Decisions:
     """Evaluate `features` or `targets`, and join candles where `every` is longer than the data's interval."""
     every_ms = strategy.every_ms or selection.interval_ms
     if every_ms % selection.interval_ms:
@@ -95,43 +87,48 @@ def prepare(strategy: base.Strategy, selection: Selection) -> Decisions:
     if "targets" in base.hooks(strategy):
         return _targets(strategy, selection, every_ms)
     if every_ms == selection.interval_ms:
-        return _fine(strategy, selection, every_ms)
-    return _coarse(strategy, selection, every_ms)
+        return _fine(strategy, selection, every_ms, spool)
+    return _coarse(strategy, selection, every_ms, spool)
 
 
-def _fine(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
+def _fine(strategy: base.Strategy, s: Selection, every_ms: int, spool: Spool) -> Decisions:
     stamps: dict[str, NDArray[np.int64]] = {}
+    table = CandleTable(s.rows, len(s.symbols), spool)
 
     def candles(symbol: str, columns: tuple[str, ...]) -> pl.DataFrame:
         # One symbol's at a time: all of them at once would be the whole history in memory.
         frame = s.candles(symbol, every_ms, columns)
+        stamps.clear()
         stamps[symbol] = _stamps(frame)
         return frame
 
-    names, values = plans.compute(strategy, candles, s.symbols)
-    features = {name: np.full((s.rows, len(s.symbols)), np.nan) for name in names}
-    for i, symbol in enumerate(s.symbols if names else ()):
+    def put(symbol: str, number: int, values: NDArray[np.float64]) -> None:
         # The feature's rows are the symbol's candles; on the grid they leave gaps.
-        at_rows = (stamps[symbol] - s.start_ms) // every_ms
-        for n, name in enumerate(names):
-            features[name][at_rows, i] = values[symbol][:, n]
-    return Decisions(s, every_ms, names, features)
+        table.put(number, s.symbols.index(symbol), (stamps[symbol] - s.start_ms) // every_ms, values)
+
+    names = plans.compute(strategy, candles, s.symbols, put)
+    return Decisions(s, every_ms, names, table if names else None)
 
 
-def _coarse(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
-    frames = _candles(s, every_ms)
-    names, values = plans.compute(strategy, lambda symbol, _: frames[symbol], s.symbols)
+def _coarse(strategy: base.Strategy, s: Selection, every_ms: int, spool: Spool) -> Decisions:
     end = s.start_ms + s.rows * s.interval_ms
-    rows = 1 + -(-end // every_ms) - s.start_ms // every_ms
-    table = np.full((rows, len(FIELDS) + len(names) + 1, len(s.symbols)), np.nan)
-    for i, (symbol, frame) in enumerate(frames.items()):
-        at_rows = _stamps(frame) // every_ms - s.start_ms // every_ms + 1
+    table = CandleTable(1 + -(-end // every_ms) - s.start_ms // every_ms, len(s.symbols), spool)
+    rows: dict[str, NDArray[np.int64]] = {}
+
+    def laid(symbol: str, frame: pl.DataFrame) -> pl.DataFrame:
+        rows[symbol] = _stamps(frame) // every_ms - s.start_ms // every_ms + 1
         for n, name in enumerate(FIELDS):
-            table[at_rows, n, i] = frame[name].to_numpy()
-        if names:
-            table[at_rows, len(FIELDS) : -1, i] = values[symbol]
-    features = {name: table[:, n] for n, name in enumerate(names, len(FIELDS))}
-    return Decisions(s, every_ms, names, coarse=Coarse(table, features))
+            table.put(n, s.symbols.index(symbol), rows[symbol], frame[name].to_numpy())
+        return frame
+
+    def put(symbol: str, number: int, values: NDArray[np.float64]) -> None:
+        table.put(len(FIELDS) + number, s.symbols.index(symbol), rows[symbol], values)
+
+    with closing(_candles(s, every_ms)) as coming:
+        names = plans.compute(strategy, lambda *_: laid(*next(coming)), s.symbols, put)
+        for symbol, frame in coming:  # those of a strategy without features
+            laid(symbol, frame)
+    return Decisions(s, every_ms, names, coarse=table)
 
 
 def _targets(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
@@ -156,10 +153,17 @@ def _targets(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
     return Decisions(s, every_ms, targets=table, target_kind=KINDS[kind])
 
 
-def _candles(s: Selection, every_ms: int) -> dict[str, pl.DataFrame]:
+def _candles(s: Selection, every_ms: int) -> Generator[tuple[str, pl.DataFrame], None, None]:
     """Every symbol's candles. They are read side by side, since DuckDB decodes one symbol's file on one thread."""
     with ThreadPoolExecutor(_THREADS, "candles") as pool:
-        return dict(zip(s.symbols, pool.map(lambda symbol: s.candles(symbol, every_ms), s.symbols), strict=True))
+        coming: deque[tuple[str, Future[pl.DataFrame]]] = deque()
+        for symbol in s.symbols:
+            coming.append((symbol, pool.submit(s.candles, symbol, every_ms)))
+            if len(coming) > _THREADS:  # no more of them wait in memory
+                name, frame = coming.popleft()
+                yield name, frame.result()
+        for name, frame in coming:
+            yield name, frame.result()
 
 
 def _stamps(frame: pl.DataFrame) -> NDArray[np.int64]:

@@ -21,26 +21,27 @@ Columns = tuple[str, ...]
 
 
 def compute(
-    strategy: Strategy, frame_of: Callable[[str, Columns], pl.DataFrame], symbols: Iterable[str]
-) -> tuple[tuple[str, ...], dict[str, NDArray[np.float64]]]:
-    """Names of the features, and for each symbol an array [candle, name]; unknown (null) is NaN.
+    strategy: Strategy,
+    frame_of: Callable[[str, Columns], pl.DataFrame],
+    symbols: Iterable[str],
+    put: Callable[[str, int, NDArray[np.float64]], None],
+) -> tuple[str, ...]:
+    """Work out the features of each symbol, hand them to ``put`` and return their names.
 
     ``frame_of(symbol, columns)`` gives the candles that the strategy sees (of length `every`), in time order: ts and
-    at least those columns. The second part is empty where the strategy has no features. Booleans become 0 and 1.
-    Raises RunError naming file, feature, symbol and cause.
+    at least those columns. ``put(symbol, number, values)`` takes a feature's values by candle; unknown (null) is NaN,
+    booleans are 0 and 1. A strategy without features has no names, and nothing is read. Raises RunError naming file,
+    feature, symbol and cause.
     """
     if "features" not in hooks(strategy):
-        return (), {}
+        return ()
     expressions = _expressions(strategy)
     used = _columns(expressions.values())
-    columns: dict[str, NDArray[np.float64]] = {}
     for symbol in symbols:
         frame = frame_of(symbol, used)
-        table = np.empty((frame.height, len(expressions)), dtype=np.float64)
-        for index, (name, expression) in enumerate(expressions.items()):
-            table[:, index] = _evaluate(strategy, frame, name, expression, symbol)
-        columns[symbol] = table
-    return tuple(expressions), columns
+        for number, (name, expression) in enumerate(expressions.items()):
+            put(symbol, number, _evaluate(strategy, frame, name, expression, symbol))
+    return tuple(expressions)
 
 
 def _columns(expressions: Iterable[pl.Expr]) -> Columns:

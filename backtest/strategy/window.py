@@ -10,6 +10,9 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.core.errors import Broken
+from backtest.strategy.candle_table import CandleTable
+
 FIELDS = ("open", "high", "low", "close", "volume")
 CLOSE, FEATURES, MARK = FIELDS.index("close"), len(FIELDS), -1
 """Where they are among the columns: the fields, then the features, then the mark."""
@@ -35,9 +38,11 @@ class Window:
         self.shown = self.buffer.toreadonly().cast("d")
         self._covered = bytes(self.buffer)
         self._block = io.BytesIO(bytes(max(1, BLOCK // len(self.buffer)) * len(self.buffer)))
-        self._table = np.empty((0, *self._shape))
-        self._columns = self._columns_of(self._table)
+        self._columns: Columns = []
+        self._table: CandleTable | None = None
         self._first, self._tail, self._row = 0, 0, _none
+        self._rows, self._begin = np.empty((0, *self._shape)), 0
+        """Rows of the table that are in memory, [row, column, symbol], and the number of the first."""
         self._listed: list[tuple[str, ...]] = []
         paid = funding[~np.isnan(funding[:, 2])] if len(funding) else np.empty((0, 3))
         self._settled = [paid[paid[:, 1] == i][:, [0, 2]] for i in range(len(symbols))]
@@ -74,24 +79,36 @@ class Window:
             self._block.seek(0)
             yield block
 
-    def open(self, table: NDArray[np.float64], row: Callable[[], int]) -> None:
-        """Take all rows of a run, [row, column, symbol], for `stand`. The first is empty: history does not reach it."""
-        self._table, self._columns = table, self._columns_of(table)
-        self._first, self._row = 1, row
-        self._listed = self._ready(self._columns)
+    def open(self, table: CandleTable, row: Callable[[], int]) -> None:
+        """Take all rows of a run, to `stand` on. The first is empty: history does not reach it."""
+        self._table, self._first, self._row = table, 1, row
 
     def stand(self, mark: NDArray[np.float64]) -> tuple[str, ...]:
         """Show the row that closed last and the marks of now; return the symbols that are ready."""
         row = self._row()
+        if not self._begin <= row < self._begin + len(self._rows):
+            self._turn_to(row)
         now = np.frombuffer(self.buffer).reshape(self._shape)
-        now[:MARK], now[MARK] = self._table[row, :MARK], mark
-        return self._listed[row]
+        now[:MARK], now[MARK] = self._rows[row - self._begin, :MARK], mark
+        return self._listed[row - self._begin]
+
+    def _turn_to(self, row: int) -> None:
+        """Read the rows of the table from this one on."""
+        if self._table is None:
+            raise Broken("no candles to stand on")
+        end = min(row + max(1, BLOCK // len(self.buffer)), self._table.rows)
+        self._rows, self._begin = np.full((end - row, *self._shape), np.nan), row
+        for n in range(self._shape[0] - 1):
+            self._rows[:, n] = self._table.block(n, row, end)
+        self._listed = self._ready([self._rows[:, n] for n in range(self._shape[0])])
 
     def history(self, i: int, field: str, n: int) -> NDArray[np.float64]:
         """Return the last ``n`` values of a symbol's field, oldest first, in memory that cannot be written to."""
-        row = self._row()
-        column = self._columns[FIELDS.index(field)][max(self._first, row + 1 - n) : row + 1, i]
-        return np.frombuffer(column.tobytes())
+        row, column = self._row(), FIELDS.index(field)
+        first = max(self._first, row + 1 - n)
+        table = self._table
+        past = self._columns[column][first : row + 1, i] if table is None else table.part(column, i, first, row + 1)
+        return np.frombuffer(past.tobytes())
 
     def cover(self) -> None:
         """Show nothing until `uncover`."""
@@ -107,9 +124,6 @@ class Window:
         # A settlement at this very instant happens after the strategy has decided (docs/reference/rules.md section 4).
         at = int(np.searchsorted(self._settled[i][:, 0], now_ms, side="left"))
         return float(self._settled[i][at - 1, 1]) if at else math.nan
-
-    def _columns_of(self, table: NDArray[np.float64]) -> Columns:
-        return [table[:, n] for n in range(self._shape[0])]
 
     def _ready(self, columns: Columns) -> list[tuple[str, ...]]:
         """The symbols that closed a candle and whose features are all known, by row; equal rows share them."""

@@ -14,6 +14,7 @@ from backtest.core import disk, rows
 from backtest.core.errors import UserError
 from backtest.core.rows import Rows
 from backtest.core.spool import Spool
+from backtest.strategy import candle_table
 
 KIND = np.dtype([("number", "i8"), ("price", "f8"), ("name", "i8")])
 
@@ -61,3 +62,21 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         Rows(KIND, Spool(tmp_path)).append(records(0, rows.PIECE))
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@given(st.integers(1, 60), st.integers(1, 3), st.booleans(), st.data())
+def test_a_candle_table_gives_what_was_put(count: int, symbols: int, on_disk: bool, data: st.DataObject) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candle_table, "HELD_BYTES", 0 if on_disk else 1 << 20)
+        table = candle_table.CandleTable(count, symbols, Spool())
+        whole = np.full((2, count, symbols), np.nan)
+        for column in range(2):
+            for symbol in range(symbols):
+                at = np.flatnonzero(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
+                whole[column, at, symbol] = at * 2.0 + column
+                table.put(column, symbol, at, at * 2.0 + column)
+            assert table.unknown(column).tolist() == np.isnan(whole[column]).all(axis=0).tolist()
+        first = data.draw(st.integers(0, count))
+        end = data.draw(st.integers(first, count))
+        np.testing.assert_array_equal(table.block(1, first, end), whole[1, first:end])
+        np.testing.assert_array_equal(table.part(0, symbols - 1, first, end), whole[0, first:end, symbols - 1])

@@ -10,7 +10,8 @@ import pytest
 
 from backtest.core.errors import RunError
 from backtest.strategy.base import Strategy
-from backtest.strategy.features import CANDLES, STAMP, compute, targets
+from backtest.strategy.features import CANDLES, STAMP, targets
+from backtest.strategy.features import compute as handed
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 CLOSE = {"AAA": [1.0, 2.0, 3.0, 4.0], "BBB": [10.0, 20.0, 30.0]}
@@ -38,6 +39,13 @@ def saying(features) -> Strategy:
 
 def deciding(frame) -> Strategy:
     return type("Said", (Strategy,), {"targets": lambda self, candles: frame(candles)})()
+
+
+def compute(strategy, frame_of, symbols):
+    """Names of the features, and their values [candle, name] by symbol."""
+    values: dict[str, list[np.ndarray]] = {}
+    names = handed(strategy, frame_of, symbols, lambda symbol, _, column: values.setdefault(symbol, []).append(column))
+    return names, {symbol: np.column_stack(columns) for symbol, columns in values.items()}
 
 
 def test_features_by_hand():

@@ -108,10 +108,11 @@ def test_sma_cross_trades_only_when_the_sign_changes():
 def test_sma_cross_averages():
     strategy = load("sma_cross", {"fast": 2, "slow": 5})
     frame = pl.DataFrame({"close": [1.0, 2, 3, 4, 10]})
-    names, values = compute(strategy, lambda symbol, columns: frame, ("AAA",))
-    last = dict(zip(names, values["AAA"][-1], strict=True))
+    values = []
+    names = compute(strategy, lambda symbol, columns: frame, ("AAA",), lambda *put: values.append(put[2]))
+    last = {name: column[-1] for name, column in zip(names, values, strict=True)}
     assert last == {"fast": 7.0, "slow": 4.0}  # (4 + 10) / 2, (1 + 2 + 3 + 4 + 10) / 5
-    assert math.isnan(values["AAA"][3][names.index("slow")])
+    assert math.isnan(values[names.index("slow")][3])
 
 
 def test_hedged_pair_asks_for_its_two_markets():
