@@ -65,6 +65,17 @@ class Rows:
             at += len(records)
         return out
 
+    def whole(self) -> NDArray[np.void]:
+        """Return all records in an array of their own."""
+        out = np.empty(len(self), self.dtype)
+        at = 0
+        for piece in self.pieces():
+            count = len(next(iter(piece.values())))
+            for name, column in piece.items():
+                out[name][at : at + count] = column
+            at += count
+        return out
+
     def pieces(self, *names: str) -> Iterator[Columns]:
         """Give the columns of these names, of some records at a time; all columns where none is named."""
         wanted = names or self.dtype.names or ()

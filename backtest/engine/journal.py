@@ -5,12 +5,7 @@ A row's position is its sequence number. Money in micro, times in ms.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from backtest.core import enums, records
+from backtest.core import enums
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.layout import (
     ACTIVATION,
@@ -323,78 +318,3 @@ def put_transfer(w: World, at: int, ts: int, state: int, fee: int, reason: int, 
     row[0], row[1], row[2], row[3], row[4] = L_TRANSFER, ts, m[ID], m[KIND] - DEPOSIT, state
     row[5], row[6], row[7] = m[TARGET] - TRANSFER_STAGE, m[SIZE], fee
     row[8], row[9], row[10], row[11] = m[ARRIVES] if state != TR_REJECTED else -1.0, reason, have, need
-
-
-DETAIL = np.dtype(
-    [(name, "i8") for name in ("order_id", "type", "tif", "by_mark", "post_only", "expires_ms", "triggered_ms")]
-    + [(name, "i8") for name in ("parent", "group", "target", "trail_share")]
-    + [(name, "f8") for name in ("limit_price", "stop_price", "trail", "activation")]
-)
-"""The fields of `records.ORDER` that a plain market order has none of."""
-# kind: record type, its whole-number fields and then its doubles, in the order of the columns from 1 on
-FIELDS: dict[int, tuple[np.dtype[Any], tuple[str, ...], tuple[str, ...]]] = {
-    L_FILL: (
-        records.FILL,
-        ("ts_ms", "symbol", "pool", "order_id", "lots", "quote", "fee", "spread", "impact", "drift", "latency")
-        + ("realized", "cause", "liquidity"),
-        ("price", "decision_price", "arrival_price"),
-    ),
-    L_FUNDING: (records.FUNDING, ("ts_ms", "symbol", "pool", "lots", "payment", "missing"), ("price", "rate")),
-    L_LIQUIDATION: (
-        records.LIQUIDATION,
-        ("ts_ms", "pool", "symbol", "stage", "lots", "penalty", "insurance", "bad_debt", "adl_loss")
-        + ("equity_before", "maintenance_before", "equity_after", "maintenance_after", "ambiguous"),
-        ("price",),
-    ),
-    L_GAS: (records.GAS, ("ts_ms", "order_id", "kind", "amount"), ()),
-    L_TRANSFER: (
-        records.TRANSFER,
-        ("ts_ms", "order_id", "kind", "state", "route", "amount", "fee", "arrives_ms", "reason", "have", "need"),
-        (),
-    ),
-    L_MOVE: (records.MOVE, ("ts_ms", "symbol", "amount"), ()),
-    L_ORDER: (
-        records.ORDER,
-        ("order_id", "ts_sent_ms", "ts_arrived_ms", "ts_done_ms", "symbol", "lots", "reduce_only", "status", "reason")
-        + ("have", "need", "filled", "cause"),
-        (),
-    ),
-    L_DETAIL: (
-        DETAIL,
-        ("order_id", "type", "tif", "by_mark", "post_only", "expires_ms", "triggered_ms", "parent", "group", "target")
-        + ("trail_share",),
-        ("limit_price", "stop_price", "trail", "activation"),
-    ),
-    L_STATE: (records.ORDER_EVENT, ("ts_ms", "order_id", "symbol", "state", "reason", "left", "filled"), ()),
-    L_AMBIGUOUS: (records.AMBIGUOUS, ("ts_ms", "pool"), ()),
-    L_CALL: (records.MARGIN_CALL, ("ts_ms", "pool", "equity", "initial"), ("level",)),
-    L_GUARD: (records.GUARD, ("ts_ms", "guard", "symbol", "pool", "order_id"), ("value",)),
-    L_POSITION: (records.POSITION, ("ts_ms", "symbol", "pool", "lots", "cost"), ("mark", "liquidation_price")),
-    L_POOL: (records.POOL, ("ts_ms", "pool"), ("equity", "initial", "maintenance")),
-}
-
-
-def records_of(kind: int, log: NDArray[np.float64], first: int = 0) -> NDArray[np.void]:
-    """The journal's rows of one kind as a record array; `first` is the sequence number of row 0."""
-    dtype, whole, real = FIELDS[kind]
-    at = np.flatnonzero(log[:, 0] == kind)
-    out = np.zeros(len(at), dtype)
-    for column, name in enumerate((*whole, *real), start=1):
-        out[name] = log[at, column]
-    if "seq" in (dtype.names or ()):
-        out["seq"] = at + first
-    return out
-
-
-def orders_of(log: NDArray[np.float64]) -> NDArray[np.void]:
-    """The ends of orders as records, with their details where they have any."""
-    ends, details = records_of(L_ORDER, log), records_of(L_DETAIL, log)
-    ends["expires_ms"] = ends["triggered_ms"] = -1
-    ends["parent"] = ends["group"] = ends["target"] = enums.NO_ORDER
-    ends["limit_price"] = ends["stop_price"] = ends["trail"] = ends["activation"] = np.nan
-    if len(details):
-        by_number = np.argsort(ends["order_id"], kind="stable")
-        at = by_number[np.searchsorted(ends["order_id"], details["order_id"], sorter=by_number)]
-        for name in DETAIL.names or ():
-            ends[name][at] = details[name]
-    return ends

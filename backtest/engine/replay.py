@@ -13,7 +13,7 @@ from backtest.core.records import Record
 from backtest.engine import layout as at
 from backtest.engine.desk import Desk
 from backtest.engine.fine import close_fine, play_fine
-from backtest.engine.journal import AMEND, END_OF_RUN, EXPIRED, TRAILING_STOP, orders_of, put_order, records_of
+from backtest.engine.journal import AMEND, END_OF_RUN, EXPIRED, TRAILING_STOP, put_order
 from backtest.engine.levels import trail_level
 from backtest.engine.lowest import DEEPEST, note_ahead
 from backtest.engine.pack import late_of
@@ -107,8 +107,9 @@ class Replay(Desk):
         self.call(note_ahead, self.row)
         self.keep_closes()
         self.flush()
-        log = np.concatenate(self._logs)
-        orders = orders_of(log)
+        self.forget(self.flushed)
+        records_of = self.records.of
+        orders = records_of(at.L_ORDER)
         final = self.panel[self.setup.mark_offset + 3, self.j].copy()
         idle = int(self.acct[at.IDLE_CANCELS]) + self._idle_messages()
         found = {
@@ -118,7 +119,7 @@ class Replay(Desk):
             "candles drilled down": int(self.acct[at.DRILLED]),
             "cancels lost on the chain": int(self.acct[at.LOST]),
         }
-        guards = records_of(at.L_GUARD, log)
+        guards = records_of(at.L_GUARD)
         acted = {f"guard {name}": int((guards["guard"] == n).sum()) for n, name in enumerate(self.setup.guard_names)}
         return Record(
             symbols=self.setup.symbols,
@@ -128,15 +129,15 @@ class Replay(Desk):
             start_ms=self.setup.start_ms,
             cash=self.setup.cash,
             curve=self.closes,
-            fills=records_of(at.L_FILL, log),
-            funding=records_of(at.L_FUNDING, log),
-            liquidations=records_of(at.L_LIQUIDATION, log),
-            moves=records_of(at.L_MOVE, log),
+            fills=records_of(at.L_FILL),
+            funding=records_of(at.L_FUNDING),
+            liquidations=records_of(at.L_LIQUIDATION),
+            moves=records_of(at.L_MOVE),
             orders=orders[np.argsort(orders["order_id"], kind="stable")],
-            ambiguous=records_of(at.L_AMBIGUOUS, log),
-            margin_calls=records_of(at.L_CALL, log),
-            positions=records_of(at.L_POSITION, log),
-            pools=records_of(at.L_POOL, log),
+            ambiguous=records_of(at.L_AMBIGUOUS),
+            margin_calls=records_of(at.L_CALL),
+            positions=records_of(at.L_POSITION),
+            pools=records_of(at.L_POOL),
             final_wallet=int(self.acct[at.WALLET]),
             final_pool_cash=self.book[:-1, at.CASH].copy(),
             final_lots=self.book[:-1, at.LOTS].copy(),
@@ -146,8 +147,8 @@ class Replay(Desk):
             guards=guards,
             guard_names=self.setup.guard_names,
             leverage_set=tuple(self.setup.symbols[i] for i in sorted(self.leverage_set)),
-            gas=records_of(at.L_GAS, log),
-            transfers=records_of(at.L_TRANSFER, log),
+            gas=records_of(at.L_GAS),
+            transfers=records_of(at.L_TRANSFER),
             reserve=self.setup.reserve,
             final_reserve=int(self.acct[at.RESERVE]),
             final_in_flight=int(self.acct[at.IN_FLIGHT]),

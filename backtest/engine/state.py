@@ -18,6 +18,7 @@ from backtest.engine import layout as at
 from backtest.engine.blocks import BLOCK_WIDTH, count_blocks
 from backtest.engine.fee import turnover_ring
 from backtest.engine.heap import HEAP_WIDTH, KEY, NUMBER, SLOT, TIE
+from backtest.engine.journal_records import JournalRecords
 from backtest.engine.limit import pack_limits
 from backtest.engine.lowest import NOTHING_HELD, note_ahead
 from backtest.engine.pack import Setup, pack_calendar, pack_run, pack_spec
@@ -120,6 +121,9 @@ class State:
         """Rows before this one have all that they are played on."""
         self._status = self.acct.data
         self._logs: list[NDArray[np.float64]] = []
+        """Rows of the journal that somebody may still read."""
+        self.records = JournalRecords(self.spool)
+        """Those before them."""
         self._seen_at = -1
         self._asked_at = -1
         self.fine: dict[int, NDArray[np.float64]] = {}
@@ -262,6 +266,11 @@ class State:
         self._logs.append(self.log[:n].copy())
         self.acct[at.LOGGED], self.acct[at.SOUND_AT] = 0, -1
         self.flushed += n
+
+    def forget(self, before: int) -> None:
+        """Make records of the journal's rows put aside; nobody will read one before this number again."""
+        while self._logs and self.records.count + len(self._logs[0]) <= before:
+            self.records.append(self._logs.pop(0))
 
     def journal(self, first: int) -> NDArray[np.float64]:
         """Rows of the journal from number `first` on, those put aside among them."""

@@ -12,7 +12,7 @@ from backtest.core.errors import Broken, RunError
 from backtest.core.records import Record
 from backtest.data.panel import Chunk
 from backtest.engine import layout as at
-from backtest.engine.journal import records_of
+from backtest.engine.journal_records import records_of
 from backtest.engine.oracle import FIELDS as ORACLE_FIELDS
 from backtest.engine.pack import Setup, sample_ms
 from backtest.engine.replay import Replay
@@ -114,6 +114,7 @@ class AccountRunner:
             ) from error
         self._observer.take(chunk, records_of(at.L_FILL, self.replay.journal(self._looked)), self.replay.fine)
         self._looked = written(self.replay)
+        self.replay.forget(min(self._looked, self._hearing.read) if self._bits else self._looked)
         self._see(chunk)
         self.replay.fine.clear()
 

@@ -32,12 +32,13 @@ class EventDelivery:
         self._replay, self._hooks = replay, hooks
         self._travel = replay.setup.chain.back != Latency()
         self._underway: deque[tuple[int, str, np.void]] = deque()
-        self._read = 0
+        self.read = 0
+        """Rows of the journal that were looked at."""
 
     @property
     def unread(self) -> bool:
         """Whether the journal has rows that were not looked at."""
-        return written(self._replay) > self._read
+        return written(self._replay) > self.read
 
     @property
     def due(self) -> bool:
@@ -46,16 +47,16 @@ class EventDelivery:
 
     def news(self) -> list[tuple[str, Event]]:
         """`(hook, value)` of what is heard at the last close."""
-        fresh = since(self._replay, self._read, self._hooks)
+        fresh = since(self._replay, self.read, self._hooks)
         heard = list(fresh) if not self._travel else self._arrived(fresh)
-        self._read = written(self._replay)
+        self.read = written(self._replay)
         return [(hook, value(self._replay, hook, record)) for hook, record in heard]
 
     def lost(self) -> int:
         """How many are never heard because the run is over first; without a way back nobody waits for them."""
         if not self._travel:
             return 0
-        return len(self._underway) + sum(1 for _ in since(self._replay, self._read, self._hooks))
+        return len(self._underway) + sum(1 for _ in since(self._replay, self.read, self._hooks))
 
     def _arrived(self, fresh: Iterator[tuple[str, np.void]]) -> list[tuple[str, np.void]]:
         """Send what is new on its way; what has arrived by now."""

@@ -20,7 +20,7 @@ from backtest.core.enums import (
     TransferState,
 )
 from backtest.engine import layout as at
-from backtest.engine.journal import records_of
+from backtest.engine.journal_records import records_of
 from backtest.engine.replay import Replay
 from backtest.strategy.literal_types import (
     CauseName,
