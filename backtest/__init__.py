@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from backtest.report.heatmap import Heatmap
     from backtest.research.sweep import Sweep, SweepProgress, sweep
     from backtest.results.metric_definitions import Metrics
+    from backtest.results.lazy_tables import Tables
     from backtest.results.result import Result
     from backtest.results.summary_types import ComparisonSummary, RunSummary
     from backtest.runner.compare import Comparison, compare
     from backtest.runner.demo import demo
     from backtest.runner.latency_curve import LatencyCurve, latency
     from backtest.runner.run import run
+    from backtest.runner.settings import RunSettings
     from backtest.runner.sub_accounts import Subaccounts, subaccounts
     from backtest.runner.verify import Verification, verify
     from backtest.strategy.account import Account
@@ -64,11 +66,13 @@ __all__ = [
     "Position",
     "Result",
     "RunError",
+    "RunSettings",
     "RunSummary",
     "Strategy",
     "Subaccounts",
     "Sweep",
     "SweepProgress",
+    "Tables",
     "Transfer",
     "Transit",
     "Unserved",
@@ -110,11 +114,13 @@ _HOME = {
     "Position": "backtest.strategy.position",
     "Result": "backtest.results.result",
     "RunError": "backtest.core.errors",
+    "RunSettings": "backtest.runner.settings",
     "RunSummary": "backtest.results.summary_types",
     "Strategy": "backtest.strategy.base",
     "Subaccounts": "backtest.runner.sub_accounts",
     "Sweep": "backtest.research.sweep",
     "SweepProgress": "backtest.research.sweep",
+    "Tables": "backtest.results.lazy_tables",
     "Transfer": "backtest.strategy.events",
     "Transit": "backtest.strategy.routes",
     "Unserved": "backtest.data.fetch.coverage",

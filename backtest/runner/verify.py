@@ -21,6 +21,7 @@ from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, ver
 from backtest.results.summary_types import RunSummary, untyped
 from backtest.runner.combined_account import combine
 from backtest.runner.compare import compare
+from backtest.runner.document_check import unlike
 from backtest.runner.latency_curve import latency, table
 from backtest.runner.origins import keyword_errors
 from backtest.runner.run import run
@@ -39,15 +40,15 @@ class Verification:
     """Whether a report shows what its runs give."""
 
     ok: bool
-    """Every table, every entry of every summary, and the page are as they come out now."""
+    """Every table, every entry of every summary and the page are as they come out now; `run.toml` asks for the same."""
     expected: str
     """Digests that the report names, by label, joined by commas; ``found``: of the same runs played again."""
     found: str
     differences: tuple[str, ...] = ()
     """What a run depends on and is not as it was: the data's fingerprint, the strategy's source, versions."""
     unequal: tuple[str, ...] = ()
-    """What the report shows otherwise: a table's or page's file, or an entry of a summary, such as
-    ``summary.json: metrics.final_equity``."""
+    """What the report shows otherwise: a table's or page's file, or an entry of a summary or of the settings, such as
+    ``summary.json: metrics.final_equity`` or ``run.toml: fee_bps``."""
     page_compared: bool = True
     """False: another version wrote the page, and may have written the same things in another form."""
 
@@ -56,7 +57,7 @@ class Verification:
 def verify(
     folder: str | Path, data: str | Path | None = None, trust: bool = False, timeout: float | None = None
 ) -> Verification:
-    """Play the runs of the report in ``folder`` again, and compare its tables, summaries and page.
+    """Play the runs of the report in ``folder`` again, and compare its tables, summaries, page and settings.
 
     This runs the strategy that the report names, with your rights. One whose source is not of the SHA-256 that the
     report has is not run unless ``trust`` is true. ``data``: where the dataset lies now, if it was moved.
@@ -85,7 +86,7 @@ def _verified(folder: str | Path, data: str | Path | None, trust: bool) -> Verif
     allowed = replace(after, results=[_allowed(old, new, data) for old, new in pairs])
     own = versions()
     same_writer = all(_part(r, "versions").get(name) == own[name] for r in before.results for name in WRITERS)
-    unequal = [*_tables(before, allowed), *_entries(before, allowed)]
+    unequal = [*_tables(before, allowed), *_entries(before, allowed), *unlike(before, Path(folder))]
     if before.page is None:
         unequal.append(f"{report_files.REPORT} (missing)")
     elif same_writer and before.page != allowed.page(allowed.results):

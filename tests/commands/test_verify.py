@@ -123,6 +123,26 @@ EDITS: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
         "delays", lambda r: enter(r / "summary.json", "curve.1.profit", 9.0), ("summary.json: curve.1.profit",)
     ),
     "the curve": ("delays", lambda r: changed(r / "curve.parquet", "profit"), ("curve.parquet",)),
+    "a setting in the file": (
+        "run", lambda r: replaced(r / "run.toml", "fee_bps = 5", "fee_bps = 6"), ("run.toml: fee_bps",)
+    ),
+    "a parameter in the file": (
+        "run", lambda r: replaced(r / "run.toml", "size = 2", "size = 3"), ("run.toml: params",)
+    ),
+    "the file is gone": ("run", lambda r: (r / "run.toml").unlink(), ("run.toml (missing)",)),
+    "the file is none": ("run", lambda r: (r / "run.toml").write_text("strategy = ["), ("run.toml (damaged)",)),
+    "the modes in the file": (
+        "compare", lambda r: replaced(r / "run.toml", ', "cross"', ""), ("run.toml: margin",)
+    ),
+    "the split in the file": (
+        "subs", lambda r: replaced(r / "run.toml", '"75", "25"', '"25", "75"'), ("run.toml: cash",)
+    ),
+    "the strategy in the file": (
+        "subs", lambda r: replaced(r / "run.toml", "other.py", "third.py"), ("run.toml: strategy",)
+    ),
+    "the grid in the file": (
+        "delays", lambda r: replaced(r / "run.toml", "3600000", "60000"), ("run.toml: latency_ms",)
+    ),
     "the page of delays": ("delays", lambda r: replaced(r / "report.html", "Equity", "Wealth"), ("report.html",)),
 }  # fmt: skip
 

@@ -1,0 +1,104 @@
+"""Whether the `run.toml` of a report says what its runs were made with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+from backtest.core.errors import UserError
+from backtest.results.report_files import DOCUMENT, SUMMARY, Stored
+from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, plain
+from backtest.results.summary_types import untyped
+from backtest.runner import run_document, setting
+from backtest.runner.latency_curve import parse_grid
+from backtest.runner.run_document import PATHS_IN_TEXTS
+from backtest.runner.setting import Kind, Setting
+from backtest.runner.settings import DEFAULT_VENUE, RunSettings, all_settings
+from backtest.runner.sub_accounts import asked_of_each
+from backtest.runner.validation import checked
+
+COMMANDS = {
+    RUN: setting.RUN, COMPARISON: setting.COMPARE, LATENCY: setting.LATENCY, SUB_ACCOUNTS: setting.SUB_ACCOUNTS,
+}  # fmt: skip
+
+
+def unlike(report: Stored, folder: Path) -> Iterator[str]:
+    """Give what the file says otherwise than the summaries, such as ``run.toml: fee_bps``, and the file if it is gone.
+
+    Of a path only the last part is compared: a report, and its data, may have been moved.
+    """
+    if not (folder / DOCUMENT).is_file():
+        yield f"{DOCUMENT} (missing)"
+        return
+    command = COMMANDS[report.kind]
+    try:
+        said = run_document.read(folder / DOCUMENT)
+        asked = checked({name: value for name, value in said.values.items() if name != "sub_accounts"}, command)
+        strategies = [str(untyped(result.summary)["config"]["strategy"]) for result in report.results]
+        left_out = report.documents[SUMMARY].get("left_out", {})
+        accounts = _accounts(command, asked, strategies, left_out)
+    except UserError:
+        yield f"{DOCUMENT} (damaged)"
+        return
+    named = [*said.strategies] if command == setting.SUB_ACCOUNTS else [*said.strategies] * len(strategies)
+    if [PurePath(one).name for one in named] != [PurePath(one).name for one in strategies]:
+        yield f"{DOCUMENT}: strategy"
+    recorded = [untyped(result.summary)["config"] for result in report.results]
+    if len(accounts) != len(recorded):
+        yield f"{DOCUMENT}: {'grid' if command == setting.LATENCY else 'margin'}"
+        return
+    if command == setting.COMPARE:  # in the order of their modes: that of the page is the page's own
+        accounts, recorded = sorted(accounts, key=_mode), sorted(recorded, key=lambda was: str(was["margin"]))
+    pairs = list(zip(accounts, recorded, strict=True))
+    for told in all_settings():
+        if told.recorded != "-" and not (told.name == "venue" and recorded[0]["venue_from_data"]):
+            key = told.recorded or told.name
+            if any(_differ(told, one.as_dict()[key], was[key], command) for one, was in pairs):
+                yield f"{DOCUMENT}: {told.name}"
+    if any(one.margin != (was["margin"],) or asked.modes != was["modes"] for one, was in pairs):
+        yield f"{DOCUMENT}: margin"
+
+
+def _mode(one: RunSettings) -> str:
+    return one.margin[0]
+
+
+def _accounts(
+    command: str, asked: RunSettings, strategies: Sequence[str], left_out: Collection[str]
+) -> list[RunSettings]:
+    """What the file asks for each account, with its margin mode alone."""
+    modes = [mode for mode in asked.margin_modes if mode not in left_out]
+    if command == setting.SUB_ACCOUNTS:
+        found = [one.settings for one in asked_of_each(strategies, asked, modes[0])]
+    elif command == setting.LATENCY:
+        found = [replace(asked, latency_ms=delay) for delay in parse_grid(asked.grid)]
+    else:
+        return [replace(asked, margin=(mode,)) for mode in modes]
+    return [replace(one, margin=(modes[0],)) for one in found]
+
+
+def _differ(told: Setting, said: object, was: object, command: str) -> bool:
+    """Whether the file's value of a setting is another than the recorded one."""
+    if told.name == "params" and command == setting.SUB_ACCOUNTS and isinstance(said, Mapping):
+        # The file has those that were given, the summary all that the strategy has.
+        return not isinstance(was, Mapping) or any(plain(value) != was.get(name) for name, value in said.items())
+    if told.name == "venue" and said is None:
+        said = DEFAULT_VENUE
+    return _form(told, said) != _form(told, was)
+
+
+def _form(told: Setting, value: object) -> str:
+    """A value as text, of paths the last part."""
+    if told.kind is Kind.FILE and isinstance(value, str):
+        value = PurePath(value).name
+    if told.name in PATHS_IN_TEXTS and isinstance(value, list | tuple):
+        before, ends = PATHS_IN_TEXTS[told.name]
+        value = [
+            before + PurePath(text.removeprefix(before)).name
+            if text.startswith(before) and text.endswith(ends)
+            else text
+            for text in map(str, value)
+        ]
+    return json.dumps(plain(value), sort_keys=True)
