@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from backtest.data.fetch.fetching import Fetched, fetch_data, update_data
     from backtest.report.heatmap import Heatmap
     from backtest.research.sweep import Sweep, SweepProgress, sweep
-    from backtest.results.metric_definitions import Metrics
     from backtest.results.lazy_tables import Tables
+    from backtest.results.metric_definitions import Metrics
     from backtest.results.result import Result
     from backtest.results.summary_types import ComparisonSummary, RunSummary
     from backtest.runner.compare import Comparison, compare

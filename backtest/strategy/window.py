@@ -38,7 +38,7 @@ class Window:
         self.shown = self.buffer.toreadonly().cast("d")
         self._covered = bytes(self.buffer)
         self._block = io.BytesIO(bytes(max(1, BLOCK // len(self.buffer)) * len(self.buffer)))
-        self._columns: Columns = []
+        self._columns: Columns = [np.empty((0, len(symbols)))] * self._shape[0]
         self._table: CandleTable | None = None
         self._first, self._tail, self._row = 0, 0, _none
         self._rows, self._begin = np.empty((0, *self._shape)), 0

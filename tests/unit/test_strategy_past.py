@@ -144,8 +144,8 @@ class Seeker(Strategy):
         market = given[-2]
         history = [market.history(name, "close", 5) for name in NAMES]
         seen = found(self, *given, history, *map(market.history, NAMES, ("volume", "open"), (3, 2)))
-        later, window = DATA.later(market.now_ms), found(session_of(market._key).window._columns)
-        LOOKS.append((market.now_ms, seen & later, window & later, seen))
+        later, window = DATA.later(market.now_ms), session_of(market._key).window
+        LOOKS.append((market.now_ms, seen & later, found(window._columns, window._rows) & later, seen))
 
     def on_start(self, market: Any, account: Any) -> None:
         self.look(market, account)
