@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import polars as pl
-
 from backtest.core.records import Record
 from backtest.results import digest, ledger, metrics, tables, trades
+from backtest.results.lazy_tables import Tables
 from backtest.results.metric_definitions import Metrics
 from backtest.venues.chain import Chain
 
 
-def judged(record: Record, chain: Chain | None = None) -> tuple[dict[str, pl.DataFrame], Metrics, str]:
+def judged(record: Record, chain: Chain | None = None) -> tuple[Tables, Metrics, str]:
     """Return the tables, the metrics and the digest of a record; Broken where its books do not balance.
 
     ``chain`` names the routes of transfers.
