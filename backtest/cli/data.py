@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from backtest.cli import data_fetch, flags
+from backtest.cli.data_convert import cut, merge, resample
 from backtest.cli.data_info import info
+from backtest.cli.data_repair import repair
 
 
 @click.group(cls=flags.Group)
@@ -15,7 +17,8 @@ def data() -> None:
     """What a dataset holds, what is wrong with it, one to try, and history from exchanges."""
 
 
-data.add_command(info)
+for _command in (info, repair, resample, cut, merge):
+    data.add_command(_command)
 
 
 @data.command()

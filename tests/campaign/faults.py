@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow.parquet as pq
+
 from tests.campaign import command, ground, toml
 from tests.campaign.figures import Figures
 from tests.campaign.fork import Gone, fork
@@ -34,6 +36,8 @@ class Writer(NamedTuple):
     target: str
     before: tuple[str, ...] = ()
     """The command that writes what lies at the target before; none: nothing does."""
+    spoilt: bool = False
+    """Whether the candles in what lies there before are out of order."""
 
 
 SAMPLE = ("data", "sample", "made", "--days", "2", "--symbols", "BTC-USD", "--interval", "1h")
@@ -45,6 +49,9 @@ WRITERS = (
     Writer("compare over a report", ("compare", *PLAY[1:], "--out", "report"), "report", (*PLAY, "--out", "report")),
     Writer("data sample", SAMPLE, "made"),
     Writer("data sample over one", SAMPLE, "made", (*SAMPLE, "--seed", "7")),
+    Writer("data repair", ("data", "repair", "made"), "made", SAMPLE, True),
+    Writer("data slice", ("data", "slice", "market", "made", "--symbols", "BTC-USD"), "made"),
+    Writer("data info --out", ("data", "info", "market", "--out", "page.html"), "page.html"),
     Writer("margin --out", MARGIN, "ladder.html"),
     Writer("margin --out over one", MARGIN, "ladder.html", (*MARGIN[:-2], "--step", "5", *MARGIN[-2:])),
     Writer("cache build", ("cache", "build"), "cache"),
@@ -104,6 +111,8 @@ class Faults:
         if writer.name not in self.counts:
             if writer.before:
                 self._play(writer.before)
+                if writer.spoilt:
+                    fork(lambda: _spoil(Path(writer.target)))
                 shutil.move(writer.target, self.kept / writer.name)
             before = content(self.kept / writer.name)
             self._put(writer)
@@ -196,6 +205,13 @@ class Faults:
 def _prepare(folder: Path) -> None:
     ground.write(folder)
     (folder / "book").write_text(toml.text(ground.BOOK))
+
+
+def _spoil(dataset: Path) -> None:
+    """Write the candles of a dataset from the last to the first."""
+    for file in dataset.glob("candles/*/*.parquet"):
+        rows = pq.read_table(file, use_threads=False)
+        pq.write_table(rows.take(list(range(len(rows)))[::-1]), file)
 
 
 def _small_cache(folder: Path) -> None:
