@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.core.rows import Rows
+from backtest.core.spool import Spool
 
 FILL = np.dtype(
     [
@@ -184,5 +185,7 @@ class Record:
     final_in_flight: int = 0
     lowest: tuple[float, ...] = ()
     """Inside candles: the deepest drawdown, its ms, the smallest distance, its ms, −1: nothing held; (): not known."""
+    spool: Spool | None = None
+    """Where tables may go that are made of it; None: they stay in memory."""
     sight: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SIGHT))
     """By time, then symbol; none at all: the venue always saw the market's mark."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backtest.core.enums import MICRO
 from backtest.core.errors import Broken, UserError
@@ -133,7 +134,7 @@ class Replay(Desk):
             funding=records_of(at.L_FUNDING),
             liquidations=records_of(at.L_LIQUIDATION),
             moves=records_of(at.L_MOVE),
-            orders=orders[np.argsort(orders["order_id"], kind="stable")],
+            orders=_by_number(orders),
             ambiguous=records_of(at.L_AMBIGUOUS),
             margin_calls=records_of(at.L_CALL),
             positions=records_of(at.L_POSITION),
@@ -152,6 +153,7 @@ class Replay(Desk):
             reserve=self.setup.reserve,
             final_reserve=int(self.acct[at.RESERVE]),
             final_in_flight=int(self.acct[at.IN_FLIGHT]),
+            spool=self.spool,
             lowest=tuple(self.lowest[DEEPEST:].tolist()),
         )
 
@@ -174,6 +176,12 @@ class Replay(Desk):
             elif m[at.KIND] == at.AMENDMENT:
                 m[at.TYPE] = AMEND
                 self.call(put_order, slot, self.now_ms, EXPIRED, END_OF_RUN, 0, 0)
+
+
+def _by_number(orders: NDArray[np.void]) -> NDArray[np.void]:
+    """The orders as they were sent; most end in that order, and then they are not copied."""
+    number = orders["order_id"]
+    return orders if (number[1:] >= number[:-1]).all() else orders[np.argsort(number, kind="stable")]
 
 
 def to_micro(amount: float) -> int:

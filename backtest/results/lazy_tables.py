@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 from polars.io.plugins import register_io_source
+
+from backtest.core.spool import Spool
+
+LARGE = 16 << 20
+"""Bytes of a frame that is worth a place on disk."""
+PIECE = 65_536
+"""Rows that are read together."""
 
 Make = Callable[[Sequence[str]], Iterator[pl.DataFrame]]
 """Gives the columns of these names, some rows at a time."""
@@ -24,6 +32,26 @@ class LazyTable:
     def of(cls, frame: pl.DataFrame) -> LazyTable:
         """Return a frame as a table."""
         return cls(frame.schema, frame.height, lambda names: iter((frame.select(names),)))
+
+    @classmethod
+    def kept(cls, frame: pl.DataFrame, spool: Spool | None) -> LazyTable:
+        """Return a frame as a table that is on disk, column by column, where it is large."""
+        if spool is None or frame.estimated_size() < LARGE:
+            return cls.of(frame)
+        places: list[dict[str, tuple[int, int]]] = []
+        for part in frame.iter_slices(PIECE):
+            written: dict[str, tuple[int, int]] = {}
+            for name in frame.columns:
+                block = io.BytesIO()
+                part.select(name).write_ipc(block)
+                written[name] = spool.put(block.getbuffer()), block.tell()
+            places.append(written)
+
+        def make(names: Sequence[str]) -> Iterator[pl.DataFrame]:
+            for written in places:
+                yield pl.DataFrame([_column(spool, *written[name]) for name in names])
+
+        return cls(frame.schema, frame.height, make)
 
     def pieces(self, *columns: str) -> Iterator[pl.DataFrame]:
         """Give the columns of these names, all where none is named, some rows at a time."""
@@ -48,6 +76,12 @@ class LazyTable:
                 yield part
 
         return register_io_source(read, schema=self.schema)
+
+
+def _column(spool: Spool, offset: int, size: int) -> pl.Series:
+    block = bytearray(size)
+    spool.fill(block, offset)
+    return pl.read_ipc(io.BytesIO(block)).to_series()
 
 
 class Tables(Mapping[str, pl.DataFrame]):

@@ -7,6 +7,8 @@ the Record alone, but for the names of routes, which are the chain's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import polars as pl
 
@@ -77,30 +79,35 @@ def tables(
     `distance = venue / market − 1`.
     """
     books = books or balance(record)
-    frames: dict[str, LazyTable | pl.DataFrame] = {
-        "equity": worth.equity(record),
-        "positions": _positions(record),
-        "orders": placed.orders(record),
-        "fills": _fills(record),
-        "funding": _funding(record),
-        "liquidations": _liquidations(record),
-        "transfers": transfers.transfers(record, chain),
-        "gas": transfers.gas(record),
-        "margin": _margin(record),
-        "ledger": books.ledger,
-        "ambiguous": pl.DataFrame(
-            {"ts": times(record.ambiguous["ts_ms"]), "pool": pools(record.ambiguous["pool"], record.symbols)}
-        ),
-        "guards": _guards(record),
-        "trades": (trades or trips.round_trips(record)).table,
-        "trades_fifo": fifo.matched(record),
-        "attribution": attribution.attribution(record, books),
-        "marks": _marks(record),
+    made: dict[str, Callable[[], pl.DataFrame]] = {
+        "positions": lambda: _positions(record),
+        "orders": lambda: placed.orders(record),
+        "fills": lambda: _fills(record),
+        "funding": lambda: _funding(record),
+        "liquidations": lambda: _liquidations(record),
+        "transfers": lambda: transfers.transfers(record, chain),
+        "gas": lambda: transfers.gas(record),
+        "margin": lambda: _margin(record),
+        "ledger": lambda: books.ledger,
+        "ambiguous": lambda: _ambiguous(record),
+        "guards": lambda: _guards(record),
+        "trades": lambda: (trades or trips.round_trips(record)).table,
+        "trades_fifo": lambda: fifo.matched(record),
+        "attribution": lambda: attribution.attribution(record, books),
+        "marks": lambda: _marks(record),
     }
-    for name, frame in frames.items():
-        if frame.schema != SCHEMAS[name]:
-            raise Broken(f"table {name}: {frame.schema}, should be {SCHEMAS[name]}")
-    return Tables(frames)
+    tables = {"equity": worth.equity(record)}
+    for name, make in made.items():
+        tables[name] = LazyTable.kept(make(), record.spool)  # one at a time is in memory
+    for name, table in tables.items():
+        if table.schema != SCHEMAS[name]:
+            raise Broken(f"table {name}: {table.schema}, should be {SCHEMAS[name]}")
+    return Tables(tables)
+
+
+def _ambiguous(record: Record) -> pl.DataFrame:
+    rows = record.ambiguous
+    return pl.DataFrame({"ts": times(rows["ts_ms"]), "pool": pools(rows["pool"], record.symbols)})
 
 
 def _positions(record: Record) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -126,10 +126,10 @@ def play(
 ) -> list[Result]:
     """Lead one account per delay through the data, all of them through one chunk after another."""
 
-    def replayed(plans: Sequence[Plan]) -> list[Record]:
+    def replayed(plans: Sequence[Plan]) -> Iterator[Record]:
         players = [seated(one, margin, AccountRunner) for one in plans]
         stream(planned.selection, players, progress, chunk_rows)
-        return [player.record(dict(planned.selection.counts)) for player in players]
+        return (player.record(dict(planned.selection.counts)) for player in players)
 
     plans = placed([slower(planned, delay) for delay in delays], planned.selection, replayed)
     results = []
@@ -137,6 +137,7 @@ def play(
         made = result(one, record, f"{delay}ms")
         made.summary["delays_ms"] = list(delays)
         results.append(made)
+        del record  # before the next one comes
     return results
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, Unpack
@@ -208,7 +208,7 @@ def wanted(strategy: base.Strategy, asked: Sequence[str] | None, catalog: Catalo
 
 def played(
     planned: Plan, modes: Sequence[str], progress: Progress | None = None, chunk_rows: int | None = None
-) -> tuple[Plan, list[Record]]:
+) -> tuple[Plan, Iterator[Record]]:
     """The plan with every halt in its place, and the record of one account per margin mode."""
     whole = in_place(planned, modes, progress, chunk_rows)
     return whole, replay(whole, modes, progress, chunk_rows)
@@ -217,7 +217,7 @@ def played(
 def in_place(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk_rows: int | None) -> Plan:
     """The plan with every halt in its place, for one account per margin mode."""
 
-    def play(plans: Sequence[Plan]) -> list[Record]:
+    def play(plans: Sequence[Plan]) -> Iterator[Record]:
         return replay(plans[0], modes, progress, chunk_rows)
 
     return placed([planned], planned.selection, play)[0]
@@ -234,11 +234,11 @@ def replay_with_shadow(
     return record, shadow.failure or shadow.record(dict(planned.selection.counts))
 
 
-def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk_rows: int | None) -> list[Record]:
-    """Stream the data once through one account per margin mode."""
+def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk_rows: int | None) -> Iterator[Record]:
+    """Stream the data once through one account per margin mode, then give their records: one at a time is in memory."""
     players = [seated(planned, mode, AccountRunner) for mode in modes]
     stream(planned.selection, players, progress, chunk_rows)
-    return [player.record(dict(planned.selection.counts)) for player in players]
+    return (player.record(dict(planned.selection.counts)) for player in players)
 
 
 def seated(planned: Plan, margin: str, kind: type[P]) -> P:
@@ -253,7 +253,7 @@ def seated(planned: Plan, margin: str, kind: type[P]) -> P:
     return player
 
 
-def placed(plans: Sequence[Plan], over: Selection, play: Callable[[Sequence[Plan]], list[Record]]) -> list[Plan]:
+def placed(plans: Sequence[Plan], over: Selection, play: Callable[[Sequence[Plan]], Iterable[Record]]) -> list[Plan]:
     """The plans with the halt of `--outages worst:` put where the books of all together would have lost most.
 
     ``play`` replays the plans over the rows of ``over``: the first replay, without that halt. It is one halt for all:
@@ -262,7 +262,7 @@ def placed(plans: Sequence[Plan], over: Selection, play: Callable[[Sequence[Plan
     length_ms = plans[0].chaining.halts.worst_ms
     if not length_ms:
         return list(plans)
-    found = outages.worst(over, play(plans), length_ms)
+    found = outages.worst(over, list(play(plans)), length_ms)
     return [replace(planned, chaining=planned.chaining.placed(found)) for planned in plans]
 
 
@@ -386,7 +386,7 @@ def _with_mark_cost(
 ) -> Result:
     """The result of one account, with what its venue's mark cost where that is asked for and is another."""
     if not (mark_cost and planned.chaining.sees_apart):
-        return result(planned, replay(planned, modes, progress, chunk_rows)[0])
+        return result(planned, next(replay(planned, modes, progress, chunk_rows)))
     record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)
     made = result(planned, record)
     known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)

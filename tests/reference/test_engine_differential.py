@@ -282,7 +282,7 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
         chaining=chaining_of(market.beside),
         usual=Usual(market.beside.chain.congestion.usual) if crowds else None,
     )
-    return replay(planned, (market.config.margin,), None, chunk_rows)[0]
+    return next(replay(planned, (market.config.margin,), None, chunk_rows))
 
 
 def rows_of(table: np.ndarray, *names: str) -> list[tuple[Any, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,10 +13,26 @@ import pytest
 
 from backtest.core import records
 from backtest.core.enums import CROSS_POOL, Cause
+from backtest.core.records import Record
+from backtest.core.spool import Spool
+from backtest.results import lazy_tables
+from backtest.results.digest import digest
 from backtest.results.equity import margin_ratio
 from backtest.results.tables import SCHEMAS, tables
 from backtest.results.trades import round_trips
-from tests.unit.results_records import DAY, START, cross, curve_of, held, idle, isolated, micro, rows, shortfall
+from tests.unit.results_records import (
+    DAY,
+    START,
+    bridged,
+    cross,
+    curve_of,
+    held,
+    idle,
+    isolated,
+    micro,
+    rows,
+    shortfall,
+)
 
 CONTRACT = {
     "equity": "ts equity wallet reserve in_flight unrealized initial_margin maintenance_margin margin_ratio "
@@ -192,3 +210,27 @@ def test_funding_goes_to_the_trip_it_was_held_in() -> None:
 
 def test_ambiguous_candles_are_listed() -> None:
     assert tables(cross())["ambiguous"].rows() == [(datetime.fromtimestamp((START + DAY) / 1000, UTC), "cross")]
+
+
+@pytest.mark.parametrize("made", [cross, isolated, shortfall, bridged, idle])
+def test_tables_on_disk_are_those_in_memory(made: Callable[[], Record], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, spool = tables(made()), Spool()
+    monkeypatch.setattr(lazy_tables, "LARGE", 0)
+    monkeypatch.setattr(lazy_tables, "PIECE", 2)
+    stored = tables(replace(made(), spool=spool))
+    assert digest(stored) == digest(whole)
+    for name, frame in whole.items():
+        assert stored[name].equals(frame)
+        assert stored[name].schema == frame.schema
+        assert stored.lazy(name).collect().equals(frame)
+        first = frame.columns[0]
+        assert stored.columns(name, first).equals(frame.select(first))
+        assert (
+            stored.lazy(name)
+            .filter(pl.col(first).is_not_null())
+            .head(3)
+            .collect()
+            .equals(frame.filter(pl.col(first).is_not_null()).head(3))
+        )
+    again = pickle.loads(pickle.dumps(stored))
+    assert digest(again | {"fills": whole["fills"][:0]}) == digest(whole | {"fills": whole["fills"][:0]})
