@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ FURTHER = "mark_"
 
 SECONDS_END, MILLISECONDS_END = 10**11, 10**14
 """Stamps below the first would be before March 1973 as milliseconds, and are seconds; the others are finer."""
+WINDOW_ROWS = 131_072
+"""Rows that one query of a long series reads, or those of one row group where it has more."""
 _FILL_IN = "fill in ts, or take them out"
 _NOT_PARQUET = "write the file anew, or take it out of the folder"
 
@@ -43,6 +45,8 @@ class File:
     """Arrow type per column."""
     span: tuple[int, int] | None
     """First and last `ts` in ms by the footer's statistics; None where they are missing."""
+    groups: tuple[tuple[int, int, int], ...] = ()
+    """First and last `ts` in ms, and number of rows, of each row group; none where the statistics are missing."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,24 @@ class Source:
         chosen = "".join(f", CAST({name} AS DOUBLE) AS {name}" for name in columns)
         where = " WHERE " + " AND ".join(bounds) if bounds else ""
         return f"SELECT {time_of(self.files[0])} AS t{chosen} FROM {table_of(self.files)}{where}"
+
+    def windows(self, lo_ms: int, hi_ms: int) -> list[tuple[int, int]]:
+        """Spans of time that follow each other, together lo_ms <= t < hi_ms, each of whole row groups of the files.
+
+        A query holds the row group that it reads until it ends: read apart, many series take less memory. Where the
+        footers do not say that row groups follow each other in time, it is one span.
+        """
+        groups = [group for file in self.files for group in file.groups]
+        told = not self.filtered and all(file.groups for file in self.files)
+        if not told or any(after[0] <= before[1] for before, after in pairwise(groups)):
+            return [(lo_ms, hi_ms)]
+        cuts, rows = [lo_ms], 0
+        for first, _, count in groups:
+            if rows and rows + count > WINDOW_ROWS and lo_ms < first < hi_ms:
+                cuts.append(first)
+                rows = 0
+            rows += count
+        return list(pairwise([*cuts, hi_ms]))
 
     def where(self, ms: int) -> str:
         """Symbol, time and the file that (by its footer) holds that time: the place of a mistake."""
@@ -173,7 +195,8 @@ def read_file(path: Path, kind: str, symbol_column: bool) -> File:
     nulls = sum(s.null_count for s in statistics)
     if nulls:
         raise UserError(f"{nulls:,} rows without a time", str(path), _FILL_IN)
-    return File(path, size, footer, metadata.num_rows, types, _span(statistics, types["ts"]))
+    groups = tuple((*_ms([s], types["ts"]), metadata.row_group(n).num_rows) for n, s in enumerate(statistics))
+    return File(path, size, footer, metadata.num_rows, types, _ms(statistics, types["ts"]) if groups else None, groups)
 
 
 def describe(con: duckdb.DuckDBPyConnection, kind: str, symbol: str, files: list[File]) -> Source | None:
@@ -243,10 +266,11 @@ def _statistics(metadata: Any) -> list[Any]:
     return found if told else []
 
 
-def _span(statistics: list[Any], kind: Any) -> tuple[int, int] | None:
+def _ms(statistics: list[Any], kind: Any) -> tuple[int, int]:
+    """First and last `ts` of some row groups."""
     per_ms = {"s": 0.001, "ms": 1, "us": 1_000, "ns": 1_000_000}["ms" if pa.types.is_integer(kind) else kind.unit]
     low, high = [s.min_raw for s in statistics], [s.max_raw for s in statistics]
-    return (int(min(low) // per_ms), int(max(high) // per_ms)) if low else None
+    return int(min(low) // per_ms), int(max(high) // per_ms)
 
 
 def _query_span(con: duckdb.DuckDBPyConnection, file: File) -> tuple[int, int]:

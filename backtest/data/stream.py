@@ -77,12 +77,17 @@ class Stream:
                 return
 
     def _read(self) -> Iterator[Piece]:
-        query = self.source.scan(self.names, *self.span)
-        with reading(self.source.files):
-            # A relation streams; `execute` would hold the whole result in memory.
-            for batch in self.con.sql(query).to_arrow_reader(self.batch_rows):
-                if batch.num_rows:
-                    yield self._checked(batch)
+        windows = self.source.windows(*self.span)
+        for window in windows:
+            with reading(self.source.files):
+                found = self.con.sql(self.source.scan(self.names, *window))
+                # A relation streams, and holds what it reads from until it has ended; `execute` would hold the whole
+                # result in memory. Of several windows the result of one is small, and what it was read from is free.
+                alone = len(windows) == 1
+                batches = found.to_arrow_reader(self.batch_rows) if alone else found.to_arrow_table().to_batches()
+                for batch in batches:
+                    if batch.num_rows:
+                        yield self._checked(batch)
 
     def _checked(self, batch: Any) -> Piece:
         if batch.column(0).null_count:

@@ -21,7 +21,7 @@ def _part(name: str) -> Part:
     return part
 
 
-COUNTS = {"faults": 150, "fuzz": 1000, "audit": 150, "matrix": 12, "scale": 6, "planted": 12}
+COUNTS = {"faults": 150, "fuzz": 1000, "audit": 150, "matrix": 12, "scale": 9, "planted": 12}
 """Parts in the order in which they are played, and how many of each are. Faults need a process that can be forked."""
 SHORT = {"faults": 2, "fuzz": 24, "audit": 2}
 """What every `make test` plays."""

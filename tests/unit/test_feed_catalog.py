@@ -6,15 +6,18 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from backtest.core.errors import UserError
+from backtest.data import source
 from backtest.data.catalog import Catalog
 from backtest.data.info import info
 from backtest.data.select import select
-from tests.unit.feed_datasets import HOUR, MIN, T0, candles, flat, funding, marks, stamps, table, toml, write
+from backtest.data.selection import Selection
+from tests.unit.feed_datasets import HOUR, MIN, T0, candles, dense, flat, funding, marks, stamps, table, toml, write
 
 TOML = """[dataset]
 interval = "1m"
@@ -264,6 +267,35 @@ def test_order_is_looked_at_across_batches(tmp_path: Path) -> None:
     candles(tmp_path, "X", [(k - (k > 4_095), 1, 1, 1, 1, 1) for k in range(6_000)])
     with fails(r"X candles at 2023-11-17T20:15Z in .*: a stamp that is there twice"):  # 4,095 min = 2 d 20 h 15 min
         list(select(Catalog.open(tmp_path)).chunks(100))
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("ms", "UTC"), pa.timestamp("us"), pa.int64()])
+def test_row_groups_are_read_apart_and_order_is_looked_at_across_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType
+) -> None:
+    monkeypatch.setattr(source, "WINDOW_ROWS", 7)
+    rows = [(k, k + 1.0, k + 2.0, k + 0.5, k + 1.5, float(k)) for k in range(40) if k % 9 != 4]
+
+    def opened(listed: list[tuple[float, ...]], group: int) -> Selection:
+        for n, part in enumerate((listed[:20], listed[20:])):
+            file = write(tmp_path, "candles", "X", table(part, MIN, kind), str(n))
+            pq.write_table(table(part, MIN, kind), file, row_group_size=group)
+        return select(Catalog.open(tmp_path))
+
+    whole, volume = dense(opened(rows, 1_000), volume=True)
+    apart = opened(rows, 3)
+    windows = apart.catalog.sources["candles"]["X"].windows(T0, T0 + 50 * MIN)
+    assert len(windows) == 6  # of two groups of three: seven groups of each file, its last one is of two
+    assert [a for a, _ in windows[1:]] == [b for _, b in windows[:-1]]
+    for size in (1, 5, 50):
+        panel, amounts = dense(apart, size, volume=True)
+        np.testing.assert_array_equal(panel, whole)
+        np.testing.assert_array_equal(amounts, volume)
+    rows[3], rows[16] = rows[16], rows[3]  # of different windows
+    late = opened(rows, 3)
+    assert len(late.catalog.sources["candles"]["X"].windows(T0, T0 + 50 * MIN)) == 1
+    with fails("unsorted: it comes after"):
+        list(late.chunks(10))
 
 
 def test_symbols_of_different_intervals_do_not_share_a_grid(tmp_path: Path) -> None:
