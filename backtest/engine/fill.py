@@ -40,6 +40,7 @@ from backtest.engine.layout import (
     ID,
     IMPACT,
     INTERVAL,
+    ISOLATED_MARGIN,
     LAST_NUMBER,
     LEFT,
     LIMIT,
@@ -172,13 +173,21 @@ def admit_isolated(
     equity = mark_equity(w, i, j, lows, t)
     value_change = mark_value(w, j, i, lows, t, after) - mark_value(w, j, i, lows, t, held)
     equity_after = equity + change + value_change
+    posted = int(w.run[ISOLATED_MARGIN])
     if reducing:
-        return NO_REASON, 0, 0, min(0, proportion(equity, abs(after), abs(held)) - equity_after)
+        freed = min(0, proportion(equity, abs(after), abs(held)) - equity_after)
+        return NO_REASON, 0, 0, 0 if posted > 0 else freed
     need = initial_at(w, j, i, lows, t, after)
-    same_side = held == 0 or (held > 0) == (after > 0)
-    wanted = equity + need - initial_at(w, j, i, lows, t, held) if same_side else need
+    have, kept = mark_equity(w, cross_pool(w.spec), j, lows, t), needed_after(w, j, lows, t, i, lots)
+    increases = held != 0 and (held > 0) == (after > 0)
+    if posted > 0:
+        wanted = max(need, equity_after if increases else min(posted, equity_after + max(0, have - kept)))
+    elif held == 0 or increases:
+        wanted = equity + need - initial_at(w, j, i, lows, t, held)
+    else:
+        wanted = need
     moved = wanted - equity_after
-    have, drawn = mark_equity(w, cross_pool(w.spec), j, lows, t), moved + needed_after(w, j, lows, t, i, lots)
+    drawn = moved + kept
     if have < drawn:
         return MARGIN, have, drawn, 0
     if wanted < need:

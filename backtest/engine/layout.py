@@ -203,6 +203,7 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
     SCAN_MAINTENANCE,
     FLOOR,
     ISOLATE_ABOVE,
+    ISOLATED_MARGIN,
     ADL_TOP,
     PLAIN,
     GUARDED,
@@ -239,8 +240,9 @@ UPTO, INITIAL, INITIAL_LESS, MAINTENANCE, MAINTENANCE_LESS, TIER_WIDTH = range(6
     LATE,
     TRANSFERS,
     RUN_LAW,
-) = range(55)
-# APART 1: some symbol may have a pool of its own; MARK: panel field of the mark's open; MARKET: of the market's own,
+) = range(56)
+# APART 1: some symbol may have a pool of its own; ISOLATED_MARGIN micro that a position in one is opened with, 0: its
+# initial margin; MARK: panel field of the mark's open; MARKET: of the market's own,
 # where MARK is an oracle's; HOLDS 1: that holds from knot to knot; LATE: see `path`; KNOWN: field of the mark at the
 # close as far as it was known then; PORTFOLIO 1: the cross pool's requirement goes by the net; PLAIN 1: one pool,
 # requirements that add up and no rate that goes by size, so that bounds in doubles hold for orders; TOUCH 1: a touch

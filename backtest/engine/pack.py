@@ -83,6 +83,8 @@ class Setup:
     """Margin mode of single symbols, cross or isolated, where it is not that of the run."""
     isolate_above: float = 0.0
     """Share of the cross pool's own maintenance above which a position gets a pool of its own; 0: none does."""
+    isolated_margin: int = 0
+    """Micro that a position in a pool of its own is opened with, if the wallet has them; 0: its initial margin."""
     leverage: float | None = None
     """Of every symbol, set by the run; infinite: as much as the venue allows; None: none was set."""
     default_leverage: float | None = None
@@ -295,6 +297,7 @@ def pack_run(setup: Setup) -> NDArray[np.float64]:
     run[at.SCAN_INITIAL], run[at.SCAN_MAINTENANCE] = portfolio.scan_initial, portfolio.scan_maintenance
     run[at.FLOOR] = portfolio.floor
     run[at.ISOLATE_ABOVE], run[at.ADL_TOP] = setup.isolate_above, setup.adl_top
+    run[at.ISOLATED_MARGIN] = setup.isolated_margin
     run[at.PLAIN] = not (setup.apart or sized or by_net)
     pack_chain(setup.chain, setup.seed, run)
     run[at.ORACLE_LIMIT], run[at.HOLDS] = setup.oracle.limit_ms, setup.oracle.holds

@@ -221,7 +221,7 @@ _ELSEWHERE = {
 _SETTINGS = {
     "venue": "Venue", "venue_from_data": "It is the one that the dataset names", "venue_rules": "Its rules",
     "margin": "Margin mode", "leverage": "Leverage",
-    "cash": "Cash at the start",
+    "isolated_margin": "Collateral that opens an isolated position", "cash": "Cash at the start",
     "path": "Price path", "interval_ms": "Interval", "drill_ms": "Drill", "latency_ms": "Latency",
     "slippage_bps": "Slippage", "slippage": "Models of slippage",
     "volume_share": "Share of a candle's volume that fills", "limit_fill": "Limit orders fill by", "fees": "Fees",
@@ -268,7 +268,7 @@ def _setting(name: str, value: Any) -> str:
         return _shown(value)
     if name == "isolate_above":
         return fmt.percent(value)
-    if name in ("cash", "reserve"):
+    if name in ("cash", "reserve", "isolated_margin"):
         return fmt.number(value)
     if name in ("interval_ms", "drill_ms"):
         return fmt.interval(value)

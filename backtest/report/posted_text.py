@@ -39,8 +39,12 @@ def _words(config: Mapping[str, Any], symbols: Sequence[str]) -> str:
 
 def _how_much(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     venue, leverage = config["venue"], facts["leverage"]
+    if facts.get("amount") is not None:
+        share = ", an equal share of the deposit" if facts["equal"] else ""
+        return f"{facts['amount']:,.2f} for each position{share}, or its initial margin where that is more"
     if leverage is None:
-        why = "--leverage max" if facts["named"] else "its profile names no default leverage"
+        asked = "--isolated-margin minimum" if config.get("isolated_margin") == "minimum" else None
+        why = asked or "--leverage max" if asked or facts["named"] else "its profile names no default leverage"
         return f"the least that {venue} asks of each position ({why})"
     source = f"the default of {venue}" if facts["by"] == "default" else "--leverage"
     lower = facts["lower"]

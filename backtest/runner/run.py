@@ -33,7 +33,7 @@ from backtest.runner.counterfactual import Counterfactual
 from backtest.runner.fill_costs import charges, depth_sha256
 from backtest.runner.notes import STRETCHED, notes
 from backtest.runner.origins import keyword_errors
-from backtest.runner.posted_margin import posted
+from backtest.runner.posted_margin import default_posted, posted
 from backtest.runner.run_document import document_text, named_again
 from backtest.runner.run_keywords import RunKeywords
 from backtest.runner.setting import RUN
@@ -49,7 +49,6 @@ from backtest.strategy import base, loader
 from backtest.strategy.guards import Guard, chosen, pack
 from backtest.strategy.loader import StrategySource
 from backtest.venues import profile as venues
-from backtest.venues.default_leverage import default_at
 from backtest.venues.field_types import moment_at
 from backtest.venues.margin_modes import require
 from backtest.venues.terms import Contract
@@ -109,7 +108,8 @@ class Plan:
             adl=outages.postponed(self.adl, self.chaining.chain.outages),
             adl_top=c.adl_top,
             leverage=c.most_leverage,
-            default_leverage=default_at(self.profile.default_leverage, s.start_ms),
+            isolated_margin=to_micro(c.posted_amount(len(s.symbols)) or 0.0),
+            default_leverage=default_posted(self.profile, c, s.start_ms),
             path=c.path,
             latency_ms=c.latency_ms,
             charges=self.charges,

@@ -40,6 +40,10 @@ class SharedKeywords(TypedDict, total=False):
     """Margin mode: cross, isolated or portfolio; SYMBOL=isolated or SYMBOL=cross for single markets."""
     leverage: float | Literal["max"] | None
     """Position size over initial margin; max: the highest that the venue allows."""
+    isolated_margin: float | Literal["leverage", "minimum", "equal"]
+    """Collateral that opens an isolated position: leverage (position size over leverage=, or over the venue's
+    default), minimum (the venue's initial margin), equal (cash= over the number of markets) or an amount in
+    quote currency."""
     cash: float
     """Deposit, in quote currency."""
     reserve: float

@@ -35,7 +35,7 @@ class Kind(StrEnum):
     SWITCH = "true or false"
     WHOLE = "whole number"
     NUMBER = "number"
-    LEVERAGE = "number or max"
+    NUMBER_OR_WORD = "number or a word"
     TEXT = "text"
     CHOICE = "one of several words"
     FILE = "path"
@@ -54,7 +54,6 @@ KEYWORD_TYPES = {
     Kind.SWITCH: "bool",
     Kind.WHOLE: "int",
     Kind.NUMBER: "float",
-    Kind.LEVERAGE: 'float | Literal["max"]',
     Kind.TEXT: "str",
     Kind.FILE: "str | Path",
     Kind.TIME: "int | str | dt.date | dt.datetime",
@@ -65,7 +64,7 @@ KEYWORD_TYPES = {
     Kind.PAIRS: "str | Sequence[str] | Mapping[str, str | float]",
     Kind.PARAMS: "Mapping[str, object]",
 }
-"""Type of the keyword argument, as Python writes it; that of a choice is made of its words."""
+"""Type of the keyword argument, as Python writes it; words are added as literals."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,8 @@ class Setting:
     def keyword_type(self) -> str:
         """Type of the keyword argument, as Python writes it."""
         words = ", ".join(f'"{word}"' for word in self.choices)
-        plain = f"Literal[{words}]" if self.kind is Kind.CHOICE else KEYWORD_TYPES[self.kind]
+        literal = {Kind.CHOICE: f"Literal[{words}]", Kind.NUMBER_OR_WORD: f"float | Literal[{words}]"}
+        plain = literal.get(self.kind) or KEYWORD_TYPES[self.kind]
         return f"{plain} | None" if self.default is None else plain
 
     @property
@@ -132,12 +132,11 @@ class Setting:
         """What may be given, as an error tells it; empty where any text may."""
         if self.kind is Kind.SWITCH:
             return "true or false"
-        if self.choices:
-            return ", ".join(self.choices)
-        number = {Kind.WHOLE: "a whole number", Kind.NUMBER: "a number", Kind.LEVERAGE: "max, or a number"}
-        if self.kind not in number:
-            return ""
-        return f"{number[self.kind]} from {self.bounds}"
+        words = ", ".join(self.choices)
+        number = {
+            Kind.WHOLE: "a whole number", Kind.NUMBER: "a number", Kind.NUMBER_OR_WORD: f"{words}, or a number",
+        }  # fmt: skip
+        return f"{number[self.kind]} from {self.bounds}" if self.kind in number else words
 
     @property
     def bounds(self) -> str:

@@ -22,6 +22,8 @@ LEAST_CASH, MOST_CASH = 0.01, 1e9
 LEAST_LEVERAGE, MOST_LEVERAGE = 0.01, 1_000.0
 MAX = "max"
 """The leverage that asks for no more margin than the venue's minimum."""
+BY_LEVERAGE, MINIMUM, EQUAL = "leverage", "minimum", "equal"
+"""What opens an isolated position, beside an amount."""
 DEFAULT_VENUE = "generic"
 """The venue of a run where neither the user nor the dataset names one."""
 MOST_LATENCY_MS = 30 * 86_400_000
@@ -96,9 +98,15 @@ class RunSettings:
         example='["cross", "DOGE-USD=isolated"]',
     )  # fmt: skip
     leverage: float | str | None = setting(
-        None, "Position size over initial margin; max: the highest that the venue allows.", ACCOUNT, Kind.LEVERAGE,
-        "NUMBER|max", unit="x", within=(LEAST_LEVERAGE, MOST_LEVERAGE),
+        None, "Position size over initial margin; max: the highest that the venue allows.", ACCOUNT,
+        Kind.NUMBER_OR_WORD, "NUMBER|max", unit="x", within=(LEAST_LEVERAGE, MOST_LEVERAGE), choices=(MAX,),
         absent="the venue's default in isolated margin, else max", example="5",
+    )  # fmt: skip
+    isolated_margin: float | str = setting(
+        BY_LEVERAGE, "Collateral that opens an isolated position: leverage (position size over --leverage, or over the "
+        "venue's default), minimum (the venue's initial margin), equal (--cash over the number of markets) or an "
+        "amount in quote currency.", ACCOUNT, Kind.NUMBER_OR_WORD, "HOW|AMOUNT", unit="quote",
+        within=(LEAST_CASH, MOST_CASH), choices=(BY_LEVERAGE, MINIMUM, EQUAL), example='"equal"',
     )  # fmt: skip
     cash: float = setting(
         100_000.0, "Deposit, in quote currency.", ACCOUNT, Kind.NUMBER, "AMOUNT", unit="quote",
@@ -267,6 +275,12 @@ class RunSettings:
     def most_leverage(self) -> float | None:
         """The leverage that was asked for; infinite for as much as the venue allows, None: none was."""
         return math.inf if isinstance(self.leverage, str) else self.leverage
+
+    def posted_amount(self, markets: int) -> float | None:
+        """What opens an isolated position, quote units; None: its initial margin. ``markets``: those of the run."""
+        if self.isolated_margin == EQUAL:
+            return self.cash / markets
+        return self.isolated_margin if isinstance(self.isolated_margin, float) else None
 
     @property
     def margin_modes(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from backtest.core import durations
 from backtest.core.errors import SettingError, UserError, nearest
 from backtest.core.times import moment
 from backtest.runner.setting import COMMANDS, Kind, Setting
-from backtest.runner.settings import RunSettings, all_settings, find, settings_of
+from backtest.runner.settings import MINIMUM, RunSettings, all_settings, find, settings_of
 from backtest.runner.slippage_settings import parse_shares, parse_slippage
 from backtest.strategy.guards import parse as parse_guard
 from backtest.venues.margin_modes import margin_modes
@@ -58,6 +58,9 @@ def checked(values: Mapping[str, object], command: str | None = None) -> RunSett
     settings = dataclasses.replace(RunSettings(), **{**defaults, **given})
     if settings.start is not None and settings.end is not None and settings.start >= settings.end:
         raise UserError("the period ends before it begins", "--start and --end", "the period is [start, end)")
+    if settings.isolated_margin == MINIMUM and isinstance(settings.leverage, float):
+        remedy = f"--leverage {settings.leverage:g} asks for more than the venue's minimum: leave one of them out"
+        raise UserError("contradicts --leverage", f"--isolated-margin {MINIMUM}", remedy)
     return settings
 
 
@@ -96,7 +99,7 @@ def value_of(told: Setting, value: object, text: bool = False) -> Any:
 def refused(told: Setting, value: object) -> SettingError:
     """The error for a value that is none of the setting's."""
     shown = value if isinstance(value, str | int | float | bool | None) else type(value).__name__
-    if told.choices:
+    if told.choices and told.kind is not Kind.NUMBER_OR_WORD:
         odd = value if isinstance(value, str) else next((v for v in _several(value) if v not in told.choices), shown)
         what = "value" if told.repeated else told.name.replace("_", " ")
         return SettingError(f"unknown {what} {odd!r}", told.flag, nearest(str(odd), told.choices))
@@ -121,7 +124,7 @@ def _other_unit(told: Setting, value: object) -> str:
 
 def _plain(told: Setting, text: str) -> object:
     """The number that a flag's text writes, where the setting is one; else the text."""
-    if told.kind in (Kind.NUMBER, Kind.LEVERAGE, Kind.WHOLE) and _NUMBER.fullmatch(text.strip()):
+    if told.kind in (Kind.NUMBER, Kind.NUMBER_OR_WORD, Kind.WHOLE) and _NUMBER.fullmatch(text.strip()):
         whole = told.kind is Kind.WHOLE and text.strip().lstrip("+-").isdecimal()
         return int(text) if whole else float(text)
     return text
@@ -207,14 +210,14 @@ def _adapter(name: str) -> TypeAdapter[Any]:
 
 
 def _form(told: Setting) -> Any:
-    if told.choices:
-        word: Any = Literal.__getitem__(told.choices)
+    word: Any = Literal.__getitem__(told.choices) if told.choices else None
+    if told.choices and told.kind is not Kind.NUMBER_OR_WORD:
         return Annotated[tuple[word, ...], BeforeValidator(_texts)] if told.repeated else word
     if told.kind is Kind.WHOLE:
         return Annotated[int, Field(ge=told.least, le=told.most), BeforeValidator(_native)]
     number = Annotated[float, Field(ge=told.least, le=told.most, allow_inf_nan=False), BeforeValidator(_native)]
-    if told.kind is Kind.LEVERAGE:
-        return number | Literal["max"]
+    if told.kind is Kind.NUMBER_OR_WORD:
+        return number | word
     return number if told.kind is Kind.NUMBER else _FORMS[told.kind]
 
 

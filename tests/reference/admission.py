@@ -154,14 +154,21 @@ class Margin:
         cash = self.account.pools[symbol]
         equity = cash + self.value(symbol, held)
         equity_after = cash + change.cash + self.value(symbol, after)
+        posted = self.asked.posted
         if is_reducing(held, lots):
             moved = part(equity, abs(after), abs(held)) - equity_after
-            return Verdict(True, moved=min(moved, 0))  # reducing never draws on the wallet
+            return Verdict(True, moved=min(moved, 0) if posted is None else 0)  # reducing never draws on the wallet
         need = self.initial(symbol, after)
-        flips = held != 0 and sign(after) != sign(held)
-        target = need if flips else equity + need - self.initial(symbol, held)
-        moved = target - equity_after
         have = self.cross_equity()
+        increases = held != 0 and sign(after) == sign(held)
+        if posted is None:
+            target = equity + need - self.initial(symbol, held) if held == 0 or increases else need
+        elif increases:
+            target = max(need, equity_after)
+        else:
+            free = max(0, have - self.cross_initial() - self.reserved(change))
+            target = max(need, min(posted, equity_after + free))
+        moved = target - equity_after
         wanted = moved + self.cross_initial() + self.reserved(change)
         if have < wanted:
             return Verdict(False, have, wanted)

@@ -92,16 +92,17 @@ class Desk:
         if order.tif == "fok" and lots < abs(order.left):
             self.ends.end(order, ts_ms, "cancelled", "fok")
             return
-        if lots > 0:
-            self.fill(row, order, self.taken(row, order, lots, spot, arriving), spot)
+        filled = lots > 0 and self.fill(row, order, self.taken(row, order, lots, spot, arriving), spot)
         if order.ended:
-            return
-        if beyond is not None:
+            pass
+        elif beyond is not None:
             self.ends.refuse(order, ts_ms, "price_band", beyond)
         elif order.tif == "ioc":
             self.ends.end(order, ts_ms, "cancelled", "ioc")
         elif not self.has_nothing_to_reduce(order, ts_ms):
             self.rest(row, order, spot.at)
+        if filled:
+            self.groups.wake_children(row, order, spot)
 
     def crosses(self, order: Order, price: float) -> bool:
         """What has no limit takes at any price."""
@@ -138,9 +139,12 @@ class Desk:
         lots = self.room.clipped(row, order.symbol, "maker", abs(order.left))
         value = money(order.limit, lots * self.account.steps[order.symbol])
         trade = Trade(lots, -value, "maker") if order.buys else Trade(-lots, value, "maker")
-        self.fill(row, order, trade, Spot(at, order.limit, is_level=True))
+        spot = Spot(at, order.limit, is_level=True)
+        filled = self.fill(row, order, trade, spot)
         if not order.ended:
             order.state = "working"
+        if filled:
+            self.groups.wake_children(row, order, spot)
 
     def taken(self, row: Row, order: Order, lots: int, spot: Spot, arriving: bool) -> Trade:
         """What taking `lots` (unsigned) costs."""
@@ -197,7 +201,7 @@ class Desk:
             within.append(at_limit - value if order.buys else value - at_limit)
         return min(within, default=2**63)
 
-    def fill(self, row: Row, order: Order, trade: Trade, spot: Spot) -> None:
+    def fill(self, row: Row, order: Order, trade: Trade, spot: Spot) -> bool:
         """Judge the trade; refused, the order ends; else it is made, and has what consequences it has."""
         ts_ms, name = row.stamp(spot.at), order.symbol
         fee = self.fees.of(trade.quote, trade.side, ts_ms)
@@ -205,7 +209,7 @@ class Desk:
         verdict = margin.may_fill(name, trade.lots, trade.quote - fee, order.reduce_only)
         if not verdict.admitted:
             self.ends.refuse(order, ts_ms, verdict.reason, verdict)
-            return
+            return False
         realized = self.account.trade(name, trade.lots, trade.quote)
         self.account.pay(self.account.pool_of(name), trade.quote - fee)
         self.outcome.fills.append(
@@ -223,3 +227,4 @@ class Desk:
             self.ends.end(order, ts_ms, "filled", "none")
         self.books.traded(ts_ms, name)
         self.groups.after_fill(row, order, trade.lots, spot)
+        return True

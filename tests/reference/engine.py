@@ -54,7 +54,7 @@ class Replay:
         """When in each row the oracle's mark jumps, as the market's has at an open; 0: at its open."""
         self.outages = Outages(beside.chain)
         self.account, self.outcome = Account(list(self.symbols.values()), config), Outcome()
-        self.asked = Asked(self.venue, config.leverage, config.margin, self.account.own)
+        self.asked = Asked(self.venue, config.leverage, config.margin, self.account.own, config.posted)
         self.asked.hold_at(self.start_ms)
         self.fund = Fund(self.asked.law)
         self.books = Books(self.account, self.asked, self.fund, self.outcome)

@@ -28,10 +28,13 @@ class Groups:
             self.ends.end(order.parent, ts_ms, "cancelled", "bracket")
         # Children that sleep are spared, and those that wake protect what this fill has made.
         self.ends.cancel_turned(ts_ms)
-        children = [child for child in order.children if not child.ended]
-        for child in children:
-            child.left += abs(lots) if child.buys else -abs(lots)
-        for child in children:
+        for child in order.children:
+            if not child.ended:
+                child.left += abs(lots) if child.buys else -abs(lots)
+
+    def wake_children(self, row: Row, order: Order, spot: Spot) -> None:
+        """What is left of `order` works or has ended, after a fill at `spot`."""
+        for child in [child for child in order.children if not child.ended]:
             if child.state == "dormant":
                 self.wake(row, child, spot)
 

@@ -74,8 +74,10 @@ class Asked:
     `own` says which symbols have a pool of their own; it is the account's, and changes with it.
     """
 
-    def __init__(self, venue: Venue, leverage: dict[str, float], margin: str, own: dict[str, bool]) -> None:
-        self.venue, self.leverage, self.own = venue, dict(leverage), own
+    def __init__(
+        self, venue: Venue, leverage: dict[str, float], margin: str, own: dict[str, bool], posted: int | None = None
+    ) -> None:
+        self.venue, self.leverage, self.own, self.posted = venue, dict(leverage), own, posted
         self.portfolio = venue.portfolio if margin == "portfolio" else None
         self.hold_at(0)
 

@@ -145,6 +145,8 @@ class Config:
     adl: list[tuple[int, str, float]] = field(default_factory=list)
     """(stamp, symbol or "" for any, share) of each deleveraging event, sorted by stamp."""
     adl_top: int = 1
+    posted: int | None = None
+    """Micro that an isolated position is opened with, if the wallet has them; None: its initial requirement."""
     leverage: dict[str, float] = field(default_factory=dict)
     """Per symbol; none: nothing is asked for by leverage."""
     path: str = "coherent"

@@ -225,6 +225,7 @@ def accounts(draw: st.DrawFn, names: list[str], interval_ms: int, run: tuple[int
         margin=margin,
         modes=modes,
         isolate_above=draw(st.sampled_from((None, None, None, 0.6, 0.35))),
+        posted=draw(st.sampled_from((None, None, 150_000_000, 3_333_333_333))),
         adl=draw(failures(names, interval_ms, run)),
         adl_top=draw(st.integers(1, 3)),
         leverage=leverages(draw(st.integers(0, 2**32 - 1)), names),

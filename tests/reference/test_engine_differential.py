@@ -272,6 +272,8 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
         # Some markets have no funding at all, which only the allowance lets through the plan.
         allow=("missing-funding",) if market.config.allow_missing_funding else (),
     )
+    if market.config.posted is not None:
+        settings = dataclasses.replace(settings, isolated_margin=market.config.posted / 1_000_000)
     planned = dataclasses.replace(
         planned,
         config=settings,

@@ -84,6 +84,15 @@ def test_a_taker_stops_at_the_price_band() -> None:
     assert filled(play(btc(100.0), order(0, "BTC", 1), slippage=0.2, band=0.25)) == [(0, MINUTE, 1_000, -micro(120))]
 
 
+def test_what_a_fill_leaves_ends_before_the_children_wake() -> None:
+    # The band lets 5 of 10 in, at 110. The rest ends by the band; only then does the exit, a sale at 90 or better, take
+    # the 5 that it protects, so that it finds no parent to cancel.
+    exit_at_90 = order(0, "BTC", -10, True, type="limit", limit=90.0)
+    outcome = play(btc(TEN), order(0, "BTC", 10, children=(exit_at_90,)), impact=Impact("volume", 0.4))
+    assert told(outcome)[0] == (0, "cancelled", "price_band", MINUTE)
+    assert filled(outcome)[:2] == [(0, MINUTE, 5_000, -micro(550)), (1, MINUTE, -5_000, micro(450))]
+
+
 def test_a_gap_through_a_limit_fills_at_the_limit() -> None:
     # Open at 80 over a bid of 95: a maker does not get better than it asked for.
     outcome = play(btc(100.0, 80.0), order(0, "BTC", 1, type="limit", limit=95.0))
