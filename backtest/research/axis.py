@@ -18,7 +18,7 @@ Shown: TypeAlias = int | float | bool | str | None
 """A value as a column of the table has it."""
 MOST_VALUES = 100_000
 PARAM, SETTING = "param", "setting"
-NUMBERS = (Kind.NUMBER, Kind.WHOLE, Kind.LEVERAGE)
+NUMBERS = (Kind.NUMBER, Kind.WHOLE, Kind.NUMBER_OR_WORD)
 FIXED = ("params", "out", "timeout")
 """Settings that are no part of a single run, beside those of the sweep itself."""
 
