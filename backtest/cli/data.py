@@ -8,6 +8,7 @@ import click
 
 from backtest.cli import data_fetch, flags
 from backtest.cli.data_convert import cut, merge, resample
+from backtest.cli.data_import import import_
 from backtest.cli.data_info import info
 from backtest.cli.data_repair import repair
 
@@ -17,7 +18,7 @@ def data() -> None:
     """What a dataset holds, what is wrong with it, one to try, and history from exchanges."""
 
 
-for _command in (info, repair, resample, cut, merge):
+for _command in (import_, info, repair, resample, cut, merge):
     data.add_command(_command)
 
 

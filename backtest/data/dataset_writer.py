@@ -6,6 +6,7 @@ batches: types, row groups, compression and order are fixed. Memory does not gro
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,7 +49,8 @@ def write_dataset(target: Path, generator: str, what: str = "dataset") -> Iterat
             yield writer
             writer.finish(generator)
     except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror})", str(target), "name another folder") from error
+        said = error.strerror or str(error).partition("\n")[0]
+        raise UserError(f"cannot be written ({said})", str(target), "name another folder") from error
 
 
 def refuse_foreign(target: Path, generator: str, what: str = "dataset") -> None:
@@ -115,6 +117,11 @@ class DatasetWriter:
         finally:
             with suppress(OSError, pa.ArrowException):  # after a failure that is already on its way up
                 writer.close()
+
+    def take_back(self, kind: str, symbol: str) -> None:
+        """Remove what was written of a series, so that it can be written again."""
+        self.written.discard((kind, symbol))
+        shutil.rmtree(self.folder / kind / f"symbol={symbol}", ignore_errors=True)
 
     def finish(self, generator: str) -> None:
         """Write `dataset.toml`."""

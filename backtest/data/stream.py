@@ -92,8 +92,8 @@ class Stream:
     def _checked(self, batch: Any) -> Piece:
         if batch.column(0).null_count:
             raise UserError(f"a {self.source.kind} row without a time", self._files(), _CHECK)
-        t = _numbers(batch.column(0))
-        columns = tuple(_numbers(batch.column(j + 1)) for j in range(len(self.names)))
+        t = numbers(batch.column(0))
+        columns = tuple(numbers(batch.column(j + 1)) for j in range(len(self.names)))
         steps = np.diff(t)
         unbroken = bool((steps == self.interval_ms).all())
         self._check_times(t, None if unbroken else steps)
@@ -140,7 +140,7 @@ class Stream:
         return f"{self.source.symbol} in {self.source.files[0].path}"
 
 
-def _numbers(column: Any) -> NDArray[Any]:
+def numbers(column: Any) -> NDArray[Any]:
     """A column of Arrow; NaN for null. Its own `to_numpy` would import pandas, where that is installed."""
     if not column.null_count:
         return np.from_dlpack(column)
