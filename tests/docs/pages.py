@@ -49,7 +49,7 @@ class Block:
     @property
     def file(self) -> str:
         """The name that a first line like `# my.py` gives the block; empty for one that has none."""
-        found = re.match(r"# ([\w.-]+\.(?:py|toml))\n", self.text)
+        found = re.match(r"# ([\w.-]+\.(?:py|toml|csv))\n", self.text)
         return found[1] if found else ""
 
     @property

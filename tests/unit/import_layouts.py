@@ -17,8 +17,38 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
+from backtest.data.importing.importer import ImportReport, prepared
+from backtest.data.importing.options import mapping, options_of
+
 OHLC = ("open", "high", "low", "close")
-MINUTE = 60_000
+MINUTE, HOUR = 60_000, 3_600_000
+START = 1_729_382_400_000
+"""2024-10-20T00:00Z."""
+
+
+def imported(source: Path, out: Path, symbol: str | None = None, interval: str | None = None, tz: str | None = None,
+             file_format: str | None = None, columns: str = "", stamp: str | None = None) -> ImportReport:  # fmt: skip
+    options = options_of(symbol, interval, tz, file_format, mapping(columns), stamp)
+    with prepared(source, options) as ready:
+        return ready.write(out)
+
+
+def rows(folder: Path, series: str, symbol: str) -> pl.DataFrame:
+    """What was written, with `ts` in ms."""
+    frame = pl.read_parquet(folder / series / f"symbol={symbol}" / "part.parquet", hive_partitioning=False)
+    return frame.with_columns(pl.col("ts").dt.epoch("ms"))
+
+
+def candles_csv(*rows: str, header: str = "ts,open,high,low,close,volume") -> str:
+    return "\n".join([header, *rows]) + "\n"
+
+
+def minutes(count: int, start: int = START, step: int = 60_000, close: float = 10.5) -> list[str]:
+    return [f"{start + step * n},10,11,9,{close},1" for n in range(count)]
+
+
+def local(*times: str) -> str:
+    return candles_csv(*(f"{time},10,11,9,10.5,1" for time in times))
 
 
 @dataclass(frozen=True)
@@ -102,9 +132,8 @@ def bybit(place: Path, market: Market) -> None:
     """`kline_for_metatrader4`: no header, a clock at UTC+3; and the index in the old layout."""
     folder = place / "kline_for_metatrader4" / market.symbol / "2024"
     folder.mkdir(parents=True)
-    local = market.candles.with_columns(
-        (pl.col("ts") + 3 * 3_600_000).cast(pl.Datetime("ms")).dt.strftime("%Y.%m.%d %H:%M")
-    )
+    clock = (pl.col("ts") + 3 * 3_600_000).cast(pl.Datetime("ms")).dt.strftime("%Y.%m.%d %H:%M")
+    local = market.candles.with_columns(clock)
     name = f"{market.symbol}_{market.interval_ms // MINUTE}_2024-12-01_2024-12-31.csv.gz"
     with gzip.open(folder / name, "wb") as stream:
         stream.write(text(local, header=False).encode())
@@ -131,9 +160,8 @@ def trades(place: Path, market: Market) -> None:
     folder = place / "trading" / market.symbol
     folder.mkdir(parents=True)
     rows = _samples(market.candles, market.interval_ms // 5)
-    sized = rows.join(market.candles.select("ts", "volume"), on="ts", how="left").with_columns(
-        pl.col("volume").fill_null(0.0)
-    )
+    sized = rows.join(market.candles.select("ts", "volume"), on="ts", how="left")
+    sized = sized.with_columns(pl.col("volume").fill_null(0.0))
     seconds = sized.select(
         (pl.col("ts") / 1000).alias("timestamp"), pl.lit(market.symbol).alias("symbol"), pl.lit("Buy").alias("side"),
         pl.col("volume").alias("size"), "price", pl.lit("PlusTick").alias("tickDirection"),
@@ -171,9 +199,8 @@ def tardis(place: Path, market: Market) -> None:
     """`derivative_ticker`: microseconds, what has not changed is empty; candles beside it."""
     _candles_csv(place, market)
     marks = _samples(market.mark, MINUTE).select((pl.col("ts") * 1000).alias("timestamp"), "price")
-    due = market.funding.select(
-        ((pl.col("ts") - 1_000) * 1000).alias("timestamp"), (pl.col("ts") * 1000).alias("due"), "rate"
-    )
+    last_seen = ((pl.col("ts") - 1_000) * 1000).alias("timestamp")
+    due = market.funding.select(last_seen, (pl.col("ts") * 1000).alias("due"), "rate")
     early = due.with_columns(pl.col("timestamp") - 60_000_000, pl.col("rate") * 2)
     rows = marks.join(pl.concat([early, due]), on="timestamp", how="full", coalesce=True).sort("timestamp")
     table = rows.select(
@@ -249,12 +276,9 @@ def csv_gz(place: Path, market: Market) -> Path:
 
 def european(place: Path, market: Market) -> Path:
     """Semicolons, decimal commas, times of day first, in Berlin."""
-    there = (
-        pl.col("ts").cast(pl.Datetime("ms", "UTC")).dt.convert_time_zone("Europe/Berlin").dt.strftime("%d.%m.%Y %H:%M")
-    )
-    rows = market.candles.with_columns(
-        there, *(pl.col(n).cast(pl.String).str.replace(".", ",", literal=True) for n in (*OHLC, "volume"))
-    )
+    local = pl.col("ts").cast(pl.Datetime("ms", "UTC")).dt.convert_time_zone("Europe/Berlin")
+    commas = (pl.col(n).cast(pl.String).str.replace(".", ",", literal=True) for n in (*OHLC, "volume"))
+    rows = market.candles.with_columns(local.dt.strftime("%d.%m.%Y %H:%M"), *commas)
     file = place / f"{market.symbol}.csv"
     file.write_text(rows.write_csv(separator=";"))
     return file
@@ -315,8 +339,8 @@ def duckdb_(place: Path, market: Market) -> Path:
     file = place / "base.duckdb"
     with duckdb.connect(file) as base:
         base.register("rows", market.candles.to_arrow())
-        base.execute(f"CREATE TABLE {market.symbol} AS SELECT epoch_ms(ts) AS at, * EXCLUDE (ts) FROM rows")
-        base.execute(f"ALTER TABLE {market.symbol} RENAME COLUMN at TO datetime")
+        prices = f'make_timestamp(ts * 1000) AS "time", {", ".join(OHLC)}, volume'
+        base.execute(f"CREATE TABLE {market.symbol} AS SELECT {prices} FROM rows")
     return file
 
 
