@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 BUCKETS = 1_500
 """More points than a screen has columns show nothing more."""
 
+LOOK = 65_536
+"""Samples that are looked at together."""
+
 DUST = 5e-7
 CROSS = "cross"
 """Name of the pool that the positions of an account share."""
@@ -47,11 +50,15 @@ def envelope(ts: Times, values: Values, buckets: int = BUCKETS) -> Line:
     if n <= 2 * buckets:
         return Line(ts, values)
     each = -(-n // buckets)
-    full = np.concatenate([values, np.full(-n % each, np.nan)]).reshape(-1, each)
-    starts = np.arange(len(full)) * each
-    lows = starts + np.where(np.isfinite(full), full, np.inf).argmin(axis=1)
-    highs = starts + np.where(np.isfinite(full), full, -np.inf).argmax(axis=1)
-    kept = np.unique(np.concatenate([[0], lows, highs, [n - 1]]))
+    found = [np.array([0, n - 1])]
+    step = max(1, LOOK // each) * each  # whole buckets that are looked at together
+    for first in range(0, n, step):
+        part = values[first : first + step]
+        full = np.concatenate([part, np.full(-len(part) % each, np.nan)]).reshape(-1, each)
+        starts = first + np.arange(len(full)) * each
+        found.append(starts + np.where(np.isfinite(full), full, np.inf).argmin(axis=1))
+        found.append(starts + np.where(np.isfinite(full), full, -np.inf).argmax(axis=1))
+    kept = np.unique(np.concatenate(found))
     return Line(ts[kept], values[kept], each)
 
 

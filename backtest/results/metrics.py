@@ -153,8 +153,9 @@ def _midnights(record: Record, start: float, worth: Floats) -> Floats:
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
     first = -(-record.start_ms // DAY_MS) * DAY_MS
     closed = (np.arange(first, end_ms + 1, DAY_MS, dtype=np.int64) - record.start_ms) // record.interval_ms
-    known: Floats = np.concatenate([[start], worth])
-    return known[closed]
+    known: Floats = np.full(len(closed), start)
+    known[closed > 0] = worth[closed[closed > 0] - 1]
+    return known
 
 
 def _daily(equity: Floats) -> dict[str, float | None]:

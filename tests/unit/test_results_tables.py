@@ -15,6 +15,7 @@ from backtest.core import records
 from backtest.core.enums import CROSS_POOL, Cause
 from backtest.core.records import Record
 from backtest.core.spool import Spool
+from backtest.results import digest as digests
 from backtest.results import lazy_tables
 from backtest.results.digest import digest
 from backtest.results.equity import margin_ratio
@@ -217,6 +218,7 @@ def test_tables_on_disk_are_those_in_memory(made: Callable[[], Record], monkeypa
     whole, spool = tables(made()), Spool()
     monkeypatch.setattr(lazy_tables, "LARGE", 0)
     monkeypatch.setattr(lazy_tables, "PIECE", 2)
+    monkeypatch.setattr(digests, "WHOLE", 0)
     stored = tables(replace(made(), spool=spool))
     assert digest(stored) == digest(whole)
     for name, frame in whole.items():
