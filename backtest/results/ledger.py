@@ -23,25 +23,18 @@ Wallet, pools, reserve and money in flight, with the positions at their mark, ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 
-from backtest.core.enums import MICRO, NO_ORDER, Code, GasKind, Liquidity, TransferKind, TransferState
+from backtest.core.enums import MICRO, NO_ORDER, GasKind, Liquidity, TransferKind, TransferState
 from backtest.core.errors import Broken
 from backtest.core.records import Record
-from backtest.results.columns import Ints, times, words
+from backtest.results.lazy_tables import LazyTable
+from backtest.results.postings import ACCOUNTS, ledger, posted
 from backtest.results.reorgs import standing
 
-CAPITAL, WALLET, TRADES, FEES, FUNDING, INSURANCE, BAD_DEBT, RESERVE, IN_FLIGHT, GAS, BRIDGE_FEES = range(11)
-ACCOUNTS = (
-    "capital", "wallet", "trades", "fees", "funding", "insurance", "bad_debt", "reserve", "in_flight", "gas",
-    "bridge_fees",
-)  # fmt: skip
 COSTS = ("fees", "spread", "impact", "latency", "penalties", "gas", "bridge_fees")
 GAINS = ("price_moves", "funding", "insurance", "bad_debt")
 FLOWS = (
@@ -62,7 +55,7 @@ FROM_FILLS = ("spread", "impact", "latency")
 class Books:
     """Books that balance: they cannot be had otherwise, see :func:`balance`."""
 
-    ledger: pl.DataFrame
+    ledger: LazyTable
     """ts, debit, credit, amount_micro (int64, > 0), code, ref: every posting in the order it was made."""
     balances: dict[str, int]
     """Micro by account."""
@@ -77,18 +70,6 @@ class Books:
     """The total at the end."""
 
 
-class Postings(NamedTuple):
-    """Signed movements of one kind: `amount` from `giver` to `taker` (negative: the other way)."""
-
-    seq: Ints
-    ts: Ints
-    taker: Ints
-    giver: Ints
-    amount: Ints
-    code: int
-    row: Ints
-
-
 def balance(record: Record) -> Books:
     """Build the books of ``record`` and prove them.
 
@@ -97,15 +78,15 @@ def balance(record: Record) -> Books:
     AssertionError that names both numbers.
     """
     names = (*ACCOUNTS, *(f"pool:{symbol}" for symbol in record.symbols))
-    traded = [*_moves(record), *_fills(record), *_settlements(record), *_liquidations(record)]
-    postings = _in_order([_deposits(record), *traded, *_gas(record), *_transfers(record)])
+    postings = posted(record)
     held = np.zeros(len(names), dtype=np.int64)
-    np.add.at(held, postings["taker"], postings["amount"])
-    np.subtract.at(held, postings["giver"], postings["amount"])
+    for some in postings.pieces("taker", "giver", "amount"):
+        np.add.at(held, some["taker"], some["amount"])
+        np.subtract.at(held, some["giver"], some["amount"])
     balances = {name: int(amount) for name, amount in zip(names, held, strict=True)}
     flows, by_symbol = _flows(record)
     books = Books(
-        ledger=_ledger(postings, names),
+        ledger=ledger(postings, names),
         balances=balances,
         flows=flows,
         by_symbol=by_symbol,
@@ -118,119 +99,9 @@ def balance(record: Record) -> Books:
     return books
 
 
-def _cash_account(pool: Ints) -> Ints:
-    """Account number of a pool's cash: the wallet in cross, else the isolated pool of that symbol."""
-    return np.where(pool < 0, WALLET, len(ACCOUNTS) + pool)
-
-
 def _at_venue(record: Record) -> int:
     """What the account is worth at the venue in the end, micro."""
     return record.final_wallet + int(record.final_pool_cash.sum()) + sum(_final_values(record))
-
-
-def _deposits(record: Record) -> Postings:
-    """What there was at the start, before anything else: at the venue, and in the reserve."""
-    zero = np.zeros(2, dtype=np.int64)
-    first, taker = zero + np.iinfo(np.int64).min, np.array([WALLET, RESERVE])
-    amount = np.array([record.cash, record.reserve])
-    return Postings(first, zero + record.start_ms, taker, zero + CAPITAL, amount, Code.DEPOSIT, np.arange(2))
-
-
-def _postings(rows: np.ndarray, taker: Ints | int, giver: Ints | int, amount: Ints, code: int) -> Postings:
-    count = len(rows)
-    row = np.arange(count)
-    taker, giver = np.broadcast_to(taker, count), np.broadcast_to(giver, count)
-    return Postings(rows["seq"], rows["ts_ms"], taker, giver, amount, code, row)
-
-
-def _moves(record: Record) -> list[Postings]:
-    rows = record.moves
-    return [_postings(rows, _cash_account(rows["symbol"]), WALLET, rows["amount"], Code.MARGIN)]
-
-
-def _fills(record: Record) -> list[Postings]:
-    rows = record.fills
-    cash = _cash_account(rows["pool"])
-    return [
-        _postings(rows, cash, TRADES, rows["quote"], Code.TRADE),
-        _postings(rows, FEES, cash, rows["fee"], Code.FEE),
-    ]
-
-
-def _settlements(record: Record) -> list[Postings]:
-    rows = record.funding
-    return [_postings(rows, _cash_account(rows["pool"]), FUNDING, rows["payment"], Code.FUNDING)]
-
-
-def _liquidations(record: Record) -> list[Postings]:
-    # The closing trade is a fill of its own; a row here holds only what came on top of it. `insurance` is net to the
-    # fund: what it received as a penalty, less what it paid.
-    rows = record.liquidations
-    cash = _cash_account(rows["pool"])
-    return [
-        _postings(rows, INSURANCE, cash, rows["penalty"], Code.PENALTY),
-        _postings(rows, cash, INSURANCE, rows["penalty"] - rows["insurance"], Code.INSURANCE),
-        _postings(rows, cash, BAD_DEBT, rows["bad_debt"], Code.BAD_DEBT),
-    ]
-
-
-def _gas(record: Record) -> list[Postings]:
-    rows = record.gas
-    payer = np.where(rows["kind"] == GasKind.DEPOSIT, RESERVE, WALLET)
-    return [_postings(rows, GAS, payer, rows["amount"], Code.GAS)]
-
-
-def _transfers(record: Record) -> list[Postings]:
-    """What leaves one side is in flight; what arrives is on the other side, less the fee."""
-    rows = record.transfers
-    sent, arrived = rows["state"] == TransferState.SENT, rows["state"] == TransferState.ARRIVED
-    deposit = rows["kind"] == TransferKind.DEPOSIT
-    origin, goal = np.where(deposit, RESERVE, WALLET), np.where(deposit, WALLET, RESERVE)
-    return [
-        _postings(rows, IN_FLIGHT, origin, rows["amount"] * sent, Code.TRANSFER),
-        _postings(rows, goal, IN_FLIGHT, (rows["amount"] - rows["fee"]) * arrived, Code.TRANSFER),
-        _postings(rows, BRIDGE_FEES, IN_FLIGHT, rows["fee"] * arrived, Code.BRIDGE),
-    ]
-
-
-def _in_order(kinds: Sequence[Postings]) -> dict[str, Ints]:
-    """All postings by `seq` (a trade before its fee), each with a positive amount; what moves nothing is no posting."""
-    fields = {name: np.concatenate([getattr(kind, name) for kind in kinds]) for name in Postings._fields[:5]}
-    fields["code"] = np.concatenate([np.full(len(kind.row), kind.code) for kind in kinds])
-    fields["row"] = np.concatenate([kind.row for kind in kinds])
-    order = np.argsort(fields["seq"], kind="stable")
-    order = order[fields["amount"][order] != 0]
-    fields = {name: values[order] for name, values in fields.items()}
-    back = fields["amount"] < 0
-    fields["taker"], fields["giver"] = (
-        np.where(back, fields["giver"], fields["taker"]),
-        np.where(back, fields["taker"], fields["giver"]),
-    )
-    fields["amount"] = np.abs(fields["amount"])
-    late = np.flatnonzero(np.diff(fields["ts"]) < 0)
-    if len(late):
-        raise Broken(f"time went back in the journal: {fields['ts'][late[0]]} then {fields['ts'][late[0] + 1]} ms")
-    return fields
-
-
-def _ledger(postings: dict[str, Ints], names: Sequence[str]) -> pl.DataFrame:
-    """`ref` is the row of the journal that the posting comes from: `fill 3` is `fill_id` 3."""
-    sources = {
-        Code.DEPOSIT: "deposit", Code.TRADE: "fill", Code.FEE: "fill", Code.FUNDING: "funding",
-        Code.MARGIN: "move", Code.PENALTY: "liquidation", Code.BAD_DEBT: "liquidation",
-        Code.INSURANCE: "liquidation", Code.GAS: "gas", Code.TRANSFER: "transfer", Code.BRIDGE: "transfer",
-    }  # fmt: skip
-    return pl.DataFrame(
-        {
-            "ts": times(postings["ts"]),
-            "debit": words(postings["taker"], names),
-            "credit": words(postings["giver"], names),
-            "amount_micro": postings["amount"],
-            "code": words(postings["code"], [code.name.lower() for code in Code]),
-            "source": words(postings["code"], [sources[code] for code in Code]),
-            "row": postings["row"],
-        }
-    ).select("ts", "debit", "credit", "amount_micro", "code", ref=pl.format("{} {}", "source", "row"))
 
 
 def _final_values(record: Record) -> list[int]:

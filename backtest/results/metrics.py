@@ -46,6 +46,7 @@ Ratios to equity leave out closes where equity is not positive and something is 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
@@ -78,7 +79,6 @@ def metrics(record: Record, books: Books, trades: Trades) -> Metrics:
     traded = record.fills[standing(record.fills)]
     drawdown, longest = _drawdown(start, worth, record.interval_ms)
     cagr = _cagr(books.equity_start, books.equity_end, days)
-    leverage = _over_equity(record, "gross_notional")
     distance = _distance(record)
     sank, neared = _inside(record)
     found: dict[str, float | None] = {
@@ -95,10 +95,10 @@ def metrics(record: Record, books: Books, trades: Trades) -> Metrics:
         "max_drawdown_days": longest,
         "turnover": _turnover(traded, worth, days / YEAR_DAYS),
         **_per_trade(trades),
-        "mean_leverage": float(leverage.mean()) if len(leverage) else None,
-        "max_leverage": _most(leverage),
-        "margin_use_peak": _most(_over_equity(record, "initial_margin")),
-        "maintenance_use_peak": _most(_over_equity(record, "maintenance_margin")),
+        "mean_leverage": _mean(record, "gross_notional"),
+        "max_leverage": _most(record, "gross_notional"),
+        "margin_use_peak": _most(record, "initial_margin"),
+        "maintenance_use_peak": _most(record, "maintenance_margin"),
         "min_distance_to_liquidation": distance,
         "min_distance_inside": min((d for d in (neared, distance) if d is not None), default=None),
         **{name: books.flows[name] / MICRO for name in FLOWS},
@@ -115,14 +115,22 @@ def _ratio(over: float | None, under: float | None) -> float | None:
     return None if over is None or under is None or under <= 0 else over / under
 
 
-def _most(values: Floats) -> float | None:
-    return float(values.max()) if len(values) else None
+def _most(record: Record, name: str) -> float | None:
+    """The most of a column of the curve over equity."""
+    return max((float(ratios.max()) for ratios in _over_equity(record, name) if len(ratios)), default=None)
 
 
-def _over_equity(record: Record, name: str) -> Floats:
+def _mean(record: Record, name: str) -> float | None:
+    """The mean of a column of the curve over equity. Of an array: a sum of doubles depends on how it is cut."""
+    whole, found = np.empty(len(record.curve)), 0
+    for ratios in _over_equity(record, name):
+        whole[found : found + len(ratios)] = ratios
+        found += len(ratios)
+    return float(whole[:found].mean()) if found else None
+
+
+def _over_equity(record: Record, name: str) -> Iterator[Floats]:
     """A column of the curve over equity, at the closes where that means something: 0 where there is no amount."""
-    ratios = np.empty(len(record.curve))
-    found = 0
     for closes in record.curve.pieces(name, "equity"):
         amount, equity = closes[name], closes["equity"]
         known = equity > 0
@@ -130,9 +138,7 @@ def _over_equity(record: Record, name: str) -> Floats:
             idle = amount == 0
             kept = idle | known
             amount, equity = np.where(idle, 0.0, amount)[kept], np.where(known, equity, 1.0)[kept]
-        np.divide(amount, equity, out=ratios[found : found + len(amount)])
-        found += len(amount)
-    return ratios[:found]
+        yield amount / equity
 
 
 def _cagr(start: int, end: int, days: float) -> float | None:

@@ -15,7 +15,7 @@ import polars as pl
 from backtest.core.enums import MICRO, Cause, Liquidity, Stage
 from backtest.core.errors import Broken
 from backtest.core.records import Record
-from backtest.results import attribution, fifo, transfers
+from backtest.results import attribution, fifo, postings, transfers
 from backtest.results import equity as worth
 from backtest.results import orders as placed
 from backtest.results import trades as trips
@@ -50,7 +50,7 @@ SCHEMAS: dict[str, pl.Schema] = {
     "transfers": transfers.SCHEMA,
     "gas": transfers.GAS_SCHEMA,
     "margin": pl.Schema({"ts": TIME, "pool": S, "equity": F, "initial": F, "maintenance": F, "margin_ratio": F}),
-    "ledger": pl.Schema({"ts": TIME, "debit": S, "credit": S, "amount_micro": I, "code": S, "ref": S}),
+    "ledger": postings.SCHEMA,
     "ambiguous": pl.Schema({"ts": TIME, "pool": S}),
     "guards": pl.Schema({"ts": TIME, "guard": S, "symbol": S, "pool": S, "value": F, "order_id": I}),
     "trades": trips.SCHEMA,
@@ -88,7 +88,6 @@ def tables(
         "transfers": lambda: transfers.transfers(record, chain),
         "gas": lambda: transfers.gas(record),
         "margin": lambda: _margin(record),
-        "ledger": lambda: books.ledger,
         "ambiguous": lambda: _ambiguous(record),
         "guards": lambda: _guards(record),
         "trades": lambda: (trades or trips.round_trips(record)).table,
@@ -96,7 +95,7 @@ def tables(
         "attribution": lambda: attribution.attribution(record, books),
         "marks": lambda: _marks(record),
     }
-    tables = {"equity": worth.equity(record)}
+    tables = {"equity": worth.equity(record), "ledger": books.ledger}
     for name, make in made.items():
         tables[name] = LazyTable.kept(make(), record.spool)  # one at a time is in memory
     for name, table in tables.items():

@@ -18,7 +18,7 @@ from backtest.data.selection import Selection
 from backtest.report.formatting import metric
 from backtest.results import digest, metrics, tables
 from backtest.results.equity import equity
-from backtest.results.lazy_tables import Tables
+from backtest.results.lazy_tables import LazyTable, Tables
 from backtest.results.ledger import FLOWS, Books
 from backtest.results.metric_definitions import by_name
 from backtest.results.result import Result
@@ -114,7 +114,7 @@ def _books(results: Sequence[Result], records: Sequence[Record]) -> Books:
     own = [cast("Mapping[str, float]", r.metrics) for r in results]
     flows = {name: sum(round(known.get(name, 0.0) * MICRO) for known in own) for name in FLOWS}
     return Books(
-        ledger=tables.SCHEMAS["ledger"].to_frame(),
+        ledger=LazyTable.of(tables.SCHEMAS["ledger"].to_frame()),
         balances={},
         flows=flows,
         by_symbol={},

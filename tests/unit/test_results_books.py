@@ -85,7 +85,7 @@ def test_isolated_books_with_penalty_and_bad_debt() -> None:
 
 
 def test_ledger_is_in_the_order_of_the_journal_and_the_debited_receives() -> None:
-    ledger = balance(isolated()).ledger
+    ledger = balance(isolated()).ledger.frame()
     assert [(*row[1:3], row[3] / 1e6, *row[4:]) for row in ledger.rows()] == [
         ("wallet", "capital", 10_000, "deposit", "deposit 0"),
         ("pool:BTC-USD", "wallet", 5000, "margin", "move 0"),
@@ -105,7 +105,7 @@ def test_ledger_is_in_the_order_of_the_journal_and_the_debited_receives() -> Non
 
 def test_an_idle_account_has_one_posting() -> None:
     books = balance(idle(100))
-    assert books.ledger.height == 1
+    assert books.ledger.frame().height == 1
     assert books.equity_end == micro(100)
 
 
@@ -205,7 +205,7 @@ def test_a_rebate_is_a_posting_the_other_way() -> None:
     books = balance(idle(200, fills=fills, final_wallet=micro(200.04)))
     assert (books.balances["fees"], books.flows["fees"]) == (micro(-0.04), micro(-0.04))
     assert (
-        books.ledger.filter(pl.col("code") == "fee").select("debit", "credit", "amount_micro").rows()
+        books.ledger.frame().filter(pl.col("code") == "fee").select("debit", "credit", "amount_micro").rows()
         == [("wallet", "fees", 20_000)] * 2
     )
 

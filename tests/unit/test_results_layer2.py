@@ -79,7 +79,7 @@ def test_books() -> None:
 
 
 def test_the_ledger_of_money_that_moves() -> None:
-    ledger = balance(bridged()).ledger
+    ledger = balance(bridged()).ledger.frame()
     assert [(*row[1:3], row[3] / 1e6, *row[4:]) for row in ledger.rows()] == [
         ("wallet", "capital", 1000, "deposit", "deposit 0"),
         ("reserve", "capital", 500, "deposit", "deposit 1"),

@@ -132,7 +132,7 @@ def test_a_pool_that_is_closed_in_steps() -> None:
     # −50,000 + 16,800 + 12,150 + 12,100 = −8,950; −8,950 − 100 + 50 = −9,000 = 1,000 − 10,000
     assert (got["price_moves"], got["final_equity"]) == (-8950, 1000)
     assert books.balances["insurance"] == micro(50)  # 100 received, 50 paid
-    paid = [(*line[1:3], line[3] / 1e6, line[4]) for line in books.ledger.rows() if "insurance" in line[1:3]]
+    paid = [(*line[1:3], line[3] / 1e6, line[4]) for line in books.ledger.frame().rows() if "insurance" in line[1:3]]
     assert paid == [("insurance", "wallet", 100, "penalty"), ("wallet", "insurance", 50, "insurance")]
 
 
@@ -199,7 +199,7 @@ def test_what_the_fund_gets_the_account_gives(closings: list[tuple[int, int, int
     account = books.balances["wallet"] + books.balances["pool:BTC-USD"] - micro(100)
     assert account + fund - traded - borne == 0
     # what moved between account and fund, posting by posting
-    ledger = books.ledger.rows()
+    ledger = books.ledger.frame().rows()
     received = sum(amount for _, debit, _, amount, _, _ in ledger if debit == "insurance")
     paid = sum(amount for _, _, credit, amount, _, _ in ledger if credit == "insurance")
     assert received - paid == fund
