@@ -93,14 +93,15 @@ def compare(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: 
     output.comparison(comparison, as_json, verbose)
 
 
-@click.command(cls=flags.Command, short_help="Make a synthetic market and compare a hedged pair on it.")
+@click.command(cls=flags.Command, short_help="Compare margin modes through the crash of October 2025.")
 @click.argument("folder", type=flags.FOLDER, default=Path("backtest-demo"))
 @flags.VERBOSE
 @flags.JSON
 def demo(folder: Path, as_json: bool, verbose: bool) -> None:
-    """Make a synthetic market and compare a hedged pair in isolated and cross margin.
+    """Replay a hedged pair through October 2025 on real prices, in isolated and cross margin.
 
-    Everything is written into FOLDER, by default backtest-demo.
+    Uses the dataset binance-2025, which comes with the package. The report is written into FOLDER, by default
+    backtest-demo.
     """
     import backtest
     from backtest.cli import output

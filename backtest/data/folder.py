@@ -11,6 +11,7 @@ import duckdb
 
 from backtest.core.errors import UserError, nearest, printable
 from backtest.data.file_formats import foreign_in
+from backtest.data.shipped import SHIPPED, located
 from backtest.data.source import FURTHER, KINDS, Source, describe, describe_plain, read_file
 
 _LAYOUT = "a dataset has candles/symbol=NAME/*.parquet, or plain *candles*.parquet files with a symbol column"
@@ -30,7 +31,11 @@ class Folder:
 
 
 def find(path: Path) -> Folder:
-    """What lies at ``path``: a folder, one prefix of a folder of plain files (DIR/PREFIX), or one candles file."""
+    """What lies at ``path``: a folder, one prefix of a folder of plain files (DIR/PREFIX), or one candles file.
+
+    The name of the dataset that comes with the package stands for its folder.
+    """
+    path = located(path)
     if path.is_file():
         return _single(path)
     if path.is_dir():
@@ -42,7 +47,8 @@ def find(path: Path) -> Folder:
     if path.parent.is_dir() and any(_prefix(file, "candles") is not None for file in path.parent.glob("*.parquet")):
         return _plain(path.parent, path.name)
     near = nearest(path.name, (p.name for p in path.parent.iterdir() if p.is_dir())) if path.parent.is_dir() else ""
-    remedy = near if near.startswith("did you mean") else "name a dataset, or write one with `backtest data sample DIR`"
+    remedy = f"name a dataset: {SHIPPED} comes with the package, and `backtest data sample DIR` writes a synthetic one"
+    remedy = near if near.startswith("did you mean") else remedy
     raise UserError("no such folder", str(path), remedy)
 
 

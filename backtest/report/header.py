@@ -1,9 +1,9 @@
-"""What results are about, at their top: period, venue, markets, number of trades; for the terminal and the page."""
+"""What results are about, at their top: data, period, venue, markets, trades; for the terminal and the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from backtest.report.formatting import interval, listing, moment
 
@@ -20,11 +20,17 @@ def scope(results: Sequence[Result]) -> list[tuple[str, str]]:
     begin, end = min(d["from_ms"] for d in data), max(d["to_ms"] for d in data)
     venues = dict.fromkeys(str(r.summary["config"]["venue"]) for r in results)
     return [
+        ("Data", _source(data[0])),
         ("Period", f"{moment(begin)} to {moment(end)} UTC, {interval(data[0]['interval_ms'])} candles"),
         ("Venue", listing(list(venues))),
         ("Markets", _markets(list(dict.fromkeys(symbol for d in data for symbol in d["symbols"])))),
         ("Trades", _trades(results)),
     ]
+
+
+def _source(data: Mapping[str, Any]) -> str:
+    """The dataset's name, and where it says that it comes from."""
+    return ": ".join(text for text in (str(data["name"]), str(data["provenance"])) if text)
 
 
 def _markets(symbols: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from backtest.core import durations, toml_text
 from backtest.core.errors import UserError, nearest
 from backtest.core.toml_lines import line_of
+from backtest.data.shipped import is_shipped
 from backtest.results.report_files import DOCUMENT
 from backtest.runner.setting import SUB_ACCOUNTS, SWEEP, Group, Kind, Setting
 from backtest.runner.settings import RunSettings, all_settings, settings_of
@@ -129,7 +130,7 @@ def _strategy_moved(spec: str, moved: Callable[[str], str]) -> str:
 
 def _from_here(path: str, folder: Path) -> str:
     """A path relative to ``folder`` as it is seen from the working directory; outside of that, absolute."""
-    if Path(path).is_absolute():
+    if Path(path).is_absolute() or is_shipped(path, folder):
         return path
     whole = os.path.normpath(Path.cwd() / folder / path)
     near = os.path.relpath(whole)
@@ -143,7 +144,7 @@ def document_text(command: str, asked: RunSettings, strategies: Sequence[str], f
     """
 
     def there(path: str) -> str:
-        return path if Path(path).is_absolute() else os.path.relpath(Path.cwd() / path, folder)
+        return path if Path(path).is_absolute() or is_shipped(path) else os.path.relpath(Path.cwd() / path, folder)
 
     known = [told for told in settings_of(command) if told.name not in (*ASIDE, *asked.vary)]
     values = {told.name: getattr(asked, told.name) for told in known}

@@ -11,6 +11,7 @@ from typing import Any, cast
 import polars as pl
 
 from backtest.core.errors import UserError
+from backtest.data.shipped import located
 from backtest.report.latency_page import render_latency
 from backtest.report.page import render, render_comparison
 from backtest.results import report_files
@@ -76,7 +77,7 @@ def _verified(folder: str | Path, data: str | Path | None, trust: bool) -> Verif
         if not trust:
             _unchanged(report, one.strategy)
     place = asked[0].data
-    if data is None and not place.exists():
+    if data is None and not located(place).exists():
         raise UserError("the report's data are no longer there", str(place), "say where they lie with --data")
     after = _AGAIN[before.kind](before, asked, Path(data) if data is not None else place)
     pairs = list(zip(before.results, after.results, strict=True))

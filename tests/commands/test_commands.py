@@ -284,19 +284,21 @@ def test_verify_names_versions_but_does_not_mind_them(place: Path, command: Call
 
 
 def test_the_demo_from_nothing(tmp_path: Path) -> None:
-    """One command: the sample, both modes side by side, and where the report is."""
+    """One command: real prices, both modes side by side, and where the report is."""
     done = process(tmp_path, "demo")
     assert done.code == 0
-    assert done.out.startswith("Synthetic data, no market moved like this.\n")
+    assert done.out.startswith("No mark prices in the data (last prices are used).\n")
+    assert "public domain (Unlicense)" in done.out
     assert ["metric", "isolated", "cross", "difference"] in [line.split() for line in done.out.splitlines()]
     place = tmp_path / "backtest-demo"
-    assert done.out.splitlines()[-1] == f"report: {place / 'report' / 'report.html'}"
-    assert {path.name for path in place.iterdir()} == {"data", "report"}
-    runs = json.loads((place / "report" / "summary.json").read_text())["runs"]
-    # What it is there to show: alone each leg dies in the crash, together they live.
-    assert runs["isolated"]["metrics"]["pool_liquidations"] > 0
+    assert done.out.splitlines()[-1] == f"report: {place / 'report.html'}"
+    assert {path.name for path in place.iterdir()} == {"report.html", "run.toml", "summary.json", "cross", "isolated"}
+    assert "group-m-finm33150-final" in (place / "report.html").read_text(encoding="utf-8")
+    runs = json.loads((place / "summary.json").read_text())["runs"]
+    # What it is there to show: alone each position is liquidated, together they survive.
+    assert runs["isolated"]["metrics"]["pool_liquidations"] == 2
     assert runs["cross"]["metrics"]["pool_liquidations"] == 0
-    assert runs["cross"]["data"]["synthetic"] is True
+    assert runs["cross"]["data"]["synthetic"] is False
 
 
 def test_a_sample_is_the_same_each_time_and_says_that_it_is_one(tmp_path: Path, command: Callable[..., Ended]) -> None:

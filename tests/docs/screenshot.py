@@ -29,7 +29,7 @@ def main() -> None:
         backtest.demo(Path(place) / "demo")
         opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         page = opened.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        page.goto((Path(place) / "demo" / "report" / "report.html").as_uri())
+        page.goto((Path(place) / "demo" / "report.html").as_uri())
         page.wait_for_selector("[data-figure] .main-svg")
         page.screenshot(path=PICTURE)
         opened.close()
