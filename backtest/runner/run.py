@@ -331,14 +331,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
         counts=counts,
         digest=hashed,
         notes=notes(planned.profile, c, record, planned.charges, chaining, planned.usual, stretched),
-        warnings=warnings(
-            planned.profile,
-            c,
-            record,
-            s.catalog.synthetic,
-            [symbol for symbol, kind in s.marks.items() if kind == "trades"],
-            planned.chaining.oracle,
-        ),
+        warnings=warnings(planned.profile, c, record, s, planned.chaining.oracle),
         chain=figures(record, chaining.chain, frames["fills"]) if chaining.alive else None,
     )
     return Result(label or record.margin, about, frames)

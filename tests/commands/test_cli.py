@@ -55,7 +55,7 @@ def fake(label: str, equity: float, folder: Path | None = None) -> Any:
         "config": {"margin": label, "venue": "v"},
         "data": {
             "quote": "USDC", "synthetic": True, "from_ms": 0, "to_ms": 86_400_000, "interval_ms": 3_600_000,
-            "symbols": ["A", "B"],
+            "symbols": ["A", "B"], "name": "d", "provenance": "",
         },
     }  # fmt: skip
     return SimpleNamespace(label=label, metrics=metrics, tables=tables, summary=summary, folder=folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import tomllib
 from collections.abc import Callable
 from datetime import timedelta
@@ -96,6 +97,18 @@ def test_a_report_names_it_wherever_it_is_replayed(
     assert command("run", "--config", "../deep/report/run.toml", "--out", "again").code == 0
     again = json.loads(Path("again/summary.json").read_text("utf-8"))
     assert (again["digest"], again["data"]) == (before["digest"], before["data"])
+
+
+def test_markets_without_mark_prices_are_named_above_the_results(tmp_path: Path) -> None:
+    data = write_sample(tmp_path / "data", days=1, interval="1h", symbols=["A-USD", "B-USD"])
+    for symbols, told in (
+        (["A-USD"], "no mark prices for A-USD in the data"),
+        (["A-USD", "B-USD"], "no mark prices in"),
+    ):
+        for symbol in symbols:
+            shutil.rmtree(data / "mark" / f"symbol={symbol}", ignore_errors=True)
+        said = backtest.run("sma_cross", data).summary["warnings"]
+        assert [clause for clause in said if clause.startswith(told)]
 
 
 @needs_real

@@ -134,6 +134,7 @@ def test_the_top_says_what_the_results_are_about() -> None:
     lives = (Life(margin="isolated", symbols=tuple(f"S{n}" for n in range(8))), Life())
     results = [account(life) for life in lives]
     assert scope(results) == [
+        ("Data", "sample: invented, seed 7"),
         ("Period", "2020-01-01 00:00 to 2020-03-24 08:00 UTC, 1h candles"),
         ("Venue", "generic"),
         ("Markets", "10: S0, S1, S2, S3, S4, S5, …"),
