@@ -313,5 +313,5 @@ def _notes(book: Book, profile: venues.Profile) -> list[str]:
     finer = [p.symbol for p in book.positions if abs(to_micro(p.qty) / MICRO - p.qty) > 1e-12 * abs(p.qty)]
     notes = [f"{symbol}: the quantity is rounded to a millionth" for symbol in finer]
     if book.open_orders:
-        notes.append("the ladder is without the waiting orders: a venue cancels them before it liquidates")
+        notes.append("open orders are not part of the ladder: a venue cancels them before it liquidates")
     return notes + profile.assumptions([position.symbol for position in book.positions], at, at + 1)

@@ -83,7 +83,7 @@ def _check_limit(book: Book, held: Held) -> None:
             raise UserError(
                 f"{held.symbol}: {size / MICRO:,.6g} {unit} is above the venue's limit of {limit / MICRO:,.15g}",
                 book.place,
-                "give a smaller position, or rates of its own (initial, maintenance)",
+                "give a smaller position, or its own rates (initial, maintenance)",
             )
 
 

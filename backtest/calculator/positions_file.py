@@ -211,10 +211,10 @@ class Book(Table):
                 raise wrong(thing, "add them up into one", "positions", n, "symbol")
             held[position.symbol] = position
             if position.mode == "cross" and self.margin == "portfolio":
-                thing = "a portfolio account has no cross pool"
+                thing = "a portfolio account has no cross positions"
                 raise wrong(thing, "leave it out, or say isolated", "positions", n, "mode")
             if position.posted is not None and self.mode(position) != "isolated":
-                thing = f"is of isolated margin, and the position is in {self.margin}"
+                thing = f"applies to isolated positions, and this one is in {self.margin}"
                 raise wrong(thing, 'add mode = "isolated"', "positions", n, "posted")
         for n, order in enumerate(self.open_orders):
             if order.symbol in held and order.mark != held[order.symbol].mark:

@@ -11,14 +11,14 @@ from backtest.cli import flags
 
 @click.group()
 def cache() -> None:
-    """The compiled kernels that long runs use: what there is, compile what is missing, delete them."""
+    """Compile, list and delete the compiled engine code that long runs use."""
 
 
 @cache.command()
 def build() -> None:
-    """Compile the kernels that are not compiled yet, a minute or two.
+    """Compile the engine ahead of the first long run, in a minute or two.
 
-    Runs do this in the background when they are long enough. Interrupted, it keeps what is finished.
+    Long runs do this in the background. If interrupted, it keeps finished parts.
     """
     from backtest.core.errors import CacheWarning, UserError
     from backtest.engine import cache as kept
@@ -26,14 +26,16 @@ def build() -> None:
     from backtest.engine.builder import build as compile_missing
 
     if tier.asked() == tier.INTERPRETED:
-        raise UserError("kernels are not compiled here", "the environment", "unset NUMBA_DISABLE_JIT, BACKTEST_KERNELS")
+        raise UserError(
+            "the engine is not compiled here", "the environment", "unset NUMBA_DISABLE_JIT, BACKTEST_KERNELS"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CacheWarning)  # an error says it here
         reason = compile_missing(lambda name, n, of: click.echo(f"compiling {name} ({n + 1} of {of})", err=True))
     if reason:
         remedy = "make room there, or name another folder in XDG_CACHE_HOME"
-        raise UserError(f"compiled kernels cannot be kept ({reason})", str(kept.root()), remedy)
-    click.echo("all kernels are compiled", err=True)
+        raise UserError(f"compiled code cannot be kept ({reason})", str(kept.root()), remedy)
+    click.echo("the engine is compiled", err=True)
 
 
 @cache.command()
@@ -72,7 +74,7 @@ def info(as_json: bool) -> None:
 
 @cache.command()
 def clear() -> None:
-    """Delete the compiled kernels, of other versions too. Nothing else is lost: long runs compile them again."""
+    """Delete the compiled code of all versions. Long runs compile it again."""
     from backtest.engine import cache as kept
 
     click.echo(f"deleted {_mb(kept.clear())}", err=True)

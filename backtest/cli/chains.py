@@ -11,13 +11,13 @@ from backtest.cli import flags
 
 @click.group(cls=flags.Group)
 def chains() -> None:
-    """What orders and money travel on: latency, outages, gas, bridges."""
+    """List and show chains: latency, outages, gas, bridges."""
 
 
 @chains.command("list")
 @flags.JSON
 def list_(as_json: bool) -> None:
-    """List the chains that come with the package."""
+    """List the preset chains."""
     from backtest.cli import show_chains
     from backtest.venues import chains as known
 
@@ -29,7 +29,7 @@ def list_(as_json: bool) -> None:
 @flags.DATE
 @flags.JSON
 def show_(chain: str, when: datetime | None, as_json: bool) -> None:
-    """Show all figures of a chain, where they come from, how sure they are, and its outages.
+    """Show all figures of a chain with their sources and status, and its outages.
 
     CHAIN is a name, or a FILE.toml.
     """

@@ -12,7 +12,7 @@ from backtest.runner.setting import LATENCY, RUN, SUB_ACCOUNTS
 
 @click.group(cls=flags.Group)
 def config() -> None:
-    """Settings of a run: what they are, and where each comes from."""
+    """Show the settings of a run."""
 
 
 @config.command(

@@ -15,7 +15,7 @@ from backtest.cli.data_repair import repair
 
 @click.group(cls=flags.Group)
 def data() -> None:
-    """What a dataset holds, what is wrong with it, one to try, and history from exchanges."""
+    """Show, check, import, repair and create datasets."""
 
 
 for _command in (import_, info, repair, resample, cut, merge):
@@ -27,7 +27,7 @@ for _command in (import_, info, repair, resample, cut, merge):
 @click.option("--all", "every", is_flag=True, help="List all cases of each finding, not only the 5 worst.")
 @flags.JSON
 def check(folder: Path, every: bool, as_json: bool) -> None:
-    """Look for what is wrong in a dataset. Exit 2 if there are errors; warnings may be the market's own.
+    """Check a dataset. Exit code 2 if there are errors; warnings can be real market moves.
 
     The worst cases of each finding come first.
     """
@@ -41,17 +41,17 @@ def check(folder: Path, every: bool, as_json: bool) -> None:
     findings = look(catalog, most=None if every else CASES)
     show_data.findings(catalog, findings, as_json)
     if findings.errors:
-        raise UserError(f"{findings.errors:,} wrong in the data", str(folder), "correct it before a run")
+        raise UserError(f"{findings.errors:,} errors in the data", str(folder), "correct it before a run")
 
 
 @data.command()
 @click.argument("folder", type=flags.FOLDER)
-@click.option("--seed", type=flags.Whole(min=0), default=42, show_default=True, help="Another seed, another market.")
+@click.option("--seed", type=flags.Whole(min=0), default=42, show_default=True, help="Random seed.")
 @click.option("--days", type=flags.Whole(min=1), default=120, show_default=True, help="Length.")
-@click.option("--interval", default="5m", show_default=True, help="Length of a candle, one that divides 1h.")
-@click.option("--symbols", type=flags.Names(), help="Markets, with commas between them.  [default: six perps]")
+@click.option("--interval", default="5m", show_default=True, help="Candle interval; it must divide 1h.")
+@click.option("--symbols", type=flags.Names(), help="Markets, separated by commas.  [default: six perps]")
 def sample(folder: Path, seed: int, days: int, interval: str, symbols: tuple[str, ...] | None) -> None:
-    """Write a synthetic market into FOLDER: the same bytes each time for the same seed."""
+    """Write a synthetic market into FOLDER; the same seed gives the same bytes."""
     from backtest.data.sample import SYMBOLS, write_sample
 
     place = write_sample(folder, seed=seed, symbols=symbols or SYMBOLS, days=days, interval=interval)
@@ -60,11 +60,13 @@ def sample(folder: Path, seed: int, days: int, interval: str, symbols: tuple[str
 
 @data.command()
 @click.argument("file", type=flags.FOLDER)
-@click.option("--kind", required=True, help="What FILE holds: trades, or book (walks of it, or its depth).")
-@click.option("--candles", type=flags.FOLDER, help="Dataset with candles of that time, for Y of --slippage impact.")
+@click.option("--kind", required=True, help="Content of FILE: trades, or book (order costs, depth tables or spreads).")
+@click.option(
+    "--candles", type=flags.FOLDER, help="Dataset with candles of the same time, required for --slippage impact."
+)
 @flags.JSON
 def calibrate(file: Path, kind: str, candles: Path | None, as_json: bool) -> None:
-    """Fit spread and impact to trades or a book in the Parquet FILE, and print the fit with its error."""
+    """Fit spread and market impact to trades or order book data in the Parquet FILE."""
     from backtest.cli import show_calibration
     from backtest.runner.calibrate import calibrate as fit
 

@@ -53,7 +53,7 @@ def show_plan(asked: RunRequest, as_json: bool) -> None:
         "accounts": ", ".join(found.labels),
         "report": str(asked.values.get("out") or "(default folder)"),
         "time": f"about {_spoken(whole)}, as the first {rows:,} candles of one account go"
-        + "; less with compiled kernels (`backtest cache build`)" * slow,
+        + "; less with a compiled engine (`backtest cache build`)" * slow,
     }
     given = {
         name: f"{plain(find(name), value)} ({asked.where(name)})"

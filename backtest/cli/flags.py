@@ -176,7 +176,7 @@ DATE = click.option(
     "when",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="DAY",
-    help="Show only what held on this day (UTC), like 2024-10-24.  [default: every version by date]",
+    help="Show only the figures in force on this day (UTC), such as 2024-10-24.  [default: every version by date]",
 )
 CONFIG = GroupedOption(
     ["--config"], Heading.DATA, type=FOLDER, metavar="FILE",

@@ -31,17 +31,19 @@ class Closing(click.ParamType[dict[str, Any]]):
 
 @click.command(cls=flags.Command, epilog=FORMAT)
 @click.argument("file")
-@click.option("--close", type=Closing(), metavar="SYMBOL=QTY[@PRICE]", help="Judge a close of so much of a position.")
+@click.option("--close", type=Closing(), metavar="SYMBOL=QTY[@PRICE]", help="Check a close of this quantity.")
 @click.option(
-    "--by", default="all", show_default=True, help="What moves: all together, each by its beta, or a symbol alone."
+    "--by", default="all", show_default=True, help="Markets that move: all, beta (each by its beta), or one symbol."
 )
-@click.option("--step", type=flags.Finite(), default=1, show_default=True, help="Per cent from rung to rung.")
+@click.option(
+    "--step", type=flags.Finite(), default=1, show_default=True, help="Per cent between two levels of the table."
+)
 @click.option("--down", type=flags.Finite(), default=90, show_default=True, help="How far the market falls, per cent.")
 @click.option("--up", type=flags.Finite(), default=200, show_default=True, help="How far the market rises, per cent.")
-@click.option("--out", type=flags.FOLDER, metavar="FILE.html", help="Write the picture of the ladder there.")
+@click.option("--out", type=flags.FOLDER, metavar="FILE.html", help="Write a page with the ladder as a chart.")
 @flags.JSON
 def margin(file: str, out: Path | None, as_json: bool, **settings: Any) -> None:
-    """What a book of positions needs, holds and risks, and its ladder of liquidations; no history needed."""
+    """Compute margin, liquidation prices and a stress ladder of a positions file, without market data."""
     import backtest
     from backtest.cli import show_margin
 

@@ -42,9 +42,9 @@ HEADLINES = (
 """Metrics shown in the terminal, in this order; the report and the summary have all of them."""
 MOST_UNEQUAL = 5
 """Parts of a report named by `verify` in its line; JSON has all."""
-EDITED = "; the runs give what the digest says: the report was edited after it was written"
+EDITED = "; a replay gives the digest: the report was edited after it was written"
 UNEXPLAINED = (
-    "; data, strategy and versions are the same: look for chance that is not self.rng's, a changed venue file, "
+    "; data, strategy and versions are the same: look for randomness outside self.rng, a changed venue file, "
     "or a changed module that the strategy imports"
 )
 """What a verification says that fails although nothing that it compares has changed."""

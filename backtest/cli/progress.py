@@ -16,8 +16,8 @@ from backtest.core.errors import Broken
 
 PATIENCE_S = 1.0
 WORDS = {
-    "here": "compiling the kernels: only the first run does, and it takes a minute or so",
-    "beside": "compiling the kernels in the background; until they are ready, in a minute or so, the replay is slower",
+    "here": "compiling the engine: only the first run does this, in about a minute",
+    "beside": "compiling the engine in the background; the replay is slower until it is ready, in about a minute",
 }
 """By where they are compiled: the replay waits, or goes on."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

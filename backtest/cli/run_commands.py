@@ -35,7 +35,7 @@ Examples:
 def run(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any) -> None:
     """Replay one account and write its report.
 
-    With --sub-accounts several strategies, each in a sub-account of its own, over the same data.
+    With --sub-accounts: replay several strategies, each in its own sub-account, over the same data.
     """
     import backtest
     from backtest.cli import output
@@ -100,7 +100,7 @@ def compare(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: 
 def demo(folder: Path, as_json: bool, verbose: bool) -> None:
     """Replay a hedged pair through October 2025 on real prices, in isolated and cross margin.
 
-    Uses the dataset binance-2025, which comes with the package. The report is written into FOLDER, by default
+    Uses the dataset binance-2025 of the package. Writes the report into FOLDER, by default
     backtest-demo.
     """
     import backtest
@@ -114,18 +114,18 @@ def demo(folder: Path, as_json: bool, verbose: bool) -> None:
 
 @click.command(cls=flags.Command, short_help="Run a report again and compare.")
 @click.argument("folder", type=flags.FOLDER)
-@click.option("--data", type=flags.FOLDER, help="Where the dataset lies now.  [default: where it was]")
+@click.option("--data", type=flags.FOLDER, help="Dataset, if it has moved.  [default: where it was]")
 @click.option(
     "--trust",
     is_flag=True,
-    help="Run the report's strategy even if its source is not the one that the report was made with.",
+    help="Run the strategy even if its file has changed since the report.",
 )
 @flags.TIMEOUT
 @flags.JSON
 def verify(folder: Path, data: Path | None, trust: bool, timeout: float | None, as_json: bool) -> None:
-    """Run what the report in FOLDER says again, and compare all that it shows. Exit 1 if anything differs.
+    """Replay the report in FOLDER and compare everything in it. Exit code 1 if anything differs.
 
-    This runs the strategy that the report names, as you: read a strategy before you verify a stranger's report.
+    This runs the report's strategy with your rights: read it before you verify a stranger's report.
     """
     import backtest
     from backtest.cli import output

@@ -108,7 +108,7 @@ def _check(command: str, strategies: Sequence[str], values: Mapping[str, Any], f
         told = find(name)
         flag = told.off if flags[name] is False else told.flag
         if SUB_ACCOUNTS in told.commands:
-            raise click.UsageError(f"{flag} is of sub-accounts; add --sub-accounts.")
+            raise click.UsageError(f"{flag} requires --sub-accounts.")
         raise click.UsageError(f"{flag} does not apply to sub-accounts.")
 
 

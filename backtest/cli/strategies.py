@@ -15,7 +15,7 @@ SAMPLE = Path("data/sample")
 
 @click.group(cls=flags.Group)
 def strategies() -> None:
-    """What can be run by name, and a new one to start from."""
+    """List strategies, and create a new one."""
 
 
 @strategies.command("list")

@@ -11,13 +11,13 @@ from backtest.cli import flags
 
 @click.group(cls=flags.Group)
 def venues() -> None:
-    """What a venue asks: margin, liquidation, fees."""
+    """List and show venues: margin, liquidation, fees."""
 
 
 @venues.command("list")
 @flags.JSON
 def list_(as_json: bool) -> None:
-    """List the venues that come with the package."""
+    """List the preset venues."""
     from backtest.cli import output
     from backtest.venues import profile
 
@@ -27,7 +27,7 @@ def list_(as_json: bool) -> None:
 @venues.command("chains")
 @flags.JSON
 def chains_(as_json: bool) -> None:
-    """List the chains that a run may put a venue on."""
+    """List the preset chains."""
     from backtest.cli import show_chains
     from backtest.venues import chains
 
@@ -41,13 +41,13 @@ def chains_(as_json: bool) -> None:
     "when",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]),
     metavar="DAY",
-    help="Only what held at the start of this day, or at this time (UTC), like 2024-10-24 or 2025-05-05T03:00; else "
-    "every version by date.",
+    help="Show only the terms in force on this day or at this time (UTC), such as 2024-10-24 or 2025-05-05T03:00.  "
+    "[default: every version by date]",
 )
-@click.option("--symbol", metavar="NAME", help="Only this market, by the name that a data set gives it, like BTC-USD.")
+@click.option("--symbol", metavar="NAME", help="Show only this market, such as BTC-USD.")
 @flags.JSON
 def show_(venue: str, when: datetime | None, symbol: str | None, as_json: bool) -> None:
-    """Show a venue's tiers, its liquidation, its fees, and where the figures come from.
+    """Show a venue's margin tiers, liquidation rules and fees, and their sources.
 
     VENUE is a name or an alias, like okx, or a FILE.toml.
     """

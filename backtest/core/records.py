@@ -102,7 +102,7 @@ TRANSFER = np.dtype(
 )  # fmt: skip
 """A change of a transfer's state: one row when it is sent, one when it arrives; or one, rejected."""
 SIGHT = np.dtype([("ts_ms", "i8"), ("symbol", "i8"), ("market", "f8"), ("venue", "f8")])
-"""A sample of the market's mark at a close and of the mark that the venue went by there."""
+"""A sample of the market mark at a close and of the mark that the venue went by there."""
 AMBIGUOUS = np.dtype([("ts_ms", "i8"), ("pool", "i8"), ("seq", "i8")])
 MARGIN_CALL = np.dtype(
     [("ts_ms", "i8"), ("pool", "i8"), ("equity", "i8"), ("initial", "i8"), ("seq", "i8"), ("level", "f8")]
@@ -188,4 +188,4 @@ class Record:
     spool: Spool | None = None
     """Where tables may go that are made of it; None: they stay in memory."""
     sight: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SIGHT))
-    """By time, then symbol; none at all: the venue always saw the market's mark."""
+    """By time, then symbol; none at all: the venue always saw the market mark."""

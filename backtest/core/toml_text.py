@@ -25,7 +25,7 @@ def line(name: str, given: object) -> str:
 
 
 def value(given: object) -> str:
-    """Return a plain value as TOML has it: lists and tables in one line, what is no number, date or list as text."""
+    """Return a plain value as TOML has it: lists and tables in one line, other values as text."""
     if isinstance(given, bool):
         return str(given).lower()
     if isinstance(given, int | float):

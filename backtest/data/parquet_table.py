@@ -30,7 +30,7 @@ def rows(path: Path, wanted: dict[str, str]) -> pl.DataFrame:
                 raise UserError(f"column {name!r} is {types[name]}, not a {kind}", str(path), "convert it")
         frame = lazy.select(_as(name, kind, types[name]) for name, kind in wanted.items()).collect()
     if not len(frame):
-        raise UserError("the file has no rows", str(path), "write it anew")
+        raise UserError("the file has no rows", str(path), "write it again")
     for name in wanted:
         if frame[name].null_count():
             raise UserError(f"{name} is empty in row {frame[name].is_null().arg_max()}", str(path), "fill it in")
@@ -51,7 +51,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except (pl.exceptions.PolarsError, OSError) as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"not a whole Parquet file ({said})", str(path), "write it anew") from None
+        raise UserError(f"not a whole Parquet file ({said})", str(path), "write it again") from None
 
 
 def _is(kind: str, given: pl.DataType) -> bool:

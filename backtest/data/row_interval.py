@@ -36,7 +36,7 @@ def mark_interval(
 ) -> int | None:
     """The declared interval, else that of the candles if two marks are as near, else the most common gap.
 
-    A single mark candle is taken to be as long as the candles.
+    A single mark candle is assumed to be as long as the candles.
     """
     if mark is None or declared_ms:
         return declared_ms if mark else None

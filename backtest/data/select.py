@@ -102,7 +102,7 @@ def _joinable(catalog: Catalog, symbols: tuple[str, ...], interval_ms: int) -> N
     have_ms = catalog.interval_ms
     have, wanted = interval_name(have_ms), interval_name(interval_ms)
     if interval_ms % have_ms:
-        thing = f"{wanted} is no multiple of the data's {have} candles"
+        thing = f"{wanted} is not a multiple of the data's {have} candles"
         raise UserError(thing, str(catalog.path), f"choose {have}, or a whole multiple of it")
     for symbol in symbols if interval_ms != have_ms else ():
         market = catalog.markets[symbol]

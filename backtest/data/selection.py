@@ -120,7 +120,7 @@ class Selection:
         the symbol's last candle cuts short never closes, and is left out: by its end there is no market any more.
         """
         if every_ms % self.interval_ms:
-            thing = f"{interval_name(every_ms)} is no multiple of {interval_name(self.interval_ms)} candles"
+            thing = f"{interval_name(every_ms)} is not a multiple of {interval_name(self.interval_ms)} candles"
             raise UserError(thing, "every", "choose a whole multiple")
         source = self.catalog.sources["candles"][symbol]
         if "volume" in columns:

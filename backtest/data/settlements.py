@@ -69,7 +69,7 @@ def settlements(
     """Settlements of every symbol's life ``[first_ms, end_ms)``, and how many of them are missing.
 
     [M, 3]: stamp (ms), number of the symbol, rate (NaN: missing); by stamp, then symbol. A source of None: the symbol
-    has no funding data. UserError for a stamp that is missing, repeated or unsorted, and for a rate that is no number.
+    has no funding data. UserError for a stamp that is missing, repeated or unsorted, and for an invalid rate.
     """
     blocks = [np.empty((0, 3))]
     missing = 0

@@ -101,7 +101,7 @@ class Source:
         return found
 
     def require(self, column: str) -> None:
-        """UserError when a file lacks ``column`` or has it in a type that is no number."""
+        """UserError when a file lacks ``column`` or has it in a type that is not a number."""
         for file in self.files:
             _require(file, column, "a number", _is_number)
 
@@ -121,7 +121,7 @@ def reading(files: Iterable[File]) -> Iterator[None]:
         yield
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         names = ", ".join(str(file.path) for file in files)
-        raise UserError(f"cannot be read ({_first_line(error)})", names, "write it anew") from None
+        raise UserError(f"cannot be read ({_first_line(error)})", names, "write it again") from None
 
 
 def _first_line(error: BaseException) -> str:
@@ -162,7 +162,7 @@ def _parquet(files: tuple[File, ...]) -> str:
 
 
 def time_of(file: File) -> str:
-    """SQL for `ts` in whole milliseconds. An integer `ts` is taken to be milliseconds already."""
+    """SQL for `ts` in whole milliseconds. An integer `ts` is assumed to be milliseconds already."""
     kind = file.types["ts"]
     if pa.types.is_integer(kind):
         return "CAST(ts AS BIGINT)"

@@ -155,7 +155,7 @@ def warn_unkept(reason: str) -> None:
     """Say once that kernels are compiled for this process alone, and why."""
     if not _unkept:
         _unkept.append(reason)
-        _warn(f"compiled kernels cannot be kept in {root()} ({reason}): compiling in memory takes a minute or so")
+        _warn(f"compiled code cannot be kept in {root()} ({reason}): compiling in memory takes a minute or so")
 
 
 def unkept() -> str:

@@ -141,7 +141,7 @@ def take_watch(w: World) -> int:
 @kernel
 def stirs(w: World, j: int, count: int, cash: float) -> bool:
     """Whether in panel row `j` some pool might not be healthy on the mark that an oracle makes, or is to be called
-    there, or has recovered: in the doubles of `call_margin`. What `glide` finds on the market's mark says nothing."""
+    there, or has recovered: in the doubles of `call_margin`. What `glide` finds on the market mark says nothing."""
     panel, book, spec, off, cross = w.panel, w.book, w.spec, int(w.run[MARK]), w.spec.shape[0]
     equity, asked, health, slack = cash, 0.0, cash, 4.0
     for h in range(count):

@@ -133,7 +133,7 @@ def may_be_lower(w: World, j: int) -> bool:
 
 @kernel
 def look(w: World, j: int, lows: bool, t: int, t_ms: int, before: bool) -> None:
-    """Compare the account at `t` of panel row `j`, `before` a jump of the venue's mark there or behind it, with its
+    """Compare the account at `t` of panel row `j`, `before` a jump of the venue mark there or behind it, with its
     lowest so far."""
     take_marks(w, j, lows, t, before)
     now = float(t_ms + t // 3)

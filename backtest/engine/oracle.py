@@ -38,7 +38,7 @@ from backtest.engine.path import INNER, knot, knot_at, knot_time, lows_first
     LOWEST,
     RULE_WIDTH,
 ) = range(17)
-# FROM, INTO, FURTHER: panel fields of the open of the market's mark, of the oracle's, of the first of SERIES further
+# FROM, INTO, FURTHER: panel fields of the open of the market mark, of the oracle's, of the first of SERIES further
 # series; AVERAGE and HEARTBEAT in thirds of a ms; START of the run and the delay, likewise; LOGS 1: the times of
 # publications are wanted; AVERAGE_KNOTS the average's span in knots, AVERAGE_REST what it has beside whole ones; the
 # delay in whole rows ROWS_LATE and a rest LATE, in thirds of a ms; LOWEST the panel's column of the first symbol of
@@ -330,7 +330,7 @@ class Finer(Bundle):
 
 @called
 def lay_fine(o: Tape, f: Finer, late: int, then: int, begin: int) -> None:
-    """Write the oracle's fields of a panel of finer candles from the market's marks on them, a delay before.
+    """Write the oracle's fields of a panel of finer candles from the market marks on them, a delay before.
 
     `late`: LATE of the finer rows; from row `begin` of `source` on they are needed, and `then` is the one that the
     first of the panel's rows ends in.

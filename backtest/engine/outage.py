@@ -39,7 +39,7 @@ MARK_STAMP = 4
 
 @inlined
 def seen(w: World, j: int) -> tuple[Floats3, int, int, int, bool]:
-    """`(panel, field, row)` in which the venue's mark of panel row `j` lies, a row of its own while it is frozen; how
+    """`(panel, field, row)` in which the venue mark of panel row `j` lies, a row of its own while it is frozen; how
     late its path is, and whether it holds from knot to knot."""
     panel, off, row, late, holds = w.panel, int(w.run[MARK]), j, int(w.run[LATE]), w.run[HOLDS] != 0.0
     if 0 < w.acct[FROZEN] < ENDS:

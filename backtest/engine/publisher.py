@@ -1,4 +1,4 @@
-"""Who makes the venue's mark of each panel as it comes, by the kernels of `oracle`, on two cores where it pays."""
+"""Who makes the venue mark of each panel as it comes, by the kernels of `oracle`, on two cores where it pays."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class State:
                     self.spec[i, column] = self.panel[off + 3, back, i]
 
     def _goal(self, end: int) -> int:
-        """`end`, or the row up to which the venue's mark is known where that comes first; that of the next row is."""
+        """`end`, or the row up to which the venue mark is known where that comes first; that of the next row is."""
         if self.publisher is not None and self.row >= self._known:
             self._known = self.publisher.known(self.row)
         return min(end, self._known)

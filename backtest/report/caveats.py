@@ -88,7 +88,7 @@ def _dead(out: Outcome) -> str:
     if out.dead_ms is None:
         return ""
     left = f"{number(out.end)} of {number(out.start)} was left at the end"
-    return f"the account has been dead since {spoken(out.dead_ms)}: {left}"
+    return f"the account has been wiped out since {spoken(out.dead_ms)}: {left}"
 
 
 def _idle(result: Result, out: Outcome) -> str:

@@ -35,7 +35,7 @@ def _begun(out: Outcome) -> list[tuple[int, str]]:
     found = []
     for loss in out.losses:
         equity, maintenance = fmt.number(loss.equity), fmt.number(loss.maintenance)
-        what = f"{fmt.listing(loss.symbols[:4])}: pool equity {equity}, maintenance {maintenance}"
+        what = f"{fmt.listing(loss.symbols[:4])}: equity {equity}, maintenance {maintenance}"
         found.append((loss.ts_ms, what))
     return found
 

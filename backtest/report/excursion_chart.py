@@ -25,7 +25,7 @@ def excursions_chart(result: Result, quote: str) -> Chart:
     trades = result.tables["trades"]
     known = trades.drop_nulls("mae")
     if not len(known):
-        why = "Prices between the fills were not looked at." if len(trades) else "No round trip was finished."
+        why = "Prices between the fills were not read." if len(trades) else "No round trip was finished."
         return Chart(NAME, title, "", None, 0, why)
     shown = known.top_k(POINTS, by=pl.col("mae").abs() + pl.col("net").abs())
     won = pl.col("net") > 0

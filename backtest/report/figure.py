@@ -102,7 +102,7 @@ def cut_axis(curves: Sequence[Values], **more: Any) -> tuple[Figure, str]:
     high = SPIKE * max(usual, default=0.0)
     if most <= high:
         return axis(rangemode="tozero", **more), ""
-    return axis(range=[0, high], **more), f"The axis is cut at {fmt.number(high)}x; the most was {fmt.number(most)}x."
+    return axis(range=[0, high], **more), f"The axis ends at {fmt.number(high)}x; the maximum was {fmt.number(most)}x."
 
 
 def bars(amounts: Sequence[float], ends: Sequence[float]) -> Figure:

@@ -129,8 +129,8 @@ def curve_chart(results: Sequence[Result], outs: Sequence[Outcome], quote: str) 
 
 
 _NOTE = (
-    "Delays stand on a logarithmic scale that begins at none. Below zero, latency is a cost. The rest of the "
-    "difference went another way: orders that did not fill, other funding, fees and liquidations."
+    "Delays are on a logarithmic scale that starts at 0. Below zero, latency is a cost. The rest of the "
+    "difference has other causes: orders that did not fill, other funding, fees and liquidations."
 )
 
 
@@ -187,7 +187,7 @@ def behind_chart(accounts: Sequence[Run], quote: str) -> Chart:
     fast = accounts[0].worth
     lines = [envelope(run.ts, run.worth - fast) for run in accounts]  # which has every extreme of the whole curve
     if not any(line.values.any() for line in lines):
-        return Chart("behind", title, "", None, 0, "At no close did the delay make a difference.")
+        return Chart("behind", title, "", None, 0, "The delay made no difference at any close.")
     data = [
         curve(run.result.label, line, run.colour, ",.2f", width=1.8)
         for run, line in zip(accounts[1:], lines[1:], strict=True)
@@ -202,7 +202,7 @@ def _cards(outs: Sequence[Outcome], delays: Sequence[int], quote: str) -> list[d
     """What the fastest and the slowest made, what lies between them, and what prices took of it."""
     fast, slow, unit = outs[0], outs[-1], f" ({quote})" if quote else ""
     cost = fast.change - slow.change
-    share = f"{fmt.percent(abs(cost) / abs(fast.change))} of what the fastest made" if fast.change > 0 else ""
+    share = f"{fmt.percent(abs(cost) / abs(fast.change))} of the profit of the fastest" if fast.change > 0 else ""
     return [
         _card(f"Profit at {fmt.delay(delays[0])}{unit}", fmt.signed(fast.change), _fills(fast), PALETTE[0]),
         _card(f"Profit at {fmt.delay(delays[-1])}{unit}", fmt.signed(slow.change), _fills(slow), PALETTE[0]),
@@ -243,6 +243,6 @@ def delays_table(results: Sequence[Result], outs: Sequence[Outcome]) -> Table:
 _COUNTS = (
     ("Gas", "gas"), ("Return", "return"), ("Largest drawdown", "max_drawdown"), ("Sharpe", "sharpe"),
     ("Orders", "orders"), ("Fills", "fills"), ("Rejected", "rejected_orders"), ("Expired", "expired_orders"),
-    ("Cancelled", "cancelled_orders"), ("Pools liquidated", "pool_liquidations"),
+    ("Cancelled", "cancelled_orders"), ("Margin accounts liquidated", "pool_liquidations"),
 )  # fmt: skip
 _SELDOM = ("gas", "expired_orders", "cancelled_orders")

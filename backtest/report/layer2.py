@@ -163,7 +163,7 @@ def _span(low: float, high: float) -> str:
 
 
 def _marks_chart(run: Run) -> Chart | None:
-    """Prices against the first ones, and how far the venue's mark was from the market's."""
+    """Prices against the first ones, and how far the venue mark was from the market's."""
     table = run.result.tables["marks"]
     if not len(table):
         return None
@@ -183,10 +183,10 @@ def _marks_chart(run: Run) -> Chart | None:
     if apart:
         layout["yaxis2"] = axis(domain=[0.0, 0.34], tickformat=".2~%", anchor="x", nticks=4, zeroline=True)
         layout["xaxis"]["anchor"] = "y2"
-        layout["annotations"] = [caption("The venue's mark over the market's", 0.35)]
-    title = "Prices, and how far the venue's mark was from the market's" if apart else "Prices"
-    note = "Marks of the market, the first of each is 100. At samples: of each period the close that is farthest off. "
-    note += f"The {SHOWN} markets that are farthest off. " if len(ranked) > SHOWN else ""
+        layout["annotations"] = [caption("Venue mark over market mark", 0.35)]
+    title = "Prices, and distance of the venue mark from the market mark" if apart else "Prices"
+    note = "Market marks, the first of each is 100. Of each sampling period, the close with the largest distance. "
+    note += f"The {SHOWN} markets with the largest distance. " if len(ranked) > SHOWN else ""
     note = f"{note}{thinned(each, 'samples')}".strip()
     return Chart("marks", title, note, {"data": data, "layout": layout}, 400 if apart else 260)
 
@@ -231,14 +231,14 @@ def _money_chart(run: Run, quote: str) -> Chart | None:
 
 
 def _distances(result: Result) -> Table | None:
-    """Of each market when the venue's mark was farthest from the market's."""
+    """Of each market when the venue mark was farthest from the market's."""
     marks = result.tables["marks"].filter(pl.col("distance") != 0)
     if not len(marks):
         return None
     size = pl.col("distance").abs()
     farthest = marks.sort(size, descending=True, maintain_order=True).unique("symbol", keep="first").sort("symbol")
-    title = "Where the venue's mark was farthest from the market's"
-    note = "At closes. Venue over market: below zero, the venue's mark was lower."
+    title = "Largest distance between venue mark and market mark"
+    note = "At closes. Below zero, the venue mark was lower."
     return listed("distances", title, farthest, _DISTANCES, "", "marks.parquet", note)
 
 
@@ -249,7 +249,7 @@ _DISTANCES = (
 
 
 def _mark_cost(result: Result) -> Table | None:
-    """The account beside itself by the market's mark, flow by flow."""
+    """The account beside itself by the market mark, flow by flow."""
     known = untyped(result.summary).get("mark_cost") or {}
     if "cost" not in known:
         return None
@@ -265,10 +265,10 @@ def _mark_cost(result: Result) -> Table | None:
         )
         for name in shown
     ]
-    titles = (("", False), ("By the venue's mark", True), ("By the market's", True), ("Difference", True))
+    titles = (("", False), ("On the venue mark", True), ("On the market mark", True), ("Difference", True))
     note = "Two replays of the same account, which diverge where a liquidation or a rejection differs. Costs are below "
-    note += "zero. Difference: the effect of the venue's mark; below zero, a cost."
-    return Table("mark_cost", "What the venue's mark cost", tuple(Cell(*t) for t in titles), tuple(rows), note=note)
+    note += "zero. Difference: the effect of the venue mark; below zero, a cost."
+    return Table("mark_cost", "What the venue mark cost", tuple(Cell(*t) for t in titles), tuple(rows), note=note)
 
 
 def _side(name: str, value: float) -> Cell:
@@ -355,7 +355,7 @@ def _transfers(result: Result) -> Table | None:
     titles = (("Sent (UTC)", False), ("What", False), ("Route", False), ("Amount", True), ("Fee", True),
               ("State", False), ("Arrived (UTC)", False), ("Took", True), ("Reason", False))  # fmt: skip
     cut = f"First {ROWS:,} of {len(first):,}; all are in transfers.parquet." if len(first) > ROWS else ""
-    note = "Withdrawals leave the venue at once; deposits are there when they arrive, less the fee."
+    note = "Withdrawals leave the venue at once; deposits arrive later, minus the fee."
     return Table("transfers", "Transfers", tuple(Cell(*title) for title in titles), tuple(rows), cut, note=note)
 
 

@@ -31,7 +31,7 @@ STAGES = {
 }
 NOTE = (
     "Health is equity over maintenance margin of the margin account: liquidation begins below 100%. "
-    "Insurance fund: below zero is what the account paid it, above zero what it paid for the account."
+    "Insurance fund: negative if the account paid, positive if the fund paid for the account."
 )
 
 

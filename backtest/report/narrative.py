@@ -203,7 +203,7 @@ def _in_halts(result: Result, out: Outcome, outages: Sequence[Mapping[str, Any]]
 
 
 def _off(result: Result) -> str:
-    """Where the venue's mark was farthest from the market's."""
+    """Largest distance between venue mark and market mark."""
     marks = result.tables["marks"].filter(pl.col("distance") != 0)
     if not len(marks):
         return ""
@@ -211,27 +211,27 @@ def _off(result: Result) -> str:
     far, symbol = float(marks["distance"][row]), marks["symbol"][row]
     side = "above" if far > 0 else "below"
     when = spoken(stamps(marks)[row])
-    return f"The venue's mark of {symbol} was up to {percent(abs(far))} {side} the market's, at {when}."
+    return f"The venue mark of {symbol} was up to {percent(abs(far))} {side} the market mark, at {when}."
 
 
-ROUGH_ORACLE = "The oracle is known at four points of a candle only: part of the difference may lie between them."
+ROUGH_ORACLE = "The oracle is computed at four points of a candle only, so the difference is approximate."
 
 
 def _mark_cost(result: Result, unit: str) -> str:
-    """What the venue's mark cost, and how the account would have fared by the market's."""
+    """What the venue mark cost, and how the account would have fared on the market mark."""
     known = untyped(result.summary).get("mark_cost") or {}
     if "failure" in known:
-        return f"The effect of the venue's mark is not known: by the market's mark {known['failure']}."
+        return f"The effect of the venue mark is not known: on the market mark {known['failure']}."
     if not known:
         return ""
     if abs(known["cost"]) < CENT:
-        return "The venue's mark had no effect: by the market's mark the account ends with the same equity."
+        return "The venue mark had no effect: on the market mark the account ends with the same equity."
     deed = "cost" if known["cost"] > 0 else "brought"
     own, other = result.metrics["pool_liquidations"], known["by_market"]["pool_liquidations"]
     fate = "" if own == other else f", and be liquidated {plural(other, 'time')} instead of {own:,}"
     fate = ", and not be liquidated" if own and not other else fate
     much, ends = number(abs(known["cost"])), number(known["by_market"]["final_equity"])
-    told = f"The venue's mark {deed} {much}{unit}: by the market's it would end with {ends}{fate}."
+    told = f"The venue mark {deed} {much}{unit}: on the market mark the account would end with {ends}{fate}."
     return told + f" {ROUGH_ORACLE}" * bool(known.get("approximate"))
 
 
@@ -249,7 +249,7 @@ def _rescues(result: Result, out: Outcome) -> str:
 
 def _gain(out: Outcome) -> str:
     if abs(out.change) < CENT:
-        return f"{out.label} has what it began with"
+        return f"{out.label} has what it started with"
     share = f" ({percent(abs(out.change) / out.start)} of its deposit)" if out.start > 0 else ""
     return f"{out.label} {'gained' if out.change > 0 else 'lost'} {number(abs(out.change))}{share}"
 

@@ -50,7 +50,7 @@ def by_kind(result: Result) -> Table:
         numbers = [sum(numbers), *numbers, *[partly.get(kind, 0)] * bool(partly)]
         rows.append((Cell(_kind(kind)), *(Cell(fmt.count(n), True) for n in numbers)))
     head = (Cell("Type"), *(Cell(title, True) for title in titles))
-    note = f"{PARTLY}: of those that did not end as filled." if partly else ""
+    note = f"{PARTLY}: of orders that did not end as filled." if partly else ""
     return Table("orders", "Orders", head, tuple(rows), empty="No order was sent.", note=note)
 
 
@@ -82,7 +82,7 @@ def unfilled(result: Result) -> Table:
 def liquidity(result: Result) -> Table:
     """What orders traded as maker and as taker, and what it cost."""
     fills = result.tables["fills"].filter(pl.col("order_id").is_not_null())
-    head = ("Side of the book", "Fills", "Traded", "Share", "Fees", "Rebates", "Spread", "Impact", "Drift")
+    head = ("Maker or taker", "Fills", "Traded", "Share", "Fees", "Rebates", "Spread", "Impact", "Drift")
     whole = float(fills["quote"].abs().sum())
     rows = []
     for side in (liquidity.name.lower() for liquidity in Liquidity):
@@ -113,7 +113,7 @@ def _partly() -> pl.Expr:
 
 
 def _kind(kind: str) -> str:
-    return "refused amendment" if kind == OrderType.AMEND.name.lower() else kind.replace("_", " ")
+    return "rejected amendment" if kind == OrderType.AMEND.name.lower() else kind.replace("_", " ")
 
 
 def _kinds() -> pl.Expr:

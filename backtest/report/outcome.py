@@ -33,7 +33,7 @@ def source_title(name: str, delayed: bool) -> str:
 
 def sources_note(delayed: bool) -> str:
     """What price moves and latency are."""
-    said = "Price moves: what the same trades would have given at the prices of the decisions, without a cost; "
+    said = "Price moves: profit of the same trades at their decision prices, without costs; "
     if delayed:
         return f"{said}latency: the price move between decision and fill."
     return f"{said}gap to the next open: orders are decided at a close and filled at the next open."

@@ -219,20 +219,20 @@ _ELSEWHERE = {
 }  # fmt: skip
 """What the configuration says and another part of the page shows as it came out."""
 _SETTINGS = {
-    "venue": "Venue", "venue_from_data": "It is the one that the dataset names", "venue_rules": "Its rules",
+    "venue": "Venue", "venue_from_data": "Named by the dataset", "venue_rules": "Its rules",
     "margin": "Margin mode", "leverage": "Leverage",
     "isolated_margin": "Collateral that opens an isolated position", "cash": "Cash at the start",
     "path": "Price path", "interval_ms": "Interval", "drill_ms": "Drill", "latency_ms": "Latency",
-    "slippage_bps": "Slippage", "slippage": "Models of slippage",
-    "volume_share": "Share of a candle's volume that fills", "limit_fill": "Limit orders fill by", "fees": "Fees",
-    "fee_bps": "Fee as asked", "maker_fee_bps": "Maker fee as asked", "fee_discount": "Discount off fees as asked",
-    "allow": "Allowed by name", "modes": "Margin modes of single markets",
-    "isolate_above": "Share of the requirement above which a position is isolated",
-    "adl": "Deleveraging events", "adl_top": "Positions that an instant's events take, at most",
-    "chain": "Chain", "chain_rules": "The chain's rules", "chain_source": "Where they come from", "gas": "Gas is paid",
-    "outages": "Outages as asked", "reorg_ms": "Fills undone that are so shortly before an outage",
-    "force_inclusion": "Messages come by Layer 1 in an outage", "reserve": "Reserve at the start",
-    "oracle": "Oracle as asked",
+    "slippage_bps": "Slippage", "slippage": "Slippage models",
+    "volume_share": "Maximum share of a candle's volume", "limit_fill": "Limit orders fill on", "fees": "Fees",
+    "fee_bps": "Fee as asked", "maker_fee_bps": "Maker fee setting", "fee_discount": "Fee discount setting",
+    "allow": "Allowed missing data", "modes": "Margin modes of single markets",
+    "isolate_above": "Positions isolated above this share of maintenance margin",
+    "adl": "Deleveraging events", "adl_top": "Maximum positions per ADL event",
+    "chain": "Chain", "chain_rules": "Chain rules", "chain_source": "Where they come from", "gas": "Gas is paid",
+    "outages": "Outage setting", "reorg_ms": "Reorg depth before an outage",
+    "force_inclusion": "Forced inclusion through Layer 1", "reserve": "Reserve at the start",
+    "oracle": "Oracle setting",
 }  # fmt: skip
 _UNLESS_SET = {
     "venue_from_data": "venue_from_data", "slippage": "slippage", "volume_share": "volume_share", "fee_bps": "fee_bps",
@@ -317,9 +317,9 @@ def _cards(result: Result, out: Outcome, quote: str) -> list[dict[str, str]]:
 
 
 def _in_steps(result: Result) -> str:
-    """In how many liquidations of a pool its positions were liquidated."""
+    """In how many liquidations its positions were liquidated."""
     pools, steps = (int(result.metrics[name]) for name in ("pool_liquidations", "liquidation_steps"))
-    said = fmt.plural(pools, "liquidation of a pool", "liquidations of a pool")
+    said = fmt.plural(pools, "liquidation", "liquidations")
     return (f"In {said}" + (f", {steps:,} steps" if steps > pools else "")) if pools else "Closed by the venue"
 
 

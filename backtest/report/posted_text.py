@@ -32,7 +32,7 @@ def _words(config: Mapping[str, Any], symbols: Sequence[str]) -> str:
     who = f"Isolated positions in {_named(markets)}" if markets else who
     own = facts["set"]
     if own and set(own) >= set(markets or symbols):
-        return f"{who} posted what the strategy's own leverage asks."
+        return f"{who} posted margin by the strategy's own leverage."
     but = f", but where the strategy set a leverage itself ({_named(own)})" if own else ""
     return f"{who} posted {_how_much(config, facts)}{but}."
 
@@ -45,7 +45,7 @@ def _how_much(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     if leverage is None:
         asked = "--isolated-margin minimum" if config.get("isolated_margin") == "minimum" else None
         why = asked or "--leverage max" if asked or facts["named"] else "its profile names no default leverage"
-        return f"the least that {venue} asks of each position ({why})"
+        return f"the minimum that {venue} requires of each position ({why})"
     source = f"the default of {venue}" if facts["by"] == "default" else "--leverage"
     lower = facts["lower"]
     less = f"; {_lower(lower)}" if lower else ""

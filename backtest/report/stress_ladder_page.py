@@ -102,7 +102,7 @@ def _ladder_chart(
     share = PLOT / _plot(len(named))
     layout = _layout(answer, span) | {"yaxis": money_axis(drawn, rangemode="tozero", domain=[0.0, share])}
     layout["annotations"], layout["shapes"] = _labels(named, span)
-    note = "The whole account. Each cross is a step of a liquidation; the tables have all steps and all rungs."
+    note = "The whole account. Each cross is a step of a liquidation; the tables have all steps and all levels."
     if named:
         note += " Named: the symbols that are liquidated first, each at its first step."
     height = _plot(len(named)) + AROUND
@@ -190,7 +190,7 @@ def _notionals(answer: Values, rungs: Sequence[Values], events: Sequence[Values]
         for i, symbol in enumerate(ranked[:SHOWN])
     ]
     layout = _layout(answer, span) | {"yaxis": money_axis([np.array(line["y"]) for line in data], zeroline=True)}
-    note = "Signed notional of each position: long above zero, short below; zero when it is gone."
+    note = "Signed notional of each position: long above zero, short below; zero when it is closed."
     if len(ranked) > SHOWN:
         note += f" The {SHOWN} largest of {len(ranked)}."
     return Chart("notionals", f"What is left ({answer['quote']})", note, {"data": data, "layout": layout}, 320)
@@ -283,7 +283,7 @@ def _positions_table(answer: Values) -> Table:
         )
         for at in answer["positions"]
     ]  # fmt: skip
-    return _table("book", "Positions, the others' marks frozen", (*titles, "Liquidation", "Move", "Bankruptcy"), rows)
+    return _table("book", "Positions, all other marks unchanged", (*titles, "Liquidation", "Move", "Bankruptcy"), rows)
 
 
 def _pools_table(answer: Values) -> Table:

@@ -133,7 +133,7 @@ def ambiguous(result: Result) -> Table:
     frame = result.tables["ambiguous"]
     empty = "No ambiguous candle: on every price path inside the candles the same margin accounts survive"
     halted = (result.summary.get("chain") or {}).get("outages")
-    empty += " (candles that an outage or its grace touches are not looked at)." if halted else "."
+    empty += " (candles that overlap an outage or its grace period are not checked)." if halted else "."
     return listed("ambiguous", "Ambiguous candles", frame, _AMBIGUOUS, empty, "ambiguous.parquet")
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from backtest.results.result import Result
 
 HALTED = "there are no liquidations during a chain outage or its grace period"
-UNSEEN = "by the venue's mark it was not"
+UNSEEN = "on the venue mark it was not"
 
 
 def spared(result: Result, quote: str) -> list[str]:
@@ -45,7 +45,7 @@ def unharmed(result: Result, quote: str) -> str:
 
 
 def _apart(result: Result) -> bool:
-    """Whether the venue's mark was ever seen to be another than the market's."""
+    """Whether the venue mark was ever seen to be another than the market's."""
     return bool((result.tables["marks"]["distance"] != 0).any())
 
 

@@ -11,13 +11,13 @@ from backtest.results.ledger import COSTS, FLOWS
 from backtest.results.metric_definitions import Metrics
 
 TOLD = ("final_equity", *FLOWS, "fills", "rejected_orders", "margin_calls", "liquidations", "pool_liquidations")
-"""Metrics of the account by the market's mark that are kept."""
+"""Metrics of the account by the market mark that are kept."""
 
 
 def figures(own: Metrics, other: Record) -> dict[str, float | dict[str, float]]:
-    """Plain values by name; ``own``: metrics of the account, ``other``: record of the same one by the market's mark.
+    """Plain values by name; ``own``: metrics of the account, ``other``: record of the same one by the market mark.
 
-    Money in quote units. `cost`: by how much more the other's total changed; below 0 the venue's mark paid. `flows`:
+    Money in quote units. `cost`: by how much more the other's total changed; below 0 the venue mark paid. `flows`:
     what of it each flow of the books is, signed as the cost is, so that they add up to it. `by_market`: the other's
     metrics, `TOLD`. Its books must balance as any other's.
     """

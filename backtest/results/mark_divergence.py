@@ -29,8 +29,8 @@ class Sight:
         holds: bool = False,
         late_ms: int | None = None,
     ) -> None:
-        """``every_ms``: length of a sampling period. ``frozen``: times `a ≤ T < z` at which the venue's mark is that of
-        the path at `a`, in order, apart. ``holds``: the venue's mark is a staircase. ``late_ms``: an oracle makes it,
+        """``every_ms``: length of a sampling period. ``frozen``: times `a ≤ T < z` at which the venue mark is that of
+        the path at `a`, in order, apart. ``holds``: the venue mark is a staircase. ``late_ms``: an oracle makes it,
         and its path jumps so long after each open; None: it is the market's."""
         self._start_ms, self._interval, self._every, self._frozen = start_ms, interval_ms, every_ms, list(frozen)
         self._holds, self._late_ms = holds, late_ms
@@ -41,7 +41,7 @@ class Sight:
         self._kept: list[NDArray[np.void]] = []
 
     def take(self, row0: int, trade: Floats, market: Floats, venue: Floats) -> None:
-        """Look at rows from ``row0`` on: candles [4, rows, symbols] of trades, of the market's mark, and of the one
+        """Look at rows from ``row0`` on: candles [4, rows, symbols] of trades, of the market mark, and of the one
         that the venue goes by while nothing is frozen; where an oracle makes it, its inner knots are behind its close.
         """
         opens = self._start_ms + (row0 + np.arange(market.shape[1], dtype=np.int64)) * self._interval

@@ -105,9 +105,7 @@ Metrics = TypedDict(
                 "Distance to liquidation inside candles", "percent", "", "The same, moments inside candles included"
             ),
         ],
-        "price_moves": Annotated[
-            float, Metric("Price moves", "money", "", "At the prices of the decisions, before every cost")
-        ],
+        "price_moves": Annotated[float, Metric("Price moves", "money", "", "At the decision prices, before all costs")],
         "funding": Annotated[float, Metric("Funding", "money", "", "Positive: received")],
         "fees": Annotated[float, Metric("Fees", "money", "", "Paid for fills, less rebates", cost=True)],
         "spread": Annotated[
@@ -167,7 +165,7 @@ Metrics = TypedDict(
         "cancelled_orders": Annotated[int, Metric("Orders cancelled", "count")],
         "expired_orders": Annotated[int, Metric("Orders expired", "count")],
         "refused_amendments": Annotated[
-            int, Metric("Amendments refused", "count", "", "Their orders stayed as they were")
+            int, Metric("Amendments rejected", "count", "", "Their orders stayed unchanged")
         ],
         "fills": Annotated[int, Metric("Fills", "count")],
         "undone_fills": Annotated[int, Metric("Fills undone by the chain", "count", "low", "In a reorg")],

@@ -69,7 +69,7 @@ class RunSummary(TypedDict):
     chain: NotRequired[dict[str, JsonValue]]
     """What the chain did; absent without one."""
     mark_cost: NotRequired[dict[str, JsonValue]]
-    """What the venue's mark price cost; absent where it is the market's."""
+    """What the venue mark price cost; absent where it is the market's."""
     delays_ms: NotRequired[list[int]]
     """The delays of a latency curve."""
     sub_account: NotRequired[dict[str, JsonValue]]

@@ -41,7 +41,7 @@ def hook_bits(strategy: base.Strategy) -> int:
 
 
 def sight_of(setup: Setup) -> Sight | None:
-    """What watches the venue's mark; None where that is always the market's."""
+    """What watches the venue mark; None where that is always the market's."""
     if setup.oracle.plain and not setup.chain.outages:
         return None
     stale_ms = setup.chain.stale_ms
@@ -125,7 +125,7 @@ class AccountRunner:
         return record if self._sight is None else replace(record, sight=self._sight.rows())
 
     def _see(self, chunk: Chunk) -> None:
-        """Keep what the venue's mark was in the rows of the chunk, where it may not have been the market's."""
+        """Keep what the venue mark was in the rows of the chunk, where it may not have been the market's."""
         if self._sight is not None:
             panel, setup = self.replay.panel[:, chunk.tail :], self.replay.setup
             market, venue = setup.mark_offset, int(self.replay.run[at.MARK])

@@ -53,7 +53,7 @@ def _file(path: Path, selection: Selection) -> Iterator[Event]:
 def _listed(text: str, place: str, selection: Selection) -> Event:
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 3:
-        raise UserError(f"{text!r} is no deleveraging event", place, FORMS)
+        raise UserError(f"{text!r} is not a deleveraging event", place, FORMS)
     when, symbol = moment(parts[0], place), "" if parts[1] in ("", "*") else parts[1]
     if symbol and symbol not in selection.symbols:
         raise UserError(f"unknown symbol {symbol!r}", place, nearest(symbol, selection.symbols))
@@ -73,7 +73,7 @@ def _share(text: str, place: str) -> float:
 def _moves(text: str, selection: Selection) -> list[Event]:
     place, match = f"--adl {text}", _MOVE.fullmatch(text)
     if match is None:
-        raise UserError(f"{text!r} is no deleveraging event", place, FORMS)
+        raise UserError(f"{text!r} is not a deleveraging event", place, FORMS)
     try:
         least = float(match["percent"]) / 100
     except ValueError:
@@ -82,7 +82,7 @@ def _moves(text: str, selection: Selection) -> list[Event]:
     rows = within // selection.interval_ms
     if rows < 1 or within % selection.interval_ms:
         candles = durations.text(selection.interval_ms)
-        raise UserError(f"{match['within']} is no multiple of the {candles} candles", place, "give a whole multiple")
+        raise UserError(f"{match['within']} is not a multiple of the {candles} candles", place, "give a whole multiple")
     return _fast_moves(selection, least, rows, _share(match["share"], place))
 
 

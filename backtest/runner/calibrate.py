@@ -37,7 +37,7 @@ class Law:
 
 @dataclass(frozen=True)
 class Scale:
-    """σ and turnover of a day at the time of the measurement, and half the spread that candles show by each estimator.
+    """Daily σ and turnover at the time of the measurement, and the half spread by each estimator from candles.
 
     Where it took longer than an hour they are medians of it.
     """

@@ -57,7 +57,7 @@ class ChainConfig:
         return not self.oracle.plain or bool(self.chain.outages)
 
     def by_market(self) -> ChainConfig:
-        """The same, but that the venue goes by the market's mark, also while the chain stands."""
+        """The same, but that the venue goes by the market mark, also while the chain stands."""
         return replace(self, oracle=Oracle(), chain=replace(self.chain, freezes=False))
 
     def as_dict(self, start_ms: int) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def chain_of(asked: RunSettings, venue: Profile, selection: Selection) -> ChainC
     oracle, after = parse_oracle(asked.oracle)
     wanted = parse(asked.outages)
     if wanted.history and profile is None:
-        raise UserError("no chain, so no history", "--outages history", "name one with --chain")
+        raise UserError("requires a chain", "--outages history", "name one with --chain")
     if wanted.worst_ms:
         covering(selection, wanted.worst_ms)
     known = halts(wanted, profile.history() if profile else (), asked.seed, start_ms, end_ms)
@@ -122,9 +122,7 @@ def _profile(asked: RunSettings, venue: Profile) -> chains.ChainProfile | None:
 def _asked(asked: RunSettings, chain: Chain, named: bool) -> Chain:
     """The chain with the user's own choices."""
     if asked.force_inclusion and not chain.forced_ms:
-        thing = (
-            f"{chain.name} has no inclusion through Layer 1" if named else "no chain, so no inclusion through Layer 1"
-        )
+        thing = f"{chain.name} has no inclusion through Layer 1" if named else "requires a chain"
         raise UserError(thing, "--force-inclusion", "leave it out" if named else "name one with --chain")
     return replace(
         chain,
@@ -148,7 +146,7 @@ def parse_oracle(texts: Sequence[str]) -> tuple[Oracle, dict[str, int]]:
             raise UserError(f"{kind} is given twice", place, "give each kind once")
         given.append(kind)
         if bool(equals) == (kind == "median"):
-            raise UserError(f"{text!r} is not of a form", place, FORMS)
+            raise UserError(f"{text!r} is not a valid oracle setting", place, FORMS)
         if kind == "median":
             own[kind] = True
         elif kind == "deviation":
@@ -163,7 +161,7 @@ def parse_oracle(texts: Sequence[str]) -> tuple[Oracle, dict[str, int]]:
 def _share(value: str, place: str) -> float:
     share = float(value.removesuffix("%")) / 100 if _PERCENT.fullmatch(value) else 0.0
     if not 0 < share <= 1:
-        raise UserError(f"{value!r} is no deviation", place, "write a percentage above 0 up to 100, like 0.5%")
+        raise UserError(f"{value!r} is not a deviation", place, "write a percentage above 0 up to 100, like 0.5%")
     return share
 
 

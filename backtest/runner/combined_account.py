@@ -134,7 +134,7 @@ def _joined(name: str, results: Sequence[Result]) -> pl.DataFrame:
         frame = made.tables[name]
         named = [column for column in NAMED if column in frame.columns]
         frame = frame.with_columns(pl.format("{}/{}", pl.lit(made.label), column).alias(column) for column in named)
-        if "process" in frame.columns:  # a number of its own for each liquidation of a pool
+        if "process" in frame.columns:  # a number of its own for each liquidation
             frame = frame.with_columns(pl.col("process") + processes)
             processes += 1 + max(made.tables[name]["process"].drop_nulls().to_list(), default=-1)
         frames.append(frame)
@@ -159,7 +159,7 @@ def _summary(results: Sequence[Result], union: Selection, numbers: dict[str, obj
     counts |= {STRETCHED: len(stretched)} if stretched else {}
     reserve = sum(round(untyped(r.summary)["config"]["reserve"] * MICRO) for r in results) / MICRO
     names = ", ".join(r.label for r in results)
-    doc = f"Sub-accounts of {names}: each with its own wallet, pools and positions."
+    doc = f"Sub-accounts of {names}: each with its own wallet and positions."
     cash = sum(round(untyped(r.summary)["config"]["cash"] * MICRO) for r in results) / MICRO
     data = {
         "symbols": list(union.symbols),

@@ -29,8 +29,8 @@ def fee_schedule(
     its own date as well. UserError for an unknown discount, and for one off rates that the user gives himself.
     """
     if discount is not None and not (taker_bps is None and maker_bps is None):
-        remedy = "give the rates as they are after it, or leave --fee-bps and --maker-fee-bps out"
-        raise UserError("a discount is off the venue's fees, and rates are given", "--fee-discount", remedy)
+        remedy = "give the rates after the discount, or leave out --fee-bps and --maker-fee-bps"
+        raise UserError("a discount cannot be combined with fee rates", "--fee-discount", remedy)
     if taker_bps is not None:
         return fee_table(taker_bps / WHOLE_BPS, None if maker_bps is None else maker_bps / WHOLE_BPS), 0.0
     fees = np.array([row for n, table in enumerate(profile.fee_tables) for row in _rows(table, n == 0)])
@@ -102,12 +102,12 @@ def fee_notes(profile: Profile, asked: RunSettings, record: Record) -> list[str]
     """What the fees of a run assumed, as plain sentences."""
     said = []
     if asked.fee_bps and asked.maker_fee_bps is None and (record.fills["liquidity"] == Liquidity.MAKER).any():
-        said.append(f"Makers paid the takers' {asked.fee_bps:g} bps: --maker-fee-bps gives them a rate of their own.")
+        said.append(f"Makers paid the taker fee of {asked.fee_bps:g} bps: set --maker-fee-bps for a maker fee.")
     if asked.fee_discount is not None:
         off = rules_text.percent(share_off(profile, asked.fee_discount))
         said.append(f"A discount of {off} was taken off every positive fee, on every day of the run.")
     volumes = [float(tier.volume) for table in profile.fee_tables for tier in table.tiers if not tier.by_volume]
     traded = float(np.abs(record.fills["quote"]).sum(dtype=np.float64)) / MICRO
     if asked.fee_bps is None and volumes and traded >= min(volumes):
-        said.append("Fee tiers that ask for a share of the venue's volume were not reached: a run does not know it.")
+        said.append("Fee tiers that require a share of the venue's volume were not reached: a run does not know it.")
     return said

@@ -74,14 +74,14 @@ def depth_sha256(asked: RunSettings) -> str | None:
 def in_words(asked: RunSettings) -> list[str]:
     """Sentences about what takers paid beside the price, where it is not a fixed share, and what bounded fills."""
     said, models, shares = _parts(asked), parse_slippage(asked.slippage), parse_shares(asked.volume_share)
-    words = [f"Takers paid beside the price: {', '.join(said)}; {_band(models)}."] if said and asked.slippage else []
+    words = [f"Takers paid beyond the price: {', '.join(said)}; {_band(models)}."] if said and asked.slippage else []
     if models.drift and not asked.latency_ms:
-        words.append("No adverse move: --slippage drift is of the time on the way, and --latency-ms is 0.")
+        words.append("No adverse move: --slippage drift depends on --latency-ms, which is 0.")
     if min(shares) < np.inf:
         each = f"takers {_share(shares[0])}, makers {_share(shares[1])}"
-        words.append(f"Of a candle's volume fills were at most: {each}.")
+        words.append(f"Maximum share of a candle's volume that could fill: {each}.")
     if asked.limit_fill == "touch":
-        words.append("A limit order filled where the price touched it, as if it were the first in its queue.")
+        words.append("Limit orders filled when the price touched them, as if they were first in the queue.")
     return words
 
 
@@ -108,15 +108,15 @@ def _parts(asked: RunSettings) -> list[str]:
     if asked.slippage_bps:
         said.append(f"{asked.slippage_bps:g} bps whatever the size")
     if models.half:
-        said.append(f"half a spread of {models.half * BPS:.4g} bps")
+        said.append(f"a half spread of {models.half * BPS:.4g} bps")
     if models.estimator:
-        said.append(f"half the spread that candles show {ESTIMATORS[models.estimator]}")
+        said.append(f"half of the spread estimated from candles {ESTIMATORS[models.estimator]}")
     if models.impact == "impact" and models.factor:
         said.append(f"an impact of {models.factor:g} × σ × (Q/V)^{models.exponent:g}")
     if models.impact == "volume" and models.factor:
         said.append(f"an impact of {models.factor:g} × the square of their share of the candle's volume")
     if models.depth:
-        said.append(f"the walk through the depth of {Path(models.depth).name}")
+        said.append(f"the cost of walking the depth in {Path(models.depth).name}")
     if said and models.stress != 1.0:
         said[-1] += f" (all of it times {models.stress:g})"
     if models.drift and asked.latency_ms:
@@ -150,7 +150,7 @@ def uncharged(asked: RunSettings, made: Charges, record: Record) -> list[str]:
         _tell_depth(made.depth, takers, tell)
     idle = int(record.counts.get("candles without volume", 0))
     if idle and made.wants_volume:
-        said.append(f"{plural(idle, 'candle')} without volume: nothing can fill against a share of it.")
+        said.append(f"{plural(idle, 'candle')} without volume: with --volume-share nothing fills in it.")
     return said
 
 
@@ -168,4 +168,4 @@ def _tell_depth(
         within = np.nanmax(snapshots[i][np.maximum(last, 0), 2::2], axis=1)
         beyond[at_symbol] = (last >= 0) & (value > within * MICRO)
     tell(before, "before the depth table's first snapshot", "no impact was charged")
-    tell(beyond, "larger than the depth table reaches", "its last band was taken to go on")
+    tell(beyond, "larger than the depth table reaches", "its last level was extended")

@@ -113,7 +113,7 @@ def _delay(part: object) -> int:
     text = part if isinstance(part, str) else str(part) if type(part) is int else ""
     if not (text.isascii() and text.isdigit() and int(text) <= MOST_LATENCY_MS):
         remedy = f"give whole ms from 0 to {MOST_LATENCY_MS:,}, like 0,50,200,1000,5000"
-        raise UserError(f"{part!r} is no delay", FLAG, remedy)
+        raise UserError(f"{part!r} is not a delay", FLAG, remedy)
     return int(text)
 
 

@@ -56,7 +56,7 @@ def measure(path: Path, kind: str) -> list[Curve]:
         return list(_depths(path))
     if any(_WIDE.fullmatch(name) for name in held):
         return list(_wide(path, held))
-    thing = f"no book (it has {', '.join(held)})"
+    thing = f"not order book data (it has {', '.join(held)})"
     forms = "notional and slippage_bps, bps and depth_usd, or spread_bps and depth_50bps_usd"
     raise UserError(thing, str(path), f"it needs ts, symbol and {forms}")
 
@@ -99,7 +99,7 @@ def _walks(path: Path, held: list[str]) -> Iterator[Curve]:
     for symbol, walks in _by_symbol(frame):
         whole = walks.filter(pl.col("filled_fraction") >= 1) if partly else walks
         if not len(whole):
-            raise UserError(f"no whole walk of {symbol}", str(path), "filled_fraction is 1 where all was filled")
+            raise UserError(f"no complete row of {symbol}", str(path), "rows with filled_fraction = 1 are complete")
         points = whole.group_by("notional").agg(pl.col("slippage_bps").mean(), pl.len()).sort("notional")
         smallest = whole.filter(pl.col("notional") == points["notional"][0])["slippage_bps"].to_numpy() / BPS
         cost, number = points["slippage_bps"].to_numpy() / BPS, points["len"].to_numpy().astype(np.int64)

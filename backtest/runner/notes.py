@@ -79,7 +79,7 @@ def _venue(profile: Profile, asked: RunSettings, record: Record, charges: Charge
 
 
 def _chain(chaining: ChainConfig, asked: RunSettings, record: Record) -> list[str]:
-    """What is taken on trust of the chain, and where the venue's mark was another than the market's."""
+    """What is taken on trust of the chain, and where the venue mark was another than the market's."""
     chain, oracle, profile = chaining.chain, chaining.oracle, chaining.profile
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
     said = profile.assumptions(record.start_ms, end_ms, chaining.halts.known is not None) if profile else []
@@ -99,18 +99,21 @@ def _chain(chaining: ChainConfig, asked: RunSettings, record: Record) -> list[st
     made += [f"published every {delay(oracle.heartbeat_ms)}"] * bool(oracle.heartbeat_ms)
     made += [f"published when it deviates by {100 * oracle.deviation:g} %"] * bool(oracle.deviation)
     if made:
-        said.append(f"The venue's mark was {listing(made)}, not the market's.")
+        said.append(f"The venue mark was derived from the market mark: {listing(made)}.")
     if rough := oracle.rough:
-        finer = " (also in candles that --drill opens)" if asked.drill_ms else ""
+        finer = " (also with --drill)" if asked.drill_ms else ""
         said.append(
-            f"The oracle is approximate: its {listing(rough)} {'is' if len(rough) == 1 else 'are'} worked out at the "
-            f"four knots of a candle, {duration(record.interval_ms / 3)} apart{finer}. What prices do between them may "
+            f"The oracle is approximate: its {listing(rough)} {'is' if len(rough) == 1 else 'are'} computed at "
+            f"four points of a candle, {duration(record.interval_ms / 3)} apart{finer}. Price moves in between can "
             "decide a liquidation: shorter candles (--interval) are more exact."
         )
     if oracle.limit_ms:
         refused = ends(record.orders)["stale"]
         were = plural(refused, "was", "were") if refused else "none was"
-        said.append(f"Orders but reduce-only ones are refused on a mark older than {delay(oracle.limit_ms)}: {were}.")
+        said.append(
+            "Orders, except reduce-only ones, are rejected if the venue mark is older than "
+            f"{delay(oracle.limit_ms)}: {were}."
+        )
     return said
 
 
@@ -133,12 +136,12 @@ def _outages(halts: OutagePlan) -> list[str]:
     elif halts.asked:
         said.append("The chain had no outage in the run.")
     if halts.known is not None:
-        said.append(f"Known outages of the chain that can be played: {halts.known}, in the run {halts.met}.")
+        said.append(f"Known outages of the chain that can be replayed: {halts.known}, in the run {halts.met}.")
     if halts.drawn is not None:
         said.append(f"{plural(halts.drawn, 'outage')} of these were drawn at random (--seed).")
     if halts.outside:
         one, many = "outage lies outside the run and was", "outages lie outside the run and were"
-        said.append(f"{plural(len(halts.outside), one, many)} not played: {_windows(halts.outside)}.")
+        said.append(f"{plural(len(halts.outside), one, many)} not replayed: {_windows(halts.outside)}.")
     if halts.worst:
         when, how = moment(halts.worst.outage.start_ms), delay(halts.worst_ms)
         n = halts.worst.accounts
@@ -178,8 +181,8 @@ def _pools(profile: Profile, asked: RunSettings, record: Record) -> list[str]:
         moved = set(cross.tolist()) & set(record.moves["symbol"].tolist())
         names = listing([record.symbols[i] for i in sorted(moved)])
         said.append(
-            f"A position with more than {asked.isolate_above:.4g} of the requirement was isolated: "
-            f"{names or 'none was'}."
+            f"Positions with more than {asked.isolate_above:.4g} of the maintenance margin were isolated: "
+            f"{names or 'none'}."
         )
     return said
 
@@ -190,19 +193,19 @@ def _deleveraging(asked: RunSettings, record: Record) -> list[str]:
     taken = int((record.liquidations["stage"] == Stage.DELEVERAGED).sum())
     idle = int(record.counts.get("deleveraging events without a profitable position", 0))
     said = f"Deleveraging events were assumed: {plural(taken, 'position was', 'positions were')} deleveraged"
-    return [said + (f", {plural(idle, 'event')} met no position with a profit." if idle else ".")]
+    return [said + (f", {plural(idle, 'event')} found no profitable position." if idle else ".")]
 
 
 def _stretched(stretched: Sequence[Stretch]) -> list[str]:
-    """How often the venue's mark went much farther than trades and basis say, and where farthest."""
+    """How often the venue mark went much farther than trades and basis say, and where farthest."""
     if not stretched:
         return []
     worst = max(stretched, key=lambda stretch: stretch.bps)
     were = plural(len(stretched), "derived mark was", "derived marks were")
     prices = f"{worst.side} {price(worst.derived)} became {price(worst.mark)}, {worst.bps:,.0f} bps"
     said = (
-        f"{were} stretched by more than {LISTED_BPS:g} bps to reach the high or low of the venue's coarser mark "
-        f"candle, which does not tell when the mark was there. Worst: {worst.symbol} at {moment(worst.ts_ms)} UTC, "
+        f"{were} moved by more than {LISTED_BPS:g} bps to reach the high or low of the venue's longer mark candle; "
+        f"the time within that candle is not known. Largest: {worst.symbol} at {moment(worst.ts_ms)} UTC, "
         f"{prices}."
     )
     return [said]

@@ -113,7 +113,7 @@ def _process(word: str, place: str) -> Process:
     match = _PROCESS.fullmatch(word.partition("=")[2])
     if match is None:
         raise UserError(
-            f"{word!r} is no process", place, f"write {WORDS[1]}: how many, their median, the 90th percentile"
+            f"{word!r} is not a random process", place, f"write {WORDS[1]}: how many, their median, the 90th percentile"
         )
     rate = float(match["rate"])
     if not 0 < rate <= MOST_PER_YEAR:
@@ -233,7 +233,7 @@ def covering(selection: Selection, length_ms: int) -> int:
     if rows >= selection.rows:
         thing, candles = f"the run has {selection.rows:,} candles", durations.text(selection.interval_ms)
         place = f"{FLAG} worst:{durations.text(length_ms)}"
-        raise UserError(f"{thing} of {candles}, which is no longer than the halt", place, "choose a shorter one")
+        raise UserError(f"{thing} of {candles}, which is not longer than the outage", place, "choose a shorter one")
     return rows
 
 
@@ -269,7 +269,7 @@ def worst(selection: Selection, records: Sequence[Record], length_ms: int) -> Wo
     begin = selection.start_ms + (at + 1) * selection.interval_ms
     if at < 0:
         return None
-    cause = "placed where the book would have lost most"
+    cause = "placed where the positions would have lost most"
     return Worst(Outage(begin, begin + length_ms, cause), most, len(records))
 
 

@@ -226,7 +226,7 @@ def in_place(planned: Plan, modes: Sequence[str], progress: Progress | None, chu
 def replay_with_shadow(
     planned: Plan, margin: str, progress: Progress | None, chunk_rows: int | None
 ) -> tuple[Record, Record | str]:
-    """The records of one account, and of the same one by the market's mark, or why its strategy failed there."""
+    """The records of one account, and of the same one by the market mark, or why its strategy failed there."""
     (record,) = replay(planned, [margin], progress, chunk_rows)
     # After it and not beside it: a strategy may keep something that both would see, and the account comes first.
     shadow = seated(replace(planned, chaining=planned.chaining.by_market()), margin, Counterfactual)
@@ -384,7 +384,7 @@ def one_mode(asked: RunSettings, remedy: str) -> tuple[str, ...]:
 def _with_mark_cost(
     planned: Plan, modes: Sequence[str], mark_cost: bool, progress: Progress | None, chunk_rows: int | None
 ) -> Result:
-    """The result of one account, with what its venue's mark cost where that is asked for and is another."""
+    """The result of one account, with what its venue mark cost where that is asked for and is another."""
     if not (mark_cost and planned.chaining.sees_apart):
         return result(planned, next(replay(planned, modes, progress, chunk_rows)))
     record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)

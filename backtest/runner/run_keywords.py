@@ -39,7 +39,7 @@ class SharedKeywords(TypedDict, total=False):
     margin: str | Sequence[str]
     """Margin mode: cross, isolated or portfolio; SYMBOL=isolated or SYMBOL=cross for single markets."""
     leverage: float | Literal["max"] | None
-    """Position size over initial margin; max: the highest that the venue allows."""
+    """Notional over initial margin; max: the highest that the venue allows."""
     isolated_margin: float | Literal["leverage", "minimum", "equal"]
     """Collateral that opens an isolated position: leverage (position size over leverage=, or over the venue's
     default), minimum (the venue's initial margin), equal (cash= over the number of markets) or an amount in
@@ -80,15 +80,15 @@ class SharedKeywords(TypedDict, total=False):
     """Send orders and money over a chain: a name of `backtest venues chains`, a FILE.toml, or venue for the
     venue's own."""
     outages: str | Sequence[str]
-    """Halt the chain: START/LENGTH or START/END, a FILE (.toml, .json, .csv), history, poisson=2/year:60m:8h
+    """Stop the chain: START/LENGTH or START/END, a FILE (.toml, .json, .csv), history, poisson=2/year:60m:8h
     (rate, median, 90th percentile), or worst:30m at the costliest moment."""
     reorg: int | str | None
     """Undo fills that happened within this time before an outage."""
     force_inclusion: bool
     """During an outage send messages through Layer 1, if the chain allows it."""
     oracle: str | Sequence[str] | Mapping[str, str | float]
-    """Build the venue's mark price: delay=3s, heartbeat=1h, deviation=0.5%, average=30s, median; limit=60s
-    rejects orders on an older one; stale=30s and grace=1h apply after an outage."""
+    """Derive the venue mark from the market mark: delay=3s, heartbeat=1h, deviation=0.5%, average=30s, median;
+    limit=60s rejects orders if it is older; stale=30s and grace=1h apply after an outage."""
     gas: bool
     """Charge the chain's gas."""
 
@@ -97,16 +97,16 @@ class RunKeywords(SharedKeywords, total=False):
     """Settings of `run`."""
 
     mark_cost: bool
-    """Replay a second time to measure the P&L effect of the venue's mark price, where it is not the market's."""
+    """Measure the P&L effect of the venue mark by a second replay."""
     latency_ms: int
-    """Delay from a decision until its message leaves; a chain's delay comes on top."""
+    """Delay from a decision until its message leaves; a chain's latency is added."""
 
 
 class CompareKeywords(SharedKeywords, total=False):
     """Settings of `compare`."""
 
     latency_ms: int
-    """Delay from a decision until its message leaves; a chain's delay comes on top."""
+    """Delay from a decision until its message leaves; a chain's latency is added."""
 
 
 class LatencyKeywords(SharedKeywords, total=False):
@@ -125,14 +125,14 @@ class SubaccountKeywords(SharedKeywords, total=False):
     """With sub_accounts=: close everything and stop trading after this loss (20% of the deposit, or an amount
     like 5000, or none), one for all or one per strategy."""
     latency_ms: int
-    """Delay from a decision until its message leaves; a chain's delay comes on top."""
+    """Delay from a decision until its message leaves; a chain's latency is added."""
 
 
 class SweepKeywords(SharedKeywords, total=False):
     """Settings of `sweep`."""
 
     latency_ms: int
-    """Delay from a decision until its message leaves; a chain's delay comes on top."""
+    """Delay from a decision until its message leaves; a chain's latency is added."""
     vary: Mapping[str, object]
     """Vary a setting: a list like margin=isolated,cross or a range like leverage=2:10:2."""
     where: str | None

@@ -98,7 +98,7 @@ class RunSettings:
         example='["cross", "DOGE-USD=isolated"]',
     )  # fmt: skip
     leverage: float | str | None = setting(
-        None, "Position size over initial margin; max: the highest that the venue allows.", ACCOUNT,
+        None, "Notional over initial margin; max: the highest that the venue allows.", ACCOUNT,
         Kind.NUMBER_OR_WORD, "NUMBER|max", unit="x", within=(LEAST_LEVERAGE, MOST_LEVERAGE), choices=(MAX,),
         absent="the venue's default in isolated margin, else max", example="5",
     )  # fmt: skip
@@ -184,11 +184,11 @@ class RunSettings:
         unit="s", within=(LEAST_TIMEOUT_S, MOST_TIMEOUT_S), absent="never", recorded="-", example="600",
     )  # fmt: skip
     mark_cost: bool = setting(
-        True, "Replay a second time to measure the P&L effect of the venue's mark price, where it is not the market's.",
+        True, "Measure the P&L effect of the venue mark by a second replay.",
         OUTPUT, Kind.SWITCH, commands=(RUN,), recorded="-", example="false",
     )  # fmt: skip
     latency_ms: int = setting(
-        0, "Delay from a decision until its message leaves; a chain's delay comes on top.", NETWORK, Kind.WHOLE,
+        0, "Delay from a decision until its message leaves; a chain's latency is added.", NETWORK, Kind.WHOLE,
         "MS", unit="ms", within=(0, MOST_LATENCY_MS), commands=(RUN, COMPARE, SUB_ACCOUNTS, SWEEP), example="250",
     )  # fmt: skip
     grid: tuple[int, ...] = setting(
@@ -200,7 +200,7 @@ class RunSettings:
         "venue's own.", NETWORK, Kind.FILE, "NAME|FILE", absent="instant and free", example='"arbitrum"',
     )  # fmt: skip
     outages: tuple[str, ...] = setting(
-        (), "Halt the chain: START/LENGTH or START/END, a FILE (.toml, .json, .csv), history, poisson=2/year:60m:8h "
+        (), "Stop the chain: START/LENGTH or START/END, a FILE (.toml, .json, .csv), history, poisson=2/year:60m:8h "
         "(rate, median, 90th percentile), or worst:30m at the costliest moment.", NETWORK, Kind.TEXTS, "WHEN",
         absent="none", example='["worst:30m"]',
     )  # fmt: skip
@@ -213,8 +213,8 @@ class RunSettings:
         example="true",
     )  # fmt: skip
     oracle: tuple[str, ...] = setting(
-        (), "Build the venue's mark price: delay=3s, heartbeat=1h, deviation=0.5%, average=30s, median; limit=60s "
-        "rejects orders on an older one; stale=30s and grace=1h apply after an outage.", NETWORK, Kind.PAIRS,
+        (), "Derive the venue mark from the market mark: delay=3s, heartbeat=1h, deviation=0.5%, average=30s, median; "
+        "limit=60s rejects orders if it is older; stale=30s and grace=1h apply after an outage.", NETWORK, Kind.PAIRS,
         "KIND=VALUE", absent="the mark price of the data", example='["delay=3s"]',
     )  # fmt: skip
     gas: bool = setting(True, "Charge the chain's gas.", NETWORK, Kind.SWITCH, example="false")

@@ -79,7 +79,7 @@ def prepare(strategy: base.Strategy, selection: Selection, spool: Spool) -> Deci
     if every_ms % selection.interval_ms:
         candles = f"the data's {durations.text(selection.interval_ms)} candles"
         remedy = f"decide every so many of {candles}, or take finer data"
-        raise UserError(f"every = {strategy.every!r} is no multiple of {candles}", base.place(strategy), remedy)
+        raise UserError(f"every = {strategy.every!r} is not a multiple of {candles}", base.place(strategy), remedy)
     if every_ms != selection.interval_ms and selection.start_ms % selection.interval_ms:
         # Longer candles open on the clock; one of these would belong to two, and tell the first what is to come.
         thing = f"every = {strategy.every!r} on candles that do not open at whole multiples of their interval"

@@ -340,7 +340,7 @@ def parameters(strategies: Sequence[StrategySource], given: Mapping[str, object]
 
 
 def _known(strategy: StrategySource) -> tuple[str, ...]:
-    """Names of a strategy's parameters; none of one that is already made."""
+    """Names of a strategy's parameters; none of one that is an instance already."""
     if isinstance(strategy, base.Strategy):
         return ()
     cls: type[base.Strategy] = strategy if isinstance(strategy, type) else loader.find(str(strategy))

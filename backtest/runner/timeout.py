@@ -41,7 +41,7 @@ def within(seconds: float | None, act: Callable[[], T]) -> T:
             alarm.stop()
     except TimedOut as over:
         alarm.stop()  # it may have come before the first time had any effect
-        stood = f": the replay stood at {over.stood}" if over.stood else ""
+        stood = f": the replay was at {over.stood}" if over.stood else ""
         raise RunError(f"stopped after {seconds:g} s (--timeout){stood}; nothing was written") from None
 
 

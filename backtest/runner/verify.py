@@ -169,7 +169,7 @@ def _asked(report: Result, folder: Path) -> Report:
         own = [f"{symbol}={mode}" for symbol, mode in config["modes"].items()]
         return Report(str(config["strategy"]), place, str(config["margin"]), own, settings)
     except (KeyError, TypeError) as error:
-        raise UserError(f"summary.json does not say {error}", str(folder), "run it again") from None
+        raise UserError(f"summary.json has no {error}", str(folder), "run it again") from None
 
 
 def _unchanged(report: Result, strategy: str) -> None:

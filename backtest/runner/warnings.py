@@ -15,7 +15,7 @@ from backtest.venues.profile import Profile
 NAMED = 3
 """Markets named one by one."""
 MARKET = Oracle()
-"""Nothing is made of the market's mark."""
+"""Nothing is made of the market mark."""
 
 
 def warnings(
@@ -36,5 +36,5 @@ def warnings(
         said.append(f"no funding paid at {plural(missing, 'settlement that is', 'settlements that are')} missing")
     if oracle.rough:
         is_known = "is" if len(oracle.rough) == 1 else "are"
-        said.append(f"the oracle's {listing(oracle.rough)} {is_known} approximate, known at four knots of a candle")
+        said.append(f"the oracle's {listing(oracle.rough)} {is_known} approximate, computed at four points of a candle")
     return said

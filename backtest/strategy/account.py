@@ -302,10 +302,10 @@ class Account(Holdings):
         return number, micro if micro > 0 else None
 
     def _countable(self, amount: float, place: str, name: str = "size") -> bool:
-        """Whether an amount is finite. UserError for what is no number, or is beyond all bounds."""
+        """Whether an amount is finite. UserError for what is not a number, or is too large."""
         self._check_number(amount, name, place)
         if MOST < abs(amount) < math.inf:
-            raise UserError(f"{name} {amount:g} is beyond all bounds", place, f"give at most {MOST:g}")
+            raise UserError(f"{name} {amount:g} is too large", place, f"give at most {MOST:g}")
         return math.isfinite(amount)
 
     def _check_number(self, amount: object, name: str, place: str) -> None:

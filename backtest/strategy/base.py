@@ -209,7 +209,7 @@ def check(strategy: Strategy) -> None:
     unheard = sorted(written - BESIDE_TARGETS)
     if "targets" in written and unheard:
         remedy = "remove it, or write on_candle instead of targets"
-        raise UserError(f"{unheard[0]} is never called beside targets", where, remedy)
+        raise UserError(f"{unheard[0]} is never called with targets", where, remedy)
     _ = strategy.every_ms  # raises where the text is not an interval
     lookback: object = strategy.lookback
     if not isinstance(lookback, int) or isinstance(lookback, bool) or lookback < 1:
@@ -223,7 +223,7 @@ def _check_names(cls: type[Strategy], where: str) -> None:
     for name in dir(cls):
         if name.startswith("on_") and name not in heard and callable(getattr(cls, name)):
             remedy = f"{nearest(name, heard)} (a method of your own needs a name without on_)"
-            raise UserError(f"{name} is no hook and would never be called", where, remedy)
+            raise UserError(f"{name} is not a hook and would never be called", where, remedy)
 
 
 def _check_plain(strategy: Strategy, names: Iterable[str], where: str) -> None:

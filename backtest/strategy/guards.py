@@ -99,7 +99,7 @@ def _meant(kind: str) -> str:
     """What may have been meant by a kind that is none."""
     name = kind.lower().replace("_", "-")
     if name in NO_GUARD:
-        return f"no guard does that; an order of the strategy does, with {NO_GUARD[name]}="
+        return f"there is no such guard; use an order with {NO_GUARD[name]}="
     return f"did you mean {ALSO_CALLED[name]!r}?" if name in ALSO_CALLED else nearest(name, KINDS)
 
 
@@ -149,10 +149,10 @@ def _check_modes(guard: Guard, modes: set[str], reserve: int, chain: Chain) -> N
     if guard.kind == "top-up" and modes != {"isolated"} and reserve > 0:
         route_number(chain, TransferKind.DEPOSIT, None, place)
     elif guard.kind == "top-up" and "isolated" not in modes:
-        thing = "in cross margin a top-up is money from outside the venue, and there is no reserve"
-        raise UserError(thing, place, "give it one with --reserve, or use reduce instead")
+        thing = "in cross margin a top-up requires a reserve"
+        raise UserError(thing, place, "set --reserve, or use reduce")
     if guard.kind == "reduce" and modes == {"isolated"}:
-        thing = "in isolated margin a reduction gives back the same share of its margin, and the ratio stays"
+        thing = "in isolated margin a reduction releases the same share of margin, so the ratio does not change"
         raise UserError(thing, place, "use stop or top-up instead")
 
 

@@ -45,7 +45,9 @@ def load(spec: StrategySource, params: Mapping[str, object] | None = None) -> St
     """
     if isinstance(spec, Strategy):
         if params:
-            raise UserError(f"{type(spec).__name__} is already made", "", "give its parameters when it is made")
+            raise UserError(
+                f"{type(spec).__name__} is an instance already", "", "set its parameters when you create it"
+            )
         check(spec)
         return spec
     cls = spec if isinstance(spec, type) else find(str(spec))

@@ -66,7 +66,7 @@ class Order:
     The prices say what it is: none, a `market` order; ``limit``, `limit`; ``stop``, `stop_market`; both, `stop_limit`;
     ``target``, `take_profit_market`; with ``limit``, `take_profit_limit`; ``trail``, `trailing_stop`.
 
-    UserError for what cannot be an order: words that contradict each other or mean nothing, a size that is no number.
+    UserError for contradicting or unknown keywords, and for a size that is not a number.
     A number that no order can have (not finite, not above zero) is a matter of the venue: it refuses with a reason.
     """
 
@@ -156,7 +156,7 @@ class Order:
             elif not isinstance(value, NUMBERS) and (value is not None or name == "qty"):
                 raise self._wrong(f"{name} {value!r} is not a number")
         if MOST < abs(self.qty) < math.inf:
-            raise self._wrong(f"size {self.qty:g} is beyond all bounds", f"give at most {MOST:g}")
+            raise self._wrong(f"size {self.qty:g} is too large", f"give at most {MOST:g}")
 
     def _check_kind(self) -> None:
         if self.stop is not None and self.target is not None:
@@ -180,7 +180,7 @@ class Order:
             raise self._wrong(f"tif {self.tif} {known} expires", "tif gtd goes with expires, and no other does")
         self.expires_ms(0)  # raises where it is no time
         if self.post_only and self.limit is None:
-            raise self._wrong("post_only without limit", "only an order with a limit can wait for others to take it")
+            raise self._wrong("post_only without limit", "only an order with a limit can rest at the venue")
         if self.post_only and self.tif in ("ioc", "fok"):
             raise self._wrong(f"post_only with tif {self.tif}", "it would never be filled; choose one of them")
 

@@ -26,7 +26,7 @@ from backtest import Account, Candle, Market, Param, Strategy
 
 
 class {cls}(Strategy):
-    """Long above the average, flat below."""
+    """Hold a long position above the average, none below."""
 
     window: int = Param(48, ge=2, le=1000, doc="candles in the average")
     weight: float = Param(0.2, gt=0, le=20, doc="size of each position, as a share of equity")

@@ -67,7 +67,7 @@ def session_of(key: Key) -> Session:
         return _OPEN[key]
     except KeyError:
         remedy = "use the market and the account that the hook is given"
-        raise UserError("used while its account is not played", "market or account", remedy) from None
+        raise UserError("used outside of its hook", "market or account", remedy) from None
 
 
 def replay_of(key: Key) -> Replay:

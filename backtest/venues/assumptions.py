@@ -14,9 +14,9 @@ def left_to_trust(tables: Sequence[Dated], start_ms: int, end_ms: int) -> list[s
     out = []
     first, last = tables[0], tables[-1]
     if start_ms < first.from_ms:
-        out.append(f"of {first.since} is used for the days before it as well")
+        out.append(f"of {first.since} is also used for earlier days")
     if last.until and end_ms > instant_ms(last.until):
-        out.append(f"is known until {moment_text(last.until)} and used for the days after it as well")
+        out.append(f"is known until {moment_text(last.until)} and also used for later days")
     ends = [*(table.from_ms for table in tables[1:]), end_ms]
     begins = [min(start_ms, first.from_ms), *(table.from_ms for table in tables[1:])]
     for table, begin, end in zip(tables, begins, ends, strict=True):

@@ -130,7 +130,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Oracle:
-    """What the venue's mark is made of, beside the market's; the default changes nothing."""
+    """What the venue mark is made of, beside the market's; the default changes nothing."""
 
     median: bool = False
     average_ms: int = 0
@@ -144,7 +144,7 @@ class Oracle:
 
     @property
     def plain(self) -> bool:
-        """Whether the venue sees the market's mark."""
+        """Whether the venue sees the market mark."""
         return not (self.median or self.average_ms or self.delay_ms or self.holds)
 
     @property

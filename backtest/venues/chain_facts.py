@@ -50,7 +50,7 @@ class Origin(Part):
         for key, names in self._apart():
             for name in names:
                 if name not in known:
-                    raise wrong(f"{name!r} is no key of the table; {nearest(name, known)}", key)
+                    raise wrong(f"{name!r} is not a key of the table; {nearest(name, known)}", key)
         return self
 
     def _apart(self) -> tuple[tuple[str, list[str]], ...]:
@@ -124,7 +124,7 @@ def _measured(value: object) -> object:
     if isinstance(value, Measured):
         return value
     if not isinstance(value, str):
-        raise wrong(f"{value!r} is no file; write the name of a Parquet file, like 'delays.parquet'")
+        raise wrong(f"{value!r} is not a file; write the name of a Parquet file, like 'delays.parquet'")
     import numpy as np
     import polars as pl
 
@@ -134,7 +134,7 @@ def _measured(value: object) -> object:
     try:
         column = pl.read_parquet(value, columns=["latency_ms"])["latency_ms"].cast(pl.Float64)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise ValueError(f"{name} is no Parquet file with numbers in a column latency_ms") from error
+        raise ValueError(f"{name} is not a Parquet file with numbers in a column latency_ms") from error
     delays = np.sort(column.drop_nulls().to_numpy())
     if len(delays) < 2 or len(delays) != len(column) or not np.isfinite(delays).all():
         raise ValueError(f"{name} needs two or more delays, none of them empty")

@@ -14,9 +14,9 @@ from backtest.venues.field_types import Duration, wrong
 
 Kind = Literal["halt", "access", "finality", "slow"]
 WENT_ON = {
-    "access": "trading went on, only the way in was down",
-    "finality": "trading went on, only finality was late",
-    "slow": "trading went on, slower",
+    "access": "trading continued, only the interface was down",
+    "finality": "trading continued, only finality was late",
+    "slow": "trading continued, slower",
 }
 
 

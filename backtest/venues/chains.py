@@ -117,13 +117,13 @@ class ChainProfile(ChainSheet):
                 if fact.trusted:
                     said.setdefault(fact.trusted, []).append(key)
             if now is not None and start_ms < now.from_ms:
-                out.append(f"{key} of {now.from_} is used for the days before it as well")
+                out.append(f"{key} of {now.from_} is also used for earlier days")
             kept = [fact for fact in ends if key != "gas"]
-            out += [f"{key}: what held at the start is kept; it changed on {fact.from_}" for fact in kept]
+            out += [f"{key}: the value at the start is kept; it changed on {fact.from_}" for fact in kept]
         trusted = [f"{', '.join(dict.fromkeys(keys))}: {how}" for how, keys in said.items()]
         halts = self._within(start_ms, end_ms) if history else []
         played = [f"outage of {h.day}: {h.trusted}" for h in halts if h.trusted and not h.unplayed]
-        left = [f"outage of {h.day} ({h.cause}) is not played: {h.unplayed}" for h in halts if h.unplayed]
+        left = [f"outage of {h.day} ({h.cause}) is not replayed: {h.unplayed}" for h in halts if h.unplayed]
         return [f"{self.name}: {line}." for line in (*trusted, *out, *played, *left)]
 
     def in_words(self, at_ms: int | None = None) -> str:

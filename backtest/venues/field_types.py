@@ -42,7 +42,7 @@ def _duration(value: object) -> object:
             raise ValueError(f"{error.thing}; write seconds, or text like 30s") from error
     seconds = _number(value)
     if not isinstance(seconds, Decimal) or not seconds.is_finite() or not 0 <= seconds <= 10**9:
-        raise ValueError(f"{value!r} is no length of time; write seconds, or text like 30s")
+        raise ValueError(f"{value!r} is not a duration; write seconds, or text like 30s")
     return int(seconds * 1000)
 
 
@@ -114,7 +114,7 @@ class Sourced(Part):
         for key in ("derived", "assumed"):
             for name in getattr(self, key):
                 if name not in known:
-                    raise wrong(f"{name!r} is no key of the table; {nearest(name, known)}", key)
+                    raise wrong(f"{name!r} is not a key of the table; {nearest(name, known)}", key)
         return self
 
     @property

@@ -197,7 +197,7 @@ class Profile(VenueSchema):
         for name in symbols:
             found = self.found(name)
             if found.fallback:
-                said.setdefault(f"not in the profile, has what holds for {found.how}", []).append(name)
+                said.setdefault(f"not in the profile, uses the terms of {found.how}", []).append(name)
             for line in left_to_trust(found.tables, start_ms, end_ms):
                 said.setdefault(f"margin {line}", []).append(name)
         out = [f"{self.name}: {', '.join(those)}: {line}." for line, those in said.items()]
@@ -277,7 +277,7 @@ class Profile(VenueSchema):
         """What the file of terms has; empty without one."""
         if self._data is None or self.terms_file is None:
             return ""
-        count = f"{self._data.count} markets have tables of their own (--symbol NAME shows them)"
+        count = f"{self._data.count} markets have their own tables (--symbol NAME shows them)"
         return f"{count}: {self.terms_file.about}" if self.terms_file.about else count
 
     def _titled(self, name: str) -> tuple[str, Sequence[Table]]:

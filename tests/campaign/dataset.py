@@ -132,7 +132,7 @@ def _other_type(s: Series) -> Damage:
         )
     )
     return Damage(
-        f"{column} as {kind}", "" if kind == pl.Float32 or isinstance(kind, pl.Decimal) else f"{column} is no number"
+        f"{column} as {kind}", "" if kind == pl.Float32 or isinstance(kind, pl.Decimal) else f"{column} is not a number"
     )
 
 

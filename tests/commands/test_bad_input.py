@@ -337,7 +337,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda r: edit(r, schema_version=9),
         "report: the report has schema version 9, this is 4",
     ),
-    "the summary lacks its settings": (lambda r: edit(r, config={}), "report: summary.json does not say 'data'"),
+    "the summary lacks its settings": (lambda r: edit(r, config={}), "report: summary.json has no 'data'"),
     "the data have gone": (lambda r: shutil.rmtree(r.parent / "market"), "market: the report's data are no longer"),
     "the strategy has gone": (lambda r: (r.parent / "hold.py").unlink(), "hold.py: no such file"),
     "the page is no text": (lambda r: (r / "report.html").write_bytes(b"\xff"), "report.html: the page cannot be read"),

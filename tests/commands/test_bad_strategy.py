@@ -25,7 +25,7 @@ FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "no way to decide": (HEAD + "    every = '1h'\n", ("odd.py, class Odd: neither on_candle nor targets",)),
     "a hook that is misspelt": (
         HEAD + IDLE + "\n    def on_transfers(self, transfer, market, account):\n        pass\n",
-        ("odd.py, class Odd: on_transfers is no hook and would never be called", "did you mean 'on_transfer'?"),
+        ("odd.py, class Odd: on_transfers is not a hook and would never be called", "did you mean 'on_transfer'?"),
     ),
     "a hook that is none": (
         HEAD + IDLE + "\n    def on_xyz(self):\n        pass\n",
@@ -42,7 +42,7 @@ FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "every finer than the candles": (
         HEAD + "    every = '5m'\n" + IDLE,
-        ("odd.py, class Odd: every = '5m' is no multiple of the data's 1h candles",),
+        ("odd.py, class Odd: every = '5m' is not a multiple of the data's 1h candles",),
     ),
     "a market that is not there": (
         HEAD + "    symbols = ('SOL-USD',)\n" + IDLE,
@@ -118,7 +118,7 @@ LINES: dict[str, str] = {
     "market.history('BTC-USD', 'closed', 2)": "market.history: no field 'closed'; did you mean 'close'?",
     "account.buy('BTC-USDT', 1)": "market: unknown symbol 'BTC-USDT'; did you mean 'BTC-USD'?",
     "account.buy('BTC-USD', '1')": "order for BTC-USD: size '1' is not a number",
-    "account.buy('BTC-USD', 1e300)": "order for BTC-USD: size 1e+300 is beyond all bounds",
+    "account.buy('BTC-USD', 1e300)": "order for BTC-USD: size 1e+300 is too large",
     "account.buy('BTC-USD', 1, limit='99')": "order for BTC-USD: limit '99' is not a number",
     "account.buy('BTC-USD', 1, limt=99)": "TypeError: Order.__init__() got an unexpected keyword argument 'limt'",
     "account.buy('BTC-USD', 1, stop=99, target=98)": "order for BTC-USD: stop and target are both given; send",

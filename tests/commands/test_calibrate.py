@@ -201,7 +201,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         ((book, "bok"), "--kind: unknown kind 'bok'; did you mean 'book'?"),
         ((tmp_path / "no.parquet", "book"), "no.parquet: no such file"),
         ((book, "trades"), "no column 'price' (it has ts, symbol, notional, slippage_bps)"),
-        ((one_side, "book"), "no book (it has ts, symbol, price, qty, buyer_is_maker); it needs"),
+        ((one_side, "book"), "not order book data (it has ts, symbol, price, qty, buyer_is_maker); it needs"),
         ((one_side, "trades"), "all trades of X are on one side"),
         ((book, "book", tmp_path / "data"), "no candles of BTC"),
         ((book, "book", tmp_path / "nodata"), "nodata: no such folder"),

@@ -355,7 +355,7 @@ def test_data_check_ends_with_2_on_errors_and_lists_them(call: Any, market: Path
     (tmp_path / "funding").symlink_to(market / "funding")
     done = call("data", "check", str(tmp_path))
     assert (done.code, len(done.err.splitlines())) == (2, 1)
-    assert done.err.startswith(f"error: {tmp_path}: 1 wrong in the data")
+    assert done.err.startswith(f"error: {tmp_path}: 1 errors in the data")
     assert "error candles that contradict themselves: 1" in done.out
     found = json.loads(call("data", "check", str(tmp_path), "--json").out)
     assert (found["errors"], found["found"][0]["severity"]) == (1, "error")

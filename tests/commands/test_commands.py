@@ -263,7 +263,7 @@ def test_verify_that_fails_without_a_change_says_where_to_look(place: Path, comm
     assert command("run", "odd.py", "--data", "market", "--out", "report").code == 0
     done = command("verify", "report")
     assert done.code == 1
-    assert "data, strategy and versions are the same: look for chance that is not self.rng's" in done.err
+    assert "data, strategy and versions are the same: look for randomness outside self.rng" in done.err
 
 
 def test_verify_names_versions_but_does_not_mind_them(place: Path, command: Callable[..., Ended]) -> None:

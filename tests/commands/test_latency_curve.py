@@ -103,16 +103,16 @@ def test_each_delay_lives_as_a_run_of_its_own(tmp_path: Path, kind: str, chunk_r
 @pytest.mark.parametrize(
     ("grid", "said"),
     [
-        ("0,50,,200", "grid: '' is no delay"),
-        ("0,fast", "grid: 'fast' is no delay"),
-        ("0,-50", "grid: '-50' is no delay"),
-        ("0,1.5", "grid: '1.5' is no delay"),
-        ("0,1e3", "grid: '1e3' is no delay"),
-        ("0,٣", "grid: '٣' is no delay"),
-        ("0,2592000001", "grid: '2592000001' is no delay; give whole ms from 0 to 2,592,000,000"),
+        ("0,50,,200", "grid: '' is not a delay"),
+        ("0,fast", "grid: 'fast' is not a delay"),
+        ("0,-50", "grid: '-50' is not a delay"),
+        ("0,1.5", "grid: '1.5' is not a delay"),
+        ("0,1e3", "grid: '1e3' is not a delay"),
+        ("0,٣", "grid: '٣' is not a delay"),
+        ("0,2592000001", "grid: '2592000001' is not a delay; give whole ms from 0 to 2,592,000,000"),
         ((0, True), "in grid= (give numbers"),
-        ((0, 2.0), "grid: 2.0 is no delay"),
-        ("", "grid: '' is no delay"),
+        ((0, 2.0), "grid: 2.0 is not a delay"),
+        ("", "grid: '' is not a delay"),
         ((), "grid: no delay; a curve needs two"),
         ("200", "grid: one delay; a curve needs two"),
         ("50,0,50", "grid: delay 50 is named twice"),
@@ -163,7 +163,7 @@ def test_the_command_writes_the_curve(place: Path, command: Command) -> None:
 
 
 def test_the_command_refuses_in_one_line(place: Path, command: Command) -> None:
-    one_line(command("latency", "hold.py", "--data", "market", "--grid", "0,x"), 2, "'x' is no delay")
+    one_line(command("latency", "hold.py", "--data", "market", "--grid", "0,x"), 2, "'x' is not a delay")
     one_line(command("latency", "hold.py", "--data", "market", "--latency-ms", "5"), 2, "--latency-ms")
     (place / "mine").mkdir()
     (place / "mine" / "notes.txt").write_text("keep")

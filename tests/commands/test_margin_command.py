@@ -164,7 +164,7 @@ WRONG: list[tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = [
         _set("positions", 0, "mode", to="isolate"),
         ("positions.1.mode", "unknown mode 'isolate'", "did you mean 'isolated'"),
     ),
-    (_set("positions", 0, "posted", to=5), ("positions.1.posted", "is of isolated margin")),
+    (_set("positions", 0, "posted", to=5), ("positions.1.posted", "applies to isolated positions")),
     (_set("positions", 1, "symbol", to="BTC-USD"), ("positions.2.symbol", "BTC-USD has a position above")),
     (_set("positions", 1, "symbol", to=7), ("positions.2.symbol", "is a number, not a name")),
     (_set("positions", 1, to="ETH-USD"), ("positions.2", "is text, not a table")),

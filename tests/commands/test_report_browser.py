@@ -195,7 +195,7 @@ def test_tables_of_words_and_figures_fit_a_small_window(browser: Any, tmp_path: 
     rich = account(Life())
     equity = rich.tables["equity"].with_columns(pl.col("equity") * 40)  # seven digits before the point
     rich = Result(rich.label, rich.summary, rich.tables | {"equity": equity})
-    result = chained(rich, outages=[halt(10, 12, "placed where the book would have lost most")])
+    result = chained(rich, outages=[halt(10, 12, "placed where the positions would have lost most")])
     place = tmp_path / "halt.html"
     place.write_text(render(result), encoding="utf-8")
     page, _, _ = _open(browser, place, 1100)

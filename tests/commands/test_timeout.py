@@ -20,7 +20,7 @@ from tests.small_market import HEAD
 from tests.small_market import write as write_small
 
 MARKETS = [Market("BTC", [100.0] * 6)]
-STOOD = "stopped after 60 s (timeout=): the replay stood at 2024-03-01 00:02:00Z; nothing was written"
+STOOD = "stopped after 60 s (timeout=): the replay was at 2024-03-01 00:02:00Z; nothing was written"
 over: list[Callable[[], None]] = []
 """What lets the time of the command be over."""
 since: list[float] = []
@@ -128,7 +128,7 @@ COMMANDS: dict[str, tuple[Callable[..., Any], int, dict[str, Any]]] = {
     "the replay behind the search for the worst halt": (
         backtest.run, 2, {"chain": "arbitrum", "outages": ["worst:1m"]}
     ),
-    "the replay by the market's mark": (backtest.run, 2, {"oracle": ["delay=1s"]}),
+    "the replay by the market mark": (backtest.run, 2, {"oracle": ["delay=1s"]}),
     "a comparison": (backtest.compare, 2, {}),
     "the second delay": (backtest.latency, 2, {"grid": "0,50"}),
     "the second sub-account": (lambda one, *rest, **more: backtest.subaccounts([one, one], *rest, **more), 2, {}),
@@ -181,6 +181,6 @@ def test_commands_end_with_1_and_leave_the_old_report(
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             cli.main([*command, "--timeout", "60"])
-        said = "error: stopped after 60 s (--timeout): the replay stood at 2024-03-01 01:00:00Z; nothing was written\n"
+        said = "error: stopped after 60 s (--timeout): the replay was at 2024-03-01 01:00:00Z; nothing was written\n"
         assert (ended.value.code, *capsys.readouterr()) == (1, "", said)
     assert {file: file.read_bytes() for file in Path("report").iterdir()} == before

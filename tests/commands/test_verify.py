@@ -162,7 +162,7 @@ def test_what_was_edited_is_named(reports: Path, name: str) -> None:
 def test_the_command_names_what_was_edited(reports: Path, command: Callable[..., Ended]) -> None:
     enter(reports / "run" / "summary.json", "metrics.final_equity", 1e6)
     (reports / "run" / "report.html").unlink()
-    said = "run: not the same; different: summary.json: metrics.final_equity, report.html (missing); the runs give"
+    said = "run: not the same; different: summary.json: metrics.final_equity, report.html (missing); a replay gives"
     one_line(command("verify", "run"), 1, said, "the report was edited after it was written")
     answer = json.loads(command("verify", "run", "--json").out)
     assert answer["unequal"] == ["summary.json: metrics.final_equity", "report.html (missing)"]

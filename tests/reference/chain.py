@@ -97,7 +97,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Oracle:
-    """What the venue's mark is made of; the default publishes the market's mark at every knot."""
+    """What the venue mark is made of; the default publishes the market mark at every knot."""
 
     median: bool = False
     average_ms: int = 0

@@ -109,7 +109,7 @@ class Replay:
         return self.outcome
 
     def life(self, symbol: Symbol) -> list[Row]:
-        """The rows of a symbol's life with the market's marks."""
+        """The rows of a symbol's life with the market marks."""
         return [self.market_row(at) for at in range(symbol.first_ms, symbol.last_ms + 1, self.interval_ms)]
 
     def market_row(self, open_ms: int) -> Row:

@@ -36,7 +36,7 @@ class Seen:
 
 
 def seen(oracle: Oracle, name: str, rows: list[Row]) -> Seen:
-    """`rows` of the symbol's life, with the market's marks."""
+    """`rows` of the symbol's life, with the market marks."""
     sources = [knot for row in rows for knot in row_sources(oracle, name, row)]
     averages = [(at, average(sources[: i + 1], 3 * oracle.average_ms)) for i, (at, _) in enumerate(sources)]
     rounds = oracle.average_ms > 0
@@ -72,7 +72,7 @@ def at_time(line: Said, time: int, side: int, holds: bool) -> float:
 
 
 def row_sources(oracle: Oracle, name: str, row: Row) -> Line:
-    """The market's mark; or the median of it and the trade, which of two is their mean."""
+    """The market mark; or the median of it and the trade, which of two is their mean."""
     marks = row.coherent(row.marks[name]).knots
     trade: Candle | None = row.trades.get(name)
     if not oracle.median or trade is None:

@@ -76,7 +76,7 @@ class Outages:
             ms = over
         return ms
 
-    # ---- the venue's mark
+    # ---- the venue mark
 
     def view(self, row: Row, at: int) -> Row:
         """The row as the venue sees it `at` thirds after its open: with the mark of its path, or a frozen one."""

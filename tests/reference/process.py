@@ -1,4 +1,4 @@
-"""Section 7.2: the liquidation of a pool in time, from its crossing to a healthy look or the last position."""
+"""Section 7.2: the liquidation in time, from its crossing to a healthy look or the last position."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_the_first_sentence_says_what_was_posted(tmp_path: Path, command: Callab
         "Isolated posted 1/5 of each position (5x, --leverage)."
     )
     assert said("compare", hold, *binance, "--leverage", "max") == (
-        "Isolated posted the least that binance_usdm asks of each position (--leverage max)."
+        "Isolated posted the minimum that binance_usdm requires of each position (--leverage max)."
     )
     assert said("compare", hold, "--venue", low) == (
         f"Isolated posted 1/20 of each position (20x, the default of {low}; BTC 10x and ETH 10x at most)."
@@ -74,7 +74,7 @@ def test_the_first_sentence_says_what_was_posted(tmp_path: Path, command: Callab
         "itself (BTC)."
     )
     alone = said("run", hold, "--venue", own, "-p", "own=3", "--margin", "isolated", "--symbols", "BTC")
-    assert alone == "Isolated posted what the strategy's own leverage asks."
+    assert alone == "Isolated posted margin by the strategy's own leverage."
     none = said("compare", hold, "--venue", venue(tmp_path / "none"))
     assert none.endswith("own.toml asks of each position (its profile names no default leverage).")
     assert "posted" not in said("run", hold, *binance)

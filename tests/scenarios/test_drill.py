@@ -167,11 +167,11 @@ def test_what_cannot_be_drilled_is_named(tmp_path: Path) -> None:
         def on_candle(self, market: Any, account: Any) -> None: ...
 
     for interval, drill, said in (
-        ("7m", None, "7m is no multiple of the data's 5m candles"),
+        ("7m", None, "7m is not a multiple of the data's 5m candles"),
         ("1h", "7m", "a drill to 7m does not divide 1h candles"),
         ("1h", "1h", "a drill to 1h is not finer than 1h candles"),
         (None, "5m", "a drill to 5m is not finer than 5m candles"),
-        ("1h", "1m", "1m is no multiple of the data's 5m candles"),
+        ("1h", "1m", "1m is not a multiple of the data's 5m candles"),
         ("1h", "soon", "invalid value 'soon' in drill="),
         ("0h", None, "invalid value '0h' in interval="),
     ):

@@ -542,8 +542,8 @@ def test_a_guard_that_cannot_be(text, said) -> None:
     ("guards", "said"),
     [
         (["stop[BTX]=5%"], "guard stop[BTX]=5%: symbol 'BTX' is not in the run; did you mean 'BTC'?"),
-        (["top-up=0.8:0.5"], "guard top-up=0.8:0.5: in cross margin a top-up is money from outside the venue"),
-        (["reduce=0.8:0.5"], "guard reduce=0.8:0.5: in isolated margin a reduction gives back the same share"),
+        (["top-up=0.8:0.5"], "guard top-up=0.8:0.5: in cross margin a top-up requires a reserve"),
+        (["reduce=0.8:0.5"], "guard reduce=0.8:0.5: in isolated margin a reduction releases the same share"),
         (["stop=5%", "stop=5%"], "guard stop=5% is given twice"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Scenarios G1 and G2: an oracle's delay shifts the market's mark path in time, extremes and jumps included.
+"""Scenarios G1 and G2: an oracle's delay shifts the market mark path in time, extremes and jumps included.
 
 5m candles, flat at 40,000; the lows of the last three candles of hour 20 are 30,000, each closes back at 40,000. Long
 15 on 100,000, generic venue: healthy while 100,000 + 15 (p − 40,000) ≥ 0.03 × 15 p, down to 500,000 / 14.55, which is
@@ -65,7 +65,7 @@ def test_G1_a_late_mark_kills_as_late(tmp_path: Path, how: str, minutes: float) 
         assert abs(when - (CROSSES + delay)) <= 1
     told = " ".join(result.summary["notes"])
     assert "late" in told
-    assert "four knots" not in told
+    assert "four points" not in told
     if how == "drill":
         assert result.summary["counts"]["candles drilled down"] >= 1
 

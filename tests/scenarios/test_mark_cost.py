@@ -45,15 +45,15 @@ def test_a_liquidation_by_the_oracle_alone_costs_what_the_market_would_have_left
     assert (result.metrics["pool_liquidations"], known["by_market"]["pool_liquidations"]) == (1, 0)
     assert not known["approximate"]
     assert not any("oracle" in clause for clause in result.summary["warnings"])
-    assert "four knots" not in told(result)
+    assert "four points" not in told(result)
     # 1,443,298.969072 less 1,500,000, and 1 % of it
     assert {name: value for name, value in known["flows"].items() if value} == {
         "price_moves": pytest.approx(56_701.030928, abs=1e-6),
         "penalties": pytest.approx(14_432.989691, abs=1e-6),
     }
     assert (
-        "The venue's mark cost 71,134.02 USDC: by the market's it would end with 100,000.00, and not be liquidated."
-        in told(result)
+        "The venue mark cost 71,134.02 USDC: on the market mark the account would end with 100,000.00, and not be "
+        "liquidated." in told(result)
     )
 
 
@@ -63,10 +63,12 @@ def test_an_oracle_may_save_an_account(tmp_path: Path) -> None:
     result = by_both(tmp_path, 100.0, 100.0, 100.0, DIP, 100.0, oracle="deviation=20%")
     known = result.summary["mark_cost"]
     assert known["cost"] == pytest.approx(-CROSSED, abs=1e-6)
-    assert "The venue's mark brought 71,134.02 USDC: by the market's it would end with 28,865.98" in told(result)
-    assert "The oracle is known at four points of a candle only" in told(result)
+    assert "The venue mark brought 71,134.02 USDC: on the market mark the account would end with 28,865.98" in told(
+        result
+    )
+    assert "The oracle is computed at four points of a candle only" in told(result)
     assert known["approximate"]
-    warned = "the oracle's deviation is approximate, known at four knots of a candle"
+    warned = "the oracle's deviation is approximate, computed at four points of a candle"
     assert warned in result.summary["warnings"]
 
 
@@ -80,7 +82,7 @@ def test_a_mark_that_stays_still_after_a_halt_has_a_price_too(tmp_path: Path) ->
 
 
 def test_what_is_settled_on_a_mark_that_stands_still_is_told(tmp_path: Path) -> None:
-    # In the halt the market is at 110, the venue's mark at 100: 1 % of 100 units is 100 of funding, not 110.
+    # In the halt the market is at 110, the venue mark at 100: 1 % of 100 units is 100 of funding, not 110.
     halt = tmp_path / "halt.csv"
     halt.write_text("start,end\n2024-03-01T00:03:10Z,2024-03-01T00:05:50Z\n")
     market = Market("BTC", [100.0, 100.0, 100.0, 100.0, 110.0, 110.0, 110.0], funding={4.5: 0.01})
@@ -149,7 +151,7 @@ def test_a_strategy_that_fails_by_the_market_s_mark_alone_spoils_nothing(tmp_pat
     result = backtest.run(Believer(AFTER, MINUTE), data, oracle=LATE, **settings)
     assert result.metrics["pool_liquidations"] == 1
     assert "this cannot be" in result.summary["mark_cost"]["failure"]
-    assert "The effect of the venue's mark is not known: by the market's mark " in told(result)
+    assert "The effect of the venue mark is not known: on the market mark " in told(result)
     (run,) = charts.runs([result], [outcome(result)])
     shown = section(run, "USDC")
     assert shown is not None

@@ -30,7 +30,7 @@ CALM: list[Row] = [
     (101.0, 102.0, 101.0, 102.0), (102.0, 102.5, 102.0, 102.0), (102.0, 103.0, 102.0, 103.0),
 ]  # fmt: skip
 WICK = (100.0, 110.0, 99.0, 103.0)
-"""The venue's mark of that hour."""
+"""The venue mark of that hour."""
 
 
 def hours(name: str, candles: list[Row], *mark: Row) -> Market:
@@ -71,7 +71,7 @@ def each_grain(folder: Path, market: Market, qty: float, cash: float) -> list[Re
 @rule("3.1")
 def test_G3_an_hourly_mark_kills_on_5m_candles_and_in_a_drill_too(tmp_path: Path) -> None:
     # Short 1,000 at 100 on 8,000: equity 108,000 − 1,000 p meets 3 % of 1,000 p at 108,000 / 1,030 = 104.854369.
-    # Trades and basis (1 at either end) say 103 at most; the venue's mark was at 110.
+    # Trades and basis (1 at either end) say 103 at most; the venue mark was at 110.
     fine, coarse, drilled = each_grain(tmp_path, hours("X", CALM, WICK), 1_000, 8_000)
     for result in (fine, coarse, drilled):
         ((minute, price),) = liquidated(result)
@@ -124,9 +124,9 @@ def test_G3_what_was_stretched_far_is_counted_listed_and_told(tmp_path: Path) ->
     name = "derived marks stretched by more than 50 bps"
     assert (fine.summary["counts"][name], drilled.summary["counts"][name]) == (2, 2)
     assert name not in coarse.summary["counts"]
-    (said,) = [note for note in fine.summary["notes"] if "stretched" in note]
-    assert said.startswith("2 derived marks were stretched by more than 50 bps")
-    assert said.endswith("Worst: X at 2024-03-01 01:15 UTC, high 103.00 became 110.00, 680 bps.")
+    (said,) = [note for note in fine.summary["notes"] if "derived mark" in note]
+    assert said.startswith("2 derived marks were moved by more than 50 bps")
+    assert said.endswith("Largest: X at 2024-03-01 01:15 UTC, high 103.00 became 110.00, 680 bps.")
     near = hours("X", CALM, (100.0, 103.5, 99.6, 103.0))  # 48.5 and 40 bps
     calm = play(tmp_path / "near", [near], {}, interval="5m")
     assert calm.summary["data"]["stretched_marks"] == []
@@ -178,7 +178,7 @@ def test_a_real_squeeze_is_the_same_on_all_candles(tmp_path: Path) -> None:
 
 
 def test_a_mark_candle_over_a_gap_is_attained_in_its_first_row(tmp_path: Path) -> None:
-    # Nothing trades in the third hour; the venue's mark goes from 100 to 110 and 99 all the same. Short as in G3.
+    # Nothing trades in the third hour; the venue mark goes from 100 to 110 and 99 all the same. Short as in G3.
     market = Market("X", [100.0] * 24 + [None] * 12 + [100.0] * 12, [100.0, 100.0, WICK, 100.0], mark_rows=12)
     fine, coarse, drilled = each_grain(tmp_path, market, 1_000, 8_000)
     assert liquidated(fine) == liquidated(drilled)

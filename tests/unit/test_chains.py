@@ -137,8 +137,8 @@ def test_withdrawal_limits_change_by_date_each_period_for_itself() -> None:
     assert file.in_words(ms("2025-01-31")) == "withdrawals per 1d at most 100; withdrawals per 1h at most 30.5"
     assert file.assumptions(ms("2025-01-31"), ms("2025-02-02")) == [
         "x: withdrawals per 1d: assumed.",
-        "x: withdrawals per 1d: what held at the start is kept; it changed on 2025-02-01.",
-        "x: withdrawals per 1h of 2025-03-01 is used for the days before it as well.",
+        "x: withdrawals per 1d: the value at the start is kept; it changed on 2025-02-01.",
+        "x: withdrawals per 1h of 2025-03-01 is also used for earlier days.",
     ]
     assert [(line.what, line.said, line.since) for line in file.lines()] == [
         ("withdrawals per 1d", "at most 100", ""),
@@ -201,14 +201,14 @@ def test_what_is_not_played_and_why() -> None:
     left = {(p.name, str(h.day)): h.unplayed for p in chains.available() for h in p.unplayed()}
     unknown = "its time of day is not known"
     assert left == {
-        ("arbitrum", "2023-06-07"): "trading went on, only finality was late",
-        ("hyperliquid", "2025-07-29"): "trading went on, only the way in was down",
+        ("arbitrum", "2023-06-07"): "trading continued, only finality was late",
+        ("hyperliquid", "2025-07-29"): "trading continued, only the interface was down",
         ("linea", "2024-06-02"): unknown,
-        ("optimism", "2023-04-26"): "trading went on, slower",
+        ("optimism", "2023-04-26"): "trading continued, slower",
         ("polygon_zkevm", "2024-03-23"): unknown,
         ("polygon_zkevm", "2026-07-03"): unknown,
         ("starkex", "2021-12-07"): unknown,
-        ("zksync", "2025-07-30"): "trading went on, only finality was late",
+        ("zksync", "2025-07-30"): "trading continued, only finality was late",
     }
 
 
@@ -354,13 +354,13 @@ def test_what_a_run_takes_on_trust() -> None:
     assert file.assumptions(ms("2023-01-01"), ms("2023-02-01")) == [
         "x: network: assumed: p99.",
         "x: block: from memory.",
-        "x: gas of 2024-01-01 is used for the days before it as well.",
+        "x: gas of 2024-01-01 is also used for earlier days.",
     ]
     assert file.assumptions(ms("2025-05-01"), ms("2025-08-01"), history=True) == [
         "x: network: assumed: p99.",
         "x: block: from memory.",
-        "x: block: what held at the start is kept; it changed on 2025-07-01.",
-        "x: outage of 2025-05-06 (no end) is not played: its length is not known.",
+        "x: block: the value at the start is kept; it changed on 2025-07-01.",
+        "x: outage of 2025-05-06 (no end) is not replayed: its length is not known.",
     ]
     assert file.assumptions(ms("2025-08-01"), ms("2025-08-02"), history=True) == ["x: network: assumed: p99."]
 
@@ -406,7 +406,7 @@ def test_a_measured_table(tmp_path: Path) -> None:
         ([5.0, -1.0], "delays.parquet has a negative delay, -1 ms"),
         ([5.0, None], "delays.parquet needs two or more delays, none of them empty"),
         ([5.0], "delays.parquet needs two or more delays, none of them empty"),
-        (["a", "b"], "delays.parquet is no Parquet file with numbers in a column latency_ms"),
+        (["a", "b"], "delays.parquet is not a Parquet file with numbers in a column latency_ms"),
     ],
 )
 def test_a_bad_table(tmp_path: Path, values: list[Any], reason: str) -> None:
@@ -451,13 +451,13 @@ BAD = {
     "[network]\nmedian = 0\np99 = '1s'": "5: network.median: a median of 0 has no p99 above it",
     "network = { median = '1s', p99 = '2s', value = '1s' }": "4: network.median: give one of value, median with p99",
     "network = { quantiles = ['20ms', '10ms'] }": "4: network.quantiles: they do not rise",
-    "network = { quantiles = ['20ms', -1] }": "4: network.quantiles.2: -1 is no length of time",
+    "network = { quantiles = ['20ms', -1] }": "4: network.quantiles.2: -1 is not a duration",
     "network = { table = 'none.parquet' }": "4: network.table: none.parquet: no such file",
     "network = []": "4: network: no table; give at least one",
     "blok = '1s'": "4: blok: unknown key; did you mean 'block'?",
     "[[block]]\nvalue = '1s'\n[[block]]\nfrom = 2024-01-01\nvalu = '2s'": "8: block.2.valu: unknown key; did you mean",
     "[[block]]\nvalue = '1s'\n[[block]]\nvalue = '2s'": "6: block.2: two say no date; give the later one a from",
-    "block = -1": "4: block: -1 is no length of time; write seconds, or text like 30s",
+    "block = -1": "4: block: -1 is not a duration; write seconds, or text like 30s",
     "block = '-1s'": "4: block: '-1s' is not an interval",
     "rule = 'wat'": "4: rule: unknown rule 'wat'; did you mean 'wait'?",
     "rule = 'expire'": "4: rule: expire needs ttl",
@@ -471,7 +471,7 @@ BAD = {
     "[[deposits]]\nvalue = '1h'": "4: deposits.1.name: is missing",
     "[[deposits]]\nname = 'a'\nvalue = 1\n[[deposits]]\nname = 'a'\nvalue = 2": "7: deposits.2: two routes 'a' say no",
     "[[block]]\nfrom = 2024-01-01\nvalue = 1\n[[block]]\nfrom = 2024-01-01\nvalue = 2": "7: block.2: two hold from 20",
-    "queue.table = 3": "4: queue.table: 3 is no file; write the name of a Parquet file",
+    "queue.table = 3": "4: queue.table: 3 is not a file; write the name of a Parquet file",
     "network = ['1ms', '2ms']": "4: network.1: is not a table, like { key = 1 }; correct the file",
     "congestion = 'high'": "4: congestion: 'high' is not a table; write one with keys of slope, above, most",
     "gas = 3": "4: gas: 3 is not a table; write one with keys of order, cancel, deposit, withdrawal; correct the file",
@@ -492,7 +492,7 @@ BAD = {
     ),
     "network = { value = '1s', source = 'docs' }": "4: network.source: unknown source 'docs'; none are known",
     "[network]\nvalue = '1s'\nstatus = 'sure'": "6: network.status: Input should be 'verified', 'press'",
-    "[network]\nvalue = '1s'\nassumed = ['valu']": "6: network.assumed: 'valu' is no key of the table",
+    "[network]\nvalue = '1s'\nassumed = ['valu']": "6: network.assumed: 'valu' is not a key of the table",
     "[[outages]]\nstart = 2024-01-01T00:00:00\nlength = '2h'\ncause = 'a'": "5: outages.1.start: say in which zone",
     "[[outages]]\nstart = 2024-01-01T05:00:00Z\nend = 2024-01-01T04:00:00Z\ncause = 'a'": "6: outages.1.end: ends",
     "[[outages]]\nstart = 2024-01-01T05:00:00Z\nlength = '1h'": "4: outages.1.cause: is missing",

@@ -49,7 +49,7 @@ class TestByHand:
         assert costs(result) == [(0.6, 0, 0, -1000.6), (0.6, 0, 0, 999.4)]
         assert column(result, "fills", "price") == pytest.approx([100.06, 99.94], rel=1e-15)
         assert result.metrics["final_equity"] == 99_998.8
-        said = "Takers paid beside the price: 1 bps whatever the size, half a spread of 2 bps (all of it times 2)"
+        said = "Takers paid beyond the price: 1 bps whatever the size, half a spread of 2 bps (all of it times 2)"
         assert f"{said}; {BAND}." in result.summary["notes"]
 
     def test_share_of_the_volume(self, tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ class TestByHand:
         given = depth(tmp_path, (-9, "BTC", 10, 400), (-9, "BTC", 40, 1000), (3, "BTC", 20, 500), (9, "BTC", 1, 1))
         result = play(tmp_path / "run", [FLAT], STEPS, slippage=given)
         assert costs(result) == [(0, 1.7, 0, -1001.7), (0, 2, 0, 998)]
-        said = "Takers paid beside the price: the walk through the depth of depth.parquet"
+        said = "Takers paid beyond the price: the cost of walking the depth in depth.parquet"
         assert f"{said}; {BAND}." in result.summary["notes"]
-        beyond = "1 fill larger than the depth table reaches: its last band was taken to go on."
+        beyond = "1 fill larger than the depth table reaches: its last level was extended."
         assert beyond in result.summary["notes"]
 
     def test_depth_that_begins_later(self, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ class TestByHand:
         through = play(tmp_path / "through", [market], steps)
         touch = play(tmp_path / "touch", [market], steps, limit_fill="touch")
         assert (len(through.tables["fills"]), column(touch, "fills", "price")) == (0, [99.0])
-        note = "A limit order filled where the price touched it, as if it were the first in its queue."
+        note = "Limit orders filled when the price touched them, as if they were first in the queue."
         assert (note in touch.summary["notes"], note in through.summary["notes"]) == (True, False)
 
 
@@ -118,8 +118,8 @@ class TestVolumeShare:
         assert rows(result, "fills", "ts", "qty") == [(MINUTE, 4.0), (3 * MINUTE, 5.0), (4 * MINUTE, 1.0)]
         assert result.summary["counts"]["candles without volume"] == 1
         for said in (
-            "Of a candle's volume fills were at most: takers 10 %, makers 10 %.",
-            "1 candle without volume: nothing can fill against a share of it.",
+            "Maximum share of a candle's volume that could fill: takers 10 %, makers 10 %.",
+            "1 candle without volume: with --volume-share nothing fills in it.",
         ):
             assert said in result.summary["notes"]
 
@@ -181,7 +181,7 @@ class TestTrailing:
         notes = result.summary["notes"]
         assert "2 fills before there was a day of history: no impact was charged." in notes
         said = "an impact of 0.8 × σ × (Q/V)^0.6 (all of it times 2)"
-        assert f"Takers paid beside the price: {said}; {BAND}." in notes
+        assert f"Takers paid beyond the price: {said}; {BAND}." in notes
 
     def test_spread_of_the_candles(self, hourly: Path) -> None:
         result = trade((30,), hourly, slippage="half-spread=corwin-schultz")

@@ -181,7 +181,7 @@ def test_what_cannot_be_joined_is_named(tmp_path: Path) -> None:
     candles(tmp_path / "fives", "X", flat(*[1] * 12), FIVE)
     catalog = Catalog.open(tmp_path / "fives")
     for ms in (7 * MIN, MIN, 12 * MIN):
-        with pytest.raises(UserError, match=rf"{ms // MIN}m is no multiple of the data's 5m candles.*choose 5m"):
+        with pytest.raises(UserError, match=rf"{ms // MIN}m is not a multiple of the data's 5m candles.*choose 5m"):
             select(catalog, None, None, None, ms)
     candles(tmp_path / "late", "X", [(k + 0.5, 1, 1, 1, 1, 1) for k in range(12)], FIVE)
     late = Catalog.open(tmp_path / "late")

@@ -207,7 +207,7 @@ def test_candles_for_features_are_joined_on_the_clock(tmp_path: Path) -> None:
     one = s.candles("X", MIN)
     assert one["close"].to_list() == [10, 14, 9, 9, 7]
     assert one["ts"].dt.epoch("ms").to_list() == [T0 + k * MIN for k in (3, 4, 5, 9, 10)]
-    with pytest.raises(UserError, match="90s is no multiple of 1m candles"):
+    with pytest.raises(UserError, match="90s is not a multiple of 1m candles"):
         s.candles("X", 90_000)
 
 

@@ -212,8 +212,16 @@ def test_discounts_by_name_and_by_share() -> None:
         ("generic", {"discount": "101%"}, "--fee-discount: discount '101%'; give a share"),
         ("generic", {"discount": "nan%"}, "--fee-discount: discount 'nan%'; give a share"),
         ("generic", {"discount": "x%"}, "--fee-discount: discount 'x%'; give a share"),
-        ("binance_usdm", {"discount": "bnb", "taker_bps": 4.0}, "--fee-discount: a discount is off the venue's fees"),
-        ("binance_usdm", {"discount": "bnb", "maker_bps": 1.0}, "--fee-discount: a discount is off the venue's fees"),
+        (
+            "binance_usdm",
+            {"discount": "bnb", "taker_bps": 4.0},
+            "--fee-discount: a discount cannot be combined with fee rates",
+        ),
+        (
+            "binance_usdm",
+            {"discount": "bnb", "maker_bps": 1.0},
+            "--fee-discount: a discount cannot be combined with fee rates",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_discount_is_one_line(venue: str, asked: dict[str, Any], said: str) -> None:
@@ -265,13 +273,13 @@ def test_what_a_run_says_of_its_fees() -> None:
 
     made_as_maker = idle(fills=rows(FILL, {"ts_ms": START, "lots": 1, "quote": -5, "liquidity": Liquidity.MAKER}))
     took = idle(fills=rows(FILL, {"ts_ms": START, "lots": 1, "quote": -5, "liquidity": Liquidity.TAKER}))
-    makers = "Makers paid the takers' 5 bps: --maker-fee-bps gives them a rate of their own."
+    makers = "Makers paid the taker fee of 5 bps: set --maker-fee-bps for a maker fee."
     assert notes("generic", made_as_maker, fee_bps=5) == [makers]
     assert notes("generic", made_as_maker, fee_bps=5, maker_fee_bps=1) == notes("generic", took, fee_bps=5) == []
     assert notes("hyperliquid", took, fee_discount="10%") == [
         "A discount of 10 % was taken off every positive fee, on every day of the run."
     ]
-    shares = "Fee tiers that ask for a share of the venue's volume were not reached: a run does not know it."
+    shares = "Fee tiers that require a share of the venue's volume were not reached: a run does not know it."
     for millions, said in ((124, []), (125, [shares])):
         much = idle(fills=rows(FILL, {"ts_ms": START, "lots": 1, "quote": -millions * 10**12}))
         assert notes("dydx_v4", much) == said

@@ -144,7 +144,7 @@ def test_waiting_orders_reserve_initial_margin(mode: str, order: dict[str, Any],
     answer = backtest.margin(given | {"open_orders": [order]})
     assert answer.free_collateral == free
     assert answer.maintenance == backtest.margin(given).maintenance
-    assert any("waiting orders" in note for note in answer.notes)
+    assert any("open orders" in note for note in answer.notes)
 
 
 def test_a_positions_own_rates_replace_the_tiers() -> None:

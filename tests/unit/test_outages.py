@@ -237,7 +237,7 @@ def test_no_window_is_the_worst_where_nothing_was_lost(tmp_path: Path) -> None:
     s = market(tmp_path, A=[100, 101, 102, 103])
     assert worst(s, [record(s)], MIN) is None
     assert worst(s, [record(s, (0, "A", 1))], MIN) is None
-    with pytest.raises(UserError, match="worst:4m: the run has 4 candles of 1m, which is no longer"):
+    with pytest.raises(UserError, match="worst:4m: the run has 4 candles of 1m, which is not longer"):
         worst(s, [record(s)], 4 * MIN)
 
 
@@ -304,7 +304,7 @@ def test_a_run_halts_where_its_book_would_have_lost_most(place: Path) -> None:
     # 1 BTC and 1 ETH are held from the close of row 0 on. Two rows lose 10 of BTC and gain 1 of ETH: first from the
     # close of row 19, at 100, to that of row 21, at 90: 20:00 on 1 March
     begin = START + 20 * HOUR
-    wanted = [[begin, begin + 2 * HOUR, "placed where the book would have lost most"]]
+    wanted = [[begin, begin + 2 * HOUR, "placed where the positions would have lost most"]]
     assert made.summary["config"]["outages_played"] == wanted
     told = [note for note in made.summary["notes"] if "2024-03-01 20:00 UTC" in note]
     assert any("first replay" in note and "9.00" in note for note in told), told
@@ -338,7 +338,7 @@ def test_all_accounts_stand_still_together(place: Path) -> None:
 def test_windows_outside_the_run_are_counted_and_told(place: Path, command: Callable[..., small.Ended]) -> None:
     made = backtest.run("hold.py", "market", outages=["2030-01-01/1d", "2024-03-01T05:00/1h"])
     assert made.summary["counts"]["outages outside the run"] == 1
-    assert any("1 outage lies outside the run and was not played: 2030-01-01" in n for n in made.summary["notes"])
+    assert any("1 outage lies outside the run and was not replayed: 2030-01-01" in n for n in made.summary["notes"])
     ended = command("run", "hold.py", "--data", "market", "--outages", "2030-01-01/1d", "--verbose")
     assert ended.code == 0
     assert "outside the run" in ended.out + ended.err

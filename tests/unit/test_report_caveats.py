@@ -125,7 +125,8 @@ def test_an_account_is_dead_while_less_than_a_hundredth_is_left(left: list[float
     made = Result("cross", result.summary | {"metrics": metrics}, result.tables | {"equity": closes})
     assert outcome(made).dead_ms == (None if dead is None else START_MS + dead * HOUR)
     told = (
-        f"The account has been dead since 0{dead}:00 on 1 January 2020: {left[-1]:.2f} of 100.00 was left at the end."
+        f"The account has been wiped out since 0{dead}:00 on 1 January 2020: "
+        f"{left[-1]:.2f} of 100.00 was left at the end."
     )
     assert (told in said(made)) is (dead is not None)
 

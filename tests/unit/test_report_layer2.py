@@ -178,7 +178,7 @@ def test_who_was_below_maintenance_and_spared_is_told() -> None:
     """Row n closes at n + 1 hours: 10:00 begins the halt, 13:00 ends its grace."""
     calm = chained(account(Life()), outages=HALTS, grace_ms=HOUR)
     assert "No liquidation: no margin account was below its maintenance margin at a close." in Page(render(calm)).text
-    assert "(candles that an outage or its grace touches are not looked at)." in Page(render(calm)).text
+    assert "(candles that overlap an outage or its grace period are not checked)." in Page(render(calm)).text
     low = sunk(calm, (10, 5.0, 100.0), (11, -7.5, 100.0), (12, 99.0, 100.0))
     said = (
         "At 3 closes, first at 11:00 on 1 January 2020, its equity was below its maintenance margin, by up to "
@@ -198,8 +198,8 @@ def test_who_was_below_maintenance_and_spared_is_told() -> None:
 def test_who_was_below_maintenance_by_the_market_s_mark_alone_is_told() -> None:
     off = with_table(sunk(account(Life()), (20, 5.0, 100.0)), "marks", mark(21, "BTC-USD", 100, 150))
     said = (
-        "At 1 close, at 21:00 on 1 January 2020, its equity was below its maintenance margin, by 95.00 USD: by the "
-        "venue's mark it was not."
+        "At 1 close, at 21:00 on 1 January 2020, its equity was below its maintenance margin, by 95.00 USD: on the "
+        "venue mark it was not."
     )
     assert said in told(off)
     lost = account(Life(lost=("BTC-USD",)))
@@ -225,7 +225,7 @@ def test_a_spike_of_leverage_leaves_the_rest_to_be_seen() -> None:
     ratios = sorted(x for x in (gross / spiked.tables["equity"]["equity"]).to_list() if x > 0)
     low, high = cut.figure["layout"]["yaxis"]["range"]  # type: ignore[index]
     assert (low, high) == (0, pytest.approx(3 * ratios[int(0.99 * (len(ratios) - 1))]))
-    assert f"The axis is cut at {high:,.2f}x; the most was {gross[100] / 0.01:,.2f}x." in cut.note
+    assert f"The axis ends at {high:,.2f}x; the maximum was {gross[100] / 0.01:,.2f}x." in cut.note
 
 
 def test_halts_are_shaded_on_every_chart_over_time() -> None:
@@ -350,9 +350,9 @@ def test_how_far_the_venues_mark_was_from_the_markets() -> None:
     )  # fmt: skip
     result = with_table(account(Life()), "marks", *seen)
     assert cells(table(result, "distances")) == [["A", "2020-01-01 03:00", "100.00", "40.0000", "-60.00%"]]
-    assert told(result) == ["The venue's mark of A was up to 60.00% below the market's, at 03:00 on 1 January 2020."]
+    assert told(result) == ["The venue mark of A was up to 60.00% below the market mark, at 03:00 on 1 January 2020."]
     drawn = shown(result).charts["marks"]
-    assert drawn.title == "Prices, and how far the venue's mark was from the market's"
+    assert drawn.title == "Prices, and distance of the venue mark from the market mark"
     lines = [(line["name"], line["yaxis"], line["y"]) for line in drawn.figure["data"]]  # type: ignore[index]
     assert lines == [
         ("A", "y", [100, 50, 50, 50]), ("A", "y2", [0, 0.5, -0.6, 0.5]), ("B", "y", [100, 120, 100]),
@@ -384,5 +384,5 @@ def test_a_run_through_a_halt_shows_it(tmp_path: Path) -> None:
     assert "The chain was down for 1 min 40 s from 00:01 on 1 March 2024." in page.text
     assert cells(table(result, "outages"))[0][2:5] == ["1 min 40 s", "1", "0"]
     assert {"marks", "latency"} <= set(page.figures)
-    # Of the one hour that there is: the close of row 2, where the market's mark is 80 and the venue's still 100.
+    # Of the one hour that there is: the close of row 2, where the market mark is 80 and the venue's still 100.
     assert result.tables["marks"].select("market", "venue", "distance").rows() == [(80.0, 100.0, 0.25)]

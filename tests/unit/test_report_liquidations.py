@@ -156,7 +156,7 @@ def test_three_hundred_steps_stay_readable() -> None:
     assert "First 40 of 300; all are in liquidations.parquet." in page.text
     assert page.text.count("part of the position") == 40
     assert page.tags.count("details") == 2  # the steps, and what was assumed
-    assert "Positions liquidated 1 In 1 liquidation of a pool, 300 steps" in page.text
+    assert "Positions liquidated 1 In 1 liquidation, 300 steps" in page.text
     marks = {trace["name"]: len(trace["x"]) for trace in page.figures["equity"]["data"] if trace["mode"] == "markers"}
     assert marks == {"Liquidation": 1, "Further step": 299}
 
@@ -269,9 +269,9 @@ def test_settings_that_are_not_used_are_not_shown() -> None:
     )
     for title, value in (
         ("Margin modes of single markets", "ETH-USD isolated"),
-        ("Share of the requirement above which a position is isolated", "50.00%"),
+        ("Positions isolated above this share of maintenance margin", "50.00%"),
         ("Deleveraging events", "move=5%/10m,0.5"),
-        ("Positions that an instant's events take, at most", "1"),
+        ("Maximum positions per ADL event", "1"),
     ):
         assert title not in plain
         assert f"{title} {value}" in used

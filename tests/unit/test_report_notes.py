@@ -52,13 +52,13 @@ def test_a_mode_that_the_venue_does_not_have(tmp_path: Path) -> None:
 
 def test_isolation_by_share(tmp_path: Path) -> None:
     first = said(tmp_path, idle(), isolate_above=0.4)
-    assert first[-1] == "A position with more than 0.4 of the requirement was isolated: none was."
+    assert first[-1] == "Positions with more than 0.4 of the maintenance margin were isolated: none."
     bought = rows(
         records.FILL, {"symbol": 0, "pool": CROSS_POOL, "lots": 1}, {"symbol": 1, "pool": CROSS_POOL, "lots": 1}
     )
     moved = rows(records.MOVE, {"symbol": 1, "amount": -5})
     record = idle(symbols=("A", "B"), step_micro=np.array([1, 1]), fills=bought, moves=moved)
-    assert said(tmp_path, record, isolate_above=0.4)[-1].endswith("was isolated: B.")
+    assert said(tmp_path, record, isolate_above=0.4)[-1].endswith("were isolated: B.")
 
 
 def test_what_deleveraging_events_did(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_what_deleveraging_events_did(tmp_path: Path) -> None:
         margin="isolated", liquidations=taken, counts={"deleveraging events without a profitable position": 3}
     )
     assert said(tmp_path, record, adl=events) == [
-        "Deleveraging events were assumed: 2 positions were deleveraged, 3 events met no position with a profit."
+        "Deleveraging events were assumed: 2 positions were deleveraged, 3 events found no profitable position."
     ]
     assert said(tmp_path, idle(margin="isolated"), adl=events) == [
         "Deleveraging events were assumed: 0 positions were deleveraged."
@@ -92,7 +92,7 @@ def test_orders_refused_on_an_old_mark_are_counted(tmp_path: Path) -> None:
         return notes(load(str(file)), asked, record, chaining=limited)
 
     stale, lost = (Status.REJECTED, Reason.STALE), (Status.REJECTED, Reason.OUTAGE)
-    said = "Orders but reduce-only ones are refused on a mark older than 90 s: "
+    said = "Orders, except reduce-only ones, are rejected if the venue mark is older than 90 s: "
     assert told(lost) == [f"{said}none was."]
     assert told(stale, lost) == [f"{said}1 was."]
     assert told(stale, lost, stale) == [f"{said}2 were."]
@@ -107,16 +107,16 @@ def test_what_of_an_oracle_is_approximate(tmp_path: Path) -> None:
         record = idle(margin="isolated", interval_ms=3_600_000)
         return notes(load(str(file)), asked, record, chaining=ChainConfig(oracle=oracle))
 
-    assert told(Oracle(delay_ms=600_000)) == ["The venue's mark was 10 min late, not the market's."]
+    assert told(Oracle(delay_ms=600_000)) == ["The venue mark was derived from the market mark: 10 min late."]
     (said,) = told(Oracle(delay_ms=1_000, deviation=0.005))[1:]
     assert said == (
-        "The oracle is approximate: its deviation is worked out at the four knots of a candle, 20 min apart. What "
-        "prices do between them may decide a liquidation: shorter candles (--interval) are more exact."
+        "The oracle is approximate: its deviation is computed at four points of a candle, 20 min apart. Price "
+        "moves in between can decide a liquidation: shorter candles (--interval) are more exact."
     )
     (said,) = told(Oracle(median=True, average_ms=1_000, heartbeat_ms=1_000), interval="1h", drill="5m")[1:]
     assert said.startswith(
-        "The oracle is approximate: its median, average and heartbeat are worked out at the four knots of a candle, "
-        "20 min apart (also in candles that --drill opens)."
+        "The oracle is approximate: its median, average and heartbeat are computed at four points of a candle, "
+        "20 min apart (also with --drill)."
     )
 
 

@@ -54,7 +54,7 @@ def test_orders_by_kind() -> None:
         ["market", "1", "1", "0", "0", "0", "0"],
         ["limit", "4", "0", "2", "1", "1", "1"],
         ["stop market", "1", "0", "1", "0", "0", "0"],
-        ["refused amendment", "1", "0", "0", "0", "1", "0"],
+        ["rejected amendment", "1", "0", "0", "0", "1", "0"],
     ]
     whole = order_tables.by_kind(result_of(ended((OrderType.MARKET, Status.FILLED, Reason.NONE, 2))))
     assert heads(whole)[-1] == "Rejected"  # nothing was filled in part
@@ -66,7 +66,7 @@ def test_orders_by_reason() -> None:
         ["cancelled", "stop market", "oco", "1", "0"],
         ["expired", "limit", "gtd", "1", "0"],
         ["rejected", "limit", "post only", "1", "0"],
-        ["rejected", "refused amendment", "not open", "1", "0"],
+        ["rejected", "rejected amendment", "not open", "1", "0"],
     ]
     # The numbers of a refusal are each order's own: they are one reason.
     short = [(OrderType.MARKET, Status.REJECTED, Reason.MARGIN, 0.0)] * 3
@@ -196,7 +196,7 @@ def test_where_there_are_no_excursions_the_page_says_why() -> None:
     blind = tripped(0.5)
     assert excursions_chart(result_of(idle()), "").empty == "No round trip was finished."
     unseen = result_of(replace(blind, extremes=blind.extremes[:0]))
-    assert excursions_chart(unseen, "").empty == "Prices between the fills were not looked at."
+    assert excursions_chart(unseen, "").empty == "Prices between the fills were not read."
     assert "At worst" not in heads(table_rows.trades(unseen))
     seen = table_rows.trades(result_of(blind))
     assert heads(seen)[-2:] == ["At best", "At worst"]
@@ -206,7 +206,7 @@ def test_where_there_are_no_excursions_the_page_says_why() -> None:
 
 def test_pages_with_orders_are_whole() -> None:
     page = Page(render(result_of(MIXED)))
-    for words in ("Orders Type Sent Filled", "Why orders were not filled", "refused amendment 1 0 0 0 1 0"):
+    for words in ("Orders Type Sent Filled", "Why orders were not filled", "rejected amendment 1 0 0 0 1 0"):
         assert words in page.text
     both = Page(render_comparison([account(Life(rejected=2)), result_of(MIXED, "other")]))
     assert "cross Type Sent Filled Cancelled Expired Rejected market" in both.text

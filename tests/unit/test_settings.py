@@ -91,11 +91,11 @@ def test_the_defaults_are_values_of_their_settings() -> None:
         ({"path": "worse"}, "unknown path 'worse' in path= (did you mean 'worst'?)"),
         ({"symbols": "BTC"}, "unknown symbol 'BTC' in symbols= (did you mean 'BTC-USD'?)"),
         ({"guards": "stpo=5%"}, "guards: unknown guard 'stpo'; did you mean 'stop'?"),
-        ({"outages": "history"}, "outages history: no chain, so no history; name one with chain="),
+        ({"outages": "history"}, "outages history: requires a chain; name one with chain="),
         ({"margin": ["cross", "isolated"]}, "margin: margin modes cross, isolated;"),
         (
             {"fee_discount": "10%", "fee_bps": 5},
-            "fee_discount: a discount is off the venue's fees, and rates are given",
+            "fee_discount: a discount cannot be combined with fee rates",
         ),
         ({"start": "2024-03-02", "end": "2024-03-01"}, "start and end: the period ends before it begins"),
         ({"fee_bps": "0.05%"}, "invalid value '0.05%' in fee_bps= (it takes basis points (1 bps = 0.01 %): give 5)"),

@@ -82,7 +82,7 @@ def test_by_class_and_by_instance(write):
     assert load(cls, {"n": 2}).n == 2
     made = cls(n=3)
     assert load(made) is made
-    assert refused(made, {"n": 4}) == "One is already made; give its parameters when it is made"
+    assert refused(made, {"n": 4}) == "One is an instance already; set its parameters when you create it"
     assert refused(dict) == "dict is not a Strategy; derive it: class Name(Strategy)"
 
 

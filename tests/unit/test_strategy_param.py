@@ -170,8 +170,8 @@ def _hook(self, *args):
     [
         ({}, "neither on_candle nor targets is written; write one of them"),
         ({"on_candle": _hook, "targets": _hook}, "both on_candle and targets are written; keep one of them"),
-        ({"targets": _hook, "on_fill": _hook}, "on_fill is never called beside targets; remove it"),
-        ({"targets": _hook, "features": _hook}, "features is never called beside targets; remove it"),
+        ({"targets": _hook, "on_fill": _hook}, "on_fill is never called with targets; remove it"),
+        ({"targets": _hook, "features": _hook}, "features is never called with targets; remove it"),
         ({"on_candle": _hook, "every": "1 hour"}, "every: '1 hour' is not an interval"),
         ({"on_candle": _hook, "lookback": 0}, "lookback = 0; give a whole number of candles from 1"),
         ({"on_candle": _hook, "symbols": "BTC-USD"}, "symbols = 'BTC-USD'; give a tuple of names"),

@@ -280,7 +280,7 @@ class Gossip(Strategy):
         if others:
             assert np.isnan([others[0][0].close["BTC"], others[0][0].mark["BTC"]]).all()
             for use in USES:
-                with pytest.raises(UserError, match="used while its account is not played; use the market"):
+                with pytest.raises(UserError, match="used outside of its hook; use the market"):
                     use(*others[0])
             self.read.append(market.close["BTC"])
 

@@ -479,8 +479,7 @@ def test_an_isolated_pool_is_filled_from_the_wallet_and_the_cross_pool_from_outs
         with pytest.raises(UserError) as failure:
             pack(guard, ("BTC",), 10, modes, 0)
         assert str(failure.value) == (
-            "guard top-up=0.8:0.5: in cross margin a top-up is money from outside the venue, and there is no reserve; "
-            "give it one with --reserve, or use reduce instead"
+            "guard top-up=0.8:0.5: in cross margin a top-up requires a reserve; set --reserve, or use reduce"
         )
 
 

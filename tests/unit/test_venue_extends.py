@@ -57,7 +57,7 @@ def test_what_holds_for_a_symbol_and_why(name: str, initial: float, how: str, fa
     mine = profile.from_text(GROUPS)
     found = mine.found(name)
     assert (mine.terms(name).tiers[0].initial, found.how, found.fallback) == (initial, how, fallback)
-    said = [f"mine: {name}: not in the profile, has what holds for {how}."] if fallback else []
+    said = [f"mine: {name}: not in the profile, uses the terms of {how}."] if fallback else []
     assert mine.assumptions([name], 0, 1) == said
 
 
@@ -89,7 +89,7 @@ def test_a_file_changes_a_few_values_of_another(tmp_path: Path) -> None:
 def test_a_new_date_does_not_inherit_the_end_of_the_old_one() -> None:
     base = "name = 'x'\nextends = 'okx_swap'\n[[margin]]\nuntil = 2024-01-01\n"
     assert profile.from_text(base).assumptions(["NEW"], 0, 1_735_689_600_000)[1] == (
-        "x: NEW: margin is known until 2024-01-01 and used for the days after it as well."
+        "x: NEW: margin is known until 2024-01-01 and also used for later days."
     )
     both = profile.from_text(base + "[[margin]]\nfrom = 2024-06-01\nlimit = 5\n")
     assert [str(table.until) for table in both.margin or []] == ["2024-01-01", "None"]

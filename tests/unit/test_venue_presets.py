@@ -312,15 +312,15 @@ def test_what_a_run_takes_on_trust_is_said() -> None:
     # 2024-01-01 to 2024-03-01: the brackets of SOL were seen in that time.
     said = profile.load("binance_usdm").assumptions(["SOLUSDT", "XYZ-USD"], 1_704_067_200_000, 1_709_251_200_000)
     assert said[:3] == [
-        "binance_usdm: XYZ-USD: not in the profile, has what holds for class other.",
-        "binance_usdm: XYZ-USD: margin of 2024-10-24 is used for the days before it as well.",
+        "binance_usdm: XYZ-USD: not in the profile, uses the terms of class other.",
+        "binance_usdm: XYZ-USD: margin of 2024-10-24 is also used for earlier days.",
         "binance_usdm: XYZ-USD: margin of 2024-10-24: assumed (the brackets of DOGE).",
     ]
     # In January 2022 there was no snapshot yet; after May 2026 there is none.
     early = profile.load("binance_usdm").assumptions(["SOLUSDT"], 1_640_995_200_000, 1_643_673_600_000)
-    assert early[0] == "binance_usdm: SOLUSDT: margin of 2022-02-12 is used for the days before it as well."
+    assert early[0] == "binance_usdm: SOLUSDT: margin of 2022-02-12 is also used for earlier days."
     late = profile.load("binance_usdm").assumptions(["SOLUSDT"], 1_780_000_000_000, 1_790_000_000_000)
-    assert late[0] == "binance_usdm: SOLUSDT: margin is known until 2026-05-08 and used for the days after it as well."
+    assert late[0] == "binance_usdm: SOLUSDT: margin is known until 2026-05-08 and also used for later days."
     fees = [line for line in said if line.startswith("binance_usdm: fees of 2021-12-21: assumed: the date (")]
     assert len(fees) == 1
     assert "VIP 2 from memory" in fees[0]

@@ -230,7 +230,7 @@ def test_what_is_shown_of_a_time_of_day(
         ("market,from,tears\n", r"mine\.csv: unknown column 'tears'; did you mean 'tiers'"),
         ("market,initial\n", r"mine\.csv: no columns market and from"),
         ("market,from,initial\nBTC,yesterday,0.1\n", r"mine\.csv: BTC: Invalid isoformat string"),
-        ("market,from,initial\nBTC,2025-01-01,a\n", r"mine\.csv: BTC: 'a' is no number; correct the row"),
+        ("market,from,initial\nBTC,2025-01-01,a\n", r"mine\.csv: BTC: 'a' is not a number; correct the row"),
         ("market,from,tiers upto initial\nBTC,2025-01-01,- 0.1\n", r"mine\.csv: BTC: .*maintenance"),
     ],
 )
