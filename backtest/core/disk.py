@@ -65,12 +65,13 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_file(target: Path, told: bool = True) -> Iterator[Path]:
+def whole_file(target: Path, told: bool = True, lasting: bool = True) -> Iterator[Path]:
     """Give an empty file to write, and put it in place of ``target`` when the block ends without an exception.
 
-    ``told``: whether `put_in_place` names it. Raises OSError when it cannot be written.
+    ``told``: whether `put_in_place` names it. ``lasting``: whether it is forced to the disk; what can be made again
+    and shows its damage need not be. Raises OSError when it cannot be written.
     """
-    with _draft(target, _touch, told) as draft:
+    with _draft(target, _touch, told, lasting) as draft:
         yield draft
 
 
@@ -101,7 +102,7 @@ def recover(target: Path) -> None:
 
 
 @contextmanager
-def _draft(target: Path, make: Callable[[Path], None], told: bool = True) -> Iterator[Path]:
+def _draft(target: Path, make: Callable[[Path], None], told: bool = True, lasting: bool = True) -> Iterator[Path]:
     above = target.parent
     above.mkdir(parents=True, exist_ok=True)
     recover(target)
@@ -112,7 +113,8 @@ def _draft(target: Path, make: Callable[[Path], None], told: bool = True) -> Ite
             make(draft)  # made here and now, or refused: nobody else's file, and no link
             holder = _hold(draft)
         yield draft
-        _sync(draft)
+        if lasting:
+            _sync(draft)
         _place(draft, target, told)
     finally:
         _remove(draft)  # what is left of it, or the old content that it changed places with

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import polars as pl
@@ -19,9 +20,11 @@ from backtest.data.chunk_reader import Grid, Reader, Series, SymbolReader
 from backtest.data.derived_marks import Basis, Cover, Stretch
 from backtest.data.mark_extremes import nearest, stretches
 from backtest.data.panel import CLOSE, MARK_KNOWN, MARK_OPEN, Chunk
-from backtest.data.resample import Joined, candles_of
+from backtest.data.panel_cache import PanelSource, opened
+from backtest.data.panel_file import Counted, Panel, PanelNotes
+from backtest.data.resample import Joined, candles_of, joined
 from backtest.data.row_interval import mark_interval
-from backtest.data.source import CANDLE_COLUMNS, FURTHER, KINDS, Source
+from backtest.data.source import CANDLE_COLUMNS, FURTHER, KINDS, File, Source
 
 _CHUNK_CELLS = 327_680
 """Rows times symbols in a chunk by default: 10 MB of prices. Larger ones were measured to be no faster."""
@@ -58,7 +61,7 @@ class Selection:
     @property
     def known_field(self) -> int:
         """Panel field of the mark at the close as far as it was known then; the mark's close where none is derived."""
-        derives = any(basis is not None for basis in self._bases.values())
+        derives = self.panel.notes.derives if self.panel else self._derives
         return MARK_KNOWN if derives else self.mark_offset + CLOSE
 
     @property
@@ -105,6 +108,12 @@ class Selection:
         if volume or packed:
             for symbol in self.symbols:
                 self.catalog.sources["candles"][symbol].require("volume")
+        kept = None if further else self.panel
+        if kept and (kept.notes.volume or not (volume or packed)):
+            self._count([replace(one, idle=one.idle if packed else 0) for one in kept.notes.counted])
+            for start in range(0, self.rows, rows_per_chunk):
+                yield kept.chunk(start, rows_per_chunk, tail, volume, packed, spare)
+            return
         lanes = self.lanes(further)
         reader = Reader(self.catalog.con, self._grid, lanes, self.volume_field, packed, spare)
         for chunk in reader.chunks(rows_per_chunk, tail, volume):
@@ -128,7 +137,15 @@ class Selection:
         index = self.symbols.index(symbol)
         span = (self._grid.at(int(self.first_row[index])), self._grid.at(int(self.last_row[index]) + 1))
         intervals = self.catalog.interval_ms, self.interval_ms
-        t, values = self._read(source, columns, intervals, self.start_ms, span, every_ms)
+        if self.panel and (self.panel.notes.volume or "volume" not in columns):
+            t, values = self._kept_candles(self.panel, index, columns)
+            if every_ms != self.interval_ms:
+                bucket = t // every_ms
+                first = np.flatnonzero(np.diff(bucket, prepend=bucket[:1] - 1))
+                t = bucket[first] * every_ms
+                values = [joined(name, column, first) for name, column in zip(columns, values, strict=True)]
+        else:
+            t, values = self._read(source, columns, intervals, self.start_ms, span, every_ms)
         frame = pl.DataFrame({"ts": t, **dict(zip(columns, values, strict=True))})
         closed = len(t) - int(t[-1] + every_ms > span[1])
         return frame.head(closed).with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
@@ -136,6 +153,8 @@ class Selection:
     @property
     def stretched(self) -> list[Stretch]:
         """Derived marks that were moved far to attain the venue's high or low, by time; not those of further series."""
+        if self.panel:
+            return list(self.panel.notes.stretches)
         return sorted(stretch for basis in self._bases.values() if basis for stretch in basis.stretches)
 
     def fingerprint(self, drill_ms: int = 0, further: bool = False) -> str:
@@ -155,11 +174,55 @@ class Selection:
         digest = hashlib.sha256(json.dumps(essentials, sort_keys=True).encode())
         for kind in (*KINDS, *(self.further if further else ())):
             for symbol in self.symbols:
-                source = self.catalog.sources[kind].get(symbol)
-                for file in source.files if source else ():
+                for file in self._files(kind, symbol):
                     digest.update(f"\n{kind} {symbol} {file.size}\n".encode())
                     digest.update(file.footer)
         return digest.hexdigest()
+
+    def _files(self, kind: str, symbol: str) -> tuple[File, ...]:
+        source = self.catalog.sources[kind].get(symbol)
+        return source.files if source else ()
+
+    @cached_property
+    def panel(self) -> Panel | None:
+        """The panel in the user's cache, read into it first where it is not there."""
+        files = [file.path for kind in KINDS for symbol in self.symbols for file in self._files(kind, symbol)]
+        try:
+            changed = [(stat.st_mtime_ns, stat.st_size) for stat in map(os.stat, files)]
+        except OSError:
+            return None  # the run says which file is gone
+        rows, cells = self.default_chunk_rows, self.rows * len(self.symbols)
+        return opened(f"{self.fingerprint()} {changed} {rows}", 8 * 10 * cells, cells, partial(self._read_panel, rows))
+
+    def _read_panel(self, rows: int) -> PanelSource:
+        """The whole panel as it is read from Parquet, in blocks of so many rows."""
+        candles = [self.catalog.sources["candles"][symbol] for symbol in self.symbols]
+        volume = all("volume" in file.types for source in candles for file in source.files)
+        lanes, fields = self.lanes(), MARK_KNOWN + 1 if self._derives else MARK_OPEN + self.mark_offset
+        reader = Reader(self.catalog.con, self._grid, lanes, fields, packed=volume)
+
+        def notes() -> PanelNotes:
+            counted = tuple(Counted(one.derived, one.frozen, one.idle, one.short) for one in lanes)
+            found = sorted(stretch for basis in self._bases.values() if basis for stretch in basis.stretches)
+            shape = fields, volume, self.rows, len(self.symbols), rows
+            return PanelNotes(*shape, self._derives, counted, tuple(found))
+
+        return PanelSource((chunk.panel for chunk in reader.chunks(rows, 0, volume)), notes)
+
+    def _kept_candles(
+        self, kept: Panel, index: int, columns: tuple[str, ...]
+    ) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
+        """One symbol's candles out of the panel."""
+        fields = [kept.notes.fields if name == "volume" else CANDLE_COLUMNS.index(name) for name in columns]
+        values = [kept.column(field, index) for field in fields]
+        there = np.flatnonzero(~np.isnan(values[fields.index(0)] if 0 in fields else kept.column(0, index)))
+        t = self.start_ms + there * self.interval_ms
+        return t, values if len(there) == self.rows else [column[there] for column in values]
+
+    @property
+    def _derives(self) -> bool:
+        """Whether any mark is derived."""
+        return any(basis is not None for basis in self._bases.values())
 
     @cached_property
     def _grid(self) -> Grid:
@@ -188,7 +251,7 @@ class Selection:
             )
         return lanes
 
-    def _count(self, lanes: list[SymbolReader]) -> None:
+    def _count(self, lanes: Sequence[SymbolReader | Counted]) -> None:
         self.counts["derived mark rows"] = sum(lane.derived for lane in lanes)
         self.counts["rows with an unchanged mark"] = sum(lane.frozen for lane in lanes)
         self.counts["joined candles with missing parts"] = sum(lane.short for lane in lanes)

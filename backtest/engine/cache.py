@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from backtest.core.cache_folder import cache_folder
 from backtest.core.disk import whole_file
 from backtest.core.errors import CacheWarning, UserError
 from backtest.engine.compile import CALLED
@@ -48,10 +49,7 @@ _IMPORTED = _stamps()
 def root() -> Path:
     """The user's cache folder by the XDG rule; `NUMBA_CACHE_DIR`, where set, is respected as the root."""
     named = os.environ.get("NUMBA_CACHE_DIR")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "perp-backtest"
+    return Path(named) if named else cache_folder()
 
 
 @functools.cache
