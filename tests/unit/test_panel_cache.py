@@ -135,7 +135,7 @@ def test_results_are_the_same_with_and_without(
     assert [one.path for one in panel_cache.panels()] == [kept.path]
     assert stat.S_IMODE(kept.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(panel_cache.folder().stat().st_mode) == 0o700
-    assert without.summary["counts"]["derived mark rows"] > 20_000
+    assert without.summary["counts"]["derived mark rows"] > 10_000
 
 
 def test_other_data_have_another_panel(data: Path) -> None:
@@ -222,6 +222,8 @@ def test_the_disk_that_is_full_is_named_once(data: Path, monkeypatch: pytest.Mon
 def test_the_cache_is_bounded_and_the_oldest_goes_first(
     data: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., small.Ended]
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(data.parent / "cache"))  # that of kernels is cleared as well
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("BACKTEST_PANEL_CACHE", "9MB")
     starts = [1_709_251_200_000 + 600_000 * n for n in (0, 1, 0, 2)]
     for begin in starts:
