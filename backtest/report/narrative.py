@@ -268,6 +268,9 @@ def _fate(out: Outcome, who: str) -> str:
         return f"{who} was never liquidated"
     if len(out.losses) <= NAMED:
         return f"{who} {listing(_deeds(out.losses))}"
+    if out.reopened:
+        again = f"{plural(out.reopened, 'position was', 'positions were')} opened again after that"
+        return f"{who} {_deeds(out.losses[:1])[0]}; {again}, and {len(out.losses):,} liquidated in all"
     steps = sum(loss.steps for loss in out.losses)
     often = f"{len(out.losses):,} times" + (f", in {steps:,} steps" if steps > len(out.losses) else "")
     first, last = _deeds((out.losses[0], out.losses[-1]))

@@ -104,6 +104,8 @@ class Outcome:
     """The table `guards`: what they did, in order."""
     delayed: bool = True
     """Whether orders took time to arrive."""
+    reopened: int = 0
+    """Positions that the strategy opened again after its first one in that market had been liquidated."""
     dead_ms: int | None = None
     """Close since which less than `DEAD` of the start was left, to the end; None where more was left."""
 
@@ -137,8 +139,21 @@ def outcome(result: Result) -> Outcome:
         fills=tables.height("fills"),
         guards=tables["guards"],
         delayed=delayed(result),
+        reopened=_reopened(rows.drop_nulls("process"), tables["fills"]),
         dead_ms=_dead_ms(result, clock),
     )
+
+
+def _reopened(liquidations: pl.DataFrame, fills: pl.DataFrame) -> int:
+    """Fills that open a position from nothing in a market after the first liquidation there."""
+    first = liquidations.group_by("symbol").agg(pl.col("ts").min().alias("liquidated"))
+    opening = (_before().abs() < DUST) & ~pl.col("cause").is_in(FORCED)
+    return fills.filter(opening).join(first, on="symbol").filter(pl.col("ts") > pl.col("liquidated")).height
+
+
+def _before() -> pl.Expr:
+    """The quantity of the position before a row of a table in the order of the journal, by symbol."""
+    return pl.col("qty").cum_sum().over("symbol") - pl.col("qty")
 
 
 def delayed(result: Result) -> bool:
@@ -196,8 +211,7 @@ def _with_held(rows: pl.DataFrame, fills: pl.DataFrame) -> pl.DataFrame:
     A row that traded has one fill with its cause, and both tables are in the order of the journal.
     """
     nth = pl.int_range(pl.len()).over("symbol")
-    before = (pl.col("qty").cum_sum().over("symbol") - pl.col("qty")).alias("held")
-    forced = fills.with_columns(before).filter(pl.col("cause").is_in(FORCED)).with_columns(nth=nth)
+    forced = fills.with_columns(_before().alias("held")).filter(pl.col("cause").is_in(FORCED)).with_columns(nth=nth)
     traded = pl.when(pl.col("qty") != 0).then(pl.int_range(pl.len()).over("symbol", pl.col("qty") != 0))
     matched = forced.select("symbol", "nth", "held")
     return rows.with_columns(nth=traded).join(matched, on=("symbol", "nth"), how="left", maintain_order="left")

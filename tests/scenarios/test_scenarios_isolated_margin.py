@@ -6,12 +6,15 @@ are 1,000,000 and post 50,000 by default; 300 ETH at 1,000 are 300,000 and post 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import backtest
+from backtest.report.narrative import comparison_words
+from backtest.report.outcome import outcome
 from tests.scenarios.scenario import Market, both, buy, play, play_both, rows, sell
 from tests.scenarios.test_scenarios_leverage import DEFAULT, MARKETS, PAIR, held, venue
 
@@ -88,3 +91,16 @@ def test_a_contradiction_and_what_is_no_amount_are_named(tmp_path: Path) -> None
     for wrong in ("most", 0, -1, float("inf")):
         with pytest.raises(backtest.UserError, match=r"isolated_margin.*leverage, minimum, equal, or a number"):
             backtest.run("hedged_pair", data, isolated_margin=wrong)
+
+
+def test_positions_opened_again_after_a_liquidation_are_counted(tmp_path: Path) -> None:
+    # At 20x each of the first two long positions is liquidated by a fall of 10 %; the third one is held to the end.
+    falls = [Market("BTC", [1e4, 1e4, 9e3, 9e3, 8.1e3, 8.1e3, 8.1e3])]
+    steps = {row: buy("BTC", 10) for row in (0, 2, 4)}
+    asked = {"margin": "isolated", "leverage": None, "cash": 1_000_000, "venue": venue(tmp_path, DEFAULT)}
+    result = play(tmp_path / "data", falls, steps, **asked)
+    out = outcome(result)
+    assert (len(out.losses), out.reopened) == (2, 2)
+    many = replace(out, losses=out.losses * 3, reopened=183)
+    said = comparison_words([result, result], [many, replace(out, label="cross", losses=(), reopened=0)])
+    assert "; 183 positions were opened again after that, and 6 liquidated in all; " in " ".join(said)
