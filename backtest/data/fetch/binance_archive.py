@@ -7,13 +7,12 @@ with the columns calc_time, funding_interval_hours, last_funding_rate.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import polars as pl
@@ -23,7 +22,7 @@ from backtest.core.times import DAY_MS
 from backtest.data.fetch.calendar import day_text, days, joined, month_text, months
 from backtest.data.fetch.connection import Connection, Files
 from backtest.data.fetch.failures import VenueError
-from backtest.data.fetch.rows import Span, frame
+from backtest.data.fetch.rows import Span, in_ms, nothing, schema, unreadable
 
 T = TypeVar("T")
 _HOST = "https://data.binance.vision"
@@ -53,14 +52,13 @@ class Archive:
         self, series: str, symbol: str, interval: str, span: Span, now_ms: int
     ) -> tuple[list[pl.DataFrame], list[Span]]:
         """Return what the archive has of a span, whole days or months of it, and the parts that it lacks."""
-        width = 6 if series == "candles" else 5
         found: list[pl.DataFrame] = []
         left: list[Span] = []
         for month in months(span):
             asked = Span(max(span.start_ms, month.start_ms), min(span.end_ms, month.end_ms))
             whole = None
             if month.end_ms <= now_ms and asked.end_ms - asked.start_ms > _FEW_DAYS * DAY_MS:
-                whole = self._read(_path("monthly", series, symbol, interval, month), series, width)
+                whole = self._read(_path("monthly", series, symbol, interval, month), series)
             if whole is not None:
                 found.append(whole)
                 continue
@@ -68,7 +66,7 @@ class Archive:
                 if day.end_ms > now_ms:
                     left.append(Span(max(span.start_ms, day.start_ms), min(span.end_ms, day.end_ms)))
                     continue
-                piece = self._read(_path("daily", series, symbol, interval, day), series, width)
+                piece = self._read(_path("daily", series, symbol, interval, day), series)
                 if piece is None:
                     left.append(Span(max(span.start_ms, day.start_ms), min(span.end_ms, day.end_ms)))
                 else:
@@ -81,14 +79,14 @@ class Archive:
         left: list[Span] = []
         for month in months(span):
             path = f"/data/futures/um/monthly/fundingRate/{symbol}/{symbol}-fundingRate-{month_text(month)}.zip"
-            whole = self._read(path, "funding", 3) if month.end_ms <= now_ms else None
+            whole = self._read(path, "funding") if month.end_ms <= now_ms else None
             if whole is None:
                 left.append(Span(max(span.start_ms, month.start_ms), min(span.end_ms, month.end_ms)))
             else:
                 found.append(whole)
         return found, joined(left)
 
-    def _read(self, path: str, series: str, width: int) -> pl.DataFrame | None:
+    def _read(self, path: str, series: str) -> pl.DataFrame | None:
         """Return the rows of one file, checked; None where the archive has no such file."""
 
         def attempt() -> pl.DataFrame | None:
@@ -96,7 +94,7 @@ class Archive:
             if packed is None:
                 return None
             _verify(packed, self._files.get(self._session(), f"{_HOST}{path}.CHECKSUM"))
-            return _rows(_unpacked(packed), series, width, path)
+            return _rows(_unpacked(packed), series, path)
 
         return _twice(attempt, self._connection.address(_HOST + path))
 
@@ -129,28 +127,34 @@ def _verify(packed: bytes, told: bytes | None) -> None:
         raise _DamagedError(f"checksum mismatch: SHA-256 is {have[:12]}…, and should be {words[0][:12]}…")
 
 
-def _unpacked(packed: bytes) -> str:
+def _unpacked(packed: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as held:
             names = held.namelist()
             if len(names) != 1:
                 raise _DamagedError(f"the ZIP file holds {len(names)} files, not one")
-            return held.read(names[0]).decode("ascii")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+            return held.read(names[0])
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise _DamagedError(f"corrupt ZIP file ({error})") from error
 
 
-def _rows(text: str, series: str, width: int, place: str) -> pl.DataFrame:
-    lines: list[Sequence[str]] = [line for line in csv.reader(io.StringIO(text)) if line]
-    if lines and not lines[0][0].isdigit():
-        lines = lines[1:]  # the header: files of before mid-2022 have none
-    if series == "funding":
-        return frame(series, ((line[0], line[2]) for line in lines if len(line) >= width or _short(line, place)), place)
-    return frame(series, (line[:width] for line in lines), place)
-
-
-def _short(line: Sequence[str], place: str) -> bool:
-    raise VenueError(f"a row of {len(line)} columns", place, "see whether the archive has changed its columns")
+def _rows(text: bytes, series: str, place: str) -> pl.DataFrame:
+    """The rows of a CSV file; its first line is a header only from mid-2022 on."""
+    if not text.strip():
+        return nothing(series)
+    at = (0, 2) if series == "funding" else range(len(schema(series)))
+    skipped = 0 if text[:1].isdigit() else 1
+    try:
+        lines = pl.read_csv(io.BytesIO(text), has_header=False, skip_rows=skipped, infer_schema=False)
+        wanted = zip(at, schema(series).items(), strict=True)
+        found = lines.select(pl.nth(n).cast(kind).alias(name) for n, (name, kind) in wanted)
+    except pl.exceptions.NoDataError:  # a header and nothing below it
+        return nothing(series)
+    except pl.exceptions.PolarsError as error:
+        raise unreadable(series, error, place) from error
+    if found.null_count().sum_horizontal().item():
+        raise unreadable(series, ValueError("an empty column"), place)
+    return in_ms(found)
 
 
 def _path(period: str, series: str, symbol: str, interval: str, span: Span) -> str:

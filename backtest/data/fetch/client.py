@@ -86,7 +86,9 @@ class _Seen:
             return TransientError(unreached(error.__cause__ or error))
         wait_s = retry_after_s(self.headers.get("Retry-After"))
         if isinstance(error, ccxt.RateLimitExceeded | ccxt.DDoSProtection) or self.status in LIMITED:
-            return TransientError(f"too many requests (HTTP {self.status})", wait_s, limited=True)
+            refused = self.status in (401, 403, 451)  # Bybit's 403 is either
+            said = "refused, or too many requests" if refused else "too many requests"
+            return TransientError(f"{said} (HTTP {self.status})", wait_s, limited=True)
         if self.status >= 500 or (self.status < 400 and isinstance(error, ccxt.NetworkError)):  # busy, in maintenance
             return TransientError(shortened(self.body) or f"HTTP {self.status} {self.reason}", wait_s)
         return refusal(self.status, self.reason, place, shortened(self.body))

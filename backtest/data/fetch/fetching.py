@@ -256,7 +256,11 @@ def _carry_out(
     venue.now_ms = plan.now_ms
     served = [part for part in plan.parts if part.series not in venue.unserved]
     pieces = [piece for part in served for piece in plan.pieces(part, venue.monthly_funding)]
-    download(plan, sorted(pieces, key=lambda one: (-one.span.end_ms, one.name)), venue, staging, progress)
+    try:
+        download(plan, sorted(pieces, key=lambda one: (-one.span.end_ms, one.name)), venue, staging, progress)
+    except BaseException:
+        staging.remove_empty()
+        raise
     held = assembly.held(plan, venue, staging)
     missing = tuple(unserved(plan, venue, held, base is not None))
     whole = plan if base is not None else _with_candles(plan, held)

@@ -5,6 +5,7 @@ before the name asks for the mark; volume is in contracts of `quanto_multiplier`
 from __future__ import annotations
 
 import threading
+from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar
 
@@ -121,8 +122,8 @@ class Gate(Exchange):
         if series == "mark":
             told = ((_ms(row), *(row[key] for key in prices)) for row in rows)
         else:
-            size = number(market.contract)
-            told = ((_ms(row), *(row[key] for key in prices), number(row["v"]) * size) for row in rows)
+            size = Decimal(market.contract)  # exact: a product of doubles would not be the venue's own number
+            told = ((_ms(row), *(row[key] for key in prices), Decimal(str(row["v"])) * size) for row in rows)
         return frame(series, told, "candlesticks")
 
     def _settlements(self, market: Market, span: Span) -> pl.DataFrame:

@@ -45,17 +45,30 @@ def frame(series: str, rows: Iterable[Sequence[object]], place: str = "") -> pl.
 
     Stamps in microseconds become ms. Raises VenueError where something is no number; ``place`` names it.
     """
-    names = ("ts", *COLUMNS[series])
     try:
         values = [(int(str(row[0])), *(float(str(value)) for value in row[1:])) for row in rows]
-        found = pl.DataFrame(values, schema=dict.fromkeys(names, pl.Float64) | {"ts": pl.Int64}, orient="row")
+        found = pl.DataFrame(values, schema=schema(series), orient="row")
     except (ValueError, IndexError, pl.exceptions.PolarsError) as error:
-        remedy = "see whether the venue has changed its interface"
-        raise VenueError(f"a row of {series} that cannot be read ({error})", place, remedy) from error
+        raise unreadable(series, error, place) from error
+    return in_ms(found)
+
+
+def schema(series: str) -> dict[str, type[pl.DataType]]:
+    """Return the columns of a series with their types."""
+    return {"ts": pl.Int64} | dict.fromkeys(COLUMNS[series], pl.Float64)
+
+
+def in_ms(found: pl.DataFrame) -> pl.DataFrame:
+    """Return rows sorted by time, with stamps in microseconds turned into ms."""
     ts = pl.col("ts")
-    return found.with_columns(pl.when(ts >= _MICROSECONDS).then(ts // 1000).otherwise(ts)).sort(
-        "ts", maintain_order=True
-    )
+    ms = pl.when(ts >= _MICROSECONDS).then(ts // 1000).otherwise(ts)
+    return found.with_columns(ms).sort("ts", maintain_order=True)
+
+
+def unreadable(series: str, error: Exception, place: str) -> VenueError:
+    """Return the error of rows that are no numbers, or too short."""
+    said = str(error).partition("\n")[0]
+    return VenueError(f"a row of {series} that cannot be read ({said})", place, "see whether the venue has changed it")
 
 
 def nothing(series: str) -> pl.DataFrame:

@@ -66,6 +66,11 @@ class Staging:
         """Return a piece that is there."""
         return pl.read_parquet(io.BytesIO(self._file(piece).read_bytes()))
 
+    def remove_empty(self) -> None:
+        """Remove a plan of which nothing has come yet."""
+        if not any(self.folder.rglob("*.parquet")):
+            self.remove()
+
     def remove(self) -> None:
         """Remove everything that is kept."""
         shutil.rmtree(self.folder, ignore_errors=True)
