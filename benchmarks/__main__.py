@@ -13,7 +13,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks import cases, command
+from benchmarks import cases, command, imports
 from benchmarks.timing import Measure
 
 CASES: dict[str, cases.Case] = {
@@ -25,6 +25,7 @@ CASES: dict[str, cases.Case] = {
     "called": cases.on_candle,
     "disk": command.from_disk,
     "start": command.start_up,
+    "import": imports.imported,
 }
 PACKAGES = ("numba", "numpy", "duckdb", "polars", "vectorbt", "backtesting", "raptorbt")
 

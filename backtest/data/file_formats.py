@@ -1,8 +1,8 @@
-"""Tables that are not Parquet: what they are, told by their first bytes, and how to make Parquet of them."""
+"""Tables that are not Parquet: what they are, told by their first bytes, and the command that imports them."""
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,29 +12,22 @@ from backtest.core.errors import UserError
 _HEAD = 4_096
 """Bytes looked at."""
 _MAGIC = (
-    (b"ARROW1", "a Feather (Arrow IPC) file", "pl.read_ipc({file})"),
-    (b"\xff\xff\xff\xff", "an Arrow IPC stream", "pl.read_ipc_stream({file})"),
-    (b"FEA1", "a Feather file of version 1", "pl.DataFrame(pandas.read_feather({file}))"),
-    (b"\x89HDF", "an HDF5 file", "pl.DataFrame(pandas.read_hdf({file}))"),
+    (b"ARROW1", "a Feather (Arrow IPC) file", ""),
+    (b"\xff\xff\xff\xff", "an Arrow IPC stream", ""),
+    (b"FEA1", "a Feather file of version 1", "read_feather"),
+    (b"\x89HDF", "an HDF5 file", "read_hdf"),
     (b"SQLite format 3", "an SQLite database", ""),
     (b"\x1f\x8b", "a gzip file", ""),
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook", ""),
     (b"\x28\xb5\x2f\xfd", "a Zstandard file", ""),
-    (b"\x80\x04", "a pickle", "pl.DataFrame(pandas.read_pickle({file}))"),
+    (b"\x04\x22\x4d\x18", "an LZ4 file", ""),
+    (b"\x80\x04", "a pickle", "read_pickle"),
 )
-_SEPARATED = {
-    ",": ("a CSV file", "pl.read_csv({file}, try_parse_dates=True)"),
-    ";": ("a CSV file with semicolons", "pl.read_csv({file}, separator=';', try_parse_dates=True)"),
-    "\t": ("a TSV file", "pl.read_csv({file}, separator='\\t', try_parse_dates=True)"),
-}
-_PARSED = ".with_columns(pl.col('ts').str.to_datetime(time_zone='UTC'))"
-"""JSON has no times: where they are text, the reader leaves them so."""
-_WRITERS = {
-    "polars DataFrame": "frame.write_parquet('BTC-USD.parquet')",
-    "polars LazyFrame": "frame.sink_parquet('BTC-USD.parquet')",
-    "pandas DataFrame": "frame.to_parquet('BTC-USD.parquet')",
-    "pyarrow Table": "pyarrow.parquet.write_table(table, 'BTC-USD.parquet')",
-}
+"""First bytes, what they begin, and the function of pandas that reads it; empty: `backtest data import` does."""
+_SEPARATED = {",": "a CSV file", ";": "a CSV file with semicolons", "\t": "a TSV file"}
+_FORMATS = {"CSV": "csv", "TSV": "csv", "JSON": "json", "Arrow": "feather", "SQLite": "sqlite"}
+"""What `backtest data import` calls a file that is named as if it were Parquet."""
+_TABLES = ("polars DataFrame", "polars LazyFrame", "pandas DataFrame", "pyarrow Table")
 _CANDLES = ("open", "high", "low", "close", "volume")
 _SUFFIXES = (
     *(".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".feather", ".ftr", ".arrow", ".ipc"),
@@ -59,12 +52,11 @@ def foreign(path: Path, columns: Sequence[str] = _CANDLES) -> UserError | None:
     what, reader = found
     thing = f"this is {what}, not a Parquet file"
     if not reader:
-        return UserError(thing, str(path), f"unpack it, or write it as Parquet with {_listed(columns)}")
-    imports = "import pandas, polars as pl" if "pandas" in reader else "import polars as pl"
+        kind = next((kind for word, kind in _FORMATS.items() if word in what), "")
+        named = f" --format {kind}" if path.suffix == ".parquet" and kind else ""
+        return UserError(thing, str(path), f"import it with: backtest data import {shlex.quote(str(path))}{named}")
     target = path.with_suffix(".parquet")
-    if target == path:
-        target = path.with_stem(f"{path.stem}_converted")
-    command = f"{imports}; {reader.format(file=repr(str(path)))}.write_parquet({str(target)!r})"
+    command = f"import pandas; pandas.{reader}({str(path)!r}).to_parquet({str(target)!r})"
     return UserError(thing, str(path), f'convert it with python -c "{command}" ({_listed(columns)})')
 
 
@@ -83,11 +75,12 @@ def in_memory(data: Any) -> UserError:
     """The error for data that are no path: a table in memory, or something else."""
     kind = type(data).__name__
     name = f"{type(data).__module__.partition('.')[0]} {kind}"
-    if name not in _WRITERS:
+    if name not in _TABLES:
         remedy = "name a dataset's folder, or a Parquet file of candles"
         return UserError(f"data is of type {kind}, not a path", "", remedy)
-    thing = f"data is a {name}, and candles are read from Parquet files"
-    return UserError(thing, "", f"write it with {_WRITERS[name]} ({_listed(_CANDLES)}), and name that file")
+    made = 'backtest.data.from_frame(frame, "data/mine", symbol="BTC-USD")'
+    remedy = f"write a dataset of it with {made}, and name that folder"
+    return UserError(f"data is a {name}, and a run reads a dataset on disk", "", remedy)
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -109,7 +102,6 @@ def _by_text(head: bytes) -> tuple[str, str] | None:
     line = text.partition("\n")[0]
     if text[:1] in ("[", "{"):
         lines = text.startswith("{") and line.rstrip().endswith("}") and "\n{" in text
-        what, reader = ("JSON lines", "pl.read_ndjson({file})") if lines else ("a JSON file", "pl.read_json({file})")
-        return what, reader + _PARSED if re.search(r'"ts"\s*:\s*"', text) else reader
+        return ("JSON lines" if lines else "a JSON file"), ""
     separator = max(_SEPARATED, key=line.count)
-    return _SEPARATED[separator] if separator in line else None
+    return (_SEPARATED[separator], "") if separator in line else None

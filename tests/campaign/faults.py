@@ -41,6 +41,7 @@ class Writer(NamedTuple):
 
 
 SAMPLE = ("data", "sample", "made", "--days", "2", "--symbols", "BTC-USD", "--interval", "1h")
+IMPORT = ("data", "import", "market", "--out", "made")
 MARGIN = ("margin", "book", "--down", "10", "--up", "10", "--out", "ladder.html")
 WRITERS = (
     Writer("run", (*PLAY, "--out", "report"), "report"),
@@ -49,6 +50,8 @@ WRITERS = (
     Writer("compare over a report", ("compare", *PLAY[1:], "--out", "report"), "report", (*PLAY, "--out", "report")),
     Writer("data sample", SAMPLE, "made"),
     Writer("data sample over one", SAMPLE, "made", (*SAMPLE, "--seed", "7")),
+    Writer("data import", IMPORT, "made"),
+    Writer("data import over one", IMPORT, "made", (*IMPORT, "--symbol", "BTC-USD")),
     Writer("data repair", ("data", "repair", "made"), "made", SAMPLE, True),
     Writer("data slice", ("data", "slice", "market", "made", "--symbols", "BTC-USD"), "made"),
     Writer("data info --out", ("data", "info", "market", "--out", "page.html"), "page.html"),

@@ -106,7 +106,7 @@ DATA: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "a file cut off": (cut_off, (f"market/{PART}: not a whole Parquet file", "cut off", AGAIN)),
     "text for Parquet": (
         text(PART, "ts,open\n1,2\n" * 9),
-        (f"market/{PART}: this is a CSV file, not a Parquet file; convert it with python -c",),
+        (f"market/{PART}: this is a CSV file, not a Parquet file; import it with: backtest data import",),
     ),
     "garbled candles": (garbled(PART), (f"market/{PART}: cannot be read",)),
     "garbled marks": (

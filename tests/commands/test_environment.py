@@ -87,6 +87,7 @@ def test_a_standard_output_that_is_full(place: Path, command: str) -> None:
 OUT = {
     "run hold.py --data market --out": ("/", "dangling", "loop", "loop/x", LONG, "market", "/dev/null"),
     "data sample": ("/", "dangling", "loop", "loop/x", LONG, "hold.py"),
+    "data import market --out": ("/", "dangling", "loop", "loop/x", LONG, "hold.py"),
     "margin book.toml --out": ("/", "dangling", "loop", "loop/x", LONG, "market"),
     "strategies new idea": ("loop", "loop/x", LONG, "hold.py"),
     "demo": ("loop", LONG, "hold.py"),
@@ -94,6 +95,7 @@ OUT = {
 IN = {
     "data info": "",
     "data check": "",
+    "data import": "",
     "verify": "",
     "run hold.py --data": "",
     "run --data market": ".py",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
-import subprocess
-import sys
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 import backtest
 from backtest import Strategy, UserError
+from backtest.cli import main
 from backtest.data import source
 from backtest.data.catalog import Catalog
 from backtest.data.check import check
@@ -45,21 +45,23 @@ WRITTEN: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
-def test_the_error_names_the_kind_and_its_command_converts_it(tmp_path: Path, kind: str) -> None:
+def test_the_error_names_the_kind_and_its_command_imports_it(tmp_path: Path, kind: str) -> None:
     name, what, write = WRITTEN[kind]
     write(tmp_path / name)
     with pytest.raises(UserError) as raised:
         Catalog.open(tmp_path / name)
     said = str(raised.value)
-    assert said.startswith(f"{tmp_path / name}: this is {what}, not a Parquet file; convert it with python -c ")
-    assert said.endswith("(columns ts, open, high, low, close, volume)")
+    assert said.startswith(
+        f"{tmp_path / name}: this is {what}, not a Parquet file; import it with: backtest data import "
+    )
     assert len(said.splitlines()) == 1
-    command = said.partition('-c "')[2].partition('"')[0]
-    subprocess.run([sys.executable, "-c", command], check=True)
-    (made,) = [path for path in tmp_path.glob("*.parquet") if path.name != name]
-    catalog = Catalog.open(made)
+    words = shlex.split(said.partition("backtest ")[2])
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--out", str(tmp_path / "made")])
+    assert not ended.value.code
+    catalog = Catalog.open(tmp_path / "made")
     panel = next(select(catalog).chunks(100)).panel
-    assert (catalog.market(made.stem).first_ms, catalog.interval_ms) == (T0, HOUR)
+    assert (catalog.market("BTC").first_ms, catalog.interval_ms) == (T0, HOUR)
     assert panel[3, :, 0].tolist() == FRAME["close"].to_list()
 
 
@@ -77,7 +79,9 @@ def test_a_file_that_may_not_be_opened_is_one_line(tmp_path: Path, monkeypatch: 
 
 def test_what_must_be_unpacked_first_and_what_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "BTC.csv.gz").write_bytes(gzip.compress(FRAME.write_csv().encode()))
-    with pytest.raises(UserError, match="this is a gzip file, not a Parquet file; unpack it"):
+    with pytest.raises(
+        UserError, match="this is a gzip file, not a Parquet file; import it with: backtest data import"
+    ):
         Catalog.open(tmp_path / "BTC.csv.gz")
     for name, content in (
         ("prose.txt", b"a letter\nof two lines\n"),
@@ -116,7 +120,7 @@ def test_funding_that_is_no_parquet_is_asked_for_its_own_columns(tmp_path: Path)
     place = tmp_path / "funding" / "symbol=BTC"
     place.mkdir(parents=True)
     (place / "part.parquet").write_text("ts,rate\n1,2\n")
-    with pytest.raises(UserError, match=r"this is a CSV file, .*\(columns ts, rate\)"):
+    with pytest.raises(UserError, match=r"part\.parquet: this is a CSV file, .* data import .* --format csv"):
         Catalog.open(tmp_path)
 
 
@@ -129,10 +133,10 @@ class Hold(Strategy):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (FRAME, "data is a polars DataFrame, .* frame.write_parquet"),
-        (FRAME.lazy(), "data is a polars LazyFrame, .* frame.sink_parquet"),
-        (FRAME.to_pandas(), "data is a pandas DataFrame, .* frame.to_parquet"),
-        (FRAME.to_arrow(), "data is a pyarrow Table, .* pyarrow.parquet.write_table"),
+        (FRAME, "data is a polars DataFrame, .* backtest.data.from_frame"),
+        (FRAME.lazy(), "data is a polars LazyFrame, .* backtest.data.from_frame"),
+        (FRAME.to_pandas(), "data is a pandas DataFrame, .* backtest.data.from_frame"),
+        (FRAME.to_arrow(), "data is a pyarrow Table, .* backtest.data.from_frame"),
         ({"BTC": FRAME}, "data is of type dict, not a path"),
         (None, "data is of type NoneType, not a path"),
     ],

@@ -13,6 +13,8 @@ _MARKET = re.compile(
     rf"(?<![A-Za-z0-9])([A-Za-z0-9]{{2,12}}?)(-?)({_QUOTES})((?:-PERP|-SWAP|-PERPETUAL)?)(?![A-Za-z0-9])", re.IGNORECASE
 )
 _BARRED = re.compile(rf"(?<![A-Za-z0-9])([A-Z0-9]{{2,12}})_({_QUOTES})(?![A-Za-z0-9])")
+_COIN = re.compile(r"[A-Z][A-Z0-9]{1,9}")
+"""A file that is named as an asset alone: `BTC.csv`."""
 _INTERVAL = re.compile(r"(?<![A-Za-z0-9])(\d{1,3})(m|min|h|d|s)(?![A-Za-z0-9])", re.IGNORECASE)
 _OTHER_SERIES = re.compile(r"(?<![a-z])mark_([a-z0-9]+)(?![a-z0-9])")
 
@@ -32,7 +34,8 @@ def market_in(name: str, folders: Sequence[str] = ()) -> str:
         found = _MARKET.search(stem)
         if found:
             return "".join(found.groups()).upper()
-    return ""
+    stem = Path(name).stem.partition(".")[0]
+    return stem if _COIN.fullmatch(stem) else ""
 
 
 def clean(symbol: str) -> str:

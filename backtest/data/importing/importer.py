@@ -114,10 +114,10 @@ def files_of(path: Path) -> list[Path]:
     if path.is_file():
         return [path.resolve()]
     if not path.is_dir():
-        near = nearest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
-        raise UserError(
-            "no such file or folder", str(path), near if near.startswith("did you mean") else "check the name"
-        )
+        beside = [p.name for p in path.parent.iterdir() if p.name != path.name] if path.parent.is_dir() else []
+        near = nearest(path.name, beside)
+        remedy = near if near.startswith("did you mean") else "check the name"
+        raise UserError("no such file or folder", str(path), remedy)
     known = {*SUFFIXES, *_OTHER_SUFFIXES}
     found = [
         file

@@ -180,7 +180,7 @@ def _sql(kind: str, path: Path, con: duckdb.DuckDBPyConnection, place: str) -> s
 def _feather(path: Path) -> Any:
     with path.open("rb") as stream:
         streamed = stream.read(6) != b"ARROW1"
-    return pa.ipc.open_stream(path.open("rb")) if streamed else ds.dataset(str(path), format="feather")
+    return pa.ipc.open_stream(pa.memory_map(str(path))) if streamed else ds.dataset(str(path), format="feather")
 
 
 def _json(path: Path, con: duckdb.DuckDBPyConnection, place: str) -> str:
