@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def listing(shown: Sequence[ChainProfile], as_json: bool) -> None:
-    """The chains that come with the package, a line each: how many outages are known, and how many can be played."""
+    """Print the preset chains, one line each, with the number of known outages and of those that can be replayed."""
     if as_json:
         return write_json([profile.as_json() for profile in shown])
-    table = grid("name", "date", "outages", "played", "what it is", numbers=False)
+    table = grid("name", "date", "outages", "replayed", "description", numbers=False)
     for profile in shown:
         counts = len(profile.outages), len(profile.history())
         table.add_row(profile.name, str(profile.date), *map(str, counts), escape(profile.about))
@@ -31,7 +31,7 @@ def listing(shown: Sequence[ChainProfile], as_json: bool) -> None:
 
 
 def chain(shown: ChainProfile, as_json: bool, when: date | None = None) -> None:
-    """One chain: every figure with its unit, date, standing and source; then its outages."""
+    """Print every figure of a chain with its unit, date, status and source, then its outages."""
     if as_json:
         return write_json(shown.as_json(when))
     say(f"[bold]{escape(shown.name)}[/], {shown.date}; source: {escape(shown.source)}")
@@ -53,7 +53,7 @@ def chain(shown: ChainProfile, as_json: bool, when: date | None = None) -> None:
 
 
 def _outages(shown: ChainProfile) -> Table:
-    table = grid("outage", "length", "cause", "played", "status", "source", "note", numbers=False)
+    table = grid("outage", "length", "cause", "replayed", "status", "source", "note", numbers=False)
     for past in shown.past():
         played = f"no: {past.unplayed}" if past.unplayed else "yes"
         cells = (past.length, past.cause, played, past.standing, past.source, past.note)

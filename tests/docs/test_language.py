@@ -1,12 +1,15 @@
-"""Phrases that readers had to translate, each with the better one; pages and help texts do without them."""
+"""Phrases that readers had to translate, each with the better one; pages, help, errors and reports do without them."""
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES
+from tests.docs.pages import PAGES, ROOT
 from tests.docs.test_docs import prose
 
 BANNED = {
@@ -25,13 +28,22 @@ BANNED = {
     r"\bstands? still in\b|\bstood still\b": "stopped; an outage",
     r"\bon trust\b": "assumed",
     r"\bstrategies that teach\b": "example strategies",
+    r"\bcross pool|isolated pool|\bpool is liquidated|a pool below": "margin account, isolated position",
+    r"\bvenue's mark\b(?! candle)|\bmarket's mark\b": "venue mark, market mark",
+    r"\bis no (?:number|multiple|file|key|hook|delay|deviation|process)\b": "is not a …",
+    r"\bfrom rung to rung\b": "between two levels",
+    r"\bjudge[sd]? by\b|\ba close, judged\b": "checked",
+    r"\bno regular settlement\b": "no settlement",
 }
 """Pattern of a phrase, and what to write instead."""
 UNREVISED = {
-    "CONTRIBUTING.md", "docs/reference/cli.md", "docs/reference/rules-layer2.md",
-    "docs/reference/rules-orders.md", "docs/reference/rules.md",
+    "CONTRIBUTING.md", "docs/reference/rules-layer2.md", "docs/reference/rules-orders.md", "docs/reference/rules.md",
 }  # fmt: skip
 """Pages that still have some of the phrases. A page leaves this set when it has none."""
+ERRORS = {"UserError", "RunError", "SettingError", "UsageError", "PydanticCustomError", "ValueError"}
+"""Exceptions whose text a user reads; a ValueError of a venue's or chain's file among them."""
+SHOWN = ("backtest/report/", "backtest/cli/", "backtest/runner/notes.py", "backtest/runner/warnings.py")
+"""Where every text is for users: pages, the terminal, notes."""
 
 
 def found(text: str) -> list[str]:
@@ -44,12 +56,58 @@ def found(text: str) -> list[str]:
     ]
 
 
+def literals(node: ast.AST) -> Iterator[str]:
+    """Return the texts below a node, each f-string as one, without docstrings."""
+    if isinstance(node, ast.JoinedStr):
+        yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)  # type: ignore[misc]
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        for child in ast.iter_child_nodes(node):
+            yield from literals(child)
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Return the texts of a module that users read: all of a module for users, else those of errors and of help."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if path.relative_to(ROOT).as_posix().startswith(SHOWN):
+        yield from literals(tree)
+        for node in ast.walk(tree):  # the help of a command is its docstring
+            if isinstance(node, ast.FunctionDef) and node.decorator_list:
+                yield ast.get_docstring(node) or ""
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            if name in ERRORS or name == "setting":
+                for part in [*node.args, *(keyword.value for keyword in node.keywords)]:
+                    yield from literals(part)
+
+
 @pytest.mark.parametrize("page", sorted({*PAGES} - UNREVISED))
 def test_a_page_has_no_phrase_to_translate(page: str) -> None:
     assert found(prose(page)) == []
+
+
+def test_help_errors_and_reports_have_no_phrase_to_translate() -> None:
+    seen = 0
+    wrong = []
+    for path in sorted((ROOT / "backtest").rglob("*.py")):
+        for text in texts(path):
+            seen += 1
+            wrong += [f"{path.relative_to(ROOT)}: {text!r}: {phrase}" for phrase in found(text)]
+    assert wrong == []
+    assert seen > 1_000
 
 
 def test_a_phrase_is_found_across_lines() -> None:
     assert found("What becomes\nof it is law.") == ["'What becomes of': write 'what happens to'", *found("is law")]
     assert found("It is liquidated.") == []
     assert set(UNREVISED) <= set(PAGES)
+
+
+def test_texts_of_errors_and_help_are_collected(tmp_path: Path) -> None:
+    tree = ast.parse('raise UserError(f"{a} is " f"no number", "here")\nx = "not for users"\n"""doc"""')
+    (call,) = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    assert [*literals(call)] == ["… is no number", "here"]
+    assert found("… is no number")

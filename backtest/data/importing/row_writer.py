@@ -138,7 +138,7 @@ class RowWriter:
         step, when = int(steps[at]), int(t[first + at])
         where = f"{self.series.symbol} {self.series.kind} at {stamp(when)} in {self.places[int(parts[first + at])]}"
         thing = f"mixed intervals: {interval_text(step)} after the candle before it, in a series of {interval_text(self.interval_ms)}"  # noqa: E501
-        raise UserError(thing, where, "import the rows of one interval only, each into a dataset of its own (--out)")
+        raise UserError(thing, where, "import the rows of one interval only, each into its own dataset (--out)")
 
 
 def _first_null(batch: Any) -> int:
