@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -18,6 +18,7 @@ from backtest.runner.setting import Kind, Setting
 from backtest.runner.settings import DEFAULT_VENUE, RunSettings, all_settings
 from backtest.runner.sub_accounts import asked_of_each
 from backtest.runner.validation import checked
+from backtest.strategy.loader import load
 
 COMMANDS = {
     RUN: setting.RUN, COMPARISON: setting.COMPARE, LATENCY: setting.LATENCY, SUB_ACCOUNTS: setting.SUB_ACCOUNTS,
@@ -55,7 +56,7 @@ def unlike(report: Stored, folder: Path) -> Iterator[str]:
     for told in all_settings():
         if told.recorded != "-" and not (told.name == "venue" and recorded[0]["venue_from_data"]):
             key = told.recorded or told.name
-            if any(_differ(told, one.as_dict()[key], was[key], command) for one, was in pairs):
+            if any(_differ(told, one.as_dict()[key], was[key]) for one, was in pairs):
                 yield f"{DOCUMENT}: {told.name}"
     if any(one.margin != (was["margin"],) or asked.modes != was["modes"] for one, was in pairs):
         yield f"{DOCUMENT}: margin"
@@ -71,7 +72,9 @@ def _accounts(
     """What the file asks for each account, with its margin mode alone."""
     modes = [mode for mode in asked.margin_modes if mode not in left_out]
     if command == setting.SUB_ACCOUNTS:
-        found = [one.settings for one in asked_of_each(strategies, asked, modes[0])]
+        each = asked_of_each(strategies, asked, modes[0])
+        # The file has the parameters that were given, as they were given; a summary all that the strategy has.
+        found = [replace(one.settings, params=load(str(one.strategy), one.settings.params).params) for one in each]
     elif command == setting.LATENCY:
         found = [replace(asked, latency_ms=delay) for delay in parse_grid(asked.grid)]
     else:
@@ -79,11 +82,8 @@ def _accounts(
     return [replace(one, margin=(modes[0],)) for one in found]
 
 
-def _differ(told: Setting, said: object, was: object, command: str) -> bool:
+def _differ(told: Setting, said: object, was: object) -> bool:
     """Whether the file's value of a setting is another than the recorded one."""
-    if told.name == "params" and command == setting.SUB_ACCOUNTS and isinstance(said, Mapping):
-        # The file has those that were given, the summary all that the strategy has.
-        return not isinstance(was, Mapping) or any(plain(value) != was.get(name) for name, value in said.items())
     if told.name == "venue" and said is None:
         said = DEFAULT_VENUE
     return _form(told, said) != _form(told, was)

@@ -18,7 +18,7 @@ from tests.small_market import Ended, one_line
 MADE = {
     "run": "run hold.py --margin isolated --fee-bps 5 -p size=2",
     "compare": "compare hold.py --margin portfolio,isolated,cross --from 2024-03-01T05:00 --venue dydx_v4",
-    "subs": "run hold.py other.py --sub-accounts --split 75,25 --loss-cap none,50%",
+    "subs": "run hold.py other.py --sub-accounts --split 75,25 --loss-cap none,50% -p 2.size=2 -p fast=no",
     "delays": "latency hold.py --grid 0,3600000 --slippage-bps 2",
 }
 
@@ -136,6 +136,9 @@ EDITS: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     ),
     "the split in the file": (
         "subs", lambda r: replaced(r / "run.toml", '"75", "25"', '"25", "75"'), ("run.toml: cash",)
+    ),
+    "a sub-account's parameter": (
+        "subs", lambda r: replaced(r / "run.toml", '"2.size" = "2"', '"2.size" = "3"'), ("run.toml: params",)
     ),
     "the strategy in the file": (
         "subs", lambda r: replaced(r / "run.toml", "other.py", "third.py"), ("run.toml: strategy",)
