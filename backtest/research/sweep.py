@@ -213,7 +213,7 @@ def _planned(strategy: StrategySource, data: DataSource, asked: RunSettings, giv
     grid = grid_of(axes, asked)
     fixed = {name: getattr(asked, name) for name in given if name not in own}
     symbols, rows, facts = _surveyed(cls, catalog, asked, grid, fixed)
-    ground = Ground(cls if spec.startswith(MEMORY) else spec, str(catalog.path), fixed)
+    ground = Ground(cls if spec.startswith(MEMORY) else spec, catalog.address, fixed)
     about = {
         "strategy": cls.__qualname__,
         "source": loader.source_sha256(cls),
@@ -226,7 +226,7 @@ def _planned(strategy: StrategySource, data: DataSource, asked: RunSettings, giv
         "seed": asked.seed,
         "runs": len(grid),
     }
-    named = replace(asked, data=str(catalog.path), params=_listed(asked.params), vary=_listed(asked.vary))
+    named = replace(asked, data=catalog.address, params=_listed(asked.params), vary=_listed(asked.vary))
     document = document_text(SWEEP, named, [spec], Path(asked.out or ".").absolute())
     return _Planned(grid, ground, about, document, facts, symbols * rows)
 
