@@ -27,7 +27,7 @@ MEMORY = "memory:"
 """Before the class of a strategy that was in memory only."""
 STRATEGY = "strategy"
 TABLES = {group.lower(): group for group in Group}
-ASIDE = ("out", "timeout", "params", "workers", "threads")
+ASIDE = ("out", "timeout", "params", "workers", "threads", "cluster")
 """Settings that no result depends on, and the parameters, which have a table of their own."""
 PATHS_IN_TEXTS = {
     "slippage": ("depth=", (".parquet",)),

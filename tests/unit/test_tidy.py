@@ -31,6 +31,7 @@ DOORS = {
     "duckdb": "data", "fsspec": "data", "aiohttp": "data", "ccxt": "data", "requests": "data",
     "numba": "engine", "llvmlite": "engine",
     "plotly": "report", "jinja2": "report", "markupsafe": "report", "click": "cli", "rich": "cli",
+    "dask": "research", "distributed": "research",
 }  # fmt: skip
 INPUTS = {"data", "venues", "calculator", "runner"}
 """Rooms that read what users write, and check it with pydantic."""
