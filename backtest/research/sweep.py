@@ -13,7 +13,9 @@ import polars as pl
 
 from backtest.core.errors import RunError, UserError, nearest
 from backtest.data.catalog import Catalog, DataSource
+from backtest.data.remote import is_remote
 from backtest.data.select import select
+from backtest.data.shipped import located
 from backtest.report.heatmap import Heatmap, heatmap
 from backtest.report.sweep_page import SweepFacts, render_sweep
 from backtest.research import sweep_folder as files
@@ -351,10 +353,11 @@ def _anywhere(ground: Ground) -> Ground:
         raise UserError("the strategy exists only in this process", "--cluster", "save its class in a file")
     base_, colon, name = ground.strategy.rpartition(":")
     file = base_ if colon and loader.is_path(base_) else ground.strategy
+    data = ground.data if is_remote(ground.data) else str(located(Path(ground.data)).absolute())
     if not loader.is_path(file):
-        return replace(ground, data=str(Path(ground.data).absolute()))
+        return replace(ground, data=data)
     spec = f"{Path(file).absolute()}{colon}{name}" if file == base_ else str(Path(file).absolute())
-    return replace(ground, strategy=spec, data=str(Path(ground.data).absolute()))
+    return replace(ground, strategy=spec, data=data)
 
 
 class _Standing:
