@@ -12,6 +12,7 @@ from backtest.cli.data_export import export
 from backtest.cli.data_import import import_
 from backtest.cli.data_info import info
 from backtest.cli.data_repair import repair
+from backtest.cli.data_sample import sample
 
 
 @click.group(cls=flags.Group)
@@ -19,7 +20,7 @@ def data() -> None:
     """Show, check, import, repair and create datasets."""
 
 
-for _command in (import_, info, repair, resample, cut, merge, export):
+for _command in (import_, info, repair, resample, cut, merge, export, sample):
     data.add_command(_command)
 
 
@@ -43,20 +44,6 @@ def check(folder: Path | str, every: bool, as_json: bool) -> None:
     show_data.findings(catalog, findings, as_json)
     if findings.errors:
         raise UserError(f"{findings.errors:,} errors in the data", str(folder), "correct it before a run")
-
-
-@data.command()
-@click.argument("folder", type=flags.FOLDER)
-@click.option("--seed", type=flags.Whole(min=0), default=42, show_default=True, help="Random seed.")
-@click.option("--days", type=flags.Whole(min=1), default=120, show_default=True, help="Length.")
-@click.option("--interval", default="5m", show_default=True, help="Candle interval; it must divide 1h.")
-@click.option("--symbols", type=flags.Names(), help="Markets, separated by commas.  [default: six perps]")
-def sample(folder: Path, seed: int, days: int, interval: str, symbols: tuple[str, ...] | None) -> None:
-    """Write a synthetic market into FOLDER; the same seed gives the same bytes."""
-    from backtest.data.sample import SYMBOLS, write_sample
-
-    place = write_sample(folder, seed=seed, symbols=symbols or SYMBOLS, days=days, interval=interval)
-    click.echo(f"wrote a synthetic dataset into {place}", err=True)
 
 
 @data.command()
