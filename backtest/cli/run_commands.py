@@ -25,7 +25,7 @@ ABOUT = """STRATEGY is a file (my.py, my.py:Class), package.module:Class, or a n
     epilog=f"""{ABOUT}
 
 Examples:
-  backtest run sma_cross --data data/sample -p fast=12 -p slow=48
+  backtest run sma_cross --data binance-2025 -p fast=12 -p slow=48
   backtest run my.py --data data/binance --start 2025-10-01 --margin isolated --leverage 5
   backtest run --config reports/mine/run.toml --fee-bps 2
 """,
@@ -68,7 +68,7 @@ def run(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any)
     epilog=f"""{ABOUT}
 
 Examples:
-  backtest compare hedged_pair --data data/sample --leverage 10
+  backtest compare hedged_pair --data binance-2025 -p long=BTCUSDT -p short=ETHUSDT --leverage 10
   backtest compare my.py --data data/binance --margin isolated,cross,portfolio --venue generic
 """,
 )

@@ -9,9 +9,6 @@ import click
 
 from backtest.cli import flags
 
-SAMPLE = Path("data/sample")
-"""The data of the command that runs a new strategy."""
-
 
 @click.group(cls=flags.Group)
 def strategies() -> None:
@@ -34,11 +31,10 @@ def list_(as_json: bool) -> None:
 def new(name: str, folder: Path) -> None:
     """Write a working strategy NAME and its test into FOLDER, by default strategies."""
     from backtest.cli import output
+    from backtest.data.shipped import SHIPPED
     from backtest.strategy import scaffold
 
     strategy, test = scaffold.new(name, folder)
     output.written((strategy, test))
-    # The sample is written once; a second strategy runs on the same data.
-    sample = "" if SAMPLE.exists() else f"backtest data sample {SAMPLE} && "
-    click.echo(f"next: {sample}backtest run {shlex.quote(str(strategy))} --data {SAMPLE}", err=True)
+    click.echo(f"next: backtest run {shlex.quote(str(strategy))} --data {SHIPPED}", err=True)
     click.echo(f"test: python {shlex.quote(str(test))}", err=True)

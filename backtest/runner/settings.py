@@ -45,8 +45,8 @@ class RunSettings:
     strategy: str = ""
     """As the user names it, or the class of one that is in memory. Not a setting here: an argument of each function."""
     data: str = setting(
-        "", "Dataset: a folder, or a Parquet file with a symbol column.", DATA, Kind.FILE, "PATH", absent="required",
-        example='"data/sample"',
+        "", "Dataset: a folder, a Parquet file with a symbol column, or binance-2025, which comes with the package.",
+        DATA, Kind.FILE, "PATH", absent="required", example='"binance-2025"',
     )  # fmt: skip
     symbols: tuple[str, ...] | None = setting(
         None, "Markets to replay, separated by commas.", DATA, Kind.NAMES, "SYMBOL,...",
