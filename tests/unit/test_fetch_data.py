@@ -34,7 +34,7 @@ def rows(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*.parquet"))}
 
 
-@pytest.mark.parametrize("exchange", ["binance", "dydx"])
+@pytest.mark.parametrize("exchange", ["binance", "bybit"])
 def test_an_update_gives_the_bytes_of_a_whole_fetch(server: Server, tmp_path: Path, exchange: str) -> None:
     whole, later = tmp_path / "whole", tmp_path / "later"
     fetched(server, exchange, whole)
