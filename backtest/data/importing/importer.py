@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -70,6 +71,9 @@ class Prepared:
 
     def check_target(self, target: Path) -> None:
         """Raise UserError where the dataset may not be written: before anything is read for it."""
+        above = next((folder for folder in target.absolute().parents if os.path.lexists(folder)), Path("/"))
+        if not above.is_dir():
+            raise UserError(f"cannot be written ({above.name} is not a folder)", str(target), "name another folder")
         try:
             refuse_foreign(target, GENERATOR, _WHAT)
         except OSError as error:
