@@ -125,6 +125,18 @@ def test_commands_print_what_is_quoted(page: str, sample: Path, tmp_path: Path) 
     assert not wrong, f"{page} says otherwise:\n" + "\n".join(wrong)
 
 
+NEEDING = [page for page in PAGES if any(block.text.startswith("# needs: ") for block in blocks(page))]
+
+
+@pytest.mark.parametrize("page", NEEDING)
+def test_examples_of_other_libraries_are_run(page: str) -> None:
+    """`test_commands_print_what_is_quoted` runs them; a library that is not installed shows as a skip here."""
+    missing = sorted({name for block in blocks(page) for name in block.missing})
+    if missing:
+        pytest.skip(f"{page}: not installed: {', '.join(missing)}")
+    assert page in PLAYED
+
+
 def test_pages_with_commands_are_played() -> None:
     names = ("data", "guards", "margin-calculator", "results", "strategies", "venues")
     shown = {f"docs/reference/{name}.md" for name in names} | {"docs/explanation/margin-modes.md"}
