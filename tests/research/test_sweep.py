@@ -21,7 +21,7 @@ from backtest.research.sweep_folder import read_rows
 from tests import small_market as small
 
 KILLS = int(os.environ.get("BACKTEST_KILLS", "2"))
-"""Kills of a running sweep; 50 were measured to change nothing."""
+"""Kills of a running sweep; BACKTEST_KILLS=50 for many."""
 
 STEPS = '''import os
 import pathlib
