@@ -16,6 +16,7 @@ import pytest
 import backtest
 from backtest.cli import main, output
 from backtest.core.errors import RunError, UserError
+from backtest.results.lazy_tables import Tables
 from backtest.results.ledger import FLOWS
 from backtest.results.tables import SCHEMAS
 from tests.unit.feed_datasets import HOUR, candles, flat, funding
@@ -43,7 +44,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Any:
 
 def fake(label: str, equity: float, folder: Path | None = None) -> Any:
     """A run's result without a run: nothing happened, and its Sharpe ratio is undefined."""
-    tables = {name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()}
+    tables = Tables({name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()})
     metrics = dict.fromkeys((*output.HEADLINES, "trades", "open_trades", "orders"), 0) | {
         "start_cash": 1000.0,
         "final_equity": equity,
