@@ -27,6 +27,7 @@ WITHOUT_KERNELS = (
     "test_venue_pool", "test_reference", "test_reference_chain", "test_reference_liquidation",
     "test_reference_orders", "test_reference_pools", "test_venue_presets", "test_venue_profile", "test_venue_steps",
     "test_venue_vectors", "test_fetch_data", "test_fetch_rows", "test_fetch_symbols", "test_exchange_server",
+    "test_data_fetch", "test_data_fetch_binance", "test_data_fetch_faults", "test_data_fetch_kill",
 )  # fmt: skip
 """Files that call no kernel: one worker has them while another compiles for all the rest."""
 LONG = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,6 +61,21 @@ def flipped(share: float) -> Change:
         byte = answer.body[at]
         other = (48 + (byte == 48)) if answer.kind.startswith("text") else 255 - byte
         return answer.but(body=answer.body[:at] + bytes([other]) + answer.body[at + 1 :])
+
+    return change
+
+
+def doubled(*keys: str) -> Change:
+    """The first and the last row of a page are there twice; `keys` lead to the list of rows."""
+
+    def change(answer: Answer) -> Answer:
+        said = json.loads(answer.body)
+        rows = said
+        for key in keys:
+            rows = rows[key]
+        if rows:
+            rows[:] = [rows[0], *rows, rows[-1]]
+        return answer.but(body=json.dumps(said).encode())
 
     return change
 

@@ -163,6 +163,11 @@ class Market:
     clock: Callable[[], float] = time.time
     contracts: Sequence[Contract] = CONTRACTS
     held_back: dict[str, int] = field(default_factory=dict)
+    faster_from_ms: int = 0
+    """From here on `recent_hours` hold; not given, ten days before the clock's first midnight."""
+
+    def __post_init__(self) -> None:
+        self.faster_from_ms = self.faster_from_ms or self.now_ms() // DAY * DAY - 10 * DAY
 
     def now_ms(self) -> int:
         return int(self.clock() * 1000)
@@ -202,17 +207,13 @@ class Market:
 
     def funding_hours(self, contract: Contract, ts: int) -> int:
         """Hours between settlements around ``ts``."""
-        if ts > self.faster_from_ms():
+        if ts > self.faster_from_ms:
             return contract.recent_hours
         return next((hours for since, hours in reversed(contract.schedule) if ts > ms(since)), 8)
 
-    def faster_from_ms(self) -> int:
-        """From here on `recent_hours` hold: ten days ago, at midnight."""
-        return self.now_ms() // DAY * DAY - 10 * DAY
-
     def last(self, contract: Contract) -> str:
-        """The price of the last minute."""
-        return self.candles(contract, False, MINUTE, self.now_ms() - MINUTE, self.now_ms() + 1)[-1].close
+        """The price at the end of the last minute."""
+        return candles(contract, False, MINUTE, self.now_ms() // MINUTE * MINUTE - MINUTE, 1)[0].close
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,8 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, Protocol, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -58,6 +59,9 @@ class Server(ThreadingHTTPServer):
         self.faults: list[Fault] = []
         self.log: list[Entry] = []
         self.broken: list[str] = []
+        self.peak = 0
+        """The most requests that were under way at once."""
+        self._under_way, self._count = 0, threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
@@ -72,6 +76,18 @@ class Server(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
         self._thread.join()
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Count a request while it is answered."""
+        with self._count:
+            self._under_way += 1
+            self.peak = max(self.peak, self._under_way)
+        try:
+            yield
+        finally:
+            with self._count:
+                self._under_way -= 1
 
     def add(self, where: str, change: Callable[[Answer], Answer], times: int = 1, after: int = 0) -> Fault:
         """Put a fault in, and return it."""
@@ -126,7 +142,10 @@ class _Handler(BaseHTTPRequestHandler):
         return dict(pairs)
 
     def _send(self, request: Request) -> None:
-        answer = self.server.answer(request)
+        with self.server.under_way():
+            self._write(self.server.answer(request))
+
+    def _write(self, answer: Answer) -> None:
         if answer.wait_s:
             time.sleep(answer.wait_s)
         self.send_response(answer.status)
