@@ -149,13 +149,15 @@ def level_now(w: World, i: int, j: int, close: int) -> float:
 def level_by_net(w: World, i: int, j: int, close: int) -> float:
     """`liquidation_price` where the requirement goes by the net: health is concave in the price, so between a healthy
     mark and an unhealthy extreme on the position's losing side there is one zero, found by halving."""
-    kept = w.panel[close, j, i]
-    alive, dead = kept, 0.0 if w.book[i, LOTS] > 0 else HIGHEST * kept
-    if health_with(w, i, j, close, alive, kept) < 0.0 or health_with(w, i, j, close, dead, kept) >= 0.0:
+    # A panel of one field and row of its own: accounts in other threads read the same prices.
+    marks = w.panel[close : close + 1, j : j + 1].copy()
+    alive = marks[0, 0, i]
+    dead = 0.0 if w.book[i, LOTS] > 0 else HIGHEST * alive
+    if health_with(w, i, marks, alive) < 0.0 or health_with(w, i, marks, dead) >= 0.0:
         return np.nan
     for _ in range(HALVINGS):
         middle = (alive + dead) / 2.0
-        if health_with(w, i, j, close, middle, kept) < 0.0:
+        if health_with(w, i, marks, middle) < 0.0:
             dead = middle
         else:
             alive = middle
@@ -163,11 +165,10 @@ def level_by_net(w: World, i: int, j: int, close: int) -> float:
 
 
 @kernel
-def health_with(w: World, i: int, j: int, close: int, price: float, kept: float) -> float:
-    """Health of the pool of `i` with its mark at `price`; the panel keeps `kept`."""
-    w.panel[close, j, i] = price
-    equity, _, least = pool_margin(w, w.panel, w.book[i, POOL], j, close)
-    w.panel[close, j, i] = kept
+def health_with(w: World, i: int, marks: Floats3, price: float) -> float:
+    """Health of the pool of `i` at `marks`, [1, 1, symbol], with its own mark at `price`."""
+    marks[0, 0, i] = price
+    equity, _, least = pool_margin(w, marks, w.book[i, POOL], 0, 0)
     return equity - least
 
 
