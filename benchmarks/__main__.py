@@ -13,7 +13,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks import cases, command, imports
+from benchmarks import cases, command, imports, panels
 from benchmarks.timing import Measure
 
 CASES: dict[str, cases.Case] = {
@@ -24,6 +24,7 @@ CASES: dict[str, cases.Case] = {
     "chain": cases.layer2,
     "called": cases.on_candle,
     "disk": command.from_disk,
+    "cached": panels.cached,
     "start": command.start_up,
     "import": imports.imported,
 }

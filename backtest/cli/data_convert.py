@@ -14,10 +14,10 @@ _MERGED = "Example: backtest data merge data/2023 data/2024 data/both"
 
 
 @click.command(cls=flags.Command, epilog=_RESAMPLED)
-@click.argument("folder", type=flags.FOLDER)
+@click.argument("folder", type=flags.DATASET)
 @click.argument("out", type=flags.FOLDER)
 @click.option("--interval", required=True, metavar="LENGTH", help="Length of the candles, like 15m, 1h or 1d.")
-def resample(folder: Path, out: Path, interval: str) -> None:
+def resample(folder: Path | str, out: Path, interval: str) -> None:
     """Join the candles and marks of FOLDER to longer ones, and write them into the new dataset OUT."""
     from backtest.core import durations
     from backtest.data import conversion
@@ -26,12 +26,12 @@ def resample(folder: Path, out: Path, interval: str) -> None:
 
 
 @click.command("slice", cls=flags.Command, epilog=_SLICED)
-@click.argument("folder", type=flags.FOLDER)
+@click.argument("folder", type=flags.DATASET)
 @click.argument("out", type=flags.FOLDER)
 @click.option("--symbols", type=flags.Names(), metavar="SYMBOL,...", help="Markets to keep.  [default: all]")
 @click.option("--start", metavar="TIME", help="Start of the period, inclusive.  [default: the start of the data]")
 @click.option("--end", metavar="TIME", help="End of the period, exclusive.  [default: the end of the data]")
-def cut(folder: Path, out: Path, symbols: tuple[str, ...] | None, start: str | None, end: str | None) -> None:
+def cut(folder: Path | str, out: Path, symbols: tuple[str, ...] | None, start: str | None, end: str | None) -> None:
     """Write a period, or some symbols, of FOLDER into the new dataset OUT."""
     from backtest.core.times import moment
     from backtest.data import conversion
@@ -41,8 +41,8 @@ def cut(folder: Path, out: Path, symbols: tuple[str, ...] | None, start: str | N
 
 
 @click.command(cls=flags.Command, epilog=_MERGED)
-@click.argument("folders", nargs=-1, required=True, type=flags.FOLDER, metavar="FOLDER FOLDER... OUT")
-def merge(folders: tuple[Path, ...]) -> None:
+@click.argument("folders", nargs=-1, required=True, type=flags.DATASET, metavar="FOLDER FOLDER... OUT")
+def merge(folders: tuple[Path | str, ...]) -> None:
     """Write the rows of several datasets into the new dataset OUT; rows that disagree are an error."""
     from backtest.data.merge import merge as put_together
 

@@ -10,11 +10,11 @@ from backtest.cli import flags
 
 
 @click.command(cls=flags.Command)
-@click.argument("folder", type=flags.FOLDER)
+@click.argument("folder", type=flags.DATASET)
 @click.option("--coverage", "picture", is_flag=True, help="Show over time which part of each series is there.")
 @click.option("--out", type=flags.FOLDER, metavar="FILE.html", help="Write the coverage and the series as a page.")
 @flags.JSON
-def info(folder: Path, picture: bool, out: Path | None, as_json: bool) -> None:
+def info(folder: Path | str, picture: bool, out: Path | None, as_json: bool) -> None:
     """List the series of each symbol of a dataset: spans, intervals, rows, gaps."""
     from backtest.cli import show_coverage, show_data
     from backtest.data.catalog import Catalog

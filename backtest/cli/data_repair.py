@@ -17,7 +17,7 @@ _EXAMPLE = "Example: backtest data repair data/mine --dry-run"
 
 
 @click.command(cls=flags.Command, epilog=_EXAMPLE)
-@click.argument("folder", type=flags.FOLDER)
+@click.argument("folder", type=flags.DATASET)
 @click.option("--dry-run", is_flag=True, help="List what would be done; write nothing.")
 @click.option("--out", type=flags.FOLDER, metavar="OUT", help="Write a new dataset there.  [default: in place]")
 @click.option(
@@ -28,7 +28,7 @@ _EXAMPLE = "Example: backtest data repair data/mine --dry-run"
     help="Unit of the files' funding rates: fraction, percent or bps.",
 )
 @flags.JSON
-def repair(folder: Path, dry_run: bool, out: Path | None, rates: str, as_json: bool) -> None:
+def repair(folder: Path | str, dry_run: bool, out: Path | None, rates: str, as_json: bool) -> None:
     """Repair what `data check` finds and what can be repaired without inventing data.
 
     Sort rows, drop exact duplicates, round settlement stamps to their grid, rebuild candles from finer ones, convert

@@ -162,6 +162,23 @@ class Names(click.ParamType[tuple[str, ...]]):
         return names if all(names) else self.fail(f"{value!r} has an empty name in it", param, ctx)
 
 
+class Dataset(click.ParamType["str | Path"]):
+    """A dataset's path, or its address: one is no path, as that would make one slash of two."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Path:  # noqa: ARG002
+        """The path, or the address as text."""
+        from backtest.data.remote import place_of
+
+        return place_of(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Paths."""
+        return files(ctx, param, incomplete)
+
+
+DATASET = Dataset()
 FOLDER = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
 VERBOSE = click.option("--verbose", is_flag=True, help="List every assumption and count below the results.")

@@ -114,7 +114,7 @@ def demo(folder: Path, as_json: bool, verbose: bool) -> None:
 
 @click.command(cls=flags.Command, short_help="Run a report again and compare.")
 @click.argument("folder", type=flags.FOLDER)
-@click.option("--data", type=flags.FOLDER, help="Dataset, if it has moved.  [default: where it was]")
+@click.option("--data", type=flags.DATASET, help="Dataset, if it has moved.  [default: where it was]")
 @click.option(
     "--trust",
     is_flag=True,
@@ -122,7 +122,7 @@ def demo(folder: Path, as_json: bool, verbose: bool) -> None:
 )
 @flags.TIMEOUT
 @flags.JSON
-def verify(folder: Path, data: Path | None, trust: bool, timeout: float | None, as_json: bool) -> None:
+def verify(folder: Path, data: Path | str | None, trust: bool, timeout: float | None, as_json: bool) -> None:
     """Replay the report in FOLDER and compare everything in it. Exit code 1 if anything differs.
 
     This runs the report's strategy with your rights: read it before you verify a stranger's report.

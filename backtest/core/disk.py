@@ -55,12 +55,13 @@ def begin() -> None:
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path, told: bool = True) -> Iterator[Path]:
     """Give an empty folder to fill, and put it in place of ``target`` when the block ends without an exception.
 
-    ``target`` is replaced whatever it holds: ask first whether it may be. Raises OSError when it cannot be written.
+    ``target`` is replaced whatever it holds: ask first whether it may be. ``told``: whether `put_in_place` names it.
+    Raises OSError when it cannot be written.
     """
-    with _draft(target, os.mkdir) as draft:
+    with _draft(target, os.mkdir, told) as draft:
         yield draft
 
 

@@ -154,6 +154,7 @@ class Record:
     liquidations: NDArray[np.void]
     moves: NDArray[np.void]
     orders: NDArray[np.void]
+    """By number."""
     ambiguous: NDArray[np.void]
     margin_calls: NDArray[np.void]
     positions: NDArray[np.void]

@@ -105,12 +105,12 @@ class Rows:
         for name in self.dtype.names or ():
             kind, at = self.dtype[name], self._at(name, len(records))
             block[at : at + len(records) * kind.itemsize].view(kind)[:] = records[name]
-        self._stored.append((spool.put(block), len(records)))
+        self._stored.append((spool.put(block.data), len(records)))
 
     def _read(self, name: str, offset: int, out: NDArray[Any]) -> None:
         if self._spool is None:
             raise Broken("records on disk without a spool")
-        self._spool.fill(out, offset + self._at(name, len(out)))
+        self._spool.fill(out.data, offset + self._at(name, len(out)))
 
     def _at(self, name: str, count: int) -> int:
         """Where a column begins in a piece of ``count`` records: the fields before it have as many bytes each."""

@@ -9,7 +9,6 @@ from io import FileIO
 from pathlib import Path
 from tempfile import gettempdir
 from threading import Lock
-from typing import Any
 from weakref import finalize
 
 from backtest.core import disk
@@ -31,9 +30,9 @@ class Spool:
         """Return a spool on the disk of a report's folder, or in the system's folder of temporary files."""
         return cls(None if out is None else Path(out).absolute().parent)
 
-    def put(self, data: Any) -> int:
+    def put(self, data: memoryview) -> int:
         """Append a contiguous buffer and return its offset; UserError where the disk does not take it."""
-        block = memoryview(data).cast("B")
+        block = data.cast("B")
         with self._lock, self._told("written"):
             if self._file is None:
                 self._file = disk.nameless_file(self._place)
@@ -46,9 +45,9 @@ class Spool:
             self._end = at + block.nbytes
         return at
 
-    def fill(self, target: Any, offset: int) -> None:
+    def fill(self, target: memoryview, offset: int) -> None:
         """Fill a contiguous buffer with what lies at ``offset``."""
-        block = memoryview(target).cast("B")
+        block = target.cast("B")
         with self._lock, self._told("read"):
             if self._file is None or offset + block.nbytes > self._end:
                 raise Broken(f"{block.nbytes} bytes at {offset} of a spool of {self._end}")

@@ -14,6 +14,7 @@ import numpy as np
 from backtest.core import forks
 from backtest.core.enums import MICRO
 from backtest.core.errors import UserError
+from backtest.data import remote
 from backtest.data.file_formats import in_memory
 from backtest.data.folder import find, sources
 from backtest.data.manifest import Manifest, read_manifest
@@ -55,6 +56,9 @@ class Catalog:
     """An open dataset."""
 
     path: Path
+    """Where its files are: of a remote dataset, in the cache."""
+    address: str
+    """As the user named it."""
     name: str
     manifest: Manifest
     symbols: tuple[str, ...]
@@ -67,14 +71,15 @@ class Catalog:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Open a dataset folder, DIR/PREFIX of a folder of plain files, or one candles file.
+        """Open a dataset folder, DIR/PREFIX of a folder of plain files, one candles file, or a remote address.
 
         Raises UserError when there is none, or when a file of it is not what it should be.
         """
         if not isinstance(path, (str, os.PathLike)):
             raise in_memory(path)
         forks.check()
-        place = Path(path)
+        address = str(remote.place_of(path))
+        place = remote.local(address) if remote.is_remote(path) else Path(path)
         folder = find(place)
         manifest = read_manifest(folder.manifest)
         con = connect()
@@ -85,7 +90,7 @@ class Catalog:
         if interval_ms is None:
             raise UserError("one candle does not tell its interval", str(place), "put interval into dataset.toml")
         markets = {s: _market(con, s, found, manifest, intervals[s]) for s in candles}
-        return cls(place, folder.name, manifest, tuple(candles), interval_ms, found, markets, con)
+        return cls(place, address, folder.name, manifest, tuple(candles), interval_ms, found, markets, con)
 
     @property
     def quote(self) -> str:

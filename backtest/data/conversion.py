@@ -39,7 +39,7 @@ def resample(data: str | Path | Catalog, out: str | Path, interval_ms: int) -> P
             if joined and interval_ms % series.interval_ms:
                 have, want = interval_name(series.interval_ms), interval_name(interval_ms)
                 thing = f"{series.kind} of {have} cannot be joined to {want}"
-                raise UserError(thing, f"{series.symbol} in {catalog.path}", "choose a multiple of both")
+                raise UserError(thing, f"{series.symbol} in {catalog.address}", "choose a multiple of both")
             rows = copy(writer, series, every_ms=interval_ms if joined else None)
             if joined and rows:
                 what = f"{interval_name(series.interval_ms)} rows joined to {interval_name(interval_ms)}"
@@ -85,7 +85,7 @@ def cut(
                 written = rows if series.kind == CANDLES else written
             left += [symbol] if written else []
         if not left:
-            raise UserError(f"no candles from {period}", str(catalog.path), "choose another period")
+            raise UserError(f"no candles from {period}", catalog.address, "choose another period")
         facts = {s: one for s, one in catalog.manifest.symbols.items() if s in left}
         what = f"kept {period}" + ("" if len(left) == len(catalog.symbols) else f", {', '.join(left)}")
         step = Step(command=SLICE, source=catalog.name, changes=(Change(what=what),))
@@ -101,7 +101,7 @@ def copy(
     every_ms: int | None = None,
 ) -> int:
     """Write the rows of a series with ``start_ms <= t < end_ms``, joined to ``every_ms``; return how many."""
-    with writer.series(series.kind, series.symbol, str(series.catalog.path)) as made:
+    with writer.series(series.kind, series.symbol, series.catalog.address) as made:
         for rows in series.rows(start_ms, end_ms, every_ms):
             made.write(rows.t, rows.columns)
     return made.rows
@@ -133,12 +133,12 @@ def _check_multiple(catalog: Catalog, interval_ms: int) -> None:
     have = catalog.interval_ms
     if interval_ms <= have or interval_ms % have:
         thing = f"{interval_name(interval_ms)} is no multiple of the dataset's {interval_name(have)} candles"
-        raise UserError(thing, str(catalog.path), f"choose a longer interval that {interval_name(have)} divides")
+        raise UserError(thing, catalog.address, f"choose a longer interval that {interval_name(have)} divides")
     for market in catalog.markets.values():
         if market.interval_ms not in (None, have):
             own = interval_name(market.interval_ms or 0)
             thing = f"{market.symbol} has {own} candles, the dataset {interval_name(have)}"
-            raise UserError(thing, str(catalog.path), "repair it with `backtest data repair`")
+            raise UserError(thing, catalog.address, "repair it with `backtest data repair`")
 
 
 def _chosen(catalog: Catalog, symbols: Sequence[str] | None) -> tuple[str, ...]:
@@ -146,5 +146,5 @@ def _chosen(catalog: Catalog, symbols: Sequence[str] | None) -> tuple[str, ...]:
         return catalog.symbols
     for symbol in symbols:
         if symbol not in catalog.symbols:
-            raise UserError(f"no symbol {symbol!r}", str(catalog.path), nearest(symbol, catalog.symbols))
+            raise UserError(f"no symbol {symbol!r}", catalog.address, nearest(symbol, catalog.symbols))
     return tuple(sorted(set(symbols)))

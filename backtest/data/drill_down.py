@@ -35,7 +35,7 @@ class Drill:
 
         UserError where the one cannot be divided by the other, or the fine candles cannot be made from the data.
         """
-        coarse, place = interval_name(selection.interval_ms), str(selection.catalog.path)
+        coarse, place = interval_name(selection.interval_ms), selection.catalog.address
         if fine_ms >= selection.interval_ms:
             remedy = f"drill to something shorter, or replay candles longer than {coarse} with --interval"
             raise UserError(f"a drill to {interval_name(fine_ms)} is not finer than {coarse} candles", place, remedy)

@@ -63,8 +63,8 @@ def _alike(one: Catalog, other: Catalog) -> None:
     )
     for what, mine, theirs, remedy in pairs:
         if mine != theirs:
-            said = f"{what} {theirs or 'not said'}, but {mine or 'not said'} in {one.path}"
-            raise UserError(said, str(other.path), remedy)
+            said = f"{what} {theirs or 'not said'}, but {mine or 'not said'} in {one.address}"
+            raise UserError(said, other.address, remedy)
 
 
 def _merged(several: Sequence[Series]) -> Iterator[tuple[Rows, int]]:
@@ -96,14 +96,14 @@ def _whole(series: Series, start_ms: int, end_ms: int) -> Rows:
 def _same_shape(one: Series, other: Series) -> None:
     if one.kind != FUNDING and one.interval_ms != other.interval_ms:
         theirs, mine = interval_name(other.interval_ms), interval_name(one.interval_ms)
-        said = f"{other.kind} of {theirs}, but {mine} in {one.catalog.path}"
-        raise UserError(said, f"{other.symbol} in {other.catalog.path}", "resample one of the datasets")
+        said = f"{other.kind} of {theirs}, but {mine} in {one.catalog.address}"
+        raise UserError(said, f"{other.symbol} in {other.catalog.address}", "resample one of the datasets")
     if one.kind == CANDLES and one.columns != other.columns:
         without = one if "volume" not in one.columns else other
-        raise UserError("no volume", f"{without.symbol} in {without.catalog.path}", "add it, or leave it out of all")
+        raise UserError("no volume", f"{without.symbol} in {without.catalog.address}", "add it, or leave it out of all")
     if one.kind != FUNDING and (one.source.first_ms - other.source.first_ms) % one.interval_ms:
-        said = f"{other.kind} open at other instants than in {one.catalog.path}"
-        raise UserError(said, f"{other.symbol} in {other.catalog.path}", "correct the stamps of one of them")
+        said = f"{other.kind} open at other instants than in {one.catalog.address}"
+        raise UserError(said, f"{other.symbol} in {other.catalog.address}", "correct the stamps of one of them")
 
 
 def _united(mine: Rows, theirs: Rows, before: Sequence[Series], other: Series) -> Rows:
@@ -115,9 +115,9 @@ def _united(mine: Rows, theirs: Rows, before: Sequence[Series], other: Series) -
     if apart.any():
         at = int(np.argmax(apart))
         name = next(n for n, column in mine.columns.items() if column[i[at]] != theirs.columns[n][j[at]])
-        paths = ", ".join(str(series.catalog.path) for series in before)
+        paths = ", ".join(series.catalog.address for series in before)
         thing = f"{name} is {theirs.columns[name][j[at]]}, but {mine.columns[name][i[at]]} in {paths}"
-        place = f"{other.symbol} {other.kind} at {stamp(int(theirs.t[j[at]]))} in {other.catalog.path}"
+        place = f"{other.symbol} {other.kind} at {stamp(int(theirs.t[j[at]]))} in {other.catalog.address}"
         raise UserError(thing, place, "cut the overlap off with `backtest data slice`")
     new = np.setdiff1d(np.arange(len(theirs.t)), j)
     t = np.concatenate((mine.t, theirs.t[new]))

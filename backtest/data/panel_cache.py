@@ -153,6 +153,11 @@ def panels() -> list[Kept]:
     return found
 
 
+def forget() -> None:
+    """Let this process map and check every panel again."""
+    _open.clear()
+
+
 def clear() -> int:
     """Delete all panels; returns how many bytes that were. UserError for one that cannot be deleted."""
     freed = 0
@@ -163,7 +168,7 @@ def clear() -> int:
             thing = f"cannot be deleted ({error.strerror or error})"
             raise UserError(thing, str(one.path), "see who owns it") from None
         freed += one.size
-    _open.clear()
+    forget()
     return freed
 
 

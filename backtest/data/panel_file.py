@@ -7,6 +7,7 @@ cut off has none. Each block has the sum of its words in the description: any si
 from __future__ import annotations
 
 import json
+import mmap
 import struct
 import zlib
 from collections.abc import Callable, Iterable
@@ -62,6 +63,8 @@ class Panel:
     notes: PanelNotes
     words: NDArray[np.float64]
     """All blocks, one behind the other. Writing to it copies the page for this process alone."""
+    mapping: mmap.mmap
+    """What they lie in."""
 
     def block(self, number: int) -> NDArray[np.float64]:
         """[fields + volume, rows of the block, symbols], contiguous."""
@@ -72,17 +75,29 @@ class Panel:
         start = begin * fields * n.symbols
         return self.words[start : start + rows * fields * n.symbols].reshape(fields, rows, n.symbols)
 
+    def release(self, number: int) -> None:
+        """Give back the memory of a block that has been read: it is read again from the file when it is needed."""
+        if hasattr(self.mapping, "madvise"):
+            n = self.notes
+            size = 8 * (n.fields + n.volume) * n.symbols * n.block_rows
+            start = number * size // mmap.PAGESIZE * mmap.PAGESIZE
+            self.mapping.madvise(mmap.MADV_DONTNEED, start, min((number + 1) * size, n.size) - start)
+
     def rows(self, start: int, stop: int, fields: slice, out: NDArray[np.float64]) -> None:
         """Copy these fields of rows into ``out`` [fields, stop − start, symbols]."""
         for number in range(start // self.notes.block_rows, -(-stop // self.notes.block_rows)):
             begin = number * self.notes.block_rows
             low, high = max(start, begin), min(stop, begin + self.notes.block_rows)
             out[:, low - start : high - start] = self.block(number)[fields, low - begin : high - begin]
+            self.release(number)
 
     def column(self, field: int, symbol: int) -> NDArray[np.float64]:
         """All rows of one field of one symbol."""
-        blocks = range(-(-self.notes.rows // self.notes.block_rows))
-        return np.concatenate([self.block(number)[field, :, symbol] for number in blocks])
+        out, size = np.empty(self.notes.rows), self.notes.block_rows
+        for number in range(-(-self.notes.rows // size)):
+            out[number * size : (number + 1) * size] = self.block(number)[field, :, symbol]
+            self.release(number)
+        return out
 
     def chunk(self, start: int, rows: int, tail: int, volume: bool, packed: bool, spare: int) -> Chunk:
         """Rows as `Selection.chunks` gives them; a whole block as it lies, anything else copied."""
@@ -91,6 +106,8 @@ class Panel:
         number, inside = divmod(start, n.block_rows)
         if not (back or spare or inside) and stop == min(start + n.block_rows, n.rows):
             whole = self.block(number)
+            if number:
+                self.release(number - 1)  # the chunk before this one, which nobody replays any more
             amounts = whole[n.fields] if volume or packed else None
             return Chunk(start, 0, whole[: n.fields + packed], amounts)
         shape = stop - start + back, n.symbols
@@ -128,18 +145,25 @@ def read(path: Path) -> Panel | None:
             return None
         file.seek(size - END.size - length)
         text = file.read(length)
-    if zlib.crc32(text) != crc:
-        return None
-    told = json.loads(text)
-    sums = told.pop("sums")
-    told["counted"] = tuple(Counted(**one) for one in told["counted"])
-    told["stretches"] = tuple(Stretch(**stretch) for stretch in told["stretches"])
-    notes = PanelNotes(**told)
-    if notes.size + length + END.size != size:
-        return None
-    words = np.memmap(path, np.float64, "c", shape=(notes.size // 8,))
-    panel = Panel(notes, words.view(np.ndarray))
-    return panel if all(_sum(panel.block(n)) == total for n, total in enumerate(sums)) else None
+        if zlib.crc32(text) != crc:
+            return None
+        told = json.loads(text)
+        sums = told.pop("sums")
+        told["counted"] = tuple(Counted(**one) for one in told["counted"])
+        told["stretches"] = tuple(Stretch(**stretch) for stretch in told["stretches"])
+        notes = PanelNotes(**told)
+        if notes.size + length + END.size != size:
+            return None
+        mapping = mmap.mmap(file.fileno(), notes.size, access=mmap.ACCESS_COPY)
+    panel = Panel(notes, np.frombuffer(mapping), mapping)
+    return panel if all(_whole(panel, n, total) for n, total in enumerate(sums)) else None
+
+
+def _whole(panel: Panel, number: int, total: int) -> bool:
+    """Whether a block is what was written."""
+    same = _sum(panel.block(number)) == total
+    panel.release(number)
+    return same
 
 
 def _sum(block: NDArray[np.float64]) -> int:

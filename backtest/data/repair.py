@@ -24,6 +24,7 @@ from backtest.data.dataset_writer import DatasetWriter, write_dataset
 from backtest.data.folder import Folder, find
 from backtest.data.manifest import FILE, Change, Manifest, Step, manifest_text, read_manifest
 from backtest.data.raw_series import RawSeries, read, symbols_in
+from backtest.data.remote import is_remote, local
 from backtest.data.repaired_series import Repaired, repaired
 from backtest.data.row_interval import commonest
 
@@ -55,6 +56,10 @@ def repair(folder: str | Path, out: str | Path | None = None, *, rates: str = "f
     forks.check()
     if rates not in RATE_UNITS:
         raise UserError(f"unknown unit {rates!r}", "rates", f"name one of {', '.join(RATE_UNITS)}")
+    if is_remote(folder):
+        if out is None:
+            raise UserError("a remote dataset is not repaired in place", str(folder), "name a new folder with --out")
+        folder = local(str(folder))
     place = Path(folder)
     if out is None and write and place.parent.is_dir():
         _recover(place)

@@ -10,7 +10,7 @@ symbol's prices do not depend on which others are written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.core.durations import parse as parse_interval
-from backtest.core.errors import UserError
+from backtest.core.errors import SettingError, UserError, nearest
 from backtest.core.times import DAY_MS, HOUR_MS
+from backtest.data import calibrated_market
+from backtest.data.calibrated_market import ohlc
 from backtest.data.dataset_writer import DatasetWriter, write_dataset
 from backtest.data.manifest import Head, Manifest, MarketFacts
 
@@ -28,6 +30,8 @@ START_MS = 1_704_067_200_000
 """2024-01-01T00:00Z."""
 GENERATOR = "backtest sample"
 SYMBOLS = ("BTC-USD", "ETH-USD", "SOL-USD", "DOGE-USD", "AVAX-USD", "LINK-USD")
+MARKETS = {"crash": SYMBOLS, "calibrated": calibrated_market.SYMBOLS}
+"""Kinds of markets, and the symbols of each."""
 
 _FINE = 12
 """Steps of the path inside a candle: what its high and low are taken from."""
@@ -85,42 +89,63 @@ class Clock:
 
 
 def write_sample(
-    folder: str | Path, *, seed: int = 42, symbols: Sequence[str] = SYMBOLS, days: int = 120, interval: str = "5m"
+    folder: str | Path,
+    *,
+    seed: int = 42,
+    symbols: Sequence[str] | int | None = None,
+    days: int = 120,
+    interval: str = "5m",
+    market: str = "crash",
 ) -> Path:
     """Write the dataset and return its folder: the same bytes for the same arguments.
 
-    Raises UserError when ``folder`` holds anything that this function did not write, or an argument makes no sense.
+    ``symbols``: names, or how many; None: those of the market. ``market``: ``crash``, or ``calibrated`` for volatility,
+    correlation, tails and funding as published (`calibrated_market`). Raises UserError when ``folder`` holds anything
+    that this function did not write, or an argument makes no sense.
     """
     target = Path(folder)
     interval_ms = parse_interval(interval)
     if HOUR_MS % interval_ms or days < 1:
         raise UserError(f"{days} days of {interval} candles", "sample", "take 1 day or more of candles that divide 1h")
-    if not symbols or any("/" in s or not s.strip() for s in symbols):
-        raise UserError(f"symbols {list(symbols)}", "sample", "name at least one, such as BTC-USD")
+    if market not in MARKETS:
+        raise SettingError(f"unknown value {market!r}", "--market", nearest(market, MARKETS))
+    names = _names(symbols, MARKETS[market])
+    if not names or any("/" in s or not s.strip() for s in names):
+        raise UserError(f"symbols {names}", "sample", "name at least one, such as BTC-USD")
     with write_dataset(target, GENERATOR, "sample") as writer:
-        _write_all(writer, sorted(set(symbols)), seed, Clock(interval_ms, days * DAY_MS // interval_ms))
+        if market == "calibrated":
+            calibrated_market.write_market(writer, names, seed, START_MS, interval_ms, days)
+            coins = {name: calibrated_market.COINS.get(name, calibrated_market.OTHER) for name in names}
+            steps = {name: (coin.step, coin.tick) for name, coin in coins.items()}
+        else:
+            _write_all(writer, names, seed, Clock(interval_ms, days * DAY_MS // interval_ms))
+            steps = {name: (perp.step, perp.tick) for name, perp in ((n, _PERPS.get(n, _OTHER)) for n in names)}
+        said = f"synthetic, {'calibrated, ' if market == 'calibrated' else ''}seed {seed}"
+        writer.manifest = _manifest(steps, said, interval_ms)
     return target
+
+
+def _names(symbols: Sequence[str] | int | None, known: Sequence[str]) -> list[str]:
+    """Names in order, each once; of a number the market's own first."""
+    if isinstance(symbols, int):
+        symbols = [*known[:symbols], *(f"S{n:03d}-USD" for n in range(len(known) + 1, symbols + 1))]
+    return sorted(set(known if symbols is None else symbols))
 
 
 def _write_all(writer: DatasetWriter, names: list[str], seed: int, clock: Clock) -> None:
     market, variance = _market(_rng(seed, "market"), clock)
     for name in names:
         _write_symbol(writer, name, _PERPS.get(name, _OTHER), clock, market, variance, _rng(seed, name))
-    writer.manifest = _manifest(names, seed, clock.interval_ms)
 
 
 def _rng(seed: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *name.encode()])))
 
 
-def _manifest(names: list[str], seed: int, interval_ms: int) -> Manifest:
-    said = f"synthetic, seed {seed}"
+def _manifest(steps: Mapping[str, tuple[str, str]], said: str, interval_ms: int) -> Manifest:
     head = Head(interval=interval_ms, quote="USD", venue="generic", provenance=said, synthetic=True)
-    perps = {name: _PERPS.get(name, _OTHER) for name in names}
-    return Manifest(
-        dataset=head,
-        symbols={name: MarketFacts(step=Decimal(p.step), tick=Decimal(p.tick)) for name, p in perps.items()},
-    )
+    facts = {name: MarketFacts(step=Decimal(step), tick=Decimal(tick)) for name, (step, tick) in steps.items()}
+    return Manifest(dataset=head, symbols=facts)
 
 
 def _market(rng: np.random.Generator, clock: Clock) -> tuple[Floats, Floats]:
@@ -205,23 +230,15 @@ def _write_symbol(
     premium = calm + wick
     steady = np.clip(_average(np.clip(premium, -_MARK_CUT, _MARK_CUT), 4 * _FINE), -_MARK_CUT, _MARK_CUT)
     t = START_MS + clock.interval_ms * np.arange(clock.candles)
-    trade = _ohlc(index + np.log1p(premium), perp.tick)
+    trade = ohlc(index + np.log1p(premium), perp.tick)
     decimals = len(perp.step.partition(".")[2])
     busy = 1.0 + 40.0 * np.log(trade["high"] / trade["low"]) / np.sqrt(clock.interval_ms / DAY_MS)
     value = 2e4 * clock.interval_ms / 60_000 * busy * rng.lognormal(0.0, 0.5, clock.candles)
     trade["volume"] = np.round(value / trade["close"], decimals)
     _write(writer, "candles", name, t, trade)
-    _write(writer, "mark", name, t, _ohlc(index + np.log1p(steady), perp.tick))
+    _write(writer, "mark", name, t, ohlc(index + np.log1p(steady), perp.tick))
     stamps, rates = _funding(premium, perp.funding_hours, clock)
     _write(writer, "funding", name, stamps, {"rate": rates})
-
-
-def _ohlc(log_path: Floats, tick: str) -> dict[str, Floats]:
-    """Candles of a fine path, on the tick. High and low are of the rounded path, so they agree with open and close."""
-    width, decimals = float(tick), len(tick.partition(".")[2])
-    ticks = np.maximum(np.rint(np.exp(log_path) / width), 1.0)
-    prices = np.round(ticks * width, decimals).reshape(-1, _FINE)
-    return {"open": prices[:, 0], "high": prices.max(axis=1), "low": prices.min(axis=1), "close": prices[:, -1]}
 
 
 def _funding(premium: Floats, hours: int, clock: Clock) -> tuple[NDArray[np.int64], Floats]:

@@ -81,9 +81,9 @@ def _names(catalog: Catalog, symbols: Sequence[str] | None) -> tuple[str, ...]:
         return catalog.symbols
     for symbol in symbols:
         if symbol not in catalog.sources["candles"]:
-            raise UserError(f"no symbol {symbol!r}", str(catalog.path), nearest(symbol, catalog.symbols))
+            raise UserError(f"no symbol {symbol!r}", catalog.address, nearest(symbol, catalog.symbols))
     if not symbols:
-        raise UserError("no symbol was named", str(catalog.path), nearest("", catalog.symbols))
+        raise UserError("no symbol was named", catalog.address, nearest("", catalog.symbols))
     return tuple(sorted(set(symbols)))
 
 
@@ -94,7 +94,7 @@ def _no_data(catalog: Catalog, symbols: Sequence[str], start_ms: int | None, end
     )
     held = f"{stamp(min(m.first_ms for m in markets))} to {stamp(max(m.last_ms for m in markets))}"
     who = ", ".join(symbols[:3]) + (", …" if len(symbols) > 3 else "")
-    return UserError(f"{who}: no candles from {asked}", str(catalog.path), f"the data go from {held}")
+    return UserError(f"{who}: no candles from {asked}", catalog.address, f"the data go from {held}")
 
 
 def _joinable(catalog: Catalog, symbols: tuple[str, ...], interval_ms: int) -> None:
@@ -103,7 +103,7 @@ def _joinable(catalog: Catalog, symbols: tuple[str, ...], interval_ms: int) -> N
     have, wanted = interval_name(have_ms), interval_name(interval_ms)
     if interval_ms % have_ms:
         thing = f"{wanted} is not a multiple of the data's {have} candles"
-        raise UserError(thing, str(catalog.path), f"choose {have}, or a whole multiple of it")
+        raise UserError(thing, catalog.address, f"choose {have}, or a whole multiple of it")
     for symbol in symbols if interval_ms != have_ms else ():
         market = catalog.markets[symbol]
         if market.first_ms % have_ms:
@@ -121,9 +121,7 @@ def _one_grid(catalog: Catalog, symbols: tuple[str, ...]) -> None:
             thing = (
                 f"{symbol} has {interval_name(market.interval_ms or 0)} candles, the dataset {interval_name(interval)}"
             )
-            raise UserError(
-                thing, str(catalog.path), "leave it out with --symbols, or correct interval in dataset.toml"
-            )
+            raise UserError(thing, catalog.address, "leave it out with --symbols, or correct interval in dataset.toml")
     phases = [catalog.markets[symbol].first_ms % interval for symbol in symbols]
     usual = max(phases, key=phases.count)
     for symbol, phase in zip(symbols, phases, strict=True):

@@ -13,11 +13,14 @@ import polars as pl
 
 from backtest.core.errors import RunError, UserError, nearest
 from backtest.data.catalog import Catalog, DataSource
+from backtest.data.remote import is_remote
 from backtest.data.select import select
+from backtest.data.shipped import located
 from backtest.report.heatmap import Heatmap, heatmap
 from backtest.report.sweep_page import SweepFacts, render_sweep
 from backtest.research import sweep_folder as files
 from backtest.research.axis import SETTING, Axis, Shown, axes_of, variable
+from backtest.research.cluster import ClusterPool
 from backtest.research.grid import Grid, Job, all_of, columns_of, sampled
 from backtest.research.kernels import worker_environment
 from backtest.research.run_row import Ground, Row, failed
@@ -213,7 +216,7 @@ def _planned(strategy: StrategySource, data: DataSource, asked: RunSettings, giv
     grid = grid_of(axes, asked)
     fixed = {name: getattr(asked, name) for name in given if name not in own}
     symbols, rows, facts = _surveyed(cls, catalog, asked, grid, fixed)
-    ground = Ground(cls if spec.startswith(MEMORY) else spec, str(catalog.path), fixed)
+    ground = Ground(cls if spec.startswith(MEMORY) else spec, catalog.address, fixed)
     about = {
         "strategy": cls.__qualname__,
         "source": loader.source_sha256(cls),
@@ -226,7 +229,7 @@ def _planned(strategy: StrategySource, data: DataSource, asked: RunSettings, giv
         "seed": asked.seed,
         "runs": len(grid),
     }
-    named = replace(asked, data=str(catalog.path), params=_listed(asked.params), vary=_listed(asked.vary))
+    named = replace(asked, data=catalog.address, params=_listed(asked.params), vary=_listed(asked.vary))
     document = document_text(SWEEP, named, [spec], Path(asked.out or ".").absolute())
     return _Planned(grid, ground, about, document, facts, symbols * rows)
 
@@ -310,8 +313,12 @@ def _run_all(
     standing = _Standing(len(grid), resumed, rows, grid)
     workers = min(asked.workers or os.cpu_count() or 1, max(1, len(left)))
     threads = asked.threads or not isinstance(planned.ground.strategy, str)
-    around = {} if threads else worker_environment(planned.candles * len(left), workers)
-    pool: Pool[Job] = Pool(Task(PLAYER, planned.ground), workers, threads, around)
+    pool: Pool[Job] | ClusterPool[Job]
+    if asked.cluster is not None:
+        pool = ClusterPool(Task(PLAYER, _anywhere(planned.ground)), asked.cluster)
+    else:
+        around = {} if threads else worker_environment(planned.candles * len(left), workers)
+        pool = Pool(Task(PLAYER, planned.ground), workers, threads, around)
     following = len(rows) + TABLE_EVERY
 
     def arrived(job: Job, answer: Row | Died) -> None:
@@ -338,6 +345,19 @@ def _run_all(
                 folder.write_table()
         raise
     return files.table(grid, rows)
+
+
+def _anywhere(ground: Ground) -> Ground:
+    """The ground as processes in other folders find it; UserError for a strategy that only this process has."""
+    if not isinstance(ground.strategy, str):
+        raise UserError("the strategy exists only in this process", "--cluster", "save its class in a file")
+    base_, colon, name = ground.strategy.rpartition(":")
+    file = base_ if colon and loader.is_path(base_) else ground.strategy
+    data = ground.data if is_remote(ground.data) else str(located(Path(ground.data)).absolute())
+    if not loader.is_path(file):
+        return replace(ground, data=data)
+    spec = f"{Path(file).absolute()}{colon}{name}" if file == base_ else str(Path(file).absolute())
+    return replace(ground, strategy=spec, data=data)
 
 
 class _Standing:

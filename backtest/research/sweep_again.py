@@ -7,6 +7,7 @@ from pathlib import Path
 
 from backtest.core import forks
 from backtest.core.errors import UserError
+from backtest.data.remote import is_remote
 from backtest.research import sweep_folder as files
 from backtest.research.axis import axes_of
 from backtest.research.grid import columns_of
@@ -40,5 +41,5 @@ def read_sweep(folder: str | Path) -> Sweep:
     own = {told.name for told in settings_of(SWEEP) if told.group is Group.SWEEP} | {"params", "out", "data"}
     fixed = {name: getattr(asked, name) for name in document.values if name not in own}
     frame = files.table(grid, files.read_rows(place))
-    data = os.path.normpath(asked.data)
+    data = asked.data if is_remote(asked.data) else os.path.normpath(asked.data)
     return Sweep(frame, columns_of(axes), Ground(spec, data, fixed), grid, place.absolute())

@@ -34,7 +34,7 @@ _BY_CAUSE = {
 
 def exits(record: Record) -> Ints:
     """For each fill of ``record`` the index of its word in `WORDS`, or UNKNOWN."""
-    fills, orders = record.fills, record.orders[np.argsort(record.orders["order_id"], kind="stable")]
+    fills, orders = record.fills, record.orders
     kinds = np.array([_BY_TYPE[kind] for kind in OrderType])[orders["type"]]
     # A bracket takes its profit by a limit order that rests at the target.
     kinds[(orders["type"] == OrderType.LIMIT) & (orders["parent"] != NO_ORDER)] = TAKE_PROFIT

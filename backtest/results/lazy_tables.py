@@ -80,7 +80,7 @@ class LazyTable:
 
 def _column(spool: Spool, offset: int, size: int) -> pl.Series:
     block = bytearray(size)
-    spool.fill(block, offset)
+    spool.fill(memoryview(block), offset)
     return pl.read_ipc(io.BytesIO(block)).to_series()
 
 

@@ -123,7 +123,7 @@ def _flows(record: Record) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
         return [int(amount) for amount in total]
 
     quotes = per_symbol(record.fills, "quote")
-    stands = record.fills[standing(record.fills)]
+    stands = standing(record.fills)
     paid_in_price = {name: per_symbol(stands, name) for name in FROM_FILLS}
     penalties, moves = (per_symbol(record.liquidations, name) for name in ("penalty", "insurance"))
     columns = {
@@ -146,7 +146,7 @@ def _flows(record: Record) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
 def _gas_by_symbol(record: Record) -> list[int]:
     """Gas of orders by their symbol; in the last place that of other messages, which the journal does not tell apart
     by symbol."""
-    rows, orders = record.gas, record.orders[np.argsort(record.orders["order_id"], kind="stable")]
+    rows, orders = record.gas, record.orders
     symbol = np.full(len(rows), NO_ORDER)
     placed = rows["kind"] == GasKind.ORDER
     at = np.searchsorted(orders["order_id"], rows["order_id"][placed])

@@ -76,7 +76,7 @@ def metrics(record: Record, books: Books, trades: Trades) -> Metrics:
     """Plain numbers by name, money in quote units; None where a formula has no value. See the formulas above."""
     days = len(record.curve) * record.interval_ms / DAY_MS
     start, worth = books.equity_start / MICRO, total(record)
-    traded = record.fills[standing(record.fills)]
+    traded = standing(record.fills)
     drawdown, longest = _drawdown(start, worth, record.interval_ms)
     cagr = _cagr(books.equity_start, books.equity_end, days)
     distance = _distance(record)

@@ -43,9 +43,11 @@ def undone(fills: NDArray[np.void]) -> Ints:
     return found
 
 
-def standing(fills: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Which of ``fills`` stand: they are neither undone nor undo another."""
+def standing(fills: NDArray[np.void]) -> NDArray[np.void]:
+    """Those of ``fills`` that are neither undone nor undo another; where that is all of them, they are not copied."""
     undoes = undone(fills)
     stands: NDArray[np.bool_] = undoes == NONE
+    if stands.all():
+        return fills
     stands[undoes[~stands]] = False
-    return stands
+    return fills[stands]

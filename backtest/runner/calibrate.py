@@ -159,14 +159,14 @@ def _steepness(sizes: Floats, impacts: Floats) -> float:
 
 
 def _scale(catalog: Catalog, curve: Curve) -> Scale:
-    symbol = _named(curve.symbol, catalog.symbols, str(catalog.path))
+    symbol = _named(curve.symbol, catalog.symbols, catalog.address)
     interval = catalog.interval_ms
     start, end = (ms // interval * interval for ms in curve.span)
     selection = select(catalog, (symbol,), start, end + interval)
     known = bars(selection, True, True, None)[:, 0]
     if np.isnan(known[:, at.SIGMA]).all() or np.isnan(known[:, at.TURNOVER]).all():
         thing = f"{symbol} has less than a day of candles before {stamp(curve.span[0])}"
-        raise UserError(thing, str(catalog.path), "give candles that begin earlier")
+        raise UserError(thing, catalog.address, "give candles that begin earlier")
     sigma, turnover = (float(np.nanmedian(known[:, column])) for column in (at.SIGMA, at.TURNOVER))
     halves = {name: bars(selection, False, False, name)[:, 0, at.HALF_SPREAD] for name in HALF}
     shown = {name: float(np.nanmedian(half)) for name, half in halves.items() if not np.isnan(half).all()}

@@ -144,7 +144,7 @@ def plan_of(strategy: StrategySource, data: DataSource, asked: RunSettings, unio
     base.check(loaded)
     spec = strategy if isinstance(strategy, str) else f"{type(loaded).__module__}:{type(loaded).__qualname__}"
     catalog = data if isinstance(data, Catalog) else Catalog.open(data)
-    asked = replace(asked, strategy=spec, data=str(catalog.path), params=loaded.params)
+    asked = replace(asked, strategy=spec, data=catalog.address, params=loaded.params)
     loaded.bind(asked.seed)
     guards = chosen(loaded.guards, base.place(loaded), asked.guards)
     asked, profile = venue_of(asked, catalog)
@@ -153,7 +153,7 @@ def plan_of(strategy: StrategySource, data: DataSource, asked: RunSettings, unio
     if selection.no_funding and "missing-funding" not in asked.allow:
         names = ", ".join(selection.no_funding[:3]) + (", …" if len(selection.no_funding) > 3 else "")
         remedy = "add a funding series, or go without it by --allow missing-funding"
-        raise UserError(f"no funding data for {names}", str(catalog.path), remedy)
+        raise UserError(f"no funding data for {names}", catalog.address, remedy)
     _known_symbols(asked, union or selection)
     contract = widened(profile, selection)
     fees, discount = fee_schedule.fee_schedule(profile, asked.fee_bps, asked.maker_fee_bps, asked.fee_discount)

@@ -15,6 +15,7 @@ from pathlib import Path
 from backtest.core import durations, toml_text
 from backtest.core.errors import UserError, nearest
 from backtest.core.toml_lines import line_of
+from backtest.data.remote import is_remote
 from backtest.data.shipped import is_shipped
 from backtest.results.report_files import DOCUMENT
 from backtest.runner.setting import SUB_ACCOUNTS, SWEEP, Group, Kind, Setting
@@ -26,7 +27,7 @@ MEMORY = "memory:"
 """Before the class of a strategy that was in memory only."""
 STRATEGY = "strategy"
 TABLES = {group.lower(): group for group in Group}
-ASIDE = ("out", "timeout", "params", "workers", "threads")
+ASIDE = ("out", "timeout", "params", "workers", "threads", "cluster")
 """Settings that no result depends on, and the parameters, which have a table of their own."""
 PATHS_IN_TEXTS = {
     "slippage": ("depth=", (".parquet",)),
@@ -106,7 +107,7 @@ def _strategies(value: object, place: str) -> tuple[str, ...]:
 def _moved(told: Setting, value: object, moved: Callable[[str], str]) -> object:
     """The value with ``moved`` of every relative path in it."""
     if told.kind is Kind.FILE and isinstance(value, str):
-        named = told.name in ("venue", "chain") and not value.endswith(".toml")
+        named = (told.name in ("venue", "chain") and not value.endswith(".toml")) or is_remote(value)
         return value if named else moved(value)
     if told.name in PATHS_IN_TEXTS and isinstance(value, str | list | tuple):
         before, ends = PATHS_IN_TEXTS[told.name]

@@ -143,5 +143,7 @@ class SweepKeywords(SharedKeywords, total=False):
     """How samples= draws: halton (quasi-random) or random, both from seed=."""
     workers: int | None
     """Number of worker processes."""
+    cluster: str | None
+    """Run on the Dask cluster whose scheduler has this address, like tcp://HOST:8786."""
     threads: bool
     """Run the workers as threads of this process, for strategies with targets."""

@@ -239,6 +239,10 @@ class RunSettings:
         None, "Number of worker processes.", VARIED, Kind.WHOLE, "N", within=(1, MOST_WORKERS), absent="one per core",
         commands=(SWEEP,), recorded="-", example="4",
     )  # fmt: skip
+    cluster: str | None = setting(
+        None, "Run on the Dask cluster whose scheduler has this address, like tcp://HOST:8786.", VARIED, Kind.TEXT,
+        "ADDRESS", absent="this machine", commands=(SWEEP,), recorded="-", example='"tcp://127.0.0.1:8786"',
+    )  # fmt: skip
     threads: bool = setting(
         False, "Run the workers as threads of this process, for strategies with targets.", VARIED, Kind.SWITCH,
         commands=(SWEEP,), recorded="-", example="true",

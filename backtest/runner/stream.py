@@ -15,6 +15,9 @@ Progress = Callable[[int, int, int], None]
 """Called with rows done, rows in all, and the simulated time in ms; first with 0 rows done, before any is played."""
 CALLED_ROWS = 16_384
 """Rows of a chunk at most for a strategy that is called, or kernels that are interpreted."""
+CALLED_CELLS = 163_840
+"""Rows times symbols of it at most, unless that is fewer than `FEWEST` rows: two chunks are in memory."""
+FEWEST = 4_096
 
 
 def stream(s: Selection, players: Sequence[AccountRunner], progress: Progress | None, chunk_rows: int | None) -> None:
@@ -23,7 +26,8 @@ def stream(s: Selection, players: Sequence[AccountRunner], progress: Progress | 
     tail = max((player.strategy.lookback for player in each), default=0)
     # Progress is told once a chunk, and what is called or interpreted may be slow.
     fast = all(player.compiled and player.replay.tier.compiled for player in players)
-    rows = s.default_chunk_rows if fast else min(s.default_chunk_rows, CALLED_ROWS)
+    called = min(CALLED_ROWS, max(FEWEST, CALLED_CELLS // len(s.symbols)))
+    rows = s.default_chunk_rows if fast else min(s.default_chunk_rows, called)
     tell = progress or _silent
     full = any(player.replay.setup.volume_field >= 0 for player in players)
     oracle = players[0].replay.setup.oracle  # the others have the same, or none

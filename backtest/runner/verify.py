@@ -11,7 +11,7 @@ from typing import Any, cast
 import polars as pl
 
 from backtest.core.errors import UserError
-from backtest.data.shipped import located
+from backtest.data.remote import is_there, place_of
 from backtest.report.latency_page import render_latency
 from backtest.report.page import render, render_comparison
 from backtest.results import report_files
@@ -77,9 +77,9 @@ def _verified(folder: str | Path, data: str | Path | None, trust: bool) -> Verif
         if not trust:
             _unchanged(report, one.strategy)
     place = asked[0].data
-    if data is None and not located(place).exists():
+    if data is None and not is_there(place):
         raise UserError("the report's data are no longer there", str(place), "say where they lie with --data")
-    after = _AGAIN[before.kind](before, asked, Path(data) if data is not None else place)
+    after = _AGAIN[before.kind](before, asked, place_of(data) if data is not None else place)
     pairs = list(zip(before.results, after.results, strict=True))
     changed = dict.fromkeys(name for pair in pairs for name in _changed(*pair))
     if "data" in changed and data is None:
@@ -101,7 +101,7 @@ class Report:
     """What a run of the report asks for: a strategy, data, margin mode and settings."""
 
     strategy: str
-    data: Path
+    data: Path | str
     margin: str
     own: list[str]
     """Margin modes of single markets, as SYMBOL=mode."""
@@ -119,14 +119,14 @@ class Again:
     beside: dict[str, pl.DataFrame] = field(default_factory=dict)
 
 
-def _one(before: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
+def _one(before: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:
     (one,) = asked
     told = "mark_cost" in before.results[0].summary
     made = run(one.strategy, data, margin=[one.margin, *one.own], mark_cost=told, **one.settings)
     return Again([made], lambda results: render(results[0]))
 
 
-def _modes(before: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
+def _modes(before: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:
     """One strategy in the margin modes of the report, those among them that the venue does not have."""
     modes = list(dict.fromkeys([*(one.margin for one in asked), *_part(before, "left_out")]))
     made = compare(asked[0].strategy, data, margin=[*modes, *asked[0].own], **asked[0].settings)
@@ -134,7 +134,7 @@ def _modes(before: report_files.Stored, asked: Sequence[Report], data: Path) -> 
     return Again(made.results, lambda results: render_comparison(results, left_out=left_out), {"left_out": left_out})
 
 
-def _delays(_: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
+def _delays(_: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:
     """One strategy at each delay of the report."""
     delays, first = [one.settings.pop("latency_ms") for one in asked], asked[0]
     made = latency(first.strategy, data, grid=delays, margin=[first.margin, *first.own], **first.settings)
@@ -142,7 +142,7 @@ def _delays(_: report_files.Stored, asked: Sequence[Report], data: Path) -> Agai
     return Again(made.results, render_latency, {"curve": curve.to_dicts()}, {"curve": curve})
 
 
-def _sub_accounts(before: report_files.Stored, asked: Sequence[Report], data: Path) -> Again:
+def _sub_accounts(before: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:
     """Every strategy in its sub-account."""
     accounts = [
         Asked(report.label, one.strategy, one.margin, checked({**one.settings, "margin": [one.margin, *one.own]}))
@@ -163,7 +163,7 @@ def _asked(report: Result, folder: Path) -> Report:
     try:
         config = untyped(report.summary)["config"]
         settings = {told.name: config[told.recorded or told.name] for told in all_settings() if told.recorded != "-"}
-        place = Path(settings.pop("data"))
+        place = place_of(settings.pop("data"))
         if config["venue_from_data"]:
             settings["venue"] = None
         own = [f"{symbol}={mode}" for symbol, mode in config["modes"].items()]

@@ -34,7 +34,7 @@ class CandleTable:
         if (len(self._held) + 1) * whole.nbytes <= HELD_BYTES:
             self._held[key] = whole
         else:
-            self._stored[key] = self._spool.put(whole)
+            self._stored[key] = self._spool.put(whole.data)
 
     def unknown(self, column: int) -> NDArray[np.bool_]:
         """Return, for each symbol, whether it has no value in any row."""
@@ -48,7 +48,8 @@ class CandleTable:
         if key not in self._stored:
             raise Broken(f"column {column} of symbol {symbol} was not written")
         out = np.empty(max(0, end - first))
-        self._spool.fill(out, self._stored[key] + first * out.itemsize)
+        if len(out):
+            self._spool.fill(out.data, self._stored[key] + first * out.itemsize)
         return out
 
     def block(self, column: int, first: int, end: int) -> Floats:

@@ -132,6 +132,15 @@ def test_an_hour_that_the_clock_repeats_is_told_by_the_order_of_rows(tmp_path: P
     assert [change.rows for change in report.changes] == [2]
 
 
+def test_trades_with_any_name_for_their_size_become_candles(tmp_path: Path) -> None:
+    lines = [f"{START + 20_000 * n},{10 + n % 7},0.5" for n in range(9)]
+    (tmp_path / "BTCUSDT-trades.csv").write_text(candles_csv(*lines, header="time,price,qty"))
+    imported(tmp_path / "BTCUSDT-trades.csv", tmp_path / "out", interval="1m")
+    made = rows(tmp_path / "out", "candles", "BTCUSDT")
+    assert made.row(1) == (START + 60_000, 13.0, 15.0, 13.0, 15.0, 1.5)
+    assert len(made) == 3
+
+
 def test_many_markets_in_one_unsorted_table_come_apart(tmp_path: Path) -> None:
     lines = [f"{row},{symbol}" for row in minutes(50) for symbol in ("ETHUSDT", "BTC/USDT:USDT", "SOLUSDT")]
     text = candles_csv(*reversed(lines), header="ts,open,high,low,close,volume,pair")

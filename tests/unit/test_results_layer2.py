@@ -382,7 +382,7 @@ def test_every_micro_is_somewhere_and_explained(life: tuple[Record, list[tuple[i
     for row in shares.rows(named=True):
         assert sum((-1 if name in COSTS else 1) * whole(row[name]) for name in FLOWS) == whole(row["change"])
     # An undone fill costs nothing: what is charged for spreads is that of the fills that stand.
-    stands = record.fills[standing(record.fills)]
+    stands = standing(record.fills)
     assert whole(shares["spread"].sum()) == int(stands["spread"].sum())
     assert books.balances["fees"] == int(stands["fee"].sum())
     assert not pl.Series(frames["ledger"]["amount_micro"] <= 0).any()

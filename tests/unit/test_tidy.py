@@ -28,8 +28,10 @@ ABOVE_ALL = ("__init__", "__main__")
 """The package's own front: hands out names of every room."""
 
 DOORS = {
-    "duckdb": "data", "ccxt": "data", "requests": "data", "numba": "engine", "llvmlite": "engine",
+    "duckdb": "data", "fsspec": "data", "aiohttp": "data", "ccxt": "data", "requests": "data",
+    "numba": "engine", "llvmlite": "engine",
     "plotly": "report", "jinja2": "report", "markupsafe": "report", "click": "cli", "rich": "cli",
+    "dask": "research", "distributed": "research",
 }  # fmt: skip
 INPUTS = {"data", "venues", "calculator", "runner"}
 """Rooms that read what users write, and check it with pydantic."""

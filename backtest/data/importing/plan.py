@@ -170,6 +170,8 @@ def _columns(table: Table, layout: str, series: str, roles: Mapping[str, str]) -
     if series == "funding" or (not has_prices and "rate" in roles and "price" not in roles):
         wanted: tuple[str, ...] = ("rate",)
     elif not has_prices and "price" in roles:
+        if "size" not in roles and "volume" in roles:  # a trade's `qty` or `amount`
+            roles = {**roles, "size": roles["volume"]}
         wanted = ("price", "size") if series == "candles" else ("price",)
     else:
         wanted = (*OHLC, "volume") if series == "candles" else OHLC
