@@ -15,7 +15,7 @@ def cache() -> None:
     """Show, make and delete compiled engine code and panels of data that were read from Parquet."""
 
 
-@cache.command()
+@cache.command(cls=flags.Command)
 @click.option("--data", type=flags.FOLDER, metavar="PATH", help="Read this dataset into its panel instead.")
 def build(data: Path | None) -> None:
     """Compile the engine ahead of the first long run, in a minute or two.

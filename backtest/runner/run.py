@@ -142,7 +142,8 @@ def plan_of(strategy: StrategySource, data: DataSource, asked: RunSettings, unio
     """
     loaded = strategy if isinstance(strategy, base.Strategy) else loader.load(strategy, asked.params)
     base.check(loaded)
-    spec = strategy if isinstance(strategy, str) else f"{type(loaded).__module__}:{type(loaded).__qualname__}"
+    named = isinstance(strategy, str | Path)
+    spec = str(strategy) if named else f"{type(loaded).__module__}:{type(loaded).__qualname__}"
     catalog = data if isinstance(data, Catalog) else Catalog.open(data)
     asked = replace(asked, strategy=spec, data=catalog.address, params=loaded.params)
     loaded.bind(asked.seed)

@@ -249,7 +249,7 @@ USAGE: dict[str, tuple[str, ...]] = {
     "run hedged_pair --data market -p long=BTC-USX": ("BTC-USX", "did you mean 'BTC-USD'?"),
     "verify nothing": ("nothing: no such report", "summary.json"),
     "verify market": ("market: not a report",),
-    "demo hold.py": ("hold.py/report: cannot be written", "hold.py is a file"),
+    "demo hold.py": ("hold.py: is a file, not a report's folder",),
     "data info markt": ("markt: no such folder", "did you mean 'market'?"),
     "data sample market": ("market: holds files that are not a sample",),
     "data sample new --interval 7m": ("7m",),

@@ -29,7 +29,7 @@ FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "a hook that is none": (
         HEAD + IDLE + "\n    def on_xyz(self):\n        pass\n",
-        ("odd.py, class Odd: on_xyz is no hook", "known: on_candle, on_fill"),
+        ("odd.py, class Odd: on_xyz is not a hook", "known: on_candle, on_fill"),
     ),
     "a parameter without a type": (
         "from backtest import Param, Strategy\n\n\nclass Odd(Strategy):\n    size = Param(1)\n",

@@ -121,7 +121,7 @@ def test_the_folder_is_of_all_that_decides_what_a_kernel_does(monkeypatch: pytes
     assert made() == plain
     monkeypatch.setenv("NUMBA_OPT", "1")
     assert made() != plain
-    wanted = r"^ *from backtest\.(?!engine|core\.disk|core\.cache_folder|core import)([\w.]+) import"
+    wanted = r"^ *from backtest\.(?!engine|core\.(?:disk|cache_folder|rows|spool) |core import)([\w.]+) import"
     imported = {
         name.replace(".", "/") + ".py"
         for source in cache.ROOM.glob("*.py")

@@ -389,4 +389,4 @@ def test_the_first_run_ever_says_what_it_waits_for(place: Path) -> None:
         assert run.stderr
         said = run.stderr.readline()
         run.kill()
-    assert said.startswith(b"compiling the kernels")
+    assert said.startswith(b"compiling the engine")

@@ -179,7 +179,7 @@ def test_completion_knows_the_words_of_a_flag(monkeypatch: pytest.MonkeyPatch, c
     assert command().out == "plain,worst\n"
     monkeypatch.setenv("COMP_WORDS", "backtest run --isol")
     monkeypatch.setenv("COMP_CWORD", "2")
-    assert command().out == "plain,--isolate-above\n"
+    assert command().out == "plain,--isolated-margin\nplain,--isolate-above\n"
 
 
 def test_no_color(place: Path, command: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -373,4 +373,4 @@ def test_a_wrong_command_is_one_line(place: Path, command: Command, flags: tuple
 def test_flags_of_sub_accounts_need_them(place: Path, command: Command) -> None:
     done = command("run", "hold.py", *ASKED[3:], "--loss-cap", "20%")
     assert (done.code, len(done.err.splitlines())) == (2, 1)
-    assert "add --sub-accounts" in done.err
+    assert "--loss-cap requires --sub-accounts" in done.err

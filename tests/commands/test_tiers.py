@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 import backtest
 from backtest.core.errors import UserError
 from backtest.core.records import Record
+from backtest.core.rows import Rows
 from backtest.engine import tier
 from backtest.engine.compile import CALLED, Bundle
 from tests import small_market
@@ -40,10 +41,13 @@ def shown(market: Play, kernels: str) -> Any:
             record = engine(market, Path(folder))
         except UserError as error:
             return str(error).replace(folder, "")
-    return {field.name: _bytes(getattr(record, field.name)) for field in dataclasses.fields(Record)}
+    names = [field.name for field in dataclasses.fields(Record) if field.name != "spool"]
+    return {name: _bytes(getattr(record, name)) for name in names}
 
 
 def _bytes(value: Any) -> Any:
+    if isinstance(value, Rows):
+        value = value.whole()
     return (value.dtype.str, value.tobytes()) if isinstance(value, np.ndarray) else repr(value)
 
 

@@ -132,7 +132,7 @@ def read_the_facts(name: str, exchange: Any) -> None:
     step, size = float(contract.step), market["contractSize"]
     facts = (market["precision"]["amount"] * size, market["precision"]["price"])
     assert facts == (step / 10 if name == "okx" else step, float(contract.tick))
-    if name not in ("okx", "gate"):
+    if name not in ("okx", "gate", "bybit"):  # of Bybit a later ccxt than the pinned one reads it
         assert market["limits"]["cost"]["min"] == float(contract.least)
     if name != "bitget":  # ccxt does not read Bitget's launchTime
         assert market["created"] == contract.listed_ms

@@ -76,7 +76,7 @@ def test_the_first_sentence_says_what_was_posted(tmp_path: Path, command: Callab
     alone = said("run", hold, "--venue", own, "-p", "own=3", "--margin", "isolated", "--symbols", "BTC")
     assert alone == "Isolated posted margin by the strategy's own leverage."
     none = said("compare", hold, "--venue", venue(tmp_path / "none"))
-    assert none.endswith("own.toml asks of each position (its profile names no default leverage).")
+    assert none.endswith("own.toml requires of each position (its profile names no default leverage).")
     assert "posted" not in said("run", hold, *binance)
     both = ("run", hold, hold, "--sub-accounts", "--margin", "isolated", *binance)
     assert (

@@ -49,7 +49,7 @@ class TestByHand:
         assert costs(result) == [(0.6, 0, 0, -1000.6), (0.6, 0, 0, 999.4)]
         assert column(result, "fills", "price") == pytest.approx([100.06, 99.94], rel=1e-15)
         assert result.metrics["final_equity"] == 99_998.8
-        said = "Takers paid beyond the price: 1 bps whatever the size, half a spread of 2 bps (all of it times 2)"
+        said = "Takers paid beyond the price: 1 bps whatever the size, a half spread of 2 bps (all of it times 2)"
         assert f"{said}; {BAND}." in result.summary["notes"]
 
     def test_share_of_the_volume(self, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_an_error_in_python_names_the_keyword(place: Path, settings: dict[str, A
         ('symbols = "BTC"', "run.toml:4: unknown symbol 'BTC' in symbols (did you mean 'BTC-USD'?)"),
         ('guards = "stpo=5%"', "run.toml:4: guards: unknown guard 'stpo'; did you mean 'stop'?"),
         ("[guards]\nstpo = '5%'", "run.toml:4: guards: unknown guard 'stpo'"),
-        ('[network]\noutages = "history"', "run.toml:5: outages history: no chain"),
+        ('[network]\noutages = "history"', "run.toml:5: outages history: requires a chain"),
         ('[costs]\nchain = "arbitrum"', "run.toml:5: chain is not in [costs]; put it into [network]"),
         ("leverage = ", "run.toml: not readable as TOML"),
         ('strategy = "memory:Mine"', "run.toml:4: the strategy Mine existed only in memory and cannot be run again"),
