@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +13,7 @@ from rich import progress
 from rich.console import Console
 
 from backtest.core.errors import Broken
+from backtest.core.times import EPOCH
 
 PATIENCE_S = 1.0
 WORDS = {
@@ -20,7 +21,6 @@ WORDS = {
     "beside": "compiling the engine in the background; the replay is slower until it is ready, in about a minute",
 }
 """By where they are compiled: the replay waits, or goes on."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Progress:

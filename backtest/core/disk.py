@@ -35,6 +35,8 @@ except ImportError:  # Windows: no locks, so that leftovers stay where they are
 PARTIAL, OLD = "partial", "old"
 _AT_FDCWD, _EXCHANGE = -100, 2
 """Of Linux's renameat2(2)."""
+ELSEWHERE = "choose another --out"
+"""The remedy where what a command writes cannot lie at `--out`."""
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 _numbers = itertools.count(1)
 _attempts: list[tuple[Path, tuple[int, int]]] = []

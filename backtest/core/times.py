@@ -9,13 +9,13 @@ from backtest.core.errors import UserError
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def stamp(ms: int) -> str:
     """``2024-08-05T13:00Z``; seconds and milliseconds only where they are not zero."""
     try:
-        when = _EPOCH + timedelta(milliseconds=ms)
+        when = EPOCH + timedelta(milliseconds=ms)
     except OverflowError:  # stamps of a broken file lie anywhere
         return f"{ms} ms"
     spec = "milliseconds" if ms % 1_000 else "seconds" if ms % 60_000 else "minutes"
@@ -37,4 +37,4 @@ def moment(value: int | str | date, place: str = "") -> int:
     except ValueError:
         raise UserError(f"{value!r} is not a time", place, "write 2024-03-12 or 2024-03-12T10:30 (UTC)") from None
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(milliseconds=1)
+    return (aware - EPOCH) // timedelta(milliseconds=1)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backtest.core import disk
+from backtest.core.disk import ELSEWHERE
 from backtest.core.errors import UserError
 
 _HEAD = 4_096
@@ -18,15 +19,14 @@ def write_page(file: Path, generator: str, render: Callable[[], str]) -> None:
     ``generator`` is the command, as the page's head names it. Raises UserError where ``file`` is a link, holds anything
     but an earlier page of this command, or cannot be written.
     """
-    remedy = "choose another --out"
     try:
         disk.refuse_link(file, "name the file that it points to")
         if file.exists() and not (file.is_file() and is_page(_head(file), generator)):
-            raise UserError(f"is not a page that `{generator}` has written, and is left alone", str(file), remedy)
+            raise UserError(f"is not a page that `{generator}` has written, and is left alone", str(file), ELSEWHERE)
         with disk.whole_file(file) as draft:
             draft.write_text(render(), encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror})", str(file), remedy) from error
+        raise UserError(f"cannot be written ({error.strerror})", str(file), ELSEWHERE) from error
 
 
 def is_page(head: bytes, generator: str) -> bool:

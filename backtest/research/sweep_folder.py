@@ -16,6 +16,7 @@ import polars as pl
 
 from backtest.core import disk
 from backtest.core.append_log import AppendLog, read_lines
+from backtest.core.disk import ELSEWHERE
 from backtest.core.errors import UserError
 from backtest.research.grid import Grid
 from backtest.research.run_row import Row
@@ -26,7 +27,6 @@ TABLE, ROWS, ABOUT, DOCUMENT, REPORT = "sweep.parquet", "rows.log", "sweep.json"
 SHOWN = "run-"
 """Before the number of a run in the name of its report's folder."""
 KIND, LAYOUT = "sweep", 1
-ELSEWHERE = "choose another --out"
 
 About = Mapping[str, Any]
 """What a sweep runs, in plain values: strategy, settings, axes, data; see `backtest.research.sweep`."""

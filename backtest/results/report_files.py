@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 import polars as pl
 
 from backtest.core import disk, forks
+from backtest.core.disk import ELSEWHERE
 from backtest.core.enums import SCHEMA_VERSION
 from backtest.core.errors import Broken, UserError
 from backtest.results.digest import digest
@@ -22,7 +23,6 @@ from backtest.results.summary_types import RunSummary
 from backtest.results.tables import SCHEMAS
 
 REPORT, SUMMARY, DOCUMENT = "report.html", "summary.json", "run.toml"
-ELSEWHERE = "choose another --out"
 AGAIN = "run it again"
 BESIDE = ("curve",)
 """Tables that a report may have beside its runs' own."""

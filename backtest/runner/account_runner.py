@@ -10,6 +10,7 @@ import numpy as np
 
 from backtest.core.errors import Broken, RunError
 from backtest.core.records import Record
+from backtest.core.times import EPOCH
 from backtest.data.panel import Chunk
 from backtest.engine import layout as at
 from backtest.engine.journal_records import records_of
@@ -24,7 +25,7 @@ from backtest.strategy import base
 from backtest.strategy.account import Account
 from backtest.strategy.event_delivery import EventDelivery
 from backtest.strategy.events import HOOKS, written
-from backtest.strategy.market import EPOCH, Market
+from backtest.strategy.market import Market
 from backtest.strategy.session import Session
 from backtest.strategy.window import Window
 

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.core.errors import UserError, nearest
+from backtest.core.times import EPOCH
 from backtest.strategy.literal_types import CandleField
 from backtest.strategy.session import Key, Session, replay_of, session_of
 from backtest.strategy.window import FEATURES, FIELDS, MARK
 from backtest.venues.chain import Outage
-
-EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class Column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from tests.exchanges.market import DAY, HOUR, MINUTE, Market
@@ -18,7 +19,7 @@ INTERVALS = {
 """Lengths of candles by their usual names, those of a day and less."""
 
 
-class Routes:
+class Routes(ABC):
     """An exchange whose addresses are fixed. Subclasses fill `routes` and say how they refuse."""
 
     prefixes: tuple[str, ...] = ()
@@ -45,13 +46,13 @@ class Routes:
         """The answer to an address that there is not."""
         return Answer(404, b"Not Found", kind="text/plain")
 
+    @abstractmethod
     def refusal(self, why: str) -> Refused:
         """The refusal of a parameter."""
-        raise NotImplementedError
 
+    @abstractmethod
     def throttled(self, wait_s: float) -> Answer:
         """The answer to a request above the rate, after which there is room in `wait_s` seconds."""
-        raise NotImplementedError
 
     def spend(self, quota: Quota, cost: float = 1, key: str = "") -> None:
         """Charge a request; above the documented rate it is refused, and that is recorded."""
