@@ -23,13 +23,16 @@ def select(
     start_ms: int | None = None,
     end_ms: int | None = None,
     interval_ms: int | None = None,
+    kept: bool = True,
 ) -> Selection:
     """Select symbols (None: all) and candles of ``interval_ms`` that open in ``start_ms <= t < end_ms``.
 
     None: as far as the data go; the data's own candles. Candles of a whole multiple of the data's interval are
     resampled as they are read: open the first, high the highest, low the lowest, close the last, volume the sum, on
-    the clock's grid. Raises UserError for an unknown symbol, one without candles in the period, one whose candles have
-    another interval than the rest, or an interval to which they cannot be resampled.
+    the clock's grid. ``kept``: rows may come from the panel cache.
+
+    Raises UserError for an unknown symbol, one without candles in the period, one whose candles have another interval
+    than the rest, or an interval to which they cannot be resampled.
     """
     forks.check()  # the catalog may have been opened before the fork
     names = _names(catalog, symbols)
@@ -72,7 +75,7 @@ def select(
     offset = 0 if only_trades and interval == catalog.interval_ms else CLOSE + 1
     return Selection(
         catalog, chosen, interval, start, (end - start) // interval + 1, first_row, last_row, steps,
-        offset, marks, funding, no_funding, counts, (start_ms, end_ms),
+        offset, marks, funding, no_funding, counts, (start_ms, end_ms), kept,
     )  # fmt: skip
 
 

@@ -57,6 +57,8 @@ class Selection:
     counts: dict[str, int]
     """What was assumed or filled in, by name. Those about marks grow as chunks are read."""
     period: tuple[int | None, int | None]
+    kept: bool = True
+    """Whether what is read of it may come from the panel cache, and go there."""
 
     @property
     def known_field(self) -> int:
@@ -185,7 +187,9 @@ class Selection:
 
     @cached_property
     def panel(self) -> Panel | None:
-        """The panel in the user's cache, read into it first where it is not there."""
+        """The panel in the user's cache, read into it first where it is not there; None: rows are read from Parquet."""
+        if not self.kept:
+            return None
         files = [file.path for kind in KINDS for symbol in self.symbols for file in self._files(kind, symbol)]
         try:
             changed = [(stat.st_mtime_ns, stat.st_size) for stat in map(os.stat, files)]

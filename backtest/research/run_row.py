@@ -13,7 +13,9 @@ from backtest.research.grid import Job
 from backtest.results.judgement import judged
 from backtest.results.metric_definitions import METRICS, by_name
 from backtest.results.summary import plain
-from backtest.runner.run import in_place, one_mode, plan_of, replay
+from backtest.runner.plan import plan_of
+from backtest.runner.replays import in_place, replay
+from backtest.runner.run import one_mode
 from backtest.runner.setting import RUN
 from backtest.runner.timeout import within
 from backtest.runner.validation import checked

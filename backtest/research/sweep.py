@@ -28,7 +28,8 @@ from backtest.research.workers import WORKER, Died, Pool, Task
 from backtest.results.metric_definitions import METRICS
 from backtest.results.result import Result
 from backtest.runner.origins import keyword_errors
-from backtest.runner.run import check_symbols, run
+from backtest.runner.plan import check_symbols
+from backtest.runner.run import run
 from backtest.runner.run_document import MEMORY, document_text, named_again
 from backtest.runner.run_keywords import SweepKeywords
 from backtest.runner.setting import SWEEP, Group

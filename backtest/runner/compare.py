@@ -13,7 +13,9 @@ from backtest.results import report_files
 from backtest.results.result import Result
 from backtest.results.summary_types import ComparisonSummary
 from backtest.runner.origins import keyword_errors
-from backtest.runner.run import document, plan_of, played, result
+from backtest.runner.plan import plan_of
+from backtest.runner.replays import played
+from backtest.runner.run import document, result
 from backtest.runner.run_keywords import CompareKeywords
 from backtest.runner.setting import COMPARE
 from backtest.runner.stream import Progress

@@ -23,7 +23,9 @@ from backtest.results.summary_types import ComparisonSummary
 from backtest.runner.account_runner import AccountRunner
 from backtest.runner.compare import Comparison
 from backtest.runner.origins import keyword_errors
-from backtest.runner.run import Plan, document, one_mode, placed, plan_of, result, seated
+from backtest.runner.plan import Plan, plan_of
+from backtest.runner.replays import placed, seated
+from backtest.runner.run import document, one_mode, result
 from backtest.runner.run_keywords import LatencyKeywords
 from backtest.runner.setting import LATENCY as LATENCY_CURVE
 from backtest.runner.settings import MOST_LATENCY_MS

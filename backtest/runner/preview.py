@@ -9,7 +9,8 @@ from backtest.data.catalog import Catalog, DataSource
 from backtest.runner import fee_schedule
 from backtest.runner.account_runner import AccountRunner
 from backtest.runner.latency_curve import parse_grid, slower
-from backtest.runner.run import Plan, plan_of, seated
+from backtest.runner.plan import Plan, plan_of
+from backtest.runner.replays import seated
 from backtest.runner.setting import COMPARE, LATENCY, RUN, SUB_ACCOUNTS
 from backtest.runner.settings import RunSettings
 from backtest.runner.stream import Progress, stream

@@ -34,7 +34,9 @@ from backtest.runner.account_runner import AccountRunner
 from backtest.runner.combined_account import combine
 from backtest.runner.compare import Comparison
 from backtest.runner.origins import keyword_errors
-from backtest.runner.run import Plan, check_symbols, one_mode, placed, plan_of, result, seated, wanted
+from backtest.runner.plan import Plan, check_symbols, plan_of, wanted
+from backtest.runner.replays import placed, seated
+from backtest.runner.run import one_mode, result
 from backtest.runner.run_document import document_text, named_again
 from backtest.runner.run_keywords import SubaccountKeywords
 from backtest.runner.setting import SUB_ACCOUNTS as SUBACCOUNTS

@@ -43,7 +43,8 @@ from backtest.engine.pack import Charges
 from backtest.engine.ticket import Ticket
 from backtest.results import ledger
 from backtest.runner.chain_config import ChainConfig
-from backtest.runner.run import plan, replay
+from backtest.runner.plan import plan
+from backtest.runner.replays import replay
 from backtest.strategy.session import replay_of
 from backtest.venues import chain, terms
 from backtest.venues.default_leverage import DefaultLeverage

@@ -10,7 +10,7 @@ from backtest import Strategy
 from backtest.core.records import Record
 from backtest.engine.replay import Replay, to_micro
 from backtest.runner.account_runner import AccountRunner, hook_bits
-from backtest.runner.run import plan
+from backtest.runner.plan import plan
 from backtest.runner.stream import stream
 from backtest.strategy.guards import pack, parse
 from backtest.venues.chain import Chain, Latency, Route

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from backtest import Result, Strategy
-from backtest.runner.run import plan, replay
+from backtest.runner.plan import plan
+from backtest.runner.replays import replay
 from tests.rules_index import rule
 from tests.scenarios.scenario import START, Market, both, buy, play, sell, write
 
