@@ -106,7 +106,7 @@ class Sweep:
         job = self.grid.job(number)
         settings: dict[str, Any] = {**self.ground.settings, **job.settings, "params": job.params}
         data = settings.pop("data", self.ground.data)
-        made = run(self.ground.strategy, data, out=out, mark_cost=out is not None, **settings)
+        made = run(self.ground.strategy, data, out=out, mark_cost=out is not None, check=out is not None, **settings)
         expected = row["digest"][0]
         if expected is not None and made.digest != expected:
             thing = f"run {number} no longer gives the digest of its row: its data, strategy or program have changed"

@@ -47,6 +47,19 @@ class DataSummary(TypedDict):
     """SHA-256 of the rows that were read."""
 
 
+class LookAhead(TypedDict):
+    """What the look-ahead check of a run found."""
+
+    passed: bool | None
+    """None: nothing could be compared."""
+    cut_ms: int | None
+    """Where the data ended in the replay that was compared; None: there was none."""
+    found: list[str]
+    """The first earlier values that later data had changed."""
+    reason: str
+    """Why nothing could be compared; empty where something was."""
+
+
 class RunSummary(TypedDict):
     """What one run was asked, on which data, by which versions, and what came out."""
 
@@ -70,6 +83,8 @@ class RunSummary(TypedDict):
     """What the chain did; absent without one."""
     mark_cost: NotRequired[dict[str, JsonValue]]
     """What the venue mark price cost; absent where it is the market's."""
+    look_ahead: NotRequired[LookAhead]
+    """What the look-ahead check found; absent with --no-check."""
     delays_ms: NotRequired[list[int]]
     """The delays of a latency curve."""
     sub_account: NotRequired[dict[str, JsonValue]]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+from backtest.core.records import Record
 from backtest.data.catalog import DataSource
 from backtest.report.page import render_comparison
 from backtest.results import report_files
 from backtest.results.result import Result
 from backtest.results.summary_types import ComparisonSummary
 from backtest.runner.origins import keyword_errors
-from backtest.runner.plan import plan_of
+from backtest.runner.plan import Plan, plan_of
+from backtest.runner.quick_check import quick_check, tell
 from backtest.runner.replays import played
 from backtest.runner.run import document, result
 from backtest.runner.run_keywords import CompareKeywords
@@ -69,7 +71,7 @@ def compare(
         whole = plan_of(strategy, data, asked)
         kept, left_out = split(whole.profile, asked.margin_modes)
         planned, records = played(whole, kept, progress, chunk_rows)
-        results = list(map(partial(result, planned), records))  # each record is gone before the next comes
+        results = list(_results(planned, kept, records))
         runs = {r.label: r.summary for r in results}
         summary: ComparisonSummary = {"kind": "comparison", "runs": runs, "left_out": left_out}
         done = Comparison(results, summary)
@@ -82,3 +84,16 @@ def compare(
         return done
     extras = {"left_out": done.summary["left_out"]}
     return replace(done, folder=report_files.write(target, done.results, page, extras, document=written))
+
+
+def _results(planned: Plan, modes: Sequence[str], records: Iterator[Record]) -> Iterator[Result]:
+    """The result of each account; a record is gone before the next comes."""
+    looked = None
+    for record in records:
+        # One check for all: the accounts have one strategy.
+        if looked is None and planned.config.check:
+            looked = quick_check(planned, record, modes)
+        made = result(planned, record)
+        if looked is not None:
+            tell(made, looked)
+        yield made

@@ -22,6 +22,7 @@ from backtest.runner.notes import STRETCHED, notes
 from backtest.runner.origins import keyword_errors
 from backtest.runner.plan import Plan, plan_of
 from backtest.runner.posted_margin import posted
+from backtest.runner.quick_check import quick_check, tell
 from backtest.runner.replays import in_place, replay, replay_with_shadow
 from backtest.runner.run_document import document_text, named_again
 from backtest.runner.run_keywords import RunKeywords
@@ -117,7 +118,7 @@ def run(
 
     def made() -> tuple[Result, str, str]:
         planned = in_place(plan_of(strategy, data, asked), modes, progress, chunk_rows)
-        done = _with_mark_cost(planned, modes, asked.mark_cost, progress, chunk_rows)
+        done = _account(planned, modes, asked, progress, chunk_rows)
         return (done, "", "") if target is None else (done, render(done), document(RUN, planned, strategy, target))
 
     done, page, written = within(asked.timeout, made)
@@ -138,14 +139,20 @@ def one_mode(asked: RunSettings, remedy: str) -> tuple[str, ...]:
     return asked.margin_modes
 
 
-def _with_mark_cost(
-    planned: Plan, modes: Sequence[str], mark_cost: bool, progress: Progress | None, chunk_rows: int | None
+def _account(
+    planned: Plan, modes: Sequence[str], asked: RunSettings, progress: Progress | None, chunk_rows: int | None
 ) -> Result:
-    """The result of one account, with what its venue mark cost where that is asked for and is another."""
-    if not (mark_cost and planned.chaining.sees_apart):
-        return result(planned, next(replay(planned, modes, progress, chunk_rows)))
-    record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)
+    """The result of one account; with what its venue mark cost, where that is asked for and is another."""
+    shadowed = asked.mark_cost and planned.chaining.sees_apart
+    if shadowed:
+        record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)
+    else:
+        record, other = next(replay(planned, modes, progress, chunk_rows)), ""
+    looked = quick_check(planned, record, modes) if asked.check else None
     made = result(planned, record)
-    known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)
-    made.summary["mark_cost"] = summary.plain({**known, "approximate": bool(planned.chaining.oracle.rough)})
+    if shadowed:
+        known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)
+        made.summary["mark_cost"] = summary.plain({**known, "approximate": bool(planned.chaining.oracle.rough)})
+    if looked is not None:
+        tell(made, looked)
     return made

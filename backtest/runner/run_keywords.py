@@ -98,6 +98,8 @@ class RunKeywords(SharedKeywords, total=False):
 
     mark_cost: bool
     """Measure the P&L effect of the venue mark by a second replay."""
+    check: bool
+    """Check for look-ahead: replay a short part on data that end there and compare."""
     latency_ms: int
     """Delay from a decision until its message leaves; a chain's latency is added."""
 
@@ -105,6 +107,8 @@ class RunKeywords(SharedKeywords, total=False):
 class CompareKeywords(SharedKeywords, total=False):
     """Settings of `compare`."""
 
+    check: bool
+    """Check for look-ahead: replay a short part on data that end there and compare."""
     latency_ms: int
     """Delay from a decision until its message leaves; a chain's latency is added."""
 

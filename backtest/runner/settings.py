@@ -187,6 +187,10 @@ class RunSettings:
         True, "Measure the P&L effect of the venue mark by a second replay.",
         OUTPUT, Kind.SWITCH, commands=(RUN,), recorded="-", example="false",
     )  # fmt: skip
+    check: bool = setting(
+        True, "Check for look-ahead: replay a short part on data that end there and compare.",
+        OUTPUT, Kind.SWITCH, commands=(RUN, COMPARE), recorded="-", example="false",
+    )  # fmt: skip
     latency_ms: int = setting(
         0, "Delay from a decision until its message leaves; a chain's latency is added.", NETWORK, Kind.WHOLE,
         "MS", unit="ms", within=(0, MOST_LATENCY_MS), commands=(RUN, COMPARE, SUB_ACCOUNTS, SWEEP), example="250",

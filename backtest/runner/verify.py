@@ -121,15 +121,17 @@ class Again:
 
 def _one(before: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:
     (one,) = asked
-    told = "mark_cost" in before.results[0].summary
-    made = run(one.strategy, data, margin=[one.margin, *one.own], mark_cost=told, **one.settings)
+    told = before.results[0].summary
+    cost, check = "mark_cost" in told, "look_ahead" in told
+    made = run(one.strategy, data, margin=[one.margin, *one.own], mark_cost=cost, check=check, **one.settings)
     return Again([made], lambda results: render(results[0]))
 
 
 def _modes(before: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:
     """One strategy in the margin modes of the report, those among them that the venue does not have."""
     modes = list(dict.fromkeys([*(one.margin for one in asked), *_part(before, "left_out")]))
-    made = compare(asked[0].strategy, data, margin=[*modes, *asked[0].own], **asked[0].settings)
+    looked = "look_ahead" in before.results[0].summary
+    made = compare(asked[0].strategy, data, margin=[*modes, *asked[0].own], check=looked, **asked[0].settings)
     left_out = made.summary["left_out"]
     return Again(made.results, lambda results: render_comparison(results, left_out=left_out), {"left_out": left_out})
 

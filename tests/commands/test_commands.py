@@ -73,7 +73,19 @@ def test_a_run_writes_exactly_what_is_promised(place: Path, command: Callable[..
                 assert schema.field(column).type == pa.float64()
     assert pq.read_schema(place / "report" / "ledger.parquet").field("amount_micro").type == pa.int64()
     summary = json.loads((place / "report" / "summary.json").read_text())
-    parts = {"config", "data", "digest", "metrics", "notes", "seed", "strategy", "versions", "counts", "warnings"}
+    parts = {
+        "config",
+        "data",
+        "digest",
+        "metrics",
+        "notes",
+        "seed",
+        "strategy",
+        "versions",
+        "counts",
+        "warnings",
+        "look_ahead",
+    }
     assert parts | {"kind", "label", "schema_version"} == set(summary)
     assert "<html" in (place / "report" / "report.html").read_text()[:200]
 
