@@ -19,7 +19,7 @@ from backtest.runner.setting import LATENCY
     epilog=f"""{run_commands.ABOUT}
 
 Examples:
-  backtest latency sma_cross --data data/sample --grid 0,250,1000 --slippage drift=1
+  backtest latency sma_cross --data binance-2025 --grid 0,250,1000 --slippage drift=1
 """,
 )
 @click.argument("strategies", metavar="STRATEGY", nargs=-1, shell_complete=flags.files)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import click
 from rich import progress
-from rich.console import Console
 from rich.markup import escape
 
 from backtest.cli.console import grid, write_json, write_table
+from backtest.cli.terminal_bar import TerminalBar
 from backtest.report import formatting as fmt
 
 if TYPE_CHECKING:
@@ -25,44 +23,31 @@ LINE_S = 30.0
 METRICS = ("final_equity", "return", "sharpe", "max_drawdown", "liquidations", "fills")
 
 
-class Bar:
+class Bar(TerminalBar):
     """Shows runs done, rate, time left and the best so far, on standard error."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._begun = time.monotonic()
         self._said = self._begun
-        self._bar: progress.Progress | None = None
-        self._task = progress.TaskID(0)
         self._first = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
 
     def __call__(self, told: SweepProgress) -> None:
         """Show how far the sweep is."""
         if self._first:
-            self._start(told)
-        if self._bar:
-            self._bar.update(self._task, completed=told.done, total=told.runs, words=escape(self._words(told)))
+            self._begin(told)
+        if self.drawn:
+            self.update(told.done, told.runs, words=escape(self._words(told)))
         elif time.monotonic() - self._said >= LINE_S:
             self._said = time.monotonic()
             click.echo(f"{told.done:,} of {told.runs:,} runs, {self._words(told)}", err=True)
 
-    def _start(self, told: SweepProgress) -> None:
+    def _begin(self, told: SweepProgress) -> None:
         self._first, self._begun = False, time.monotonic()
         if told.resumed:
             click.echo(f"{told.resumed:,} of {told.runs:,} runs are there already", err=True)
-        if sys.stderr.isatty():
-            columns = (progress.BarColumn(), progress.MofNCompleteColumn(), progress.TextColumn("{task.fields[words]}"))
-            self._bar = progress.Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task("", total=told.runs, completed=told.done, words="")
+        columns = (progress.BarColumn(), progress.MofNCompleteColumn(), progress.TextColumn("{task.fields[words]}"))
+        self.start(*columns, words="")
 
     def _words(self, told: SweepProgress) -> str:
         passed, made = time.monotonic() - self._begun, told.done - told.resumed

@@ -59,9 +59,9 @@ Values: a list 20,50,100; a range 5:50:5, both ends included; a log range 1:100:
 The same command goes on where a killed sweep stood. `backtest sweep show FOLDER RUN` makes the full report of a row.
 
 Examples:
-  backtest sweep sma_cross --data data/sample -p fast=5:50:5 -p slow=20,50,100 --where "fast < slow"
-  backtest sweep my.py --data data/binance --vary margin=isolated,cross --vary leverage=2:10:2
-  backtest sweep my.py --data data/binance -p fast=5:500:log -p slow=50:5000:log --samples 500
+  backtest sweep sma_cross --data binance-2025 -p fast=5:50:5 -p slow=20,50,100 --where "fast < slow"
+  backtest sweep my.py --data binance-2025 --vary margin=isolated,cross --vary leverage=2:10:2
+  backtest sweep my.py --data binance-2025 -p fast=5:500:log -p slow=50:5000:log --samples 500
 """,
 )
 @click.argument("strategies", metavar="STRATEGY", nargs=-1, shell_complete=flags.files)

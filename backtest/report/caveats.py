@@ -27,7 +27,7 @@ REASONS = {
     "strategy": "cancelled by the strategy",
     "end_of_run": "still open when the run ended",
     "limit": "the position would be above the venue's limit",
-    "halted": "a guard had halted trading",
+    "halted": "a guard had stopped trading",
     "quantity": "the quantity is not a number above zero",
     "price": "a price is not a number above zero",
     "bracket": "stop, entry and target are not in order",

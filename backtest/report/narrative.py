@@ -358,7 +358,7 @@ def _guarded(out: Outcome) -> str:
     """How often guards acted, and which of them ended the account's trading."""
     acts = out.guards.unique(["ts", "guard"], maintain_order=True)
     halts = out.guards.filter(pl.col("pool").is_null())
-    halted = f"{halts['guard'][0]} halted trading at {spoken(stamps(halts)[0])}" if len(halts) else ""
+    halted = f"{halts['guard'][0]} stopped all trading at {spoken(stamps(halts)[0])}" if len(halts) else ""
     if halted and len(acts) == 1:
         return halted
     first = f"{acts['guard'][0]} at {spoken(stamps(acts)[0])}"

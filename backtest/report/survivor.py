@@ -37,8 +37,8 @@ def kept(result: Result, out: Outcome, outs: Sequence[Outcome]) -> str:
     now = held(result, first.ts_ms)
     if not set(first.symbols) <= set(now):
         return ""
-    legs = "" if len(now) == 1 else "both legs, " if len(now) == 2 else f"all {len(now)} positions, "
-    said = f" and kept {legs}{listing(now)}" if len(now) <= NAMED else f" and kept {legs.removesuffix(', ')}"
+    count = "" if len(now) == 1 else "both positions, " if len(now) == 2 else f"all {len(now)} positions, "
+    said = f" and kept {count}{listing(now)}" if len(now) <= NAMED else f" and kept {count.removesuffix(', ')}"
     amiss = [text for text in (_hedge(result, first.ts_ms), _rejected(result)) if text]
     return f"{said}, but {listing(amiss)}" if amiss else said
 

@@ -171,7 +171,7 @@ def _guard_value(guard: str, value: float | None) -> str:
 def _deed(symbol: str | None, pool: str | None, order_id: int | None) -> str:
     if order_id is not None:
         return f"sent order {order_id}"
-    return "halted trading" if pool is None else "called the strategy" if symbol is None else "added margin"
+    return "stopped trading" if pool is None else "called the strategy" if symbol is None else "added margin"
 
 
 def symbols(result: Result) -> Table:

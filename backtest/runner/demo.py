@@ -25,7 +25,11 @@ def demo(folder: str | Path, progress: Progress | None = None) -> Comparison:
 
     Raises UserError where the current folder has a dataset of that name, which would be read instead.
     """
-    target = report_files.claim(Path(folder))
+    try:
+        target = report_files.claim(Path(folder))
+    except UserError as error:
+        error.respell(lambda text: text.replace("--out", "FOLDER"))
+        raise
     if not is_shipped(SHIPPED):
         raise UserError("is in the current folder, and hides the dataset of the package", SHIPPED, "rename it")
     return compare(

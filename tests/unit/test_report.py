@@ -110,7 +110,7 @@ def test_verdict_isolated_loses_a_leg_and_cross_keeps_both(isolated: Result, cro
     results = [_ended(isolated, 10_000.0), _ended(cross, 11_234.0)]
     words = comparison_words(results, [outcome(result) for result in results])
     # Row 1,203 of hourly candles closes 1,204 h after the start: 50 days and 4 hours after 1 January 2020.
-    fate = "Isolated lost BTC-USD at 04:00 on 20 February 2020; cross was never liquidated and kept both legs, "
+    fate = "Isolated lost BTC-USD at 04:00 on 20 February 2020; cross was never liquidated and kept both positions, "
     fate += "BTC-USD and ETH-USD"
     # 38 orders were filled, 250 rejected, at the first closes.
     assert words == [

@@ -193,7 +193,7 @@ def fills(*trades: tuple[int, str, float, str]) -> pl.DataFrame:
         ),
         (
             [(1, "BTC", 1, "strategy"), (2, "ETH", -1, "strategy")],
-            f"kept both legs, BTC and ETH, but {REJECTED}",
+            f"kept both positions, BTC and ETH, but {REJECTED}",
         ),
     ],
 )

@@ -214,14 +214,14 @@ def test_what_guards_did_is_said_marked_and_listed() -> None:
     result = Result("cross", base.summary, base.tables | {"guards": frame})
     when = [fmt.spoken(ts) for ts in stamps(frame)]
     # The two orders of the stop at one close are one act, and so are the halt and the order with it.
-    said = f"uards acted 5 times, first call=0.5 at {when[0]}; account-loss=20% halted trading at {when[4]}."
+    said = f"uards acted 5 times, first call=0.5 at {when[0]}; account-loss=20% stopped all trading at {when[4]}."
     assert _said(result)[2] == f"G{said}"
     page = Page(render(result))
     for line in (
         "call=0.5 all cross 0.512 called the strategy",
         "stop=5% BTC-USD cross 5.12% sent order 7",
         "age=3d ETH-USD cross 3 d 1 h sent order 9",
-        "account-loss=20% all all 2,004.50 halted trading",
+        "account-loss=20% all all 2,004.50 stopped trading",
         "account-loss=20% BTC-USD BTC-USD 2,004.50 sent order 10",
         "top-up=0.8:0.5 BTC-USD BTC-USD n/a added margin",
     ):
@@ -233,7 +233,7 @@ def test_what_guards_did_is_said_marked_and_listed() -> None:
     assert f"In guarded, g{said}" in both.text
     assert "Guards cross No guard acted. guarded Close (UTC)" in both.text
     only_halt = Result("cross", base.summary, base.tables | {"guards": frame[4:6]})
-    assert _said(only_halt)[2] == f"Account-loss=20% halted trading at {when[4]}."
+    assert _said(only_halt)[2] == f"Account-loss=20% stopped all trading at {when[4]}."
 
 
 def test_three_modes_side_by_side() -> None:
