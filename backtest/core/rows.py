@@ -80,10 +80,7 @@ class Rows:
         """Give the columns of these names, of some records at a time; all columns where none is named."""
         wanted = names or self.dtype.names or ()
         for offset, count in self._stored:
-            found = {name: np.empty(count, self.dtype[name]) for name in wanted}
-            for name, out in found.items():
-                self._read(name, offset, out)
-            yield found
+            yield {name: self._column(name, offset, count) for name in wanted}
         for records in self._late:
             yield {name: np.ascontiguousarray(records[name]) for name in wanted}
 
@@ -111,6 +108,16 @@ class Rows:
         if self._spool is None:
             raise Broken("records on disk without a spool")
         self._spool.fill(out.data, offset + self._at(name, len(out)))
+
+    def _column(self, name: str, offset: int, count: int) -> NDArray[Any]:
+        """A column of a piece, as it lies where that is in memory."""
+        kind = self.dtype[name]
+        held = self._spool.held(offset + self._at(name, count), count * kind.itemsize) if self._spool else None
+        if held is not None:
+            return np.frombuffer(held, kind)
+        out = np.empty(count, kind)
+        self._read(name, offset, out)
+        return out
 
     def _at(self, name: str, count: int) -> int:
         """Where a column begins in a piece of ``count`` records: the fields before it have as many bytes each."""

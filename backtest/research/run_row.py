@@ -17,6 +17,7 @@ from backtest.runner.plan import plan_of
 from backtest.runner.replays import in_place, replay
 from backtest.runner.run import one_mode
 from backtest.runner.setting import RUN
+from backtest.runner.shared_data import SharedData
 from backtest.runner.timeout import within
 from backtest.runner.validation import checked
 from backtest.strategy.loader import StrategySource
@@ -37,8 +38,9 @@ class Ground:
 
 
 def player(ground: Ground) -> Callable[[Job], Row]:
-    """Return what plays the runs of a sweep in this process; each dataset is opened once."""
+    """Return what plays the runs of a sweep in this process; each dataset is opened and prepared once."""
     catalogs: dict[str, Catalog] = {}
+    shared: dict[str, SharedData] = {}
 
     def play(job: Job) -> Row:
         settings = {**ground.settings, **job.settings, "params": job.params}
@@ -46,8 +48,8 @@ def player(ground: Ground) -> Callable[[Job], Row]:
 
         def row() -> Row:
             if data not in catalogs:
-                catalogs[data] = Catalog.open(data)
-            return _row(ground.strategy, catalogs[data], settings)
+                catalogs[data], shared[data] = Catalog.open(data), SharedData()
+            return _row(ground.strategy, catalogs[data], settings, shared[data])
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CacheWarning)  # the coordinator has said it
@@ -56,10 +58,10 @@ def player(ground: Ground) -> Callable[[Job], Row]:
     return play
 
 
-def _row(strategy: StrategySource, catalog: Catalog, settings: Mapping[str, object]) -> Row:
+def _row(strategy: StrategySource, catalog: Catalog, settings: Mapping[str, object], shared: SharedData) -> Row:
     asked = checked(settings, RUN)
     modes = one_mode(asked, "a run has one; vary it with --vary margin=isolated,cross")
-    planned = in_place(plan_of(strategy, catalog, asked), modes, None, None)
+    planned = in_place(plan_of(strategy, catalog, asked, shared=shared), modes, None, None)
     (record,) = replay(planned, modes, None, None)
     _, metrics, digest = judged(record, planned.chaining.chain)
     numbers = plain(by_name(metrics))

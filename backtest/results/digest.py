@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from backtest.core.errors import Broken
-from backtest.results.lazy_tables import LazyTable, Tables
+from backtest.results.lazy_tables import LazyTable, Tables, Values
 
 WHOLE = 1 << 18
 """Rows of a table whose columns are read whole."""
+KEPT = 1 << 20
+"""Rows of a column that is made once, and held in memory between its nulls and its values."""
+PIECE = 1 << 15
+"""Values that are brought into their canonical form together: they fit into the processor's cache."""
 
 
 def digest(tables: Mapping[str, pl.DataFrame]) -> str:
@@ -33,10 +37,13 @@ def digest(tables: Mapping[str, pl.DataFrame]) -> str:
         for column, kind in table.schema.items():
             _text(sha, column)
             _text(sha, str(kind))
+            if table.values is not None:
+                _in_arrays(sha, table, column)
+                continue
             if table.height > WHOLE and kind.is_numeric() | kind.is_temporal():
                 _in_pieces(sha, table, column)
                 continue
-            values = table.frame(column).to_series()  # one column at a time is in memory
+            values = table.column(column)  # one column at a time is in memory
             _nulls(sha, values)
             _values(sha, values)
     return sha.hexdigest()
@@ -50,6 +57,33 @@ def _in_pieces(sha: Any, table: LazyTable, column: str) -> None:
     sha.update((8 * table.height).to_bytes(8, "little"))
     for piece in table.pieces(column):
         sha.update(_eight_bytes(piece.to_series()))
+
+
+def _in_arrays(sha: Any, table: LazyTable, column: str) -> None:
+    """The same as of a whole column, of one that is given as arrays."""
+    if table.values is None:
+        raise Broken(f"column {column} is not given as arrays")
+    make = table.values
+    kept = list(make(column)) if table.height <= KEPT else None
+    again: Iterable[Values] = kept if kept is not None else make(column)
+    sha.update(table.height.to_bytes(8, "little"))
+    for values, null in again:
+        sha.update(bytes(len(values)) if null is None else null.view("u1"))
+    sha.update((8 * table.height).to_bytes(8, "little"))
+    for values, null in kept if kept is not None else make(column):
+        for first in range(0, len(values), PIECE):
+            part = values[first : first + PIECE]
+            sha.update(_canonical(part, None if null is None else null[first : first + PIECE]))
+
+
+def _canonical(values: np.ndarray, null: np.ndarray | None) -> np.ndarray:
+    """Eight bytes a value: what is null is zero, −0.0 is 0.0, and there is one NaN."""
+    if values.dtype == np.int64:
+        return np.ascontiguousarray(values if null is None else np.where(null, 0, values), "<i8")
+    filled = values + 0.0 if null is None else np.where(null, 0.0, values) + 0.0
+    if np.isnan(np.add.reduce(filled)):  # or of both infinities: no harm is done
+        filled[np.isnan(filled)] = np.nan
+    return np.ascontiguousarray(filled, "<f8")
 
 
 def _block(sha: Any, values: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from backtest.core.enums import MICRO
 from backtest.core.records import CURVE, Record
 from backtest.core.rows import Columns
-from backtest.results.columns import TIME, Ints, money, number, times
-from backtest.results.lazy_tables import LazyTable
+from backtest.results.columns import TIME, Ints, number, times
+from backtest.results.lazy_tables import LazyTable, Values
 from backtest.results.reserve import Outside
 
 F = pl.Float64()
@@ -34,23 +35,38 @@ def equity(record: Record) -> LazyTable:
     curve, outside, start_ms, interval_ms = record.curve, Outside(record), record.start_ms, record.interval_ms
     begin = (record.cash + record.reserve) / MICRO
 
-    def make(names: Sequence[str]) -> Iterator[pl.DataFrame]:
-        first, highest = 0, begin
+    def arrays(names: Sequence[str]) -> Iterator[dict[str, NDArray[Any]]]:
+        first, highest, wanted = 0, begin, BESIDE.intersection(names)
         for closes in curve.pieces(*dict.fromkeys(column for name in names for column in READS[name])):
             count = len(next(iter(closes.values())))
-            beside = outside.at(first, count)
-            made: dict[str, pl.Series] = {}
+            beside = outside.at(first, count) if wanted else NOTHING
+            made: dict[str, NDArray[Any]] = {}
             for name in names:
                 if name == "ts":
-                    made[name] = times(start_ms + np.arange(first + 1, first + count + 1) * interval_ms)
+                    made[name] = start_ms + np.arange(first + 1, first + count + 1) * interval_ms
                 elif name == "drawdown":
                     made[name], highest = _drawdown(closes["equity"], beside, highest)
                 else:
                     made[name] = _COLUMNS[name](closes, beside)
-            yield pl.DataFrame(made)
+            yield made
             first += count
 
-    return LazyTable(SCHEMA, len(curve), make)
+    def make(names: Sequence[str]) -> Iterator[pl.DataFrame]:
+        for made in arrays(names):
+            yield pl.DataFrame({name: _series(name, values) for name, values in made.items()})
+
+    def values(name: str) -> Iterator[Values]:
+        for made in arrays((name,)):
+            null = np.isnan(made[name]) if name in NULLED else None
+            yield made[name], null if null is not None and null.any() else None
+
+    return LazyTable(SCHEMA, len(curve), make, values)
+
+
+def _series(name: str, values: NDArray[Any]) -> pl.Series:
+    if name == "ts":
+        return times(values)
+    return number(values) if name in NULLED else pl.Series(values, dtype=F)
 
 
 def margin_ratio(maintenance: NDArray[np.float64], equity: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -63,21 +79,28 @@ def margin_ratio(maintenance: NDArray[np.float64], equity: NDArray[np.float64]) 
     return np.where(maintenance == 0, 0.0, ratio)
 
 
-def _drawdown(at_venue: NDArray[np.float64], beside: tuple[Ints, Ints], highest: float) -> tuple[pl.Series, float]:
+def _drawdown(
+    at_venue: NDArray[np.float64], beside: tuple[Ints, Ints], highest: float
+) -> tuple[NDArray[np.float64], float]:
     """Of the total below its highest so far, and that highest; ``highest``: before these closes."""
     worth = at_venue + (beside[0] + beside[1]) / MICRO
     peak = np.maximum(np.maximum.accumulate(worth), highest)
-    return pl.Series(worth / peak - 1.0), float(peak[-1])
+    return worth / peak - 1.0, float(peak[-1])
 
 
-def _of(name: str) -> Callable[[Columns, tuple[Ints, Ints]], pl.Series]:
-    return lambda closes, _: number(closes[name])
+def _of(name: str) -> Callable[[Columns, tuple[Ints, Ints]], NDArray[np.float64]]:
+    return lambda closes, _: closes[name]
 
 
-_COLUMNS: dict[str, Callable[[Columns, tuple[Ints, Ints]], pl.Series]] = {
+_COLUMNS: dict[str, Callable[[Columns, tuple[Ints, Ints]], NDArray[np.float64]]] = {
     **{name: _of(name) for name in CURVE},
-    "reserve": lambda _, beside: money(beside[0]),
-    "in_flight": lambda _, beside: money(beside[1]),
-    "margin_ratio": lambda closes, _: number(margin_ratio(closes["maintenance_margin"], closes["equity"])),
-    "free_collateral": lambda closes, _: pl.Series(closes["equity"] - closes["initial_margin"]),
+    "reserve": lambda _, beside: beside[0] / MICRO,
+    "in_flight": lambda _, beside: beside[1] / MICRO,
+    "margin_ratio": lambda closes, _: margin_ratio(closes["maintenance_margin"], closes["equity"]),
+    "free_collateral": lambda closes, _: closes["equity"] - closes["initial_margin"],
 }
+BESIDE = frozenset({"reserve", "in_flight", "drawdown"})
+"""Columns that what is outside of the venue belongs to."""
+NOTHING = np.empty(0, np.int64), np.empty(0, np.int64)
+NULLED = frozenset({*CURVE, "margin_ratio"})
+"""Columns in which NaN says that there is none."""

@@ -144,8 +144,12 @@ class Observer:
                 # NumPy reduces from each index to the next: every other result is one of the stretches.
                 edges = np.column_stack([begin[used], end[used]]).ravel()
                 edges = edges[:-1] if edges[-1] == rows else edges
-                high[slots] = np.fmax(high[slots], np.fmax.reduceat(panel[HIGH, :, i], edges)[::2])
-                low[slots] = np.fmin(low[slots], np.fmin.reduceat(panel[LOW, :, i], edges)[::2])
+                highs, lows = np.ascontiguousarray(panel[HIGH, :, i]), np.ascontiguousarray(panel[LOW, :, i])
+                # Of numbers alone the same, and several times faster: fmax is no single instruction.
+                gaps = np.isnan(np.add.reduce(highs))
+                most, least = (np.fmax, np.fmin) if gaps else (np.maximum, np.minimum)
+                high[slots] = np.fmax(high[slots], most.reduceat(highs, edges)[::2])
+                low[slots] = np.fmin(low[slots], least.reduceat(lows, edges)[::2])
 
     def _parts_of_rows(self, places: Places, rows: Ints, paths: Floats, high: Floats, low: Floats) -> None:
         """Rows with fills of the symbol: of each fill the part that ends with it, and what is left after the last."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
 from backtest.core.spool import Spool
@@ -20,6 +23,10 @@ Make = Callable[[Sequence[str]], Iterator[pl.DataFrame]]
 """Gives the columns of these names, some rows at a time."""
 
 
+Values = tuple[NDArray[Any], NDArray[np.bool_] | None]
+"""Numbers, or times in whole ms, and which of them are null; None: none is."""
+
+
 @dataclass(frozen=True)
 class LazyTable:
     """One table: its columns are known, its rows are made again each time they are asked for."""
@@ -27,11 +34,15 @@ class LazyTable:
     schema: pl.Schema
     height: int
     make: Make
+    values: Callable[[str], Iterator[Values]] | None = None
+    """Gives a column of numbers or times as arrays, some rows at a time; None: only `make` gives it."""
+    whole: pl.DataFrame | None = None
+    """All of it, where it is in memory."""
 
     @classmethod
     def of(cls, frame: pl.DataFrame) -> LazyTable:
         """Return a frame as a table."""
-        return cls(frame.schema, frame.height, lambda names: iter((frame.select(names),)))
+        return cls(frame.schema, frame.height, lambda names: iter((frame.select(names),)), whole=frame)
 
     @classmethod
     def kept(cls, frame: pl.DataFrame, spool: Spool | None) -> LazyTable:
@@ -60,8 +71,14 @@ class LazyTable:
     def frame(self, *columns: str) -> pl.DataFrame:
         """Return the columns of these names, all where none is named, as one frame."""
         names = columns or self.schema.names()
+        if self.whole is not None:
+            return self.whole.select(names)
         found = [piece for piece in self.make(names) if piece.height]
         return pl.concat(found, rechunk=True) if found else pl.DataFrame(schema={n: self.schema[n] for n in names})
+
+    def column(self, name: str) -> pl.Series:
+        """Return one column."""
+        return self.frame(name).to_series() if self.whole is None else self.whole.get_column(name)
 
     def lazy(self) -> pl.LazyFrame:
         """Return a query over the rows, which are made while it is collected."""

@@ -95,8 +95,7 @@ def metrics(record: Record, books: Books, trades: Trades) -> Metrics:
         "max_drawdown_days": longest,
         "turnover": _turnover(traded, worth, days / YEAR_DAYS),
         **_per_trade(trades),
-        "mean_leverage": _mean(record, "gross_notional"),
-        "max_leverage": _most(record, "gross_notional"),
+        **_leverage(record),
         "margin_use_peak": _most(record, "initial_margin"),
         "maintenance_use_peak": _most(record, "maintenance_margin"),
         "min_distance_to_liquidation": distance,
@@ -120,13 +119,15 @@ def _most(record: Record, name: str) -> float | None:
     return max((float(ratios.max()) for ratios in _over_equity(record, name) if len(ratios)), default=None)
 
 
-def _mean(record: Record, name: str) -> float | None:
-    """The mean of a column of the curve over equity. Of an array: a sum of doubles depends on how it is cut."""
+def _leverage(record: Record) -> dict[str, float | None]:
+    """The mean and the most of it. Of an array: a sum of doubles depends on how it is cut."""
     whole, found = np.empty(len(record.curve)), 0
-    for ratios in _over_equity(record, name):
+    for ratios in _over_equity(record, "gross_notional"):
         whole[found : found + len(ratios)] = ratios
         found += len(ratios)
-    return float(whole[:found].mean()) if found else None
+    known = whole[:found]
+    mean, most = (float(known.mean()), float(known.max())) if found else (None, None)
+    return {"mean_leverage": mean, "max_leverage": most}
 
 
 def _over_equity(record: Record, name: str) -> Iterator[Floats]:
@@ -259,10 +260,12 @@ def _distance_of_all(record: Record) -> float | None:
     """At all closes, where the account is one cross pool."""
     least = None
     for closes in record.curve.pieces("equity", "maintenance_margin", "gross_notional"):
-        held = closes["gross_notional"] > 0
+        gross = closes["gross_notional"]
+        held = gross > 0
         if held.any():
-            free = closes["equity"][held] - closes["maintenance_margin"][held]
-            nearest = float((free / closes["gross_notional"][held]).min())
+            free = closes["equity"] - closes["maintenance_margin"]
+            free, gross = (free, gross) if held.all() else (free[held], gross[held])
+            nearest = float((free / gross).min())
             least = nearest if least is None else min(least, nearest)
     return least
 

@@ -22,6 +22,7 @@ from backtest.runner.congestion import Usual
 from backtest.runner.fill_costs import charges
 from backtest.runner.posted_margin import default_posted
 from backtest.runner.settings import RunSettings
+from backtest.runner.shared_data import JOURNAL_BYTES, SharedData
 from backtest.runner.signals import Decisions, prepare
 from backtest.runner.validation import checked
 from backtest.runner.venue_choice import venue_of
@@ -56,6 +57,8 @@ class Plan:
     chaining: ChainConfig = field(default_factory=ChainConfig)
     usual: Usual | None = None
     """What congestion is measured against; None: the chain knows none."""
+    held: int = 0
+    """Bytes of an account's curve and journal that stay in memory; more goes to disk."""
 
     @property
     def packed(self) -> bool:
@@ -114,10 +117,17 @@ def plan(strategy: StrategySource, data: DataSource, union: Selection | None = N
     return plan_of(strategy, data, checked(settings), union)
 
 
-def plan_of(strategy: StrategySource, data: DataSource, asked: RunSettings, union: Selection | None = None) -> Plan:
+def plan_of(
+    strategy: StrategySource,
+    data: DataSource,
+    asked: RunSettings,
+    union: Selection | None = None,
+    shared: SharedData | None = None,
+) -> Plan:
     """Open the data, load the strategy and the venue; UserError for what is wrong with them.
 
-    ``union``: of a sub-account, the markets of all; settings may then name one that is only another's.
+    ``union``: of a sub-account, the markets of all; settings may then name one that is only another's. ``shared``: what
+    earlier runs over the same data have prepared.
     """
     loaded = strategy if isinstance(strategy, base.Strategy) else loader.load(strategy, asked.params)
     base.check(loaded)
@@ -129,7 +139,8 @@ def plan_of(strategy: StrategySource, data: DataSource, asked: RunSettings, unio
     guards = chosen(loaded.guards, base.place(loaded), asked.guards)
     asked, profile = venue_of(asked, catalog)
     check_symbols(asked, catalog)
-    selection = select(catalog, wanted(loaded, asked.symbols, catalog), asked.start_ms, asked.end_ms, asked.interval_ms)
+    period = asked.start_ms, asked.end_ms, asked.interval_ms
+    selection = (shared.select if shared else select)(catalog, wanted(loaded, asked.symbols, catalog), *period)
     if selection.no_funding and "missing-funding" not in asked.allow:
         names = ", ".join(selection.no_funding[:3]) + (", …" if len(selection.no_funding) > 3 else "")
         remedy = "add a funding series, or go without it by --allow missing-funding"
@@ -137,7 +148,7 @@ def plan_of(strategy: StrategySource, data: DataSource, asked: RunSettings, unio
     _known_symbols(asked, union or selection)
     if union is not None:
         guards = tuple(g for g in guards if g.symbol not in union.symbols or g.symbol in selection.symbols)
-    return plan_over(selection, loaded, asked, profile, guards, union)
+    return plan_over(selection, loaded, asked, profile, guards, union, shared)
 
 
 def plan_over(
@@ -147,6 +158,7 @@ def plan_over(
     profile: venues.Profile,
     guards: tuple[Guard, ...],
     union: Selection | None = None,
+    shared: SharedData | None = None,
 ) -> Plan:
     """The plan of a loaded strategy over a selection: what fills cost, the chain, and what the strategy sees."""
     contract = widened(profile, selection)
@@ -157,10 +169,11 @@ def plan_over(
     usual = Usual(selection) if chaining.crowds else None
     packed = charged.wants_volume or usual is not None
     drill = Drill(selection, asked.drill_ms, packed) if asked.drill_ms else None
-    decisions = prepare(loaded, selection, Spool.beside(asked.out))
+    held = JOURNAL_BYTES if shared else 0
+    decisions = prepare(loaded, selection, Spool.beside(asked.out, held), shared)
     return Plan(
         asked, loaded, selection, profile, contract, events, decisions, charged, guards, drill,
-        chaining, usual,
+        chaining, usual, held,
     )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def seated(planned: Plan, margin: str, kind: type[P]) -> P:
     strategy, decisions = _own(planned), planned.decisions
     drill = planned.drill.window if planned.drill else None
     hooks = hook_bits(strategy)
-    spool = Spool.beside(planned.config.out)
+    spool = Spool.beside(planned.config.out, planned.held)
     account = Replay(planned.setup(margin), hooks, decisions.targets, decisions.target_kind, drill=drill, spool=spool)
     player = kind(strategy, account, decisions)
     player.usual = planned.usual

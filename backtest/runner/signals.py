@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from backtest.core.spool import Spool
 from backtest.data.lazy_frame import LazyCandles
 from backtest.data.selection import Selection
 from backtest.engine import layout as at
+from backtest.runner.shared_data import SharedData
 from backtest.strategy import base
 from backtest.strategy import features as plans
 from backtest.strategy.candle_table import CandleTable
@@ -73,8 +74,11 @@ class Decisions:
         return (s.start_ms + (row + 1) * s.interval_ms) // self.every_ms - s.start_ms // self.every_ms
 
 
-def prepare(strategy: base.Strategy, selection: Selection, spool: Spool) -> Decisions:
-    """Evaluate `features` or `targets`, and join candles where `every` is longer than the data's interval."""
+def prepare(strategy: base.Strategy, selection: Selection, spool: Spool, shared: SharedData | None = None) -> Decisions:
+    """Evaluate `features` or `targets`, and join candles where `every` is longer than the data's interval.
+
+    ``shared``: what earlier runs over the selection have read and worked out.
+    """
     every_ms = strategy.every_ms or selection.interval_ms
     if every_ms % selection.interval_ms:
         candles = f"the data's {durations.text(selection.interval_ms)} candles"
@@ -85,19 +89,20 @@ def prepare(strategy: base.Strategy, selection: Selection, spool: Spool) -> Deci
         thing = f"every = {strategy.every!r} on candles that do not open at whole multiples of their interval"
         raise UserError(thing, base.place(strategy), "decide at each candle, or take data on the clock's grid")
     if "targets" in base.hooks(strategy):
-        return _targets(strategy, selection, every_ms)
+        return _targets(strategy, selection, every_ms, shared)
     if every_ms == selection.interval_ms:
-        return _fine(strategy, selection, every_ms, spool)
-    return _coarse(strategy, selection, every_ms, spool)
+        return _fine(strategy, selection, every_ms, spool, shared)
+    return _coarse(strategy, selection, every_ms, spool, shared)
 
 
-def _fine(strategy: base.Strategy, s: Selection, every_ms: int, spool: Spool) -> Decisions:
+def _fine(strategy: base.Strategy, s: Selection, every_ms: int, spool: Spool, shared: SharedData | None) -> Decisions:
     stamps: dict[str, NDArray[np.int64]] = {}
     table = CandleTable(s.rows, len(s.symbols), spool)
+    read = shared.candles(s).candles if shared else s.candles
 
     def candles(symbol: str, columns: tuple[str, ...]) -> pl.DataFrame:
         # One symbol's at a time: all of them at once would be the whole history in memory.
-        frame = s.candles(symbol, every_ms, columns)
+        frame = read(symbol, every_ms, columns)
         stamps.clear()
         stamps[symbol] = _stamps(frame)
         return frame
@@ -106,11 +111,12 @@ def _fine(strategy: base.Strategy, s: Selection, every_ms: int, spool: Spool) ->
         # The feature's rows are the symbol's candles; on the grid they leave gaps.
         table.put(number, s.symbols.index(symbol), (stamps[symbol] - s.start_ms) // every_ms, values)
 
-    names = plans.compute(strategy, candles, s.symbols, put)
+    kept = shared.features(s, every_ms) if shared else None
+    names = plans.compute(strategy, candles, s.symbols, put, kept)
     return Decisions(s, every_ms, names, table if names else None)
 
 
-def _coarse(strategy: base.Strategy, s: Selection, every_ms: int, spool: Spool) -> Decisions:
+def _coarse(strategy: base.Strategy, s: Selection, every_ms: int, spool: Spool, shared: SharedData | None) -> Decisions:
     end = s.start_ms + s.rows * s.interval_ms
     table = CandleTable(1 + -(-end // every_ms) - s.start_ms // every_ms, len(s.symbols), spool)
     rows: dict[str, NDArray[np.int64]] = {}
@@ -124,17 +130,18 @@ def _coarse(strategy: base.Strategy, s: Selection, every_ms: int, spool: Spool) 
     def put(symbol: str, number: int, values: NDArray[np.float64]) -> None:
         table.put(len(FIELDS) + number, s.symbols.index(symbol), rows[symbol], values)
 
-    with closing(_candles(s, every_ms)) as coming:
-        names = plans.compute(strategy, lambda *_: laid(*next(coming)), s.symbols, put)
+    kept = shared.features(s, every_ms) if shared else None
+    with closing(_candles(s, every_ms, shared.candles(s).candles if shared else s.candles)) as coming:
+        names = plans.compute(strategy, lambda *_: laid(*next(coming)), s.symbols, put, kept)
         for symbol, frame in coming:  # those of a strategy without features
             laid(symbol, frame)
     return Decisions(s, every_ms, names, coarse=table)
 
 
-def _targets(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
-    candles = LazyCandles(s, every_ms)
+def _targets(strategy: base.Strategy, s: Selection, every_ms: int, shared: SharedData | None) -> Decisions:
+    candles = LazyCandles(s, every_ms, shared.candles(s) if shared else None)
     try:
-        frame = plans.targets(strategy, candles.frame, s.symbols)
+        frame = plans.targets(strategy, candles.frame, s.symbols, candles.opens)
     except RunError:
         if candles.error:
             raise candles.error from None  # the data are wrong, not the strategy
@@ -153,12 +160,14 @@ def _targets(strategy: base.Strategy, s: Selection, every_ms: int) -> Decisions:
     return Decisions(s, every_ms, targets=table, target_kind=KINDS[kind])
 
 
-def _candles(s: Selection, every_ms: int) -> Generator[tuple[str, pl.DataFrame], None, None]:
+def _candles(
+    s: Selection, every_ms: int, read: Callable[[str, int], pl.DataFrame]
+) -> Generator[tuple[str, pl.DataFrame], None, None]:
     """Every symbol's candles. They are read side by side, since DuckDB decodes one symbol's file on one thread."""
     with ThreadPoolExecutor(_THREADS, "candles") as pool:
         coming: deque[tuple[str, Future[pl.DataFrame]]] = deque()
         for symbol in s.symbols:
-            coming.append((symbol, pool.submit(s.candles, symbol, every_ms)))
+            coming.append((symbol, pool.submit(read, symbol, every_ms)))
             if len(coming) > _THREADS:  # no more of them wait in memory
                 name, frame = coming.popleft()
                 yield name, frame.result()

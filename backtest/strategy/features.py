@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from backtest.core.errors import Broken, RunError, nearest
 from backtest.strategy.base import Strategy, failed, hooks
 from backtest.strategy.candle import Candle
+from backtest.strategy.kept_features import KeptFeatures
 
 VALUES = ("target", "qty", "notional")
 """What a target row may say: a signed share of equity, signed base units, signed quote units."""
@@ -25,22 +27,28 @@ def compute(
     frame_of: Callable[[str, Columns], pl.DataFrame],
     symbols: Iterable[str],
     put: Callable[[str, int, NDArray[np.float64]], None],
+    kept: KeptFeatures | None = None,
 ) -> tuple[str, ...]:
     """Work out the features of each symbol, hand them to ``put`` and return their names.
 
     ``frame_of(symbol, columns)`` gives the candles that the strategy sees (of length `every`), in time order: ts and
     at least those columns. ``put(symbol, number, values)`` takes a feature's values by candle; unknown (null) is NaN,
-    booleans are 0 and 1. A strategy without features has no names, and nothing is read. Raises RunError naming file,
-    feature, symbol and cause.
+    booleans are 0 and 1. A strategy without features has no names, and nothing is read. ``kept`` has values of earlier
+    strategies over the same candles. Raises RunError naming file, feature, symbol and cause.
     """
     if "features" not in hooks(strategy):
         return ()
     expressions = _expressions(strategy)
     used = _columns(expressions.values())
+    keys = {name: kept.key(expression) if kept else None for name, expression in expressions.items()}
     for symbol in symbols:
         frame = frame_of(symbol, used)
         for number, (name, expression) in enumerate(expressions.items()):
-            put(symbol, number, _evaluate(strategy, frame, name, expression, symbol))
+            known = kept.get(symbol, keys[name]) if kept else None
+            values = _evaluate(strategy, frame, name, expression, symbol) if known is None else known
+            put(symbol, number, values)
+            if kept and known is None:
+                kept.keep(symbol, keys[name], values)
     return tuple(expressions)
 
 
@@ -94,10 +102,16 @@ def _evaluate(
     return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
-def targets(strategy: Strategy, candles: pl.LazyFrame, symbols: Iterable[str]) -> pl.DataFrame:
+def targets(
+    strategy: Strategy,
+    candles: pl.LazyFrame,
+    symbols: Iterable[str],
+    opens: Callable[[str], pl.Series] | None = None,
+) -> pl.DataFrame:
     """The decisions of a `targets` strategy, checked: ts, symbol and one of `VALUES`, sorted by ts and symbol.
 
-    ``candles`` has the columns `CANDLES`. `symbol` comes back as an Enum over the sorted symbols, so its
+    ``candles`` has the columns `CANDLES`; ``opens(symbol)`` gives their ts for one symbol, in order; None: they
+    are read from ``candles``. `symbol` comes back as an Enum over the sorted symbols, so its
     physical value is the symbol's number; the value as float64. Raises RunError.
     """
     try:
@@ -113,8 +127,9 @@ def targets(strategy: Strategy, candles: pl.LazyFrame, symbols: Iterable[str]) -
     value = _check_columns(strategy, frame)
     _check_values(strategy, frame, value, names)
     frame = frame.select("ts", pl.col("symbol").cast(names), pl.col(value).cast(pl.Float64))
-    known = candles.select("ts", pl.col("symbol").cast(names)).collect()
-    return _in_order(strategy, frame, _keys(known))
+    frame = _in_order(strategy, frame)
+    _check_stamps(strategy, frame, names, opens or partial(_opens, candles))
+    return frame
 
 
 def _check_columns(strategy: Strategy, frame: pl.DataFrame) -> str:
@@ -153,8 +168,8 @@ def _check_values(strategy: Strategy, frame: pl.DataFrame, value: str, names: pl
         raise _wrong(strategy, "targets", f"{said}; drop them with .filter(pl.col({value!r}).is_finite())")
 
 
-def _in_order(strategy: Strategy, frame: pl.DataFrame, known: NDArray[np.int64]) -> pl.DataFrame:
-    """The frame sorted by ts and symbol, if each row is one candle's and no candle has two."""
+def _in_order(strategy: Strategy, frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame sorted by ts and symbol, if no candle has two rows."""
     keys = _keys(frame)
     steps = np.diff(keys)
     if (steps <= 0).any():
@@ -166,21 +181,32 @@ def _in_order(strategy: Strategy, frame: pl.DataFrame, known: NDArray[np.int64])
         count = int((steps == 0).sum())
         said = f"two rows for {_at(again['ts'], again['symbol'])} ({count} such); give one per candle and symbol"
         raise _wrong(strategy, "targets", said)
-    if not np.array_equal(keys, known):
-        strange = ~_among(keys, known)
-        if strange.any():
-            row = frame.row(int(np.argmax(strange)), named=True)
-            said = f"no candle opens at {_at(row['ts'], row['symbol'])} ({int(strange.sum())} such rows)"
-            raise _wrong(strategy, "targets", f"{said}; keep the candles' own ts")
     return frame
 
 
-def _among(keys: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of the ``keys`` are ``known``. By bisection: there may be millions known and a few asked."""
+def _opens(candles: pl.LazyFrame, symbol: str) -> pl.Series:
+    return candles.filter(pl.col("symbol") == symbol).select("ts").collect()["ts"].sort()
+
+
+def _check_stamps(strategy: Strategy, frame: pl.DataFrame, names: pl.Enum, opens: Callable[[str], pl.Series]) -> None:
+    """Each row is one of a candle that there is."""
+    stamps, codes = frame["ts"].to_physical().to_numpy(), frame["symbol"].to_physical().to_numpy()
+    strange = np.zeros(len(stamps), dtype=np.bool_)
+    for code, symbol in enumerate(names.categories.to_list()):
+        mine = np.flatnonzero(codes == code)
+        if len(mine):
+            strange[mine] = ~_among(stamps[mine], opens(symbol).to_physical().to_numpy())
+    if strange.any():
+        row = frame.row(int(np.argmax(strange)), named=True)
+        said = f"no candle opens at {_at(row['ts'], row['symbol'])} ({int(strange.sum())} such rows)"
+        raise _wrong(strategy, "targets", f"{said}; keep the candles' own ts")
+
+
+def _among(stamps: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the ``stamps`` are ``known``, in order. By bisection: there may be millions known and a few asked."""
     if not known.size:
-        return np.zeros(keys.size, dtype=np.bool_)
-    known = known if (np.diff(known) >= 0).all() else np.sort(known)
-    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), known.size - 1)] == keys
+        return np.zeros(stamps.size, dtype=np.bool_)
+    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, stamps), known.size - 1)] == stamps
     return found
 
 
