@@ -155,6 +155,12 @@ def spoken(ms: float) -> str:
     return f"{when:%H:%M} on {when.day} {_MONTHS[when.month - 1]} {when.year}"
 
 
+def day(ms: float) -> str:
+    """``12 Mar 2020``, UTC."""
+    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(ms))
+    return f"{when.day} {_MONTHS[when.month - 1][:3]} {when.year}"
+
+
 # Not strftime's %B, which follows the machine's language.
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",

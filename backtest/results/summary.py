@@ -33,13 +33,15 @@ def build(
     notes: Sequence[str],
     warnings: Sequence[str] = (),
     chain: Mapping[str, Any] | None = None,
+    lowest: Sequence[float] = (),
 ) -> RunSummary:
     """The summary of one run, in plain values.
 
     ``strategy``: name, params, source (SHA-256), doc. ``config``: the settings that were in force. ``data``: name,
     symbols, interval, from, to, rows, synthetic, provenance, marks, fingerprint. ``counts``: what was skipped, assumed
     or filled in. ``notes``: sentences about what was assumed. ``warnings``: clauses that stand above the results, like
-    ``no slippage charged``. ``chain``: what the chain did (`results.chain_summary`); absent without one. The
+    ``no slippage charged``. ``chain``: what the chain did (`results.chain_summary`); absent without one.
+    ``lowest``: as `Record.lowest`; its times are kept where it is known. The
     caller leaves out paths of the machine and clock times, so that the same run has the same summary everywhere.
     """
     summary = {
@@ -57,8 +59,18 @@ def build(
         "notes": notes,
         "warnings": warnings,
         **({} if chain is None else {"chain": chain}),
+        **({"lowest": _moments(lowest)} if lowest else {}),
     }
     return cast("RunSummary", {name: plain(value) for name, value in summary.items()})
+
+
+def _moments(lowest: Sequence[float]) -> dict[str, int | None]:
+    """When the deepest drawdown and the smallest distance inside candles were, in ms; None: nothing was held."""
+    _, drawdown_ms, _, distance_ms = (int(value) if math.isfinite(value) else -1 for value in lowest)
+    return {
+        "drawdown_ms": drawdown_ms if drawdown_ms >= 0 else None,
+        "distance_ms": distance_ms if distance_ms >= 0 else None,
+    }
 
 
 def versions() -> dict[str, str]:

@@ -81,6 +81,8 @@ class RunSummary(TypedDict):
     warnings: list[str]
     chain: NotRequired[dict[str, JsonValue]]
     """What the chain did; absent without one."""
+    lowest: NotRequired[dict[str, JsonValue]]
+    """When the deepest drawdown and the smallest distance to liquidation inside candles were; absent: not known."""
     mark_cost: NotRequired[dict[str, JsonValue]]
     """What the venue mark price cost; absent where it is the market's."""
     look_ahead: NotRequired[LookAhead]

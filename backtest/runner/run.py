@@ -91,6 +91,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
         notes=notes(planned.profile, c, record, planned.charges, chaining, planned.usual, stretched),
         warnings=warnings(planned.profile, c, record, s, planned.chaining.oracle),
         chain=figures(record, chaining.chain, frames["fills"]) if chaining.alive else None,
+        lowest=record.lowest,
     )
     return Result(label or record.margin, about, frames)
 

@@ -85,6 +85,7 @@ def test_a_run_writes_exactly_what_is_promised(place: Path, command: Callable[..
         "counts",
         "warnings",
         "look_ahead",
+        "lowest",
     }
     assert parts | {"kind", "label", "schema_version"} == set(summary)
     assert "<html" in (place / "report" / "report.html").read_text()[:200]
