@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from backtest.report.formatting import number, percent, signed, text
 from backtest.report.outcome import Outcome
 from backtest.results.ledger import FLOWS
+from backtest.results.metric_definitions import by_name
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -34,7 +35,7 @@ class KeyFigure:
 def key_figures(result: Result, out: Outcome, quote: str = "") -> tuple[KeyFigure, ...]:
     """Return the six figures in the order in which they are shown; ``quote`` is the currency of amounts."""
     m, unit = result.metrics, f" {quote}" if quote else ""
-    charged = sum(float(m[name]) for name in CHARGES)  # type: ignore[literal-required]
+    charged = sum(float(by_name(m)[name] or 0.0) for name in CHARGES)
     inside = m["max_drawdown_inside"] if m["max_drawdown_inside"] is not None else m["max_drawdown"]
     funding = float(m["funding"])
     return (

@@ -1,4 +1,4 @@
-"""One HTML file that opens without a network: the report of a run, and of a comparison."""
+"""One HTML file that opens without a network: what all pages share, and the page of a comparison."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from backtest.core.errors import Broken
-from backtest.report import charts, excursion_chart, layer2, liquidation_tables, order_tables, table_rows
+from backtest.report import charts, layer2, liquidation_tables, order_tables, table_rows
 from backtest.report import formatting as fmt
 from backtest.report.caveats import fold, omissions, terms_changes
 from backtest.report.header import scope
-from backtest.report.narrative import comparison_words, run_words, subaccount_words
+from backtest.report.narrative import comparison_words, subaccount_words
 from backtest.report.outcome import SOURCES, Outcome, outcome, source_title
 from backtest.report.posted_text import posted_words
 from backtest.report.table_rows import Cell, Table, amount
 from backtest.report.unliquidated import unharmed
-from backtest.results.metric_definitions import by_name
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -27,43 +26,6 @@ if TYPE_CHECKING:
 Facts = list[tuple[str, str]]
 
 NOUN = "account"
-
-
-def render(result: Result) -> str:
-    """The report of one run as a complete HTML document (about 5 MB, nearly all of it Plotly)."""
-    out = outcome(result)
-    quote = quote_of(result)
-    (run,) = charts.runs([result], [out])
-    drawn = (
-        charts.equity_chart([run], quote),
-        charts.margin_chart([run]),
-        charts.positions_chart(run, quote),
-        charts.leverage_chart([run]),
-        charts.sources_chart(run, quote),
-        charts.flows_chart(run, quote),
-    )
-    excursions = excursion_chart.excursions_chart(result, quote)
-    chained = layer2.section(run, quote)
-    listed = (
-        table_rows.symbols, table_rows.guards, table_rows.ambiguous, table_rows.trades,
-        order_tables.liquidity, order_tables.by_kind, order_tables.by_reason, order_tables.unfilled,
-    )  # fmt: skip
-    return document(
-        "run.html.j2",
-        result,
-        [result],
-        drawn=drawn,
-        charts={c.name: c for c in (*drawn, excursions)} | (chained.charts if chained else {}),
-        words=[*run_words(result, out, quote), *(chained.words if chained else ())],
-        chained=chained,
-        cards=_cards(result, out, quote),
-        liquidations=liquidation_tables.listing(out, unharmed(result, quote)),
-        deleveraged=bool(out.deleveraged),
-        health=liquidation_tables.NOTE if out.losses or out.deleveraged else "",
-        tables={table.name: table for table in (make(result) for make in listed)},
-        metrics=[(title, text) for _, title, text in fmt.table(by_name(result.metrics), out.delayed)],
-        settings=settings_of(result),
-    )
 
 
 def render_comparison(
@@ -122,8 +84,11 @@ def render_comparison(
     )
 
 
-def document(template: str, lead: Result, results: Sequence[Result], **context: Any) -> str:
-    """A page about ``results``; name, period and data are those of ``lead``."""
+def document(template: str, lead: Result, results: Sequence[Result], *, above: bool = True, **context: Any) -> str:
+    """A page about ``results``; name, period and data are those of ``lead``.
+
+    ``above``: what the results leave out stands in the head of the page.
+    """
     about, _, rest = str(lead.summary["strategy"].get("doc") or "").strip().partition("\n\n")
     figures = {name: chart.figure for name, chart in context["charts"].items() if chart.figure is not None}
     return (
@@ -133,7 +98,7 @@ def document(template: str, lead: Result, results: Sequence[Result], **context: 
             name=str(lead.summary["strategy"].get("name") or "Strategy"),
             about=about,
             more=rest.strip(),
-            omissions=omissions(results),
+            omissions=omissions(results) if above else "",
             scope=scope(results),
             folded=fold,
             synthetic=any(_data(result).get("synthetic") for result in results),
@@ -298,35 +263,6 @@ def _differing(results: Sequence[Result]) -> Table:
     head = (Cell("Setting"), *(Cell(result.label) for result in results))
     rows = tuple((Cell(n), *(Cell(c.get(n, "none")) for c in columns)) for n in names)
     return Table("settings", "Settings that differ", head, rows, empty="The runs have the same settings.")
-
-
-def _cards(result: Result, out: Outcome, quote: str) -> list[dict[str, str]]:
-    """The headline: the first line of each card is the figure, the last one its meaning."""
-    share = f"{fmt.signed(out.change / out.start * 100)}%" if out.start > 0 else fmt.NA
-    cards = [
-        {"title": f"Equity at the end{f' ({quote})' if quote else ''}", "figure": fmt.number(out.end),
-         "more": f"{fmt.signed(out.change)} ({share})", "colour": ""},
-    ]  # fmt: skip
-    for name in HEADLINES:
-        if name in result.metrics:
-            shown = fmt.metric(name)
-            more = _in_steps(result) if name == "liquidations" else shown.help
-            figure = fmt.text(name, by_name(result.metrics)[name])
-            cards.append({"title": shown.title, "figure": figure, "more": more, "colour": ""})
-    return cards
-
-
-def _in_steps(result: Result) -> str:
-    """In how many liquidations its positions were liquidated."""
-    pools, steps = (int(result.metrics[name]) for name in ("pool_liquidations", "liquidation_steps"))
-    said = fmt.plural(pools, "liquidation", "liquidations")
-    return (f"In {said}" + (f", {steps:,} steps" if steps > pools else "")) if pools else "Closed by the venue"
-
-
-HEADLINES = (
-    "max_drawdown", "max_drawdown_inside", "liquidations", "min_distance_to_liquidation", "min_distance_inside",
-    "funding", "fees", "max_leverage", "sharpe",
-)  # fmt: skip
 
 
 def _account_card(account: charts.Run, quote: str) -> dict[str, str]:

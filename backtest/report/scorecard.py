@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-
 from backtest.report.formatting import count, percent, plural
 from backtest.report.outcome import Outcome
 from backtest.results.summary_types import untyped
@@ -154,7 +153,7 @@ def _marks(result: Result, _: Outcome) -> Judged:
     if trades:
         which = "any market" if len(trades) == len(kinds) else plural(len(trades), "market")
         return "red", f"No mark prices for {which}: liquidations were decided on last prices."
-    derived = [symbol for symbol, kind in kinds.items() if not kind == "given"]
+    derived = [symbol for symbol, kind in kinds.items() if kind != "given"]
     stretched = len(result.summary["data"].get("stretched_marks", ()))
     if derived:
         far = f", {plural(stretched, 'mark')} moved by more than 50 bps" if stretched else ""
@@ -162,7 +161,7 @@ def _marks(result: Result, _: Outcome) -> Judged:
     return "green", "Mark prices are the venue's."
 
 
-def _ambiguous(result: Result, out: Outcome) -> Judged:
+def _ambiguous(_: Result, out: Outcome) -> Judged:
     decided = sum(loss.ambiguous for loss in out.losses)
     if decided:
         said = plural(decided, "liquidation depends", "liquidations depend")

@@ -10,7 +10,7 @@ from typing import Unpack
 from backtest.core.errors import UserError
 from backtest.core.records import Record
 from backtest.data.catalog import DataSource
-from backtest.report.page import render
+from backtest.report.run_page import render
 from backtest.results import mark_cost as costs
 from backtest.results import report_files, summary
 from backtest.results.chain_summary import figures

@@ -13,7 +13,8 @@ import polars as pl
 from backtest.core.errors import UserError
 from backtest.data.remote import is_there, place_of
 from backtest.report.latency_page import render_latency
-from backtest.report.page import render, render_comparison
+from backtest.report.page import render_comparison
+from backtest.report.run_page import render
 from backtest.results import report_files
 from backtest.results.digest import digest
 from backtest.results.lazy_tables import Tables

@@ -20,7 +20,8 @@ import backtest
 from backtest.core import records
 from backtest.report import stress_ladder_page
 from backtest.report.latency_page import render_latency
-from backtest.report.page import render, render_comparison
+from backtest.report.page import render_comparison
+from backtest.report.run_page import render
 from backtest.results.chain_summary import figures
 from backtest.results.result import Result
 from backtest.results.tables import tables

@@ -12,7 +12,7 @@ from backtest.report import charts
 from backtest.report.layer2 import section
 from backtest.report.narrative import layer2_words
 from backtest.report.outcome import outcome
-from backtest.report.page import render
+from backtest.report.run_page import render
 from backtest.results.result import Result
 from tests.scenarios.scenario import MINUTE, START, Market, Script, buy, play, write
 from tests.unit.test_report import Page

@@ -17,7 +17,8 @@ from backtest.report.caveats import REASONS, beforehand
 from backtest.report.header import scope
 from backtest.report.narrative import comparison_words, run_words
 from backtest.report.outcome import outcome
-from backtest.report.page import render, render_comparison
+from backtest.report.page import render_comparison
+from backtest.report.run_page import render
 from backtest.report.survivor import kept
 from tests.scenarios.order_harness import buy
 from tests.scenarios.scenario import MINUTE, Market, Step, play, write

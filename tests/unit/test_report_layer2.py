@@ -14,7 +14,8 @@ from backtest.report.figure import shaded
 from backtest.report.layer2 import Section, section
 from backtest.report.narrative import layer2_words
 from backtest.report.outcome import outcome
-from backtest.report.page import render, render_comparison
+from backtest.report.page import render_comparison
+from backtest.report.run_page import render
 from backtest.report.table_rows import Table
 from backtest.results.chain_summary import figures
 from backtest.results.result import Result

@@ -16,7 +16,8 @@ from backtest.report import liquidation_tables
 from backtest.report.downsampling import stamps
 from backtest.report.narrative import comparison_words, run_words
 from backtest.report.outcome import Loss, outcome
-from backtest.report.page import render, render_comparison
+from backtest.report.page import render_comparison
+from backtest.report.run_page import render
 from backtest.results.ledger import balance
 from backtest.results.metrics import metrics
 from backtest.results.result import Result
@@ -156,7 +157,7 @@ def test_three_hundred_steps_stay_readable() -> None:
     assert "First 40 of 300; all are in liquidations.parquet." in page.text
     assert page.text.count("part of the position") == 40
     assert page.tags.count("details") == 2  # the steps, and what was assumed
-    assert "Positions liquidated 1 In 1 liquidation, 300 steps" in page.text
+    assert "1 liquidation, 300 steps" in page.text
     marks = {trace["name"]: len(trace["x"]) for trace in page.figures["equity"]["data"] if trace["mode"] == "markers"}
     assert marks == {"Liquidation": 1, "Further step": 299}
 

@@ -8,7 +8,8 @@ import pytest
 
 from backtest.report import formatting as fmt
 from backtest.report.downsampling import BUCKETS, envelope, running, together, tracks
-from backtest.report.page import render, render_comparison
+from backtest.report.page import render_comparison
+from backtest.report.run_page import render
 from backtest.results.ledger import COSTS
 from tests.unit.test_report_accounts import Life, account
 

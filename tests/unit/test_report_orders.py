@@ -14,7 +14,8 @@ from backtest.core.records import EXTREME, Record
 from backtest.report import order_tables, table_rows
 from backtest.report.excursion_chart import POINTS, excursions_chart
 from backtest.report.outcome import by_symbol, outcome
-from backtest.report.page import render, render_comparison
+from backtest.report.page import render_comparison
+from backtest.report.run_page import render
 from backtest.report.table_rows import ROWS, Table
 from tests.unit.results_records import START, bridged, cross, curve_of, idle, isolated, micro, rows, shortfall
 from tests.unit.test_report import Page
