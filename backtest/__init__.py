@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backtest.data.fetch.coverage import Unserved
     from backtest.data.fetch.fetching import Fetched, fetch_data, update_data
     from backtest.report.heatmap import Heatmap
+    from backtest.research.look_ahead import Check, Finding, check
     from backtest.research.sweep import Sweep, SweepProgress, sweep
     from backtest.results.lazy_tables import Tables
     from backtest.results.metric_definitions import Metrics
@@ -47,10 +48,12 @@ __all__ = [
     "BacktestError",
     "Calculation",
     "Candle",
+    "Check",
     "Comparison",
     "ComparisonSummary",
     "Fetched",
     "Fill",
+    "Finding",
     "FundingPayment",
     "Heatmap",
     "LatencyCurve",
@@ -78,6 +81,7 @@ __all__ = [
     "Unserved",
     "UserError",
     "Verification",
+    "check",
     "compare",
     "demo",
     "fetch_data",
@@ -95,10 +99,12 @@ _HOME = {
     "BacktestError": "backtest.core.errors",
     "Calculation": "backtest.calculator.calculation",
     "Candle": "backtest.strategy.candle",
+    "Check": "backtest.research.look_ahead",
     "Comparison": "backtest.runner.compare",
     "ComparisonSummary": "backtest.results.summary_types",
     "Fetched": "backtest.data.fetch.fetching",
     "Fill": "backtest.strategy.events",
+    "Finding": "backtest.research.look_ahead",
     "FundingPayment": "backtest.strategy.events",
     "Heatmap": "backtest.report.heatmap",
     "LatencyCurve": "backtest.runner.latency_curve",
@@ -126,6 +132,7 @@ _HOME = {
     "Unserved": "backtest.data.fetch.coverage",
     "UserError": "backtest.core.errors",
     "Verification": "backtest.runner.verify",
+    "check": "backtest.research.look_ahead",
     "compare": "backtest.runner.compare",
     "demo": "backtest.runner.demo",
     "fetch_data": "backtest.data.fetch.fetching",

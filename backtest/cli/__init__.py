@@ -23,6 +23,7 @@ import click
 from backtest.cli import (
     cache,
     chains,
+    check,
     completion,
     config,
     data,
@@ -81,6 +82,7 @@ for _command in (
     run_commands.compare,
     latency.latency,
     sweep.sweep,
+    check.check,
     run_commands.verify,
     margin.margin,
     data.data,

@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from itertools import chain, islice
+from itertools import islice
 
 from backtest.core.errors import BacktestError
 from backtest.core.records import Record
@@ -14,7 +14,7 @@ from backtest.results.result import Result
 from backtest.results.summary_types import LookAhead
 from backtest.runner.plan import Plan
 from backtest.runner.replays import replay
-from backtest.runner.truncation import decided_otherwise, traded_otherwise, truncated, warm_row
+from backtest.runner.truncation import differences, truncated, warm_row
 
 SHARE = 25
 """The cut lies this part of the history behind the warm-up, so that the check costs a small part of the run."""
@@ -40,10 +40,10 @@ def quick_check(planned: Plan, record: Record, modes: Sequence[str]) -> LookAhea
         warnings.simplefilter("ignore")
         try:
             cut = truncated(planned, cut_ms)
-            found = decided_otherwise(planned, cut, cut_ms)
+            other = None
             if row * LONGEST <= s.rows:
                 (other,) = replay(cut, modes[:1], None, None)
-                found = chain(found, traded_otherwise(planned, record, other, cut_ms))
+            found = differences(planned, record, cut, other, cut_ms)
             said = [str(difference) for difference in islice(found, SHOWN)]
         except BacktestError as error:
             return _unknown(f"on candles up to the cut alone the strategy fails: {error}")

@@ -72,8 +72,6 @@ class SharedKeywords(TypedDict, total=False):
     """Fill a limit order when the price trades through it, or as soon as it touches it: through or touch."""
     guards: str | Sequence[str] | Mapping[str, str | float]
     """Guard that watches the account at each close, such as stop=5% or drawdown=20%."""
-    out: str | Path | None
-    """Folder of the report."""
     timeout: float | None
     """Stop with exit code 1, and write nothing, if it takes longer; of a sweep, fail the run that does."""
     chain: str | Path | None
@@ -96,6 +94,8 @@ class SharedKeywords(TypedDict, total=False):
 class RunKeywords(SharedKeywords, total=False):
     """Settings of `run`."""
 
+    out: str | Path | None
+    """Folder of the report."""
     mark_cost: bool
     """Measure the P&L effect of the venue mark by a second replay."""
     check: bool
@@ -107,6 +107,8 @@ class RunKeywords(SharedKeywords, total=False):
 class CompareKeywords(SharedKeywords, total=False):
     """Settings of `compare`."""
 
+    out: str | Path | None
+    """Folder of the report."""
     check: bool
     """Check for look-ahead: replay a short part on data that end there and compare."""
     latency_ms: int
@@ -116,6 +118,8 @@ class CompareKeywords(SharedKeywords, total=False):
 class LatencyKeywords(SharedKeywords, total=False):
     """Settings of `latency`."""
 
+    out: str | Path | None
+    """Folder of the report."""
     grid: str | Sequence[float | str]
     """Delays to compare, each as latency_ms= of one account."""
 
@@ -128,6 +132,8 @@ class SubaccountKeywords(SharedKeywords, total=False):
     loss_cap: str | Sequence[str] | None
     """With sub_accounts=: close everything and stop trading after this loss (20% of the deposit, or an amount
     like 5000, or none), one for all or one per strategy."""
+    out: str | Path | None
+    """Folder of the report."""
     latency_ms: int
     """Delay from a decision until its message leaves; a chain's latency is added."""
 
@@ -135,6 +141,8 @@ class SubaccountKeywords(SharedKeywords, total=False):
 class SweepKeywords(SharedKeywords, total=False):
     """Settings of `sweep`."""
 
+    out: str | Path | None
+    """Folder of the report."""
     latency_ms: int
     """Delay from a decision until its message leaves; a chain's latency is added."""
     vary: Mapping[str, object]
@@ -151,3 +159,12 @@ class SweepKeywords(SharedKeywords, total=False):
     """Run on the Dask cluster whose scheduler has this address, like tcp://HOST:8786."""
     threads: bool
     """Run the workers as threads of this process, for strategies with targets."""
+
+
+class CheckKeywords(SharedKeywords, total=False):
+    """Settings of `check`."""
+
+    cuts: int
+    """Number of cuts: replays on data that end there."""
+    latency_ms: int
+    """Delay from a decision until its message leaves; a chain's latency is added."""

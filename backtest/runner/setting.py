@@ -12,8 +12,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP = "run", "compare", "latency", "subaccounts", "sweep"
-COMMANDS = (RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP)
+RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK = "run", "compare", "latency", "subaccounts", "sweep", "check"
+COMMANDS = (RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK)
 """Functions of the public API that replay a strategy. `subaccounts` is `backtest run --sub-accounts`."""
 
 

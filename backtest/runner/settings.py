@@ -12,7 +12,20 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 
 from backtest.core.enums import ALLOWANCES, PATHS
-from backtest.runner.setting import COMPARE, LATENCY, RUN, SUB_ACCOUNTS, SWEEP, Group, Kind, Setting, named, setting
+from backtest.runner.setting import (
+    CHECK,
+    COMMANDS,
+    COMPARE,
+    LATENCY,
+    RUN,
+    SUB_ACCOUNTS,
+    SWEEP,
+    Group,
+    Kind,
+    Setting,
+    named,
+    setting,
+)
 
 DATA, ACCOUNT, COSTS = Group.DATA, Group.ACCOUNT, Group.COSTS
 GUARDS, OUTPUT, NETWORK, VARIED = Group.GUARDS, Group.OUTPUT, Group.NETWORK, Group.SWEEP
@@ -31,8 +44,10 @@ WHOLE_BPS = 10_000.0
 MOST_SEED = 2**63 - 1
 MOST_POSITIONS = 1_000
 LIMIT_FILLS = ("through", "touch")
-MOST_SAMPLES, MOST_WORKERS = 1_000_000, 1_024
+MOST_SAMPLES, MOST_WORKERS, MOST_CUTS = 1_000_000, 1_024, 10_000
 SAMPLERS = ("halton", "random")
+REPORTING = tuple(command for command in COMMANDS if command != CHECK)
+"""What writes a report."""
 LEAST_TIMEOUT_S, MOST_TIMEOUT_S = 0.001, 366 * 86_400.0
 DELAYS = (0, 50, 200, 1_000, 5_000)
 """Milliseconds: a machine beside the venue's, one on its continent, one that thinks, and a person."""
@@ -81,6 +96,10 @@ class RunSettings:
     seed: int = setting(
         0, "Random seed for the strategy, latency and outages.", DATA, Kind.WHOLE, "N", within=(0, MOST_SEED),
         example="7",
+    )  # fmt: skip
+    cuts: int = setting(
+        20, "Number of cuts: replays on data that end there.", DATA, Kind.WHOLE, "N", within=(1, MOST_CUTS),
+        commands=(CHECK,), recorded="-", example="50",
     )  # fmt: skip
     params: Mapping[str, object] = setting(
         {}, "Parameter of the strategy; a sweep also takes 5:50:5 and 20,50,100; with --sub-accounts 2.NAME=VALUE sets "
@@ -176,7 +195,7 @@ class RunSettings:
     )  # fmt: skip
     out: str | None = setting(
         None, "Folder of the report.", OUTPUT, Kind.FILE, "FOLDER", recorded="-",
-        absent="a folder in reports/; in Python no report", example='"reports/mine"',
+        absent="a folder in reports/; in Python no report", commands=REPORTING, example='"reports/mine"',
     )  # fmt: skip
     timeout: float | None = setting(
         None, "Stop with exit code 1, and write nothing, if it takes longer; of a sweep, fail the run that does.",
@@ -192,8 +211,8 @@ class RunSettings:
         OUTPUT, Kind.SWITCH, commands=(RUN, COMPARE), recorded="-", example="false",
     )  # fmt: skip
     latency_ms: int = setting(
-        0, "Delay from a decision until its message leaves; a chain's latency is added.", NETWORK, Kind.WHOLE,
-        "MS", unit="ms", within=(0, MOST_LATENCY_MS), commands=(RUN, COMPARE, SUB_ACCOUNTS, SWEEP), example="250",
+        0, "Delay from a decision until its message leaves; a chain's latency is added.", NETWORK, Kind.WHOLE, "MS",
+        unit="ms", within=(0, MOST_LATENCY_MS), commands=(RUN, COMPARE, SUB_ACCOUNTS, SWEEP, CHECK), example="250",
     )  # fmt: skip
     grid: tuple[int, ...] = setting(
         DELAYS, "Delays to compare, each as --latency-ms of one account.", NETWORK, Kind.NUMBERS, "MS,...", unit="ms",

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.core.enums import MICRO, OrderType, Status
+from backtest.core.errors import Broken
 from backtest.core.records import Record
 from backtest.core.rows import Rows
 from backtest.core.times import stamp
@@ -28,8 +30,10 @@ from backtest.strategy.window import FIELDS
 SAME = 1e-9
 """Largest difference of two values that are the same, as a share of the largest value of their series: a transform of
 the whole series rounds otherwise on a shorter one."""
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
 Records = NDArray[np.void] | Rows
-Mask = NDArray[np.bool_]
+Columns = dict[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class Difference:
     def __str__(self) -> str:
         thing = f"feature {self.name!r}" if self.kind == "feature" else self.kind
         return (
-            f"{self.place}: {thing} of {self.symbol} at {stamp(self.ts_ms)} is {self.before}, "
-            f"and {self.after} on data that end or differ from {stamp(self.changed_ms)}"
+            f"{self.place}: {thing} of {self.symbol} at {stamp(self.ts_ms)} is {self.before} on all data, "
+            f"{self.after} on data that end at {stamp(self.changed_ms)}"
         )
 
 
@@ -99,7 +103,21 @@ def over(planned: Plan, selection: Selection) -> Plan:
     return replace(made, chaining=planned.chaining)
 
 
-def decided_otherwise(whole: Plan, other: Plan, cut_ms: int) -> Iterator[Difference]:
+def differences(
+    whole: Plan, before: Record | None, other: Plan, after: Record | None, cut_ms: int
+) -> Iterator[Difference]:
+    """What was decided otherwise before ``cut_ms``; where nothing was, what was ordered and filled otherwise.
+
+    Without records decisions alone are compared. So they are where a feature is the same but for its rounding: an order
+    may hang on its last bit.
+    """
+    decided = list(_decided_otherwise(whole, other, cut_ms))
+    yield from decided
+    if before is not None and after is not None and not decided and _same_bits(whole, other, cut_ms):
+        yield from _traded_otherwise(whole, before, after, cut_ms)
+
+
+def _decided_otherwise(whole: Plan, other: Plan, cut_ms: int) -> Iterator[Difference]:
     """The first difference of each feature, and of the targets, that are known by ``cut_ms``."""
     a, b = whole.decisions, other.decisions
     if a.targets.size or b.targets.size:
@@ -107,36 +125,44 @@ def decided_otherwise(whole: Plan, other: Plan, cut_ms: int) -> Iterator[Differe
         return
     for number, name in enumerate(a.feature_names):
         for symbol in other.selection.symbols:
-            found = _feature(whole, other, number, symbol, cut_ms)
+            found = _first(*_values(whole, other, number, symbol, cut_ms))
             if found is not None:
-                row, before, after = found
+                ts, before, after = found
                 place = source_line(whole.strategy, "features", name)
-                yield Difference("feature", name, symbol, row, before, after, cut_ms, place)
+                yield Difference("feature", name, symbol, ts, before, after, cut_ms, place)
 
 
-def _feature(whole: Plan, other: Plan, number: int, symbol: str, cut_ms: int) -> tuple[int, str, str] | None:
-    """Time, and both values, of the first row where a feature differs."""
+def _same_bits(whole: Plan, other: Plan, cut_ms: int) -> bool:
+    """Whether every feature is the same to the bit."""
+    pairs = (
+        _values(whole, other, number, symbol, cut_ms)
+        for number in range(len(whole.decisions.feature_names))
+        for symbol in other.selection.symbols
+    )
+    return all(np.array_equal(x, y, equal_nan=True) for x, y, _ in pairs)
+
+
+def _values(whole: Plan, other: Plan, number: int, symbol: str, cut_ms: int) -> tuple[Floats, Floats, Times]:
+    """A feature's values in both by ``cut_ms``, and the closes at which they are known."""
     a, b, s = whole.decisions, other.decisions, whole.selection
     mine, its = s.symbols.index(symbol), other.selection.symbols.index(symbol)
     if a.coarse and b.coarse:
         begin = s.start_ms // a.every_ms
         rows, column = cut_ms // a.every_ms - begin + 1, len(FIELDS) + number
         x = a.coarse.part(column, mine, 0, min(rows, a.coarse.rows))
-        # The other one may begin later or earlier, where the first market is another.
-        shift = begin - other.selection.start_ms // a.every_ms
-        y = b.coarse.part(column, its, max(0, shift), min(rows + shift, b.coarse.rows))
+        y = b.coarse.part(column, its, 0, min(rows, b.coarse.rows))
         closes = (begin + np.arange(len(x))) * a.every_ms
     elif a.features and b.features:
         rows = (cut_ms - s.start_ms) // s.interval_ms
         x, y = a.features.part(number, mine, 0, rows), b.features.part(number, its, 0, rows)
         closes = s.start_ms + (1 + np.arange(len(x))) * s.interval_ms
     else:
-        return None
+        raise Broken("features of one length of candles, compared with those of another")
     size = min(len(x), len(y))
-    return _first(x[:size], y[:size], closes)
+    return x[:size], y[:size], closes[:size]
 
 
-def _first(x: NDArray[np.float64], y: NDArray[np.float64], closes: NDArray[np.int64]) -> tuple[int, str, str] | None:
+def _first(x: Floats, y: Floats, closes: Times) -> tuple[int, str, str] | None:
     with np.errstate(invalid="ignore"):
         scale = np.abs(x[np.isfinite(x)]).max(initial=0.0)
         apart = ~((np.abs(x - y) <= SAME * scale) | (x == y) | (np.isnan(x) & np.isnan(y)))
@@ -155,10 +181,8 @@ def _targets(whole: Plan, a: Decisions, b: Decisions, other: Selection, cut_ms: 
     s = whole.selection
     rows = (cut_ms - s.start_ms) // s.interval_ms
     names = [s.symbols.index(symbol) for symbol in other.symbols]
-    shift = (other.start_ms - s.start_ms) // s.interval_ms
     x = a.targets[(a.targets[:, at.TARGET_ROW] < rows) & np.isin(a.targets[:, at.TARGET_SYMBOL], names)]
     y = b.targets.copy()
-    y[:, at.TARGET_ROW] += shift
     y[:, at.TARGET_SYMBOL] = np.array(names)[y[:, at.TARGET_SYMBOL].astype(int)] if len(y) else 0
     y = y[y[:, at.TARGET_ROW] < rows]
     size = min(len(x), len(y))
@@ -186,44 +210,45 @@ DONE = ("order_id", "lots", "status", "filled", "limit_price", "stop_price")
 FILLED = ("ts_ms", "lots", "cause", "price", "quote")
 
 
-def traded_otherwise(whole: Plan, before: Record, after: Record, cut_ms: int) -> Iterator[Difference]:
+def _traded_otherwise(whole: Plan, before: Record, after: Record, cut_ms: int) -> Iterator[Difference]:
     """The first order and the first fill before ``cut_ms`` that differ."""
     until = cut_ms - _derived_ms(whole.selection)
     hook = "targets" if whole.decisions.targets.size else "on_candle"
     place = source_line(whole.strategy, hook)
 
-    def first(kind: str, x: Records, y: Records, time: str, names: tuple[str, ...], end: str) -> Difference | None:
-        a, b = _columns(x, before.symbols, names, end, until), _columns(y, after.symbols, names, end, until)
+    def first(kind: str, x: Records, y: Records, time: str, names: tuple[str, ...]) -> Difference | None:
+        sides = (before, x), (after, y)
+        a, b = (_columns(records, record.symbols, names, time, until) for record, records in sides)
         row = _first_row(a, b)
         if row is None:
             return None
-        have = [_described(one, row, names) for one in (a, b)]
+        told = [_told(record, records, one, row) for (record, records), one in zip(sides, (a, b), strict=True)]
         side = a if row < len(a["symbol"]) else b
-        ts = int(side[time][row]) if time in side else int(side[end][row])
-        return Difference(kind, "", str(side["symbol"][row]), ts, have[0], have[1], cut_ms, place)
+        return Difference(kind, "", str(side["symbol"][row]), int(side[time][row]), told[0], told[1], cut_ms, place)
 
-    orders = first("order", before.orders, after.orders, "ts_sent_ms", SENT, "ts_sent_ms")
-    orders = orders or first("order", before.orders, after.orders, "ts_done_ms", DONE, "ts_done_ms")
-    fills = first("fill", before.fills, after.fills, "ts_ms", FILLED, "ts_ms")
+    orders = first("order", before.orders, after.orders, "ts_sent_ms", SENT)
+    orders = orders or first("order", before.orders, after.orders, "ts_done_ms", DONE)
+    fills = first("fill", before.fills, after.fills, "ts_ms", FILLED)
     yield from (found for found in (orders, fills) if found is not None)
 
 
-def _columns(
-    records: Records, symbols: tuple[str, ...], names: tuple[str, ...], time: str, until: int
-) -> dict[str, NDArray[np.generic]]:
-    """Columns of the records up to a time, with the symbol's name."""
+def _columns(records: Records, symbols: tuple[str, ...], names: tuple[str, ...], time: str, until: int) -> Columns:
+    """Columns of the records up to a time, with the symbol's name, and `at`, where each lies."""
     stamps = np.asarray(records[time])
-    early: Mask = (stamps < until) & (stamps >= 0)
+    early = (stamps < until) & (stamps >= 0)
     found = {name: np.asarray(records[name])[early] for name in dict.fromkeys((*names, time))}
-    return {**found, "symbol": np.asarray(symbols)[np.asarray(records["symbol"])[early]]}
+    names_of = np.asarray(symbols)[np.asarray(records["symbol"])[early]]
+    return {**found, "symbol": names_of, "at": np.flatnonzero(early)}
 
 
-def _first_row(a: dict[str, NDArray[np.generic]], b: dict[str, NDArray[np.generic]]) -> int | None:
+def _first_row(a: Columns, b: Columns) -> int | None:
     """The first row that differs, or that only one of both has."""
     sizes = len(a["symbol"]), len(b["symbol"])
     size = min(sizes)
     apart = np.zeros(size, np.bool_)
     for name, column in a.items():
+        if name == "at":
+            continue
         x, y = column[:size], b[name][:size]
         both = np.isnan(x) & np.isnan(y) if x.dtype.kind == "f" else np.zeros(size, np.bool_)
         apart |= (x != y) & ~both
@@ -232,10 +257,19 @@ def _first_row(a: dict[str, NDArray[np.generic]], b: dict[str, NDArray[np.generi
     return None if sizes[0] == sizes[1] else size
 
 
-def _described(columns: dict[str, NDArray[np.generic]], row: int, names: tuple[str, ...]) -> str:
+def _told(record: Record, records: Records, columns: Columns, row: int) -> str:
+    """An order or a fill in words."""
     if row >= len(columns["symbol"]):
         return "none"
-    return ", ".join(f"{name} {columns[name][row]}" for name in names if not name.startswith("ts_"))
+    at_row = int(columns["at"][row])
+    lots, symbol = (int(records[name][at_row]) for name in ("lots", "symbol"))
+    size = f"{abs(lots) * record.step_micro[symbol] / MICRO:.10g}"
+    side = "buy" if lots > 0 else "sell"
+    if "price" in columns:
+        return f"{side} {size} at {columns['price'][row]:.10g}"
+    named = [OrderType(int(records["type"][at_row])).name, Status(int(records["status"][at_row])).name]
+    kind, status = (text.lower().replace("_", " ") for text in named)
+    return f"{side} {size} by a {kind} order, {status}"
 
 
 def _derived_ms(s: Selection) -> int:

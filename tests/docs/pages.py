@@ -113,6 +113,7 @@ def play(page: str, folder: Path, sample: Path) -> Iterator[Quote]:
 
 
 def _call(command: str, quoted: str) -> str:
+    command, _, expected = command.partition("  # exit ")
     words = shlex.split(command)
     if words[0] == "make":
         recipe = _recipe(words[1])
@@ -130,7 +131,7 @@ def _call(command: str, quoted: str) -> str:
             main(words[1:])
     except SystemExit as ended:
         code = ended.code
-    assert not code, f"{command}: exit {code}"
+    assert (code or 0) == int(expected or 0), f"{command}: exit {code}"
     return printed.getvalue()
 
 

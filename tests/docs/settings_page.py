@@ -13,13 +13,14 @@ ROOT = Path(__file__).parents[2]
 KEYWORDS = ROOT / "backtest/runner/run_keywords.py"
 
 CLASSES = {"run": "RunKeywords", "compare": "CompareKeywords", "latency": "LatencyKeywords"}
-CLASSES["subaccounts"], CLASSES["sweep"] = "SubaccountKeywords", "SweepKeywords"
+CLASSES |= {"subaccounts": "SubaccountKeywords", "sweep": "SweepKeywords", "check": "CheckKeywords"}
 CLI_NAMES = {
     "run": "`run`",
     "compare": "`compare`",
     "latency": "`latency`",
     "subaccounts": "`run --sub-accounts`",
     "sweep": "`sweep`",
+    "check": "`check`",
 }
 """What the command line calls the functions."""
 HEAD = '''"""Keyword arguments of the public functions, so that editors complete them and type checkers check them.

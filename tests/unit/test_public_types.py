@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import collections.abc
+import datetime as dt
 import functools
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ForwardRef, NotRequired, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -26,6 +28,8 @@ LATE = {name: getattr(backtest, name) for name in backtest.__all__} | {
     "pl": pl,
     "JsonValue": JsonValue,
     "Catalog": Catalog,
+    "Path": Path,
+    "dt": dt,
     **vars(collections.abc),
 }
 """Names that modules import for the type checker only."""
