@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from backtest.data.fetch.fetching import Fetched, fetch_data, update_data
     from backtest.report.heatmap import Heatmap
     from backtest.research.look_ahead import Check, Finding, check
+    from backtest.research.stress import Stress, stress
     from backtest.research.sweep import Sweep, SweepProgress, sweep
+    from backtest.research.verification import verify
     from backtest.results.lazy_tables import Tables
     from backtest.results.metric_definitions import Metrics
     from backtest.results.result import Result
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from backtest.runner.run import run
     from backtest.runner.settings import RunSettings
     from backtest.runner.sub_accounts import Subaccounts, subaccounts
-    from backtest.runner.verify import Verification, verify
+    from backtest.runner.verify import Verification
     from backtest.strategy.account import Account
     from backtest.strategy.base import Strategy
     from backtest.strategy.candle import Candle
@@ -72,6 +74,7 @@ __all__ = [
     "RunSettings",
     "RunSummary",
     "Strategy",
+    "Stress",
     "Subaccounts",
     "Sweep",
     "SweepProgress",
@@ -88,6 +91,7 @@ __all__ = [
     "latency",
     "margin",
     "run",
+    "stress",
     "subaccounts",
     "sweep",
     "update_data",
@@ -123,6 +127,7 @@ _HOME = {
     "RunSettings": "backtest.runner.settings",
     "RunSummary": "backtest.results.summary_types",
     "Strategy": "backtest.strategy.base",
+    "Stress": "backtest.research.stress",
     "Subaccounts": "backtest.runner.sub_accounts",
     "Sweep": "backtest.research.sweep",
     "SweepProgress": "backtest.research.sweep",
@@ -139,10 +144,11 @@ _HOME = {
     "latency": "backtest.runner.latency_curve",
     "margin": "backtest.calculator.calculation",
     "run": "backtest.runner.run",
+    "stress": "backtest.research.stress",
     "subaccounts": "backtest.runner.sub_accounts",
     "sweep": "backtest.research.sweep",
     "update_data": "backtest.data.fetch.fetching",
-    "verify": "backtest.runner.verify",
+    "verify": "backtest.research.verification",
 }
 """Where each public name is made; the same as above, for Python instead of the type checker."""
 

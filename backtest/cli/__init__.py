@@ -31,6 +31,7 @@ from backtest.cli import (
     margin,
     run_commands,
     strategies,
+    stress,
     sweep,
     venues,
 )
@@ -81,6 +82,7 @@ for _command in (
     run_commands.run,
     run_commands.compare,
     latency.latency,
+    stress.stress,
     sweep.sweep,
     check.check,
     run_commands.verify,

@@ -19,6 +19,7 @@ from backtest.data.file_formats import in_memory
 from backtest.data.folder import find, sources
 from backtest.data.manifest import Manifest, read_manifest
 from backtest.data.row_interval import commonest, interval, mark_interval
+from backtest.data.scenarios.overlay import Overlay
 from backtest.data.source import Source
 
 DataSource: TypeAlias = "str | Path | Catalog"
@@ -68,6 +69,8 @@ class Catalog:
     markets: dict[str, MarketInfo]
     con: duckdb.DuckDBPyConnection
     """One connection for the dataset; threads take cursors of it."""
+    overlay: Overlay | None = None
+    """What a scenario changes of every selection."""
 
     @classmethod
     def open(cls, path: str | Path) -> Self:

@@ -13,6 +13,7 @@ from backtest.core.times import stamp
 from backtest.data.catalog import Catalog
 from backtest.data.listing import listed_span
 from backtest.data.panel import CLOSE
+from backtest.data.scenarios.shocked_selection import under
 from backtest.data.selection import Selection
 from backtest.data.settlements import settlements
 
@@ -73,10 +74,11 @@ def select(
     steps = np.array([m.step_micro for m in markets], np.int64)
     # A finer candle may be missing where a joined one is not: marks on it stand still, and need a field.
     offset = 0 if only_trades and interval == catalog.interval_ms else CLOSE + 1
-    return Selection(
+    plain = Selection(
         catalog, chosen, interval, start, (end - start) // interval + 1, first_row, last_row, steps,
         offset, marks, funding, no_funding, counts, (start_ms, end_ms), kept,
     )  # fmt: skip
+    return plain if catalog.overlay is None else under(plain, catalog.overlay)
 
 
 def _names(catalog: Catalog, symbols: Sequence[str] | None) -> tuple[str, ...]:

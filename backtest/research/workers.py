@@ -66,8 +66,10 @@ class Pool(Generic[J]):
     replaced: int = 0
     """Workers that died and were replaced."""
 
-    def answers(self, jobs: Iterable[J], arrived: Callable[[J, Any], None] | None = None) -> Iterator[tuple[J, Any]]:
-        """Each job with its answer, in the order of the jobs.
+    def answers(
+        self, jobs: Iterable[J | None], arrived: Callable[[J, Any], None] | None = None
+    ) -> Iterator[tuple[J, Any]]:
+        """Each job with its answer, in the order of the jobs. None among these: the next waits for an answer to come.
 
         ``arrived`` is called with each as soon as it is there, in the caller's thread. Leaving early ends the workers.
         RunError where a worker cannot start.
@@ -76,7 +78,7 @@ class Pool(Generic[J]):
         done: queue.Queue[tuple[int, J, Any] | BaseException] = queue.Queue()
         lanes = [self._lane() for _ in range(self.workers)]
         movers = [threading.Thread(target=self._move, args=(lane, waiting, done), daemon=True) for lane in lanes]
-        source, sent, left = enumerate(jobs), 0, True
+        source, sent, left = iter(jobs), 0, True
         held: dict[int, tuple[J, Any]] = {}
         due = 0
         try:
@@ -84,13 +86,16 @@ class Pool(Generic[J]):
                 mover.start()
             while True:
                 while left and sent - due < AHEAD * self.workers + self.workers:
-                    following = next(source, None)
-                    if following is None:
+                    try:
+                        following = next(source)
+                    except StopIteration:
                         left = False
                         break
-                    waiting.put(following)
+                    if following is None:
+                        break
+                    waiting.put((sent, following))
                     sent += 1
-                if due == sent:
+                if due == sent and not left:
                     return
                 answer = done.get()
                 if isinstance(answer, BaseException):

@@ -107,7 +107,7 @@ def _strategies(value: object, place: str) -> tuple[str, ...]:
 def _moved(told: Setting, value: object, moved: Callable[[str], str]) -> object:
     """The value with ``moved`` of every relative path in it."""
     if told.kind is Kind.FILE and isinstance(value, str):
-        named = (told.name in ("venue", "chain") and not value.endswith(".toml")) or is_remote(value)
+        named = (told.name in ("venue", "chain", "scenario") and not value.endswith(".toml")) or is_remote(value)
         return value if named else moved(value)
     if told.name in PATHS_IN_TEXTS and isinstance(value, str | list | tuple):
         before, ends = PATHS_IN_TEXTS[told.name]
@@ -161,7 +161,8 @@ def document_text(command: str, asked: RunSettings, strategies: Sequence[str], f
     lines = [f"# The settings of this report. Run them again: backtest {called} --config {file}"]
     if any(one.startswith(MEMORY) for one in strategies):
         lines = ["# This report cannot be run again from here: its strategy existed only in memory."]
-    flat, tables = (Group.DATA, Group.ACCOUNT, Group.GUARDS), (Group.COSTS, Group.NETWORK, Group.OUTPUT, Group.SWEEP)
+    flat = (Group.DATA, Group.ACCOUNT, Group.GUARDS)
+    tables = (Group.COSTS, Group.NETWORK, Group.OUTPUT, Group.STRESS, Group.SWEEP)
     lines += [toml_text.line(name, value) for name, value in named.items()]
     lines += _lines(given, flat, there)
     if asked.params:

@@ -22,9 +22,6 @@ class SharedKeywords(TypedDict, total=False):
     """End of the period: a date or an ISO time, UTC, exclusive."""
     interval: int | str | None
     """Replay candles of this length, resampled from the dataset's."""
-    drill: int | str | None
-    """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
-    length."""
     path: Literal["coherent", "worst", "best"]
     """Price path inside a candle: coherent, worst or best."""
     allow: str | Sequence[str]
@@ -94,6 +91,9 @@ class SharedKeywords(TypedDict, total=False):
 class RunKeywords(SharedKeywords, total=False):
     """Settings of `run`."""
 
+    drill: int | str | None
+    """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
+    length."""
     out: str | Path | None
     """Folder of the report."""
     mark_cost: bool
@@ -107,6 +107,9 @@ class RunKeywords(SharedKeywords, total=False):
 class CompareKeywords(SharedKeywords, total=False):
     """Settings of `compare`."""
 
+    drill: int | str | None
+    """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
+    length."""
     out: str | Path | None
     """Folder of the report."""
     check: bool
@@ -118,6 +121,9 @@ class CompareKeywords(SharedKeywords, total=False):
 class LatencyKeywords(SharedKeywords, total=False):
     """Settings of `latency`."""
 
+    drill: int | str | None
+    """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
+    length."""
     out: str | Path | None
     """Folder of the report."""
     grid: str | Sequence[float | str]
@@ -127,6 +133,9 @@ class LatencyKeywords(SharedKeywords, total=False):
 class SubaccountKeywords(SharedKeywords, total=False):
     """Settings of `subaccounts`."""
 
+    drill: int | str | None
+    """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
+    length."""
     split: str | Sequence[float | str] | None
     """With sub_accounts=: percentages of cash= and reserve=, one per strategy."""
     loss_cap: str | Sequence[str] | None
@@ -141,6 +150,9 @@ class SubaccountKeywords(SharedKeywords, total=False):
 class SweepKeywords(SharedKeywords, total=False):
     """Settings of `sweep`."""
 
+    drill: int | str | None
+    """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
+    length."""
     out: str | Path | None
     """Folder of the report."""
     latency_ms: int
@@ -164,7 +176,25 @@ class SweepKeywords(SharedKeywords, total=False):
 class CheckKeywords(SharedKeywords, total=False):
     """Settings of `check`."""
 
+    drill: int | str | None
+    """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
+    length."""
     cuts: int
     """Number of cuts: replays on data that end there."""
     latency_ms: int
     """Delay from a decision until its message leaves; a chain's latency is added."""
+
+
+class StressKeywords(SharedKeywords, total=False):
+    """Settings of `stress`."""
+
+    out: str | Path | None
+    """Folder of the report."""
+    latency_ms: int
+    """Delay from a decision until its message leaves; a chain's latency is added."""
+    scenario: str | Path
+    """Scenarios to replay: a pack of the package, or a FILE.toml."""
+    vary: Mapping[str, object]
+    """Vary a setting: a list like margin=isolated,cross or a range like leverage=2:10:2."""
+    workers: int | None
+    """Number of worker processes."""

@@ -13,7 +13,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK = "run", "compare", "latency", "subaccounts", "sweep", "check"
-COMMANDS = (RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK)
+STRESS = "stress"
+COMMANDS = (RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK, STRESS)
 """Functions of the public API that replay a strategy. `subaccounts` is `backtest run --sub-accounts`."""
 
 
@@ -26,6 +27,7 @@ class Group(StrEnum):
     GUARDS = "Guards"
     OUTPUT = "Output"
     NETWORK = "Network"
+    STRESS = "Stress"
     SWEEP = "Sweep"
 
 

@@ -18,6 +18,7 @@ from backtest.runner.setting import (
     COMPARE,
     LATENCY,
     RUN,
+    STRESS,
     SUB_ACCOUNTS,
     SWEEP,
     Group,
@@ -84,6 +85,7 @@ class RunSettings:
     drill: int | None = setting(
         None, "With --interval: replay candles that could trigger an order or a liquidation on finer candles of this "
         "length.", DATA, Kind.LENGTH, "LENGTH", unit="ms", absent="never", recorded="drill_ms", example='"5m"',
+        commands=(RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK),
     )  # fmt: skip
     path: str = setting(
         "coherent", "Price path inside a candle: coherent, worst or best.", DATA, Kind.CHOICE, "PATH", choices=PATHS,
@@ -113,7 +115,8 @@ class RunSettings:
     )  # fmt: skip
     margin: tuple[str, ...] = setting(
         ("cross",), "Margin mode: cross, isolated or portfolio; SYMBOL=isolated or SYMBOL=cross for single markets.",
-        ACCOUNT, Kind.NAMES, "MODE,...", recorded="-", defaults=((COMPARE, ("isolated", "cross")),),
+        ACCOUNT, Kind.NAMES, "MODE,...", recorded="-",
+        defaults=tuple((command, ("isolated", "cross")) for command in (COMPARE, STRESS)),
         example='["cross", "DOGE-USD=isolated"]',
     )  # fmt: skip
     leverage: float | str | None = setting(
@@ -212,7 +215,8 @@ class RunSettings:
     )  # fmt: skip
     latency_ms: int = setting(
         0, "Delay from a decision until its message leaves; a chain's latency is added.", NETWORK, Kind.WHOLE, "MS",
-        unit="ms", within=(0, MOST_LATENCY_MS), commands=(RUN, COMPARE, SUB_ACCOUNTS, SWEEP, CHECK), example="250",
+        unit="ms", within=(0, MOST_LATENCY_MS), commands=(RUN, COMPARE, SUB_ACCOUNTS, SWEEP, CHECK, STRESS),
+        example="250",
     )  # fmt: skip
     grid: tuple[int, ...] = setting(
         DELAYS, "Delays to compare, each as --latency-ms of one account.", NETWORK, Kind.NUMBERS, "MS,...", unit="ms",
@@ -241,9 +245,13 @@ class RunSettings:
         "KIND=VALUE", absent="the mark price of the data", example='["delay=3s"]',
     )  # fmt: skip
     gas: bool = setting(True, "Charge the chain's gas.", NETWORK, Kind.SWITCH, example="false")
+    scenario: str = setting(
+        "crashes", "Scenarios to replay: a pack of the package, or a FILE.toml.", Group.STRESS, Kind.FILE, "PACK|FILE",
+        commands=(STRESS,), recorded="-", example='"crashes"',
+    )  # fmt: skip
     vary: Mapping[str, object] = setting(
         {}, "Vary a setting: a list like margin=isolated,cross or a range like leverage=2:10:2.", VARIED, Kind.PARAMS,
-        "SETTING=VALUES", absent="nothing", commands=(SWEEP,), recorded="-",
+        "SETTING=VALUES", absent="nothing", commands=(SWEEP, STRESS), recorded="-",
         example='{ margin = ["isolated", "cross"] }',
     )  # fmt: skip
     where: str | None = setting(
@@ -260,7 +268,7 @@ class RunSettings:
     )  # fmt: skip
     workers: int | None = setting(
         None, "Number of worker processes.", VARIED, Kind.WHOLE, "N", within=(1, MOST_WORKERS), absent="one per core",
-        commands=(SWEEP,), recorded="-", example="4",
+        commands=(SWEEP, STRESS), recorded="-", example="4",
     )  # fmt: skip
     cluster: str | None = setting(
         None, "Run on the Dask cluster whose scheduler has this address, like tcp://HOST:8786.", VARIED, Kind.TEXT,

@@ -14,6 +14,7 @@ KEYWORDS = ROOT / "backtest/runner/run_keywords.py"
 
 CLASSES = {"run": "RunKeywords", "compare": "CompareKeywords", "latency": "LatencyKeywords"}
 CLASSES |= {"subaccounts": "SubaccountKeywords", "sweep": "SweepKeywords", "check": "CheckKeywords"}
+CLASSES["stress"] = "StressKeywords"
 CLI_NAMES = {
     "run": "`run`",
     "compare": "`compare`",
@@ -21,6 +22,7 @@ CLI_NAMES = {
     "subaccounts": "`run --sub-accounts`",
     "sweep": "`sweep`",
     "check": "`check`",
+    "stress": "`stress`",
 }
 """What the command line calls the functions."""
 HEAD = '''"""Keyword arguments of the public functions, so that editors complete them and type checkers check them.
@@ -66,8 +68,8 @@ def _quoted(text: str) -> str:
 
 PREFACE = """# Settings
 
-Every setting of `backtest run`, `compare`, `latency` and `sweep`, with the same name and the same default in three
-places: a flag, a key of a [TOML file](#configuration-files), and a keyword argument of the functions in Python
+Every setting of `backtest run`, `compare`, `latency`, `sweep` and `stress`, with the same name and the same default
+in three places: a flag, a key of a [TOML file](#configuration-files), and a keyword argument of the functions in Python
 ([notebooks and processes](../how-to/notebooks-and-processes.md)).
 
 Money is in quote currency. A time is a date or an ISO time, UTC unless it has an offset; a length of time is a whole

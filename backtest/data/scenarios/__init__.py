@@ -1,0 +1,1 @@
+"""Scenarios: what is changed of a stream between the data and the engine (docs/reference/scenarios.md)."""
