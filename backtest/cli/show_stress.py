@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,12 @@ def stress(shown: Stress, as_json: bool) -> None:
     write_table(table)
     for text in words(frame):
         click.echo(text)
+    # The same cascade in every margin mode: said once.
+    told = dict.fromkeys(
+        note for reason in frame["reason"].drop_nulls() for note in re.findall(r"Cascade of .*?\.(?= |$)", reason)
+    )
+    for note in told:
+        click.echo(note)
     if shown.folder:
         click.echo(f"report: {shown.folder / 'report.html'}")
 

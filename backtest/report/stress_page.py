@@ -189,7 +189,7 @@ def _chart(one: ScenarioCurves) -> Chart:
     name = f"scenario-{one.name}"
     drawn = [c for c in one.curves if len(c.times)][:MOST_CURVES]
     if not drawn:
-        return Chart(name, title, "", None, HEIGHT, "At no instant do the positions lose by it.")
+        return Chart(name, title, "", None, HEIGHT, "Nothing is held at any close after which it fits into the run.")
     variants = list(dict.fromkeys(c.variant for c in drawn))
     lines = []
     for c in drawn:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from backtest.core import durations
 from backtest.core.errors import UserError, nearest
-from backtest.core.times import stamp
+from backtest.core.times import DAY_MS, stamp
+from backtest.data.scenarios.cascade import TURNOVER_SHARE, cascade, path_of
 from backtest.data.scenarios.curve import Curve, moved
 from backtest.data.scenarios.moves import check_apart, moves
 from backtest.data.scenarios.overlay import FundingShock, MarketShock, Overlay
 from backtest.data.scenarios.realised import Returns, measured
 from backtest.data.scenarios.schema import ALL, Price, Scenario, price_end
 from backtest.data.scenarios.shocked_candles import Hold
+from backtest.data.selection import Selection
 from backtest.venues import symbols as market_names
+from backtest.venues.slippage_models import BPS
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Spell:
     """None: to the end of the run."""
     factor: float
     depth: float = 1.0
+    cost: float = 0.0
+    """Rate that takers pay beside the spread."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,22 @@ class Effects:
     """As `--adl` writes them."""
     terms: tuple[Spell, ...] = ()
     liquidity: tuple[Spell, ...] = ()
+    away: tuple[tuple[int, int], ...] = ()
+    """When the trader is away."""
+    frozen: tuple[tuple[int, int], ...] = ()
+    """When nothing is paid out."""
+    fund: float = 1.0
+    """Share of the insurance fund that others have left."""
+    unattended: tuple[tuple[int, int], ...] = ()
+    """When nobody liquidates."""
+    notes: tuple[str, ...] = ()
+    """What a model made of its assumptions."""
 
     @property
     def changes(self) -> bool:
         """Whether it does anything."""
-        others = (self.outages, self.oracle, self.adl, self.terms, self.liquidity)
-        return self.overlay.changes or any(others)
+        others = (self.outages, self.oracle, self.adl, self.terms, self.liquidity, self.away, self.frozen)
+        return self.overlay.changes or any(others) or bool(self.unattended) or self.fund != 1.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,10 @@ class Ground:
     returns: Callable[[], Returns]
     """Of all of these; read when it is first asked for."""
     seed: int
+    stretch: Callable[[Overlay, int, int], Selection]
+    """Rows of the run from a time to another, ms, under an overlay."""
+    turnover: Callable[[str, int], float]
+    """Mean daily turnover of a market before an instant; NaN: not known."""
 
 
 def place_of(scenario: Scenario) -> str:
@@ -92,6 +112,10 @@ def effects(scenario: Scenario, instants: Sequence[int], ground: Ground) -> Effe
     """
     place = place_of(scenario)
     funding, liquidity, terms, adl, outages, oracle = [], [], [], [], list[str](), dict[str, str]()
+    front: list[Spell] = []
+    unattended = [(at + one.after, at + one.after + one.absent) for at in instants for one in scenario.keepers]
+    away = [(at + one.after, at + one.after + one.offline) for at in instants for one in scenario.trader]
+    frozen = [(at + one.after, at + one.after + one.frozen) for at in instants for one in scenario.withdrawal]
     for at in instants:
         for fund in scenario.funding:
             hit = tuple(required(fund.symbols, ground.symbols, place))
@@ -101,6 +125,9 @@ def effects(scenario: Scenario, instants: Sequence[int], ground: Ground) -> Effe
         for thin in scenario.liquidity:
             hit, start = tuple(required(thin.symbols, ground.symbols, place)), at + thin.after
             liquidity.append(Spell(hit, start, start + thin.length, thin.spread, thin.depth))
+        for early in scenario.front_running:
+            hit, start = tuple(required(early.symbols, ground.symbols, place)), at + early.after
+            front.append(Spell(hit, start, start + early.length, 1.0, 1.0, early.bps / BPS))
         for term in scenario.terms:
             hit, start = tuple(required(term.symbols, ground.symbols, place)), at + term.after
             terms.append(Spell(hit, start, None if term.length is None else start + term.length, term.margin))
@@ -115,13 +142,49 @@ def effects(scenario: Scenario, instants: Sequence[int], ground: Ground) -> Effe
         for kind in ("delay", "stale", "grace"):
             if length := getattr(told, kind):
                 oracle[kind] = durations.text(length)
-    for what, spells in (("liquidity", liquidity), ("terms", terms)):
+    for what, spells in (("liquidity", liquidity), ("terms", terms), ("front_running", front)):
         _apart([(s, one.start_ms, one.end_ms) for one in spells for s in one.symbols], what, place)
     _apart([(s, one.start_ms, one.end_ms) for one in funding for s in one.symbols], "funding", place)
+    overlay, notes = cascaded(scenario, instants, Overlay(tuple(_markets(scenario, instants, ground))), ground)
     return Effects(
-        Overlay(tuple(_markets(scenario, instants, ground)), tuple(funding)),
-        tuple(outages), oracle, tuple(adl), tuple(terms), tuple(liquidity),
+        replace(overlay, funding=tuple(funding)), tuple(outages), oracle, tuple(adl), tuple(terms),
+        (*liquidity, *front), tuple(away), tuple(frozen), math.prod(1 - one.drawn for one in scenario.fund),
+        tuple(unattended), notes,
     )  # fmt: skip
+
+
+def cascaded(
+    scenario: Scenario, instants: Sequence[int], overlay: Overlay, ground: Ground
+) -> tuple[Overlay, tuple[str, ...]]:
+    """The overlay with the cascades that its prices set off, and what they did, in words."""
+    place, notes = place_of(scenario), []
+    curves: dict[str, list[Curve]] = {}
+    for at in instants:
+        for event in scenario.cascade:
+            begin, end = at + event.after, at + event.after + event.length
+            for symbol in required(event.symbols, ground.symbols, place):
+                turnover = measured(ground.turnover(symbol, begin), f"the turnover of {symbol}", begin, place)
+                sigma = float(ground.returns().sigma([symbol], np.array([begin]), DAY_MS)[0])
+                sigma = measured(sigma, f"the deviation of {symbol}", begin, place)
+                assumed = TURNOVER_SHARE * turnover if event.open_interest is None else event.open_interest
+                times, prices = path_of(ground.stretch(overlay, begin, end), symbol, begin)
+                if not times:
+                    continue
+                longs = event.side == "longs"
+                made = cascade(times, prices, assumed, sigma, turnover * event.depth, end, event.decay, longs)
+                if made.liquidated:
+                    curves.setdefault(symbol, []).append(made.curve)
+                word = "low" if longs else "high"
+                notes.append(
+                    f"Cascade of {symbol}: {made.liquidated:,.0f} of {made.open_interest:,.0f} open interest"
+                    f" liquidated, {word} {made.extreme:,.6g} instead of {made.without:,.6g}."
+                )
+    markets = []
+    for symbol in ground.symbols:
+        shock, own = overlay.of(symbol), tuple(curves.get(symbol, ()))
+        if own or shock != MarketShock(symbol):
+            markets.append(replace(shock, trade=shock.trade + own, mark=shock.mark + own))
+    return replace(overlay, markets=tuple(markets)), tuple(notes)
 
 
 def _apart(windows: Sequence[tuple[str, int, int | None]], what: str, place: str) -> None:

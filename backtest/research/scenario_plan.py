@@ -12,12 +12,18 @@ from backtest.data.scenarios.overlay import MarketShock, Overlay, Thinning
 from backtest.data.scenarios.shocked_selection import under
 from backtest.data.selection import Selection
 from backtest.engine import layout as at
-from backtest.engine.pack import Charges
+from backtest.engine.pack import MOST_MICRO, Charges
 from backtest.research.scenario_effects import Effects, Spell
 from backtest.runner.plan import Plan, plan_over
+from backtest.runner.shared_data import SharedData
+from backtest.venues.chain import Limit
 from backtest.venues.risk_weights import widened
 from backtest.venues.terms import Contract, Law, Terms
 
+OPEN_LIMIT = Limit(MOST_MICRO, 1)
+"""A withdrawal limit that no amount reaches: what is frozen is held at nothing by it."""
+STEPS = 60
+"""Parts of a window without liquidators."""
 MOST_SLIPPAGE = 0.99
 """Of a liquidation's fill, however much the spread widens."""
 
@@ -39,11 +45,19 @@ def planned_under(base: Plan, effects: Effects) -> Plan:
     if base.charges.wants_volume and effects.liquidity:
         overlay = _thinned(overlay, effects.liquidity, base.selection.symbols)
     selection = under(base.selection, overlay) if overlay.changes else base.selection
-    plan = plan_over(selection, base.strategy, asked, base.profile, base.guards)
+    # Nothing of it is shared with another plan: the candles are those of this scenario alone.
+    plan = plan_over(selection, base.strategy, asked, base.profile, base.guards, shared=SharedData())
+    chaining = plan.chaining
+    if effects.frozen:
+        limits = (*chaining.chain.withdrawal_limits, OPEN_LIMIT)
+        chaining = replace(chaining, chain=replace(chaining.chain, withdrawal_limits=limits))
     return replace(
         plan,
-        contract=_law_in(_terms_in(plan.contract, effects.terms), effects.liquidity),
+        chaining=chaining,
+        contract=_attended_in(_law_in(_terms_in(plan.contract, effects.terms), effects.liquidity), effects),
         charges=charges_in(plan.charges, selection, effects.liquidity),
+        away=effects.away,
+        frozen=effects.frozen,
     )
 
 
@@ -101,6 +115,28 @@ def _laws(laws: tuple[Law, ...], edges: Sequence[int], spells: Sequence[Spell]) 
         yield replace(law, from_ms=start, slippage=min(MOST_SLIPPAGE, law.slippage * factor))
 
 
+def _attended_in(contract: Contract, effects: Effects) -> Contract:
+    """The contract with what others have left of the fund, and without liquidators in each window.
+
+    A liquidation that crosses in a window begins at its end: the delay of each of `STEPS` parts of the window is what
+    is left of it at the part's beginning.
+    """
+    laws = contract.law
+    if effects.fund != 1.0:
+        left = [None if law.fund_micro is None else round(law.fund_micro * effects.fund) for law in laws]
+        laws = tuple(replace(law, fund_micro=fund) for law, fund in zip(laws, left, strict=True))
+    for start, end in effects.unattended:
+        step = max(1, (end - start) // STEPS)
+        made = []
+        for edge in sorted({law.from_ms for law in laws} | set(range(start, end, step)) | {end}):
+            held = [law for law in laws if law.from_ms <= edge]
+            law = held[-1] if held else laws[0]
+            late = end - edge if start <= edge < end else 0
+            made.append(replace(law, from_ms=edge, delay_ms=law.delay_ms + late))
+        laws = tuple(made)
+    return replace(contract, law=laws)
+
+
 def charges_in(charges: Charges, selection: Selection, spells: Sequence[Spell]) -> Charges:
     """The costs of fills with a wider spread and a thinner book in each spell, by whole hours of the run."""
     if not spells:
@@ -116,7 +152,7 @@ def charges_in(charges: Charges, selection: Selection, spells: Sequence[Spell]) 
         for symbol in spell.symbols:
             rows = bars[first : max(0, last), selection.symbols.index(symbol)]
             half = np.nan_to_num(rows[:, at.HALF_SPREAD])
-            rows[:, at.HALF_SPREAD] = spell.factor * (charges.fixed + half) - charges.fixed
+            rows[:, at.HALF_SPREAD] = spell.factor * (charges.fixed + half) - charges.fixed + spell.cost
             rows[:, at.TURNOVER] *= spell.depth
         depth = _shallow(depth, [selection.symbols.index(symbol) for symbol in spell.symbols], spell)
     return replace(charges, bars=bars, depth=depth)

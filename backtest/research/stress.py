@@ -84,6 +84,8 @@ def stress(
     asked = checked(settings, STRESS)
     target = claim(Path(asked.out)) if asked.out is not None else None
     pack = load(asked.scenario)
+    if asked.cascade is not None:
+        pack = pack.with_cascade(None if isinstance(asked.cascade, str) else asked.cascade)
     given = {name: value for name, value in settings.items() if value is not None}
     ground, spec = _ground(strategy, data, asked, given)
     catalog = data if isinstance(data, Catalog) else Catalog.open(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from backtest.core.durations import parse as length_of
 from backtest.core.errors import UserError
 from backtest.core.times import DAY_MS, stamp
+from backtest.data.scenarios.cascade import turnover_before
+from backtest.data.scenarios.overlay import Overlay
 from backtest.data.scenarios.pack import Pack
 from backtest.data.scenarios.realised import Returns, read
 from backtest.data.scenarios.schema import ALL, Scenario
 from backtest.data.scenarios.values import START, WORST
+from backtest.data.select import select
+from backtest.data.selection import Selection
 from backtest.report.stress_page import Curve, ScenarioCurves
 from backtest.research import survival
 from backtest.research.kernels import worker_environment
@@ -89,7 +93,17 @@ class History:
     def ground(self) -> Ground:
         """What scenarios are put on."""
         p = self.variant.plan
-        return Ground(p.selection.symbols, self.known, lambda: self.returns, p.config.seed)
+        s = p.selection
+
+        def stretch(overlay: Overlay, start: int, end: int) -> Selection:
+            first = s.start_ms + (start - s.start_ms) // s.interval_ms * s.interval_ms
+            last = min(end, self.variant.span[1])
+            return select(replace(s.catalog, overlay=overlay), s.symbols, first, last, s.interval_ms)
+
+        def turnover(symbol: str, at: int) -> float:
+            return turnover_before(s.catalog, symbol, at)
+
+        return Ground(s.symbols, self.known, lambda: self.returns, p.config.seed, stretch, turnover)
 
 
 @dataclass
@@ -104,7 +118,7 @@ class Playing:
     _answers: dict[tuple[int, int], Answer] = field(default_factory=dict)
     """By scenario and variant."""
     _placed: dict[tuple[int, int], tuple[tuple[int, ...], Effects | None]] = field(default_factory=dict)
-    """Instants and effects likewise; None: placed nowhere."""
+    """Instants and effects likewise; None: placed nowhere, as nothing is held."""
 
     def rows(self) -> tuple[pl.DataFrame, list[ScenarioCurves]]:
         """Play everything, and return the survival table and a chart's curves for each scenario."""

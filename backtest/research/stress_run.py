@@ -21,6 +21,7 @@ from backtest.results.summary import plain
 from backtest.runner.plan import Plan, plan_of
 from backtest.runner.replays import in_place, replay
 from backtest.runner.setting import RUN
+from backtest.runner.shared_data import SharedData
 from backtest.runner.timeout import within
 from backtest.runner.validation import checked
 from backtest.strategy.loader import StrategySource
@@ -125,7 +126,8 @@ def plan_variant(ground: StressGround, job: StressJob, catalogs: dict[str, Catal
     if data not in catalogs:
         catalogs[data] = Catalog.open(data)
     margin = (*job.modes[:1], *ground.own_modes)
-    return plan_of(ground.strategy, catalogs[data], checked({**settings, "margin": margin}, RUN))
+    asked = checked({**settings, "margin": margin}, RUN)
+    return plan_of(ground.strategy, catalogs[data], asked, shared=SharedData())
 
 
 def _answer(base: Plan, job: StressJob) -> Answer:

@@ -71,8 +71,9 @@ def _time(ms: int | None) -> dt.datetime | None:
 
 def _reason(scenario: Scenario | None, account: Account, base: Account | None, effects: Effects | None) -> str:
     """What happened, in a sentence; of an account that the scenario did not change, why."""
+    notes = " ".join(effects.notes) if effects else ""
     if base is not None and account.digest == base.digest:
-        return f"Unchanged: {unchanged(scenario, effects)}."
+        return f"Unchanged: {unchanged(scenario, effects)}. {notes}".strip()
     said = []
     if account.first_liquidation is not None:
         price = "" if account.first_price is None else f" at {fmt.price(account.first_price)}"
@@ -93,14 +94,16 @@ def _reason(scenario: Scenario | None, account: Account, base: Account | None, e
     if account.bad_debt:
         said.append(f"bad debt of {fmt.number(account.bad_debt)}")
     text = "; ".join(said)
-    return f"{text[:1].upper()}{text[1:]}." if text else "No position was held."
+    return f"{text[:1].upper()}{text[1:]}. {notes}".strip() if text else f"No position was held. {notes}".strip()
 
 
 def unchanged(scenario: Scenario | None, effects: Effects | None) -> str:
     """Why a scenario did not change an account."""
     if scenario is None or effects is None:
-        return "it was not placed, as the positions never lose by it"
+        return "nothing is held at any close after which it fits into the run"
     why = [text for name, text in _WHY.items() if getattr(scenario, name)]
+    if scenario.price and all(event.mark[0] == "only" for event in scenario.price):
+        why[0] = "the mark moved and came back inside candles, and no liquidation and no order depended on it"
     return ", and ".join(why) if why else "the scenario changes nothing"
 
 
@@ -112,6 +115,12 @@ _WHY = {
     "oracle": "no liquidation and no order depended on the mark in its window",
     "terms": "no order and no liquidation depended on the higher margin",
     "adl": "no position in profit was there to be closed",
+    "trader": "the strategy decided nothing in that time",
+    "withdrawal": "the strategy withdraws nothing in that time",
+    "fund": "no loss came to the insurance fund, or the venue has none",
+    "keepers": "no liquidation was due in that time",
+    "front_running": "no taker order was filled in that time",
+    "cascade": "no level of the cascade was reached",
 }
 """By kind of event."""
 

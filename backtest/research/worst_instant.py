@@ -78,7 +78,7 @@ def together(books: Sequence[Book]) -> dict[str, Lots]:
 
 
 def worst_instant(scenario: Scenario, selection: Selection, book: Book, ground: Ground) -> Located | None:
-    """The close at which a scenario costs a book most; None: at none it loses.
+    """The close at which a scenario costs a book most, or gives it least; None: at none does it hold anything.
 
     A price event costs ``−Σ q × mark × move``, the market's largest move; funding what the settlements of its window
     take; anything else what the marks take from the book within the scenario's length. ``q`` is what is held at the
@@ -108,9 +108,12 @@ def worst_instant(scenario: Scenario, selection: Selection, book: Book, ground: 
             if symbol in book:
                 change = mark[length:, i] - mark[: rows - length, i]
                 loss -= np.nan_to_num(change) * book[symbol].at(ends)
-    loss = np.where(np.isnan(loss), -np.inf, loss)
+    held = np.zeros(len(ends), np.bool_)
+    for value in values.values():
+        held |= value != 0.0
+    loss = np.where(np.isnan(loss) | ~held, -np.inf, loss)
     best = int(np.argmax(loss))
-    return Located(int(ends[best]), float(loss[best])) if loss[best] > 0 else None
+    return Located(int(ends[best]), float(loss[best])) if np.isfinite(loss[best]) else None
 
 
 def _largest(scenario: Scenario, instants: NDArray[np.int64], ground: Ground) -> dict[str, Floats]:

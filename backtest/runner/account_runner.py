@@ -70,6 +70,10 @@ class AccountRunner:
         self.usual: Usual | None = None
         """What congestion is measured against, filled in before each chunk is played."""
 
+    def freeze_withdrawals(self, windows: tuple[tuple[int, int], ...]) -> None:
+        """Let the venue pay nothing out in ``start_ms <= t < end_ms`` of any of the windows."""
+        self._session.frozen = windows
+
     @property
     def compiled(self) -> bool:
         """Whether its decisions are all made before the replay, so that nothing is called on the way."""

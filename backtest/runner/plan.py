@@ -59,6 +59,10 @@ class Plan:
     """What congestion is measured against; None: the chain knows none."""
     held: int = 0
     """Bytes of an account's curve and journal that stay in memory; more goes to disk."""
+    away: tuple[tuple[int, int], ...] = ()
+    """Windows, ms, in which the strategy decides nothing."""
+    frozen: tuple[tuple[int, int], ...] = ()
+    """Windows, ms, in which the venue pays nothing out; the chain's last withdrawal limit is there for it."""
 
     @property
     def packed(self) -> bool:

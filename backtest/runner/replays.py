@@ -13,6 +13,7 @@ from backtest.core.spool import Spool
 from backtest.data.selection import Selection
 from backtest.engine.replay import Replay
 from backtest.runner import outages
+from backtest.runner.absence import stay_away, without_targets
 from backtest.runner.account_runner import AccountRunner, hook_bits
 from backtest.runner.counterfactual import Counterfactual
 from backtest.runner.plan import Plan
@@ -60,12 +61,16 @@ def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk
 def seated(planned: Plan, margin: str, kind: type[P]) -> P:
     """A player for a new account, with a strategy of its own."""
     strategy, decisions = _own(planned), planned.decisions
+    if planned.away:
+        stay_away(strategy, planned.away)
+        decisions = without_targets(decisions, planned.away) if len(decisions.targets) else decisions
     drill = planned.drill.window if planned.drill else None
     hooks = hook_bits(strategy)
     spool = Spool.beside(planned.config.out, planned.held)
     account = Replay(planned.setup(margin), hooks, decisions.targets, decisions.target_kind, drill=drill, spool=spool)
     player = kind(strategy, account, decisions)
     player.usual = planned.usual
+    player.freeze_withdrawals(planned.frozen)
     return player
 
 

@@ -194,6 +194,9 @@ class StressKeywords(SharedKeywords, total=False):
     """Delay from a decision until its message leaves; a chain's latency is added."""
     scenario: str | Path
     """Scenarios to replay: a pack of the package, or a FILE.toml."""
+    cascade: float | Literal["default"] | None
+    """Add a cascade of liquidations to each scenario that moves prices: the open interest of one side of each
+    market in quote currency, or default (half of the daily turnover)."""
     vary: Mapping[str, object]
     """Vary a setting: a list like margin=isolated,cross or a range like leverage=2:10:2."""
     workers: int | None

@@ -34,7 +34,7 @@ GUARDS, OUTPUT, NETWORK, VARIED = Group.GUARDS, Group.OUTPUT, Group.NETWORK, Gro
 LEAST_CASH, MOST_CASH = 0.01, 1e9
 """A cent; and a billion, since one amount is counted exactly up to 4.5 billion (`engine.money`)."""
 LEAST_LEVERAGE, MOST_LEVERAGE = 0.01, 1_000.0
-MAX = "max"
+MAX, DEFAULT = "max", "default"
 """The leverage that asks for no more margin than the venue's minimum."""
 BY_LEVERAGE, MINIMUM, EQUAL = "leverage", "minimum", "equal"
 """What opens an isolated position, beside an amount."""
@@ -248,6 +248,12 @@ class RunSettings:
     scenario: str = setting(
         "crashes", "Scenarios to replay: a pack of the package, or a FILE.toml.", Group.STRESS, Kind.FILE, "PACK|FILE",
         commands=(STRESS,), recorded="-", example='"crashes"',
+    )  # fmt: skip
+    cascade: float | str | None = setting(
+        None, "Add a cascade of liquidations to each scenario that moves prices: the open interest of one side of each "
+        "market in quote currency, or default (half of the daily turnover).", Group.STRESS, Kind.NUMBER_OR_WORD,
+        "AMOUNT|default", unit="quote", within=(0, 1e15), choices=(DEFAULT,), absent="those of the pack",
+        commands=(STRESS,), recorded="-", example='"default"',
     )  # fmt: skip
     vary: Mapping[str, object] = setting(
         {}, "Vary a setting: a list like margin=isolated,cross or a range like leverage=2:10:2.", VARIED, Kind.PARAMS,

@@ -20,7 +20,7 @@ from backtest.strategy.literal_types import MarginModeName, TifName
 from backtest.strategy.order import MOST, NUMBERS, Order, Prices, Terms, When
 from backtest.strategy.rounding import bad_size, rises, whole_parts
 from backtest.strategy.routes import route_number
-from backtest.strategy.session import replay_of, settled
+from backtest.strategy.session import replay_of, session_of, settled
 
 LEAST_LEVERAGE = 0.01
 """Below it initial margin would be more than a hundred times the notional."""
@@ -232,7 +232,9 @@ class Account(Holdings):
         above 0, more than is free, gates that are closed) is in the table of transfers, rejected with its reason.
         """
         way, micro = self._transfer(TransferKind.WITHDRAWAL, amount, route, "account.withdraw")
-        return settled(self._key).withdraw(micro, way)
+        replay = settled(self._key)
+        with session_of(self._key).payout():
+            return replay.withdraw(micro, way)
 
     # ---------------------------------------------------------------------------------------------------------------
 

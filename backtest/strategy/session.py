@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 
 from backtest.core.errors import UserError
+from backtest.engine.limit import LIMIT_BASELINE, LIMIT_LEFT
 from backtest.engine.replay import Replay
 from backtest.strategy.position import Position
 from backtest.strategy.window import Window
@@ -32,6 +35,9 @@ class Session:
     unread: list[weakref.ref[Position]] = field(default_factory=list)
     """Positions given out since the account last changed, whose liquidation price may not have been computed."""
 
+    frozen: tuple[tuple[int, int], ...] = ()
+    """Windows, ms, in which the venue pays nothing out."""
+
     def __post_init__(self) -> None:
         self.book = self.replay.book.data
         """Read far faster than the array; the kernels never move it."""
@@ -47,6 +53,20 @@ class Session:
     ) -> None:
         self.window.cover()
         del _OPEN[self.key]
+
+    @contextmanager
+    def payout(self) -> Iterator[None]:
+        """Hold the chain's last withdrawal limit, which is there for it, at nothing while payouts are frozen."""
+        replay = self.replay
+        if not any(start <= replay.now_ms < end for start, end in self.frozen):
+            yield
+            return
+        kept = replay.world.limits[-1].copy()
+        replay.world.limits[-1, [LIMIT_BASELINE, LIMIT_LEFT]] = 0
+        try:
+            yield
+        finally:
+            replay.world.limits[-1] = kept
 
     def settle(self) -> None:
         """Compute what positions still show of the account as it is; call it before that changes."""

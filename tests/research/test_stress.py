@@ -14,6 +14,7 @@ import pytest
 import backtest
 from backtest import Stress, UserError
 from backtest.data.catalog import Catalog
+from backtest.data.scenarios.cascade import cascade
 from backtest.data.scenarios.curve import moved
 from backtest.data.scenarios.overlay import MarketShock, Overlay
 from backtest.data.scenarios.shocked_candles import Hold
@@ -222,6 +223,85 @@ def test_a_shocked_candle_covers_its_path(tmp_path: Path) -> None:
     marks = chunk.panel[4:8, :, 0]
     assert marks[:, 0] == pytest.approx([100, 120, 100, 105])
     assert marks[:, 1] == pytest.approx([105, 105, 57.6, 57.6])
+
+
+class Leaving(backtest.Strategy):
+    """Buys at the first close, sells at the thirtieth, and takes money out at the fortieth."""
+
+    def on_start(self, market: backtest.Market, account: backtest.Account) -> None:
+        self.hours = 0
+
+    def on_candle(self, market: backtest.Market, account: backtest.Account) -> None:
+        hours = round((market.now - START) / timedelta(hours=1))
+        if hours in (1, 30):
+            account.target("BTC-USD", qty=10 if hours == 1 else 0)
+        if hours == 40:
+            account.withdraw(5_000)
+
+
+def test_a_trader_who_is_away_decides_nothing_and_a_frozen_venue_pays_nothing(tmp_path: Path) -> None:
+    data, pack = flat(tmp_path), tmp_path / "pack.toml"
+    pack.write_text(
+        '[[scenario]]\nname = "away"\nat = "start+29h"\n[scenario.trader]\noffline = "2h"\n'
+        '[scenario.price]\nmove = "-10%"\nafter = "10h"\n'
+        '[[scenario]]\nname = "frozen"\nat = "start+39h"\n[scenario.withdrawal]\nfrozen = "2h"\n'
+        '[[scenario]]\nname = "later"\nat = "start+41h"\n[scenario.withdrawal]\nfrozen = "2h"\n'
+    )
+    made = backtest.stress(Leaving, data, scenario=str(pack), workers=1, **PLAIN)  # type: ignore[arg-type]
+    # Not sold: 10 BTC lose 3,000 each. What was paid out is part of the total: only the digest shows the refusal.
+    assert made.frame["end_equity"].to_list() == [100_000, 70_000, 100_000, 100_000]
+    assert made.frame["changed"].to_list() == [None, True, True, False]
+
+
+def test_nobody_liquidates_others_empty_the_fund_and_trade_ahead(
+    tmp_path: Path, stressed: Callable[..., Stress]
+) -> None:
+    data = flat(tmp_path)
+    fall = 'at = "start+24h"\n[scenario.price]\nmove = "-16%"\nover = "30m"\nrecover = "100% in 1h"\n'
+    assert not outcome(stressed(data, {"BTC": 20}, fall))["survived"]
+    assert outcome(stressed(data, {"BTC": 20}, fall + '[scenario.keepers]\nabsent = "2h"\n'))["survived"]
+    # The path of the hour: 30,000 until minute 20, 25,200 at minute 40, 27,600 at the close. At minute 42 it is 25,440,
+    # below 25,773.20; the end of the window is met to a sixtieth of it.
+    late = outcome(stressed(data, {"BTC": 20}, fall + '[scenario.keepers]\nabsent = "42m"\n'))
+    begun = START + timedelta(hours=24, minutes=42)
+    assert begun <= late["first_liquidation"] <= begun + timedelta(seconds=42)  # type: ignore[operator]
+    # 10 BTC at 30,000 pay 5 bps: 150.
+    ahead = 'at = "start"\n[scenario.front_running]\nchain = "priority-fee"\nfor = "3h"\n'
+    assert outcome(stressed(data, {"BTC": 10}, ahead))["end_equity"] == pytest.approx(100_000 - 150)
+    # 20 BTC gap from 30,000 to 22,500 on 100,000: 50,000 below zero, which the fund pays as long as it has it.
+    gap = 'at = "start+24h"\n[scenario.price]\nmove = "-25%"\n'
+    venue = {"venue": "binance_usdm"}
+    kept = outcome(stressed(data, {"BTC": 20}, gap, **venue))
+    drawn = outcome(stressed(data, {"BTC": 20}, gap + '[scenario.fund]\ndrawn = "100%"\n', **venue))
+    assert kept["digest"] != drawn["digest"]
+
+
+def test_a_cascade_by_hand() -> None:
+    # Levels −1 %, −4 %, −9 %, −19 % with 5, 20, 35 and 40 of 100; σ 4 %, turnover 100. At 95 the first two go:
+    # 1 − 0.04 × √0.25 = 0.98, and 93.1 reaches no further. At 90 × 0.98 = 88.2 the third: 1 − 0.04 × √0.6.
+    made = cascade([0, 1, 2], [100, 95, 90], 100, 0.04, 100, 3, 1)
+    last = 1 - 0.04 * 0.6**0.5
+    points = [(0, 1), (1, 1), (1, 0.98), (2, 0.98), (2, last), (3, last), (4, 1)]
+    assert np.array(made.curve.points) == pytest.approx(np.array(points))
+    assert (made.liquidated, made.without) == (60, 90)
+    assert made.extreme == pytest.approx(90 * last)
+
+
+def test_a_cascade_without_open_interest_changes_nothing_and_with_more_a_long_is_never_safer(
+    tmp_path: Path, stressed: Callable[..., Stress]
+) -> None:
+    rng = np.random.default_rng(3)
+    walk = 30_000 * np.exp(np.cumsum(rng.normal(0, 0.01, 200)))
+    data = dataset(tmp_path / "walk", {"BTC-USD": list(map(float, walk))})
+    tables = 'at = "start+120h"\n[scenario.price]\nmove = "-10%"\nover = "2h"\n'
+    plain = outcome(stressed(data, {"BTC": 10}, tables))
+    none = outcome(stressed(data, {"BTC": 10}, tables, cascade=0))
+    assert none["digest"] == plain["digest"]
+    rows = [outcome(stressed(data, {"BTC": 10}, tables, cascade=oi)) for oi in (1e7, 1e8, 1e9, 1e10)]
+    distances = [plain["min_distance"], *(row["min_distance"] for row in rows)]
+    assert distances == sorted(distances, reverse=True)  # type: ignore[type-var]
+    assert distances[-1] < distances[0]  # type: ignore[operator]
+    assert "open interest liquidated, low" in str(rows[-1]["reason"])
 
 
 def test_the_shocked_stream_is_what_a_dataset_of_it_would_be(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from backtest.core.errors import UserError, nearest
 from backtest.core.toml_lines import line_of
-from backtest.data.scenarios.schema import PackFile, Scenario
+from backtest.data.scenarios.schema import CascadeEvent, PackFile, Scenario
 
 FOLDER = Path(__file__).parent / "packs"
 DEFAULT = "crashes"
@@ -28,6 +28,15 @@ class Pack:
     title: str
     scenarios: tuple[Scenario, ...]
     text: str
+
+    def with_cascade(self, open_interest: float | None) -> Pack:
+        """The pack with a cascade of every market in each scenario that moves prices and has none."""
+        event = CascadeEvent.model_validate({"open_interest": open_interest})
+        made = [
+            one.model_copy(update={"cascade": (event,)}) if one.price and not one.cascade else one
+            for one in self.scenarios
+        ]
+        return replace(self, scenarios=tuple(made))
 
 
 def names() -> tuple[str, ...]:

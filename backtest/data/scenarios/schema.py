@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from backtest.core.times import DAY_MS
+from backtest.core.times import DAY_MS, HOUR_MS
 from backtest.data.scenarios.values import (
     Instants,
     Length,
@@ -23,6 +23,8 @@ from backtest.data.scenarios.values import (
 T = TypeVar("T")
 ALL = ("*",)
 OTHERS = ("beta", "correlation=1", "independent", "none", "all together")
+FRONT_RUNNING_BPS = {"first-come": 0.5, "priority-fee": 5.0, "auction": 2.0, "private": 0.0}
+"""Assumed cost of a taker order by how a chain orders messages. Assumptions, not measured figures."""
 OneOrMore = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
 """`[scenario.price]` is a list of one."""
 Several = Annotated[tuple[T, ...], OneOrMore, Field(strict=False)]
@@ -126,6 +128,64 @@ class Adl(Event):
     share: Annotated[Share, Field(gt=0, le=1)] = 1.0
 
 
+class Trader(Event):
+    """The trader is away: the strategy decides nothing."""
+
+    offline: Length
+
+
+class Withdrawal(Event):
+    """The venue pays nothing out."""
+
+    frozen: Length
+
+
+class CascadeEvent(Event):
+    """Leveraged positions of others that are liquidated at their levels and move the price."""
+
+    symbols: Markets = ALL
+    open_interest: Annotated[float, Field(strict=False, ge=0, le=1e15)] | None = None
+    """Quote units of one side; none: a share of the daily turnover."""
+    side: Literal["longs", "shorts"] = "longs"
+    depth: Factor = 1.0
+    """Of the book, as a share of what it is."""
+    length: Length = Field(default=6 * HOUR_MS, alias="for")
+    decay: Length = 6 * HOUR_MS
+
+
+class Fund(Event):
+    """Other accounts have drawn on the insurance fund."""
+
+    drawn: Annotated[Share, Field(gt=0, le=1)]
+    """Share of what it holds at the start of the run."""
+
+
+class Keepers(Event):
+    """Nobody liquidates."""
+
+    absent: Annotated[Length, Field(gt=0)]
+
+
+class FrontRunning(Event):
+    """Others trade ahead of the account's taker orders."""
+
+    symbols: Markets = ALL
+    chain: Literal["first-come", "priority-fee", "auction", "private"] | None = None
+    cost_bps: Annotated[float, Field(strict=False, ge=0, le=1_000)] | None = None
+    length: Length = Field(alias="for")
+
+    @model_validator(mode="after")
+    def _one_cost(self) -> Self:
+        if (self.chain is None) == (self.cost_bps is None):
+            raise wrong("needs one of chain and cost_bps", 'write it like chain = "priority-fee", or cost_bps = 5')
+        return self
+
+    @property
+    def bps(self) -> float:
+        """What a taker order pays beyond its price."""
+        return FRONT_RUNNING_BPS[self.chain] if self.chain is not None else self.cost_bps or 0.0
+
+
 class Scenario(Table):
     """`[[scenario]]`: events on one clock."""
 
@@ -141,6 +201,12 @@ class Scenario(Table):
     oracle: Several[Oracle] = ()
     terms: Several[TermsChange] = ()
     adl: Several[Adl] = ()
+    trader: Several[Trader] = ()
+    withdrawal: Several[Withdrawal] = ()
+    cascade: Several[CascadeEvent] = ()
+    fund: Several[Fund] = ()
+    keepers: Several[Keepers] = ()
+    front_running: Several[FrontRunning] = ()
 
     @model_validator(mode="after")
     def _worst_alone(self) -> Self:
@@ -157,6 +223,11 @@ class Scenario(Table):
         ends += [event.after + event.length for event in self.outage]
         ends += [event.after + (event.length or 0) for event in self.terms]
         ends += [event.after + event.freeze for event in self.oracle]
+        ends += [event.after + event.offline for event in self.trader]
+        ends += [event.after + event.absent for event in self.keepers]
+        ends += [event.after + event.length for event in self.front_running]
+        ends += [event.after + event.frozen for event in self.withdrawal]
+        ends += [event.after + event.length + event.decay for event in self.cascade]
         return max(ends, default=0) or DAY_MS
 
 

@@ -51,15 +51,15 @@ def lows_first(trades: Floats) -> NDArray[np.bool_]:
 def shocked(candles: Floats, rows: Rows, curves: Sequence[Curve]) -> Floats:
     """Candles [4, rows] of one series under curves; NaN stays NaN."""
     opens, d = rows.opens_ms, rows.interval_ms
-    knots = _knots(candles, rows.lows)
+    points = knots(candles, rows.lows)
     times = (opens, opens + d / 3, opens + 2 * d / 3, opens + d)
-    moved = [knot * product(curves, when, n < 3) for n, (knot, when) in enumerate(zip(knots, times, strict=True))]
+    moved = [knot * product(curves, when, n < 3) for n, (knot, when) in enumerate(zip(points, times, strict=True))]
     high, low = np.maximum.reduce(moved), np.minimum.reduce(moved)
     for when in instants(curves):
         row = int(np.searchsorted(opens, when, side="right")) - 1
         if row < 0 or not opens[row] < when < opens[row] + d:
             continue
-        price = _on_path([float(knot[row]) for knot in knots], (when - opens[row]) / d)
+        price = _on_path([float(knot[row]) for knot in points], (when - opens[row]) / d)
         for jumped in (False, True):
             value = price * float(product(curves, np.array([when]), jumped)[0])
             high[row], low[row] = max(high[row], value), min(low[row], value)
@@ -71,7 +71,7 @@ def stands_at(candles: Floats, rows: Rows, curves: Sequence[Curve], start_ms: in
     row = int(np.searchsorted(rows.opens_ms, start_ms, side="right")) - 1
     if row < 0 or start_ms >= rows.opens_ms[row] + rows.interval_ms or np.isnan(candles[OPEN, row]):
         return None
-    own = [float(knot[row]) for knot in _knots(candles, rows.lows)]
+    own = [float(knot[row]) for knot in knots(candles, rows.lows)]
     price = _on_path(own, (start_ms - rows.opens_ms[row]) / rows.interval_ms)
     return price * float(product(curves, np.array([float(start_ms)]), False)[0])
 
@@ -80,9 +80,9 @@ def held(candles: Floats, rows: Rows, hold: Hold, value: float) -> Floats:
     """Candles [4, rows] of a mark that stands still at ``value`` in a window."""
     opens, d = rows.opens_ms, rows.interval_ms
     out = candles.copy()
-    knots = _knots(candles, rows.lows)
+    path = knots(candles, rows.lows)
     for row in np.flatnonzero((opens < hold.end_ms) & (opens + d > hold.start_ms)):
-        own = [float(knot[row]) for knot in knots]
+        own = [float(knot[row]) for knot in path]
         if np.isnan(own[0]):
             continue
         before, after = (hold.start_ms - float(opens[row])) / d, (hold.end_ms - float(opens[row])) / d
@@ -95,15 +95,15 @@ def held(candles: Floats, rows: Rows, hold: Hold, value: float) -> Floats:
     return out
 
 
-def _knots(candles: Floats, lows: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats, Floats]:
+def knots(candles: Floats, lows: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats, Floats]:
     """Open, first extreme, second extreme and close of each row."""
     first = np.where(lows, candles[LOW], candles[HIGH])
     second = np.where(lows, candles[HIGH], candles[LOW])
     return candles[OPEN], first, second, candles[CLOSE]
 
 
-def _on_path(knots: Sequence[float], share: float) -> float:
+def _on_path(path: Sequence[float], share: float) -> float:
     """The price of a path at a share of its candle."""
     place = min(max(share, 0.0), 1.0) * 3
     n = min(int(place), 2)
-    return knots[n] + (knots[n + 1] - knots[n]) * (place - n)
+    return path[n] + (path[n + 1] - path[n]) * (place - n)
