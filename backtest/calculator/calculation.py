@@ -8,21 +8,25 @@ position is a pool with its own margin, paid for by the wallet.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-from backtest.calculator import positions_file as books
+from backtest.calculator import book as books
+from backtest.calculator.book import Book, Close, Position
+from backtest.calculator.marks_at import MarksAt, Moment
 from backtest.calculator.position import Leg, legs_of
-from backtest.calculator.positions_file import Book, Close, Position
 from backtest.calculator.stress_ladder import Ladder, Range, climb
 from backtest.core.enums import MICRO
-from backtest.core.errors import Broken
+from backtest.core.errors import Broken, UserError
 from backtest.core.json_types import JsonValue
+from backtest.data.catalog import DataSource
 from backtest.engine.replay import to_micro
 from backtest.report.page_file import write_page
+from backtest.results.equity import ratio_of
+from backtest.results.positions_of_run import positions_of_run
 from backtest.venues import profile as venues
 from backtest.venues.field_types import day_ms
 from backtest.venues.margin_modes import require
@@ -130,23 +134,35 @@ class Calculation:
 
 
 def margin(
-    book: Mapping[str, object] | Path | str,
+    book: Mapping[str, object] | Sequence[Mapping[str, object]] | Path | str | None = None,
     *,
     close: Mapping[str, object] | None = None,
     by: str = "all",
     step: float = 1.0,
     down: float = 90.0,
     up: float = 200.0,
+    venue: Path | str | None = None,
+    margin: str | None = None,
+    collateral: float | None = None,
+    data: DataSource | None = None,
+    at: int | str | dt.date | dt.datetime | None = None,
+    from_run: Path | str | None = None,
     out: Path | str | None = None,
 ) -> Calculation:
     """What the positions of ``book`` need, hold and risk, and the ladder of their liquidations.
 
-    ``book`` is a mapping, a JSON or TOML file, or ``-`` for standard input (margin-calculator.md). ``close`` has
-    symbol, qty and maybe price, and replaces the book's own. The ladder moves the marks by ``step`` per cent at a
-    time, ``down`` to and ``up`` to so many per cent: ``by`` is ``all`` together, ``beta`` times the move each, or one
-    symbol alone. With ``out`` the picture is written there as HTML. Raises `UserError` for a mistake in the book.
+    ``book`` is a mapping, a list of positions, a CSV, JSON or TOML file, or ``-`` for standard input
+    (margin-calculator.md). ``close`` has symbol, qty and maybe price, and replaces the book's own; ``venue``,
+    ``margin`` and ``collateral`` replace those of the book. ``data``: a dataset whose marks at ``at`` (its first
+    candle, if left out) hold for positions without a mark. ``from_run``: the folder of a report, in place of a book:
+    its positions at ``at``, a time or ``"worst"``, its close with the highest margin ratio (the default).
+    The ladder moves the marks by ``step`` per cent at a time, ``down`` to and ``up`` to so many per cent: ``by`` is
+    ``all`` together, ``beta`` times the move each, or one symbol alone. With ``out`` the picture is written there as
+    HTML. Raises `UserError` for a mistake in the book.
     """
-    asked = books.read(book, close)
+    given = {"venue": None if venue is None else str(venue), "margin": margin, "collateral": collateral}
+    account = {name: value for name, value in given.items() if value is not None}
+    asked = _asked(book, close, account, data, at, from_run)
     span = Range(by, step, down, up)
     span.check([position.symbol for position in asked.positions])
     profile = venues.load(asked.venue)
@@ -160,6 +176,30 @@ def margin(
     if out is not None:
         _draw(answer, Path(out))
     return answer
+
+
+def _asked(
+    book: Mapping[str, object] | Sequence[Mapping[str, object]] | Path | str | None,
+    close: Mapping[str, object] | None,
+    account: Mapping[str, object],
+    data: DataSource | None,
+    at: Moment,
+    from_run: Path | str | None,
+) -> Book:
+    """The book that is asked about, of a file or of a run."""
+    if (book is None) == (from_run is None):
+        thing = "no positions are given" if book is None else "a file and --from-run are given"
+        raise UserError(thing, "FILE", "name a positions file, or a report with --from-run")
+    if from_run is not None:
+        if data is not None:
+            raise UserError("--data and --from-run are given", "--data", "leave it out: the report has its marks")
+        return books.read({**positions_of_run(Path(from_run), at), **account}, close)
+    if book is None or data is None:
+        if at is not None:
+            raise UserError("a time without data", "--at", "name the data with --data, or a report with --from-run")
+        return books.read(book or {}, close, account)
+    found = MarksAt.of(data, at)
+    return books.read(book, close, {**account, "date": found.day}, found.marks)
 
 
 def _draw(answer: Calculation, file: Path) -> None:
@@ -231,7 +271,7 @@ def _answer(
         initial=sum(p.initial for p in pools),
         maintenance=maintenance,
         free_collateral=pools[0].free_collateral,
-        margin_ratio=_ratio(maintenance, equity),
+        margin_ratio=ratio_of(maintenance, equity),
         liquidatable=any(p.liquidatable for p in pools),
         positions=tuple(_position(position, *home[position.symbol]) for position in book.positions),
         pools=tuple(pools),
@@ -270,16 +310,9 @@ def _pool(name: str, pool: Pool, needed: int) -> PoolMargin:
         initial=needed / MICRO,
         maintenance=pool.maintenance / MICRO,
         free_collateral=(pool.equity - needed) / MICRO,
-        margin_ratio=_ratio(pool.maintenance, pool.equity),
+        margin_ratio=ratio_of(pool.maintenance, pool.equity),
         liquidatable=pool.liquidatable,
     )
-
-
-def _ratio(maintenance: float, equity: float) -> float | None:
-    """As `results.tables.margin_ratio`, of one instant."""
-    if not maintenance:
-        return 0.0
-    return maintenance / equity if equity > 0 else None
 
 
 def _judged(close: Close, pool: Pool, law: Law) -> CloseMargin:
@@ -302,7 +335,7 @@ def _judged(close: Close, pool: Pool, law: Law) -> CloseMargin:
         insurance=insurance / MICRO,
         equity=left.equity / MICRO,
         maintenance=left.maintenance / MICRO,
-        margin_ratio=_ratio(left.maintenance, left.equity),
+        margin_ratio=ratio_of(left.maintenance, left.equity),
         liquidatable=left.liquidatable,
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from backtest.calculator.positions_file import Book, Position
+from backtest.calculator.book import Book, Position
 from backtest.core.enums import MICRO
 from backtest.core.errors import Broken, UserError
 from backtest.engine.replay import to_micro
+from backtest.venues.default_leverage import default_at
+from backtest.venues.field_types import day_ms
 from backtest.venues.margin_pool import Held, Pool
 from backtest.venues.profile import Profile
 from backtest.venues.requirement import tier_of
@@ -55,12 +57,15 @@ def legs_of(book: Book, profile: Profile) -> list[Leg]:
             position.symbol,
             round(to_micro(position.qty) / step) * step,
             position.mark,
-            _terms(book, position, profile.terms(position.symbol, book.date)),
+            own_terms(book, position, profile.terms(position.symbol, book.date)),
             position.entry,
             position.leverage,
+            nearest=True,
         )
         _check_limit(book, held)
         isolated = book.mode(position) == "isolated"
+        if isolated and held.leverage is None:
+            held = replace(held, leverage=default_at(profile.default_leverage, day_ms(book.date or profile.date)))
         out.append(Leg(held, step, isolated, _posted(book, position, held) if isolated else 0))
     spare = to_micro(book.collateral) - sum(leg.posted_micro for leg in out)
     if spare < 0:
@@ -93,20 +98,25 @@ def _step(qty: float) -> int:
 
 
 def _posted(book: Book, position: Position, held: Held) -> int:
-    """Micro in the isolated pool: as given, else the notional at entry over leverage."""
+    """Micro in the isolated pool: as given, else the notional at entry over leverage.
+
+    With the venue's default leverage it is the initial margin at the entry, which is more where the market allows less.
+    """
     if position.posted is not None:
         return to_micro(position.posted)
-    if position.leverage is None:
+    if position.leverage is not None:
+        return Pool.isolated(held).equity - (held.unrealized_micro or 0)
+    if held.leverage is None:
         raise UserError(
             f"{position.symbol} is isolated, and its margin is not given",
             book.place,
             "give posted, the margin that it holds, or leverage",
         )
-    return Pool.isolated(held).equity - (held.unrealized_micro or 0)
+    return replace(held, mark=position.entry).initial
 
 
-def _terms(book: Book, position: Position, terms: Terms) -> Terms:
-    """The venue's terms with what the position says instead; rates of its own are one tier without an edge."""
+def own_terms(book: Book, position: Position, terms: Terms) -> Terms:
+    """Return the venue's terms with what the position says instead; rates of its own are one tier without an edge."""
     own = {name: value for name in ("penalty", "beta", "idio") if (value := getattr(position, name)) is not None}
     terms = replace(terms, **own)
     wanted = (position.initial, position.maintenance, position.deduction, position.initial_deduction)

@@ -1,267 +1,70 @@
-"""What the margin calculator is asked about: a venue, an amount of collateral and the positions, from JSON or TOML.
+"""A positions file as it is written: CSV, JSON or TOML, read into plain values that know their lines.
 
-A `Book` is checked whole before anything is computed: every key is known, every number is finite and in its range,
-every symbol that is named has a mark. The first mistake is told as one line with the file, the key and what to do.
-The format is described key by key in docs/reference/margin-calculator.md.
+CSV has one position per line under a header of keys. JSON is the table of docs/reference/margin-calculator.md, or its
+list of positions alone; TOML is that table.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+import csv
+import io
 import json
-import math
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import ErrorDetails, PydanticCustomError
-
-from backtest.core.enums import MICRO
-from backtest.core.errors import Broken, UserError, nearest
+from backtest.core.errors import Broken, UserError
 from backtest.core.toml_lines import line_of
 
-MODES = ("cross", "isolated", "portfolio")
-MOST_QUOTE, MOST_BASE = 1e9, 1e12
-"""Largest notional at the mark, collateral, and quantity: with a ladder on top they stay below what the engine
-counts exactly (`engine.money`)."""
 STANDARD_INPUT = "-"
-
-OFF = "give an amount in quote units, or leave it out"
-FRACTION = "give a fraction of the notional, as 0.05, or leave it out for the venue's"
-MARKET = "name its market, as BTC-USD"
-MARK = "give the mark price in quote"
-UNITS = "give base units, negative for a short"
-
-
-def wrong(thing: str, remedy: str, *at: str | int) -> PydanticCustomError:
-    """Return what is wrong, what to do, and where below the table that is being checked."""
-    return PydanticCustomError("wrong", "{thing}", {"thing": thing, "remedy": remedy, "at": at})
+POSITIONS = "positions"
+IN_MEMORY = "positions"
+"""What messages call tables that are in no file."""
+WORDS = ("symbol", "mode")
+"""Columns of a CSV that hold text; all others hold numbers."""
+DELIMITERS = ",;\t"
+REMEDY = "pass a CSV, JSON or TOML file, or - for standard input"
 
 
-def _given(value: object) -> object:
-    """Return a table without its nulls: JSON's null is as good as absent."""
-    return {key: one for key, one in value.items() if one is not None} if isinstance(value, Mapping) else value
+@dataclass(frozen=True)
+class PositionsFile:
+    """Tables of plain values, and where they stand."""
+
+    name: str
+    """Of the file, for messages."""
+    table: Mapping[str, Any]
+    """With the list `positions`, and what else the file says."""
+    text: str = ""
+    rows: Sequence[int] = field(default=())
+    """Of a CSV: the line of each position."""
+
+    def place(self, at: tuple[str | int, ...]) -> str:
+        """Return the file with the line of a key."""
+        if self.rows:
+            row = at[1] if len(at) > 1 and isinstance(at[1], int) else -1
+            return f"{self.name}:{self.rows[row]}" if 0 <= row < len(self.rows) else f"{self.name}:1"
+        return f"{self.name}:{line_of(self.text, at)}" if self.text else self.name
 
 
-def _listed(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _number(value: object) -> object:
-    """Return a whole number as a double; JSON and TOML have whole numbers of any length."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value) if abs(value) < sys.float_info.max else math.inf
-    return value
-
-
-def _day(value: object) -> object:
-    remedy = "write it as 2026-01-31, or leave it out for the latest terms"
-    if isinstance(value, dt.datetime) or not isinstance(value, dt.date | str):
-        raise wrong(f"is {_kind(value)}, not a date", remedy)
-    try:
-        return value if isinstance(value, dt.date) else dt.date.fromisoformat(value)
-    except ValueError:
-        raise wrong(f"{value!r} is not a date", remedy) from None
-
-
-Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=0)]
-Amount = Annotated[Number, Field(ge=0)]
-Rate = Annotated[Number, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"\S")]
-
-
-class Table(BaseModel):
-    """A table of the input: no unknown keys, no silent conversion. A field's description says what to give."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, value: object) -> object:
-        return _given(value)
-
-
-def _check_size(qty: float, mark: float) -> None:
-    """Raise for a quantity that is 0, is not counted, or is too large at its mark price."""
-    if not qty:
-        raise wrong("is 0", f"leave the position out, or {UNITS}", "qty")
-    if abs(qty) * MICRO < 0.5:
-        raise wrong(f"{qty:g} is below a millionth, the smallest that is counted", "give a larger one", "qty")
-    if abs(qty) > MOST_BASE or abs(qty) * mark > MOST_QUOTE:
-        raise wrong(f"{qty:g} at {mark:g} is beyond 1 billion in quote", "give a smaller one", "qty")
-
-
-class Position(Table):
-    """One position; prices in quote, ``qty`` in base units, signed, long positive. None: as the venue has it."""
-
-    symbol: Name = Field(description=MARKET)
-    qty: Number = Field(description=UNITS)
-    mark: Positive = Field(description=MARK)
-    entry: Positive = Field(description="give the average entry price in quote, or leave it out")
-    leverage: Positive | None = Field(None, description="give notional over margin, as 10")
-    mode: Literal["cross", "isolated"] | None = Field(None, description="say one of cross, isolated")
-    posted: Positive | None = Field(None, description=OFF)
-    """What its isolated pool holds, quote."""
-    initial: Rate | None = Field(None, description=FRACTION)
-    maintenance: Rate | None = Field(None, description=FRACTION)
-    deduction: Amount | None = Field(None, description=OFF)
-    initial_deduction: Amount | None = Field(None, description=OFF)
-    """Quote, taken off the requirement."""
-    penalty: Rate | None = Field(None, description=FRACTION)
-    beta: Number | None = Field(None, description="give how many times the market's move it makes, as 1.2")
-    idio: Rate | None = Field(None, description=FRACTION)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _entry_is_the_mark(cls, value: object) -> object:
-        known = _given(value)
-        return {"entry": known["mark"], **known} if isinstance(known, dict) and "mark" in known else known
-
-    @model_validator(mode="after")
-    def _countable(self) -> Self:
-        _check_size(self.qty, self.mark)
-        if abs(self.qty) * self.entry > MOST_QUOTE:
-            thing = f"{self.qty:g} at {self.entry:g} is beyond 1 billion in quote"
-            raise wrong(thing, "give the average entry price in quote", "entry")
-        return self
-
-
-class Order(Table):
-    """An order that waits at the venue and reserves initial margin."""
-
-    symbol: Name = Field(description=MARKET)
-    qty: Number = Field(description=UNITS)
-    mark: Positive = Field(description=MARK)
-    """The position's; an order in a market without a position brings its own."""
-
-    @model_validator(mode="after")
-    def _countable(self) -> Self:
-        _check_size(self.qty, self.mark)
-        return self
-
-
-class Close(Table):
-    """A close to be judged: ``qty`` base units of the position, without sign; ``price`` None: the venue's own."""
-
-    symbol: Name = Field(description="name the position")
-    qty: Positive = Field(description="give base units, without sign")
-    price: Positive | None = Field(None, description="give the fill's price in quote, or leave it out")
-
-
-class Book(Table):
-    """All that the calculator is told."""
-
-    venue: Name = Field(description="name one of `backtest venues list`, or a FILE.toml")
-    date: Annotated[dt.date, BeforeValidator(_day)] | None = None
-    """Whose terms hold; None: the venue's latest."""
-    margin: Literal["cross", "isolated", "portfolio"] = Field(description=f"say one of {', '.join(MODES)}")
-    collateral: Annotated[Amount, Field(le=MOST_QUOTE)] = Field(description="give the wallet's cash in quote units")
-    """The wallet: cash before unrealised profit, what isolated positions have posted included. Quote."""
-    positions: Annotated[list[Position], BeforeValidator(_listed)] = Field(
-        description="give at least one, with symbol, qty and mark"
-    )
-    open_orders: Annotated[list[Order], BeforeValidator(_listed)] = []
-    close: Close | None = None
-    _place: str = PrivateAttr("book")
-
-    @property
-    def place(self) -> str:
-        """The file, for messages."""
-        return self._place
-
-    def mode(self, position: Position) -> str:
-        """The position's own margin mode, else the book's."""
-        return position.mode or self.margin
-
-    @model_validator(mode="before")
-    @classmethod
-    def _orders_at_the_mark(cls, value: object) -> object:
-        """Give each order the mark price of its position."""
-        known = _given(value)
-        if not isinstance(known, dict):
-            return known
-        if not known.get("positions", ()) and known.get("positions") != {}:
-            raise wrong("there is no position", "give at least one, with symbol, qty and mark", "positions")
-        rows = [row for row in _rows(known, "positions") if isinstance(row.get("symbol"), str)]
-        marks = {str(row["symbol"]): row.get("mark") for row in rows}
-        orders = known.get("open_orders")
-        if isinstance(orders, list | tuple):
-            known["open_orders"] = [_order(row, n, marks) for n, row in enumerate(orders)]
-        return known
-
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        held: dict[str, Position] = {}
-        for n, position in enumerate(self.positions):
-            if position.symbol in held:
-                thing = f"{position.symbol} has a position above"
-                raise wrong(thing, "add them up into one", "positions", n, "symbol")
-            held[position.symbol] = position
-            if position.mode == "cross" and self.margin == "portfolio":
-                thing = "a portfolio account has no cross positions"
-                raise wrong(thing, "leave it out, or say isolated", "positions", n, "mode")
-            if position.posted is not None and self.mode(position) != "isolated":
-                thing = f"applies to isolated positions, and this one is in {self.margin}"
-                raise wrong(thing, 'add mode = "isolated"', "positions", n, "posted")
-        for n, order in enumerate(self.open_orders):
-            if order.symbol in held and order.mark != held[order.symbol].mark:
-                thing = f"{order.mark:g} is not the position's {held[order.symbol].mark:g}"
-                raise wrong(thing, "leave it out", "open_orders", n, "mark")
-        if self.close is not None:
-            _check_close(self.close, held)
-        return self
-
-
-def _rows(table: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
-    rows = table.get(key)
-    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list | tuple) else []
-
-
-def _order(row: object, n: int, marks: Mapping[str, object]) -> object:
-    """Return an order with the mark price of its position, where it has none of its own."""
-    order = _given(row)
-    if not isinstance(order, dict) or "mark" in order or not isinstance(order.get("symbol"), str):
-        return order
-    symbol = order["symbol"]
-    if symbol.strip() and symbol not in marks:
-        remedy = f"{nearest(symbol, marks)} (or give its mark)"
-        raise wrong(f"{symbol} has no position and no mark", remedy, "open_orders", n, "symbol")
-    return {**order, "mark": marks.get(symbol)}
-
-
-def _check_close(close: Close, held: Mapping[str, Position]) -> None:
-    if close.symbol not in held:
-        raise wrong(f"unknown symbol {close.symbol!r}", nearest(close.symbol, held), "close", "symbol")
-    most = abs(held[close.symbol].qty)
-    if not 0.5 <= close.qty * MICRO <= most * MICRO + 0.5:
-        remedy = f"give base units, without sign, at most {most:.15g}"
-        raise wrong(f"{close.qty:.15g} cannot be closed", remedy, "close", "qty")
-
-
-def read(source: Mapping[str, object] | Path | str, close: Mapping[str, object] | None = None) -> Book:
-    """The book of a mapping, of a JSON or TOML file, or of standard input (``-``); ``close`` replaces the file's own.
-
-    Raises `UserError`: unreadable, not JSON or TOML, an unknown or missing key, a value out of range, a symbol that
-    has no position.
-    """
-    if isinstance(source, Mapping):
-        return _checked(source, close, "book", "")
+def read_file(source: Path | str) -> PositionsFile:
+    """Read a file, or standard input (``-``); UserError for one that cannot be read or is none of the formats."""
     name = "standard input" if str(source) == STANDARD_INPUT else str(source)
     text = _text(source, name)
-    return _checked(_parse(text, name), close, name, text)
+    if not text.strip():
+        raise UserError("is empty", name, "give venue, margin, collateral and positions, as JSON or TOML")
+    if _is_csv(text, name):
+        return _csv(text, name)
+    value = _parsed(text, name)
+    return PositionsFile(name, {POSITIONS: value} if isinstance(value, list) else value, text)
+
+
+def in_memory(given: Mapping[str, Any] | Sequence[Mapping[str, Any]], name: str = IN_MEMORY) -> PositionsFile:
+    """Return what a caller in Python gives: the whole table, or its list of positions."""
+    return PositionsFile(name, given if isinstance(given, Mapping) else {POSITIONS: list(given)})
 
 
 def _text(source: Path | str, name: str) -> str:
@@ -270,18 +73,34 @@ def _text(source: Path | str, name: str) -> str:
             return sys.stdin.buffer.read().decode("utf-8-sig")
         return Path(source).read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise UserError("no such file", name, "pass a JSON or TOML file, or - for standard input") from error
+        raise UserError("no such file", name, REMEDY) from error
     except UnicodeDecodeError as error:
-        raise UserError("not text in UTF-8", name, "pass a JSON or TOML file") from error
+        raise UserError("not text in UTF-8", name, "pass a CSV, JSON or TOML file") from error
     except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", name, "pass a JSON or TOML file") from error
+        raise UserError(f"cannot be read: {error.strerror}", name, "pass a CSV, JSON or TOML file") from error
 
 
-def _parse(text: str, name: str) -> dict[str, Any]:
-    """JSON if the text begins with a brace, which no TOML does; else TOML."""
-    kind = "JSON" if text.lstrip().startswith("{") else "TOML"
-    if not text.strip():
-        raise UserError("is empty", name, "give venue, margin, collateral and positions, as JSON or TOML")
+def _is_json(text: str) -> bool:
+    """Whether it begins with an object, or with a list of them; no TOML does."""
+    return re.match(r"\s*(\{|\[\s*(\{|\]))", text) is not None
+
+
+def _is_csv(text: str, name: str) -> bool:
+    """By the file's name, else by a first line that names columns."""
+    if name.lower().endswith(".csv"):
+        return True
+    first = _first_line(text)
+    known = re.split(rf"[{DELIMITERS}]", first.lower())
+    return not _is_json(text) and "=" not in first and "symbol" in [cell.strip(' "') for cell in known]
+
+
+def _first_line(text: str) -> str:
+    """The first line that is neither empty nor a comment."""
+    return next((line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")), "")
+
+
+def _parsed(text: str, name: str) -> Any:
+    kind = "JSON" if _is_json(text) else "TOML"
     try:
         value = json.loads(text, object_pairs_hook=_once) if kind == "JSON" else tomllib.loads(text)
     except ValueError as error:  # of both readers, and a key given twice
@@ -289,7 +108,7 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         raise UserError(f"not readable as {kind}: {said}", name, "correct the file") from error
     except RecursionError as error:
         raise UserError(f"not readable as {kind}: nested too deep", name, "correct the file") from error
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | list):
         raise Broken("a text that begins with a brace is an object, and TOML is a table")
     return value
 
@@ -303,82 +122,42 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _kind(value: object) -> str:
-    """What a value is, in a user's words."""
-    if value in ("", [], {}):
-        return "empty"
-    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
-    return next((name for kind, name in names.items() if type(value) is kind), "something else")
-
-
-KEYS = {
-    "": tuple(Book.model_fields),
-    "positions": tuple(Position.model_fields),
-    "open_orders": tuple(Order.model_fields),
-    "close": tuple(Close.model_fields),
-}
-"""What each table of the input may say, by the key at which it stands."""
-TABLES: dict[str, type[Table]] = {"": Book, "positions": Position, "open_orders": Order, "close": Close}
-
-
-def _checked(table: Mapping[str, object], close: Mapping[str, object] | None, file: str, text: str) -> Book:
-    asked = dict(table) if close is None else {**table, "close": dict(close)}
+def _csv(text: str, name: str) -> PositionsFile:
+    """A position per line; an empty cell says nothing, nor does a line that begins with ``#``."""
+    delimiter = max(DELIMITERS, key=_first_line(text).count)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    found: list[dict[str, Any]] = []
+    lines: list[int] = []
+    header: list[str] = []
     try:
-        book = Book.model_validate(asked)
-    except ValidationError as error:
-        # A misspelt key goes before what it leaves missing.
-        first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
-        raise _complaint(first, asked, file, text) from None
-    book._place = file
-    return book
+        for cells in reader:
+            values = [cell.strip() for cell in cells]
+            if not any(values) or values[0].startswith("#"):
+                continue
+            if not header:
+                header = values
+                _check_header(header, f"{name}:{reader.line_num}")
+                continue
+            if len(values) > len(header):
+                thing = f"{len(values)} cells under {len(header)} columns"
+                raise UserError(thing, f"{name}:{reader.line_num}", "write a number without separators of thousands")
+            found.append({key: _cell(key, value) for key, value in zip(header, values, strict=False) if value})
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise UserError(f"not readable as CSV: {error}", f"{name}:{reader.line_num}", "correct the file") from error
+    return PositionsFile(name, {POSITIONS: found}, text, lines or (1,))
 
 
-def _complaint(found: ErrorDetails, asked: Mapping[str, object], file: str, text: str) -> UserError:
-    """The first mistake as one line: the file and line, the key, its symbol, the reason and what to do."""
-    context = found.get("ctx") or {}
-    at = (*(part for part in found["loc"] if part not in SPLIT), *context.get("at", ()))
-    key = str(at[-1]) if at else ""
-    fields = TABLES[str(at[0]) if len(at) > 1 else ""].model_fields
-    told = (fields[key].description or "") if key in fields else ""
-    thing, remedy = _reason(found, context, tuple(fields))
-    named = ".".join(str(part + 1 if isinstance(part, int) else part) for part in at)
-    row: object = asked
-    for part in at if at and isinstance(at[-1], int) else at[:-1]:
-        if isinstance(row, list | tuple) and isinstance(part, int):
-            row = row[part]
-        else:
-            row = row.get(part) if isinstance(row, Mapping) else None
-    symbol = row.get("symbol") if isinstance(row, Mapping) else None
-    whose = f" ({symbol})" if isinstance(symbol, str) and symbol and key != "symbol" else ""
-    line = f":{line_of(text, at)}" if text else ""
-    place = f"{file}{line}"
-    return UserError(f"{named}{whose}: {thing}" if named else thing, place, remedy or told)
+def _check_header(header: Sequence[str], place: str) -> None:
+    twice = next((key for key in header if header.count(key) > 1), None)
+    if twice is not None:
+        raise UserError(f"the column {twice!r} is given twice" if twice else "a column has no name", place, "name each")
 
 
-SPLIT = {"function-before[_day(), date]"}
-"""What pydantic puts into a place that the file does not have."""
-
-
-def _reason(found: ErrorDetails, context: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, str]:
-    """What is wrong, and what to do where it is not the field's own."""
-    value, kind = found["input"], found["type"]
-    if kind == "wrong":
-        return context["thing"], context["remedy"]
-    if kind == "missing":
-        return "is missing", ""
-    if kind == "extra_forbidden":
-        return "unknown key", nearest(str(found["loc"][-1]), known)
-    if kind == "literal_error" and isinstance(value, str) and value.strip():
-        modes = re.findall(r"'(\w+)'", str(context["expected"]))
-        return f"unknown mode {value!r}", nearest(value, modes)
-    if kind in ("greater_than", "greater_than_equal", "less_than_equal"):
-        word = {"greater_than": "not above", "greater_than_equal": "below", "less_than_equal": "above"}[kind]
-        bound = next(context[name] for name in ("gt", "ge", "le") if name in context)
-        return f"{value:g} is {word} {bound:g}", ""
-    if kind == "finite_number":
-        return f"{value if isinstance(value, float) else 'it'} is not a finite number", ""
-    return f"is {_kind(value)}, not {_WANTED.get(kind, 'a name')}", _HOW.get(kind, "")
-
-
-_WANTED = {"float_type": "a number", "list_type": "a list", "model_type": "a table"}
-_HOW = {"list_type": "write a list of tables, one for each", "model_type": "write keys and values"}
+def _cell(key: str, value: str) -> str | float:
+    if key in WORDS:
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value

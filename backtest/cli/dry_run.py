@@ -43,7 +43,7 @@ def show_plan(asked: RunRequest, as_json: bool) -> None:
     whole = seconds / rows * first.rows * len(found.plans) * found.passes
     facts = {
         "command": asked.command,
-        "strategy": ", ".join(asked.strategies),
+        "strategy": ", ".join(asked.strategies) or asked.named,
         "data": asked.data,
         "symbols": ", ".join(first.symbols),
         "start": stamp(first.start_ms),

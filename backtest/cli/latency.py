@@ -22,7 +22,7 @@ Examples:
   backtest latency sma_cross --data binance-2025 --grid 0,250,1000 --slippage drift=1
 """,
 )
-@click.argument("strategies", metavar="STRATEGY", nargs=-1, shell_complete=flags.files)
+@click.argument("strategies", metavar="[STRATEGY]", nargs=-1, shell_complete=flags.files)
 @flags.replay(LATENCY)
 def latency(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any) -> None:
     """Replay one account per delay over the same prices and write the curve of profit against latency."""
@@ -36,7 +36,7 @@ def latency(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: 
     if asked.dry:
         show_plan(asked, as_json)
         return
-    settings = asked.keywords(out=str(Path("reports", f"{run_commands.stem(asked.strategies[0])}-latency")))
+    settings = asked.keywords(out=str(Path("reports", f"{asked.named}-latency")))
     with asked.named_in_errors(), redirect_stdout(sys.stderr), Progress() as progress:
-        curve = backtest.latency(asked.strategies[0], asked.data, progress=progress, **settings)
+        curve = backtest.latency(asked.strategy, asked.data, progress=progress, **settings)
     show_latency.curve(curve, as_json, verbose)

@@ -16,7 +16,8 @@ import click
 from backtest.cli import flags
 from backtest.runner.setting import COMPARE, RUN, SUB_ACCOUNTS
 
-ABOUT = """STRATEGY is a file (my.py, my.py:Class), package.module:Class, or a name of `backtest strategies list`."""
+ABOUT = """STRATEGY is a file (my.py, my.py:Class), package.module:Class, or a name of `backtest strategies list`.
+--positions FILE takes its place."""
 
 
 @click.command(
@@ -27,10 +28,11 @@ ABOUT = """STRATEGY is a file (my.py, my.py:Class), package.module:Class, or a n
 Examples:
   backtest run sma_cross --data binance-2025 -p fast=12 -p slow=48
   backtest run my.py --data data/binance --start 2025-10-01 --margin isolated --leverage 5
+  backtest run --positions positions.csv --data binance-2025 --cash 50000
   backtest run --config reports/mine/run.toml --fee-bps 2
 """,
 )
-@click.argument("strategies", metavar="STRATEGY...", nargs=-1, shell_complete=flags.files)
+@click.argument("strategies", metavar="[STRATEGY...]", nargs=-1, shell_complete=flags.files)
 @flags.replay(RUN, SUB_ACCOUNTS)
 def run(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any) -> None:
     """Replay one account and write its report.
@@ -48,14 +50,13 @@ def run(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any)
         show_plan(asked, as_json)
         return
     apart = asked.command == SUB_ACCOUNTS
-    named = "-".join(map(stem, asked.strategies))
     kind = "sub-accounts" if apart else _plain(",".join(asked.values.get("margin", ("cross",))))
-    settings = asked.keywords(out=str(Path("reports", f"{named}-{kind}")))
+    settings = asked.keywords(out=str(Path("reports", f"{asked.named}-{kind}")))
     with asked.named_in_errors(), redirect_stdout(sys.stderr), Progress() as progress:
         if apart:
             shown = backtest.subaccounts(asked.strategies, asked.data, progress=progress, **settings)
         else:
-            result = backtest.run(asked.strategies[0], asked.data, progress=progress, **settings)
+            result = backtest.run(asked.strategy, asked.data, progress=progress, **settings)
     if apart:
         output.subaccounts(shown, as_json, verbose)
     else:
@@ -72,7 +73,7 @@ Examples:
   backtest compare my.py --data data/binance --margin isolated,cross,portfolio --venue generic
 """,
 )
-@click.argument("strategies", metavar="STRATEGY", nargs=-1, shell_complete=flags.files)
+@click.argument("strategies", metavar="[STRATEGY]", nargs=-1, shell_complete=flags.files)
 @flags.replay(COMPARE)
 def compare(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any) -> None:
     """Replay one account per margin mode over the same prices and write one report."""
@@ -87,9 +88,9 @@ def compare(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: 
         show_plan(asked, as_json)
         return
     modes = _plain("-".join(asked.values.get("margin", ("isolated", "cross"))))
-    settings = asked.keywords(out=str(Path("reports", f"{stem(asked.strategies[0])}-{modes}")))
+    settings = asked.keywords(out=str(Path("reports", f"{asked.named}-{modes}")))
     with asked.named_in_errors(), redirect_stdout(sys.stderr), Progress() as progress:
-        comparison = backtest.compare(asked.strategies[0], asked.data, progress=progress, **settings)
+        comparison = backtest.compare(asked.strategy, asked.data, progress=progress, **settings)
     output.comparison(comparison, as_json, verbose)
 
 
@@ -135,13 +136,6 @@ def verify(folder: Path, data: Path | str | None, trust: bool, timeout: float | 
     output.verification(verification, folder, as_json)
     if not verification.ok:
         raise click.ClickException(f"{folder}: not the same; {output.unequal(verification)}")
-
-
-def stem(strategy: str) -> str:
-    """A short name for a report."""
-    from backtest.runner import sub_accounts
-
-    return sub_accounts.stem(strategy)
 
 
 def _plain(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -32,6 +33,18 @@ class RunRequest:
     origins: Origins
     dry: bool
     """Whether only to say what would be run."""
+
+    @property
+    def strategy(self) -> str | None:
+        """The strategy of one account; None where there are positions in its place."""
+        return self.strategies[0] if self.strategies else None
+
+    @property
+    def named(self) -> str:
+        """A short name for a report: of the strategies, or of the positions file."""
+        from backtest.runner.sub_accounts import stem
+
+        return "-".join(map(stem, self.strategies)) or Path(str(self.values["positions"].place)).stem
 
     @property
     def data(self) -> str:
@@ -86,7 +99,10 @@ def run_request(command: str, strategies: Sequence[str], given: Mapping[str, Any
             values[name] = {**values.get(name, {}), **parameters(value, _shortest(find(name)))}
         else:
             values[name] = value_of(find(name), value, text=True)
-    named = tuple(strategies) or document.strategies
+    given_here = "positions" in flags
+    named = tuple(strategies) or (() if given_here else document.strategies)
+    if strategies and not given_here:
+        values.pop("positions", None)
     if whole:
         _check(command, named, values, flags)
     return RunRequest(command, named, values, document, frozenset(flags), origins, bool(given.get("dry_run")))
@@ -94,7 +110,10 @@ def run_request(command: str, strategies: Sequence[str], given: Mapping[str, Any
 
 def _check(command: str, strategies: Sequence[str], values: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
     """A usage error for what is missing, and for flags that the command does not have."""
-    if not strategies:
+    held = "positions" in values and command != SUB_ACCOUNTS
+    if strategies and held:
+        raise click.UsageError("--positions takes the place of STRATEGY: give one of them.")
+    if not strategies and not held:
         raise click.UsageError("Missing argument 'STRATEGY...'.")
     if command != SUB_ACCOUNTS and len(strategies) > 1:
         raise click.UsageError(

@@ -64,7 +64,7 @@ Examples:
   backtest sweep my.py --data binance-2025 -p fast=5:500:log -p slow=50:5000:log --samples 500
 """,
 )
-@click.argument("strategies", metavar="STRATEGY", nargs=-1, shell_complete=flags.files)
+@click.argument("strategies", metavar="[STRATEGY]", nargs=-1, shell_complete=flags.files)
 @flags.settings(SWEEP)
 @flags.JSON
 def sweep(strategies: Sequence[str], as_json: bool, **given: Any) -> None:
@@ -74,8 +74,8 @@ def sweep(strategies: Sequence[str], as_json: bool, **given: Any) -> None:
     from backtest.cli.run_request import run_request
 
     asked = run_request(SWEEP, strategies, given)
-    out = str(Path("reports", f"{run_commands.stem(asked.strategies[0])}-sweep"))
+    out = str(Path("reports", f"{asked.named}-sweep"))
     settings = asked.keywords(out=out)
     with asked.named_in_errors(), redirect_stdout(sys.stderr), show_sweep.Bar() as bar:
-        found = backtest.sweep(asked.strategies[0], asked.data, progress=bar, **settings)
+        found = backtest.sweep(asked.strategy, asked.data, progress=bar, **settings)
     show_sweep.sweep(found, as_json)

@@ -151,6 +151,8 @@ class Cause(IntEnum):
     GUARD = 4
     REORG = 5
     """A fill that the chain has undone."""
+    OPENING = 6
+    """No trade: a position that the account has at the start."""
 
 
 class Stage(IntEnum):

@@ -128,6 +128,9 @@ POSITION = np.dtype(
 POOL = np.dtype([("ts_ms", "i8"), ("pool", "i8"), ("equity", "f8"), ("initial", "f8"), ("maintenance", "f8")])
 """A pool's margin at a candle's close, in quote units."""
 
+OPENING_POOL = np.dtype([("pool", "i8"), ("equity", "i8"), ("initial", "i8"), ("maintenance", "i8")])
+"""A margin account at the first instant of a run that begins with positions, micro."""
+
 EXTREME = np.dtype([("high", "f8"), ("low", "f8")])
 """Of the trade path between a fill and the symbol's next one; NaN: nothing was held then, or nothing traded."""
 
@@ -188,5 +191,14 @@ class Record:
     """Inside candles: the deepest drawdown, its ms, the smallest distance, its ms, −1: nothing held; (): not known."""
     spool: Spool | None = None
     """Where tables may go that are made of it; None: they stay in memory."""
+    opening_profit: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Micro per symbol, unrealized at the first instant, of the positions at the start; none at all: there are none."""
+    opening_pools: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, OPENING_POOL))
+    """Margin accounts at the first instant, where there are positions."""
     sight: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SIGHT))
     """By time, then symbol; none at all: the venue always saw the market mark."""
+
+    @property
+    def start_total(self) -> int:
+        """Micro that the account is worth at the first instant, reserve and positions at the start included."""
+        return self.cash + self.reserve + int(self.opening_profit.sum())

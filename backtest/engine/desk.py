@@ -72,7 +72,7 @@ class Desk(State):
         return self.call(
             post, ticket.symbol, ticket.lots, ticket.type, ticket.tif, ticket.limit, ticket.stop, ticket.trail,
             ticket.trail_share, ticket.activation, ticket.by_mark, ticket.post_only, ticket.reduce_only, expires,
-            self.now_ms, self.j, before,
+            self.now_ms, max(self.j, 0), before,
         )  # fmt: skip
 
     def refuse(self, ticket: Ticket, reason: int, *, have: int = 0, target: int = NO_ORDER) -> int:

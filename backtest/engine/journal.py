@@ -123,7 +123,7 @@ AS_TAKER, AS_MAKER = map(int, enums.Liquidity)
     _,
 ) = map(int, enums.OrderState)
 # an order's end is IS_ENDED + its Status
-ORDERED, BY_LIQUIDATION, BY_DELISTING, BY_ADL, BY_GUARD, BY_REORG = map(int, enums.Cause)
+ORDERED, BY_LIQUIDATION, BY_DELISTING, BY_ADL, BY_GUARD, BY_REORG, AS_OPENING = map(int, enums.Cause)
 PAID_ORDER, PAID_CANCEL, PAID_AMENDMENT, PAID_DEPOSIT, PAID_WITHDRAWAL = map(int, enums.GasKind)
 TR_SENT, TR_ARRIVED, TR_REJECTED = map(int, enums.TransferState)
 WHOLE, SHORTFALL, PARTIAL, ONE_POSITION, BACKSTOPPED, DELEVERAGING, SOCIALISED, TAKEN = map(int, enums.Stage)

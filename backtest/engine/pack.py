@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from backtest.core.enums import MICRO, PATHS
 from backtest.core.errors import Broken
 from backtest.engine import layout as at
+from backtest.engine.opening import Opening
 from backtest.engine.passage import pack_chain
 from backtest.venues.chain import Chain, Oracle
 from backtest.venues.terms import ASSUMED_BAND, BySize, Contract, Law, OrderRules, Portfolio, Terms
@@ -121,6 +122,8 @@ class Setup:
     guards: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, at.GUARD_STATE)))
     """[guards, GUARD_STATE + …] of `layout`."""
     guard_names: tuple[str, ...] = ()
+    opening: tuple[Opening, ...] = ()
+    """Positions that the account begins with, in the order of their symbols."""
     place: str = "data"
     """Where the data lie, for messages."""
 

@@ -12,7 +12,7 @@ from backtest.core.enums import MICRO
 from backtest.core.errors import Broken, UserError
 from backtest.core.records import Record
 from backtest.engine import layout as at
-from backtest.engine.desk import Desk
+from backtest.engine.begin import Begin
 from backtest.engine.fine import close_fine, play_fine
 from backtest.engine.journal import AMEND, END_OF_RUN, EXPIRED, TRAILING_STOP, put_order
 from backtest.engine.levels import trail_level
@@ -21,7 +21,7 @@ from backtest.engine.pack import late_of
 
 
 @dataclass
-class Replay(Desk):
+class Replay(Begin):
     """The state of one account on its way through the rows."""
 
     def advance_one(self) -> None:
@@ -155,6 +155,8 @@ class Replay(Desk):
             final_in_flight=int(self.acct[at.IN_FLIGHT]),
             spool=self.spool,
             lowest=tuple(self.lowest[DEEPEST:].tolist()),
+            opening_profit=self.opening_profit,
+            opening_pools=self.opening_pools,
         )
 
     def _idle_messages(self) -> int:

@@ -24,6 +24,7 @@ CLOSED = {
     Cause.ADL: "closed by auto-deleveraging",
     Cause.GUARD: "closed by a guard",
     Cause.REORG: "undone by the chain",
+    Cause.OPENING: "replaced by a position at the start",
 }
 """How a position came to its end, by the cause of its last fill."""
 

@@ -30,8 +30,8 @@ Row: TypeAlias = dict[str, float | int | str | None]
 class Ground:
     """What all runs of a sweep have in common."""
 
-    strategy: StrategySource
-    """Not an instance: each run makes one with its own parameters."""
+    strategy: StrategySource | None
+    """None: positions are held. Not an instance: each run makes one with its own parameters."""
     data: str
     settings: Mapping[str, object]
     """Keyword arguments of `run`, checked; without the parameters."""
@@ -58,7 +58,7 @@ def player(ground: Ground) -> Callable[[Job], Row]:
     return play
 
 
-def _row(strategy: StrategySource, catalog: Catalog, settings: Mapping[str, object], shared: SharedData) -> Row:
+def _row(strategy: StrategySource | None, catalog: Catalog, settings: Mapping[str, object], shared: SharedData) -> Row:
     asked = checked(settings, RUN)
     modes = one_mode(asked, "a run has one; vary it with --vary margin=isolated,cross")
     planned = in_place(plan_of(strategy, catalog, asked, shared=shared), modes, None, None)

@@ -34,6 +34,7 @@ from backtest.runner.run_document import MEMORY, document_text, named_again
 from backtest.runner.run_keywords import SweepKeywords
 from backtest.runner.setting import SWEEP, Group
 from backtest.runner.settings import RunSettings, settings_of
+from backtest.runner.strategy_choice import chosen
 from backtest.runner.validation import checked
 from backtest.runner.venue_choice import venue_of
 from backtest.strategy import base, loader
@@ -143,8 +144,8 @@ def _first_error(frame: pl.DataFrame) -> str:
 
 @keyword_errors(SWEEP)
 def sweep(
-    strategy: StrategySource,
-    data: DataSource,
+    strategy: StrategySource | None = None,
+    data: DataSource = "",
     *,
     progress: Callable[[SweepProgress], None] | None = None,
     **settings: Unpack[SweepKeywords],
@@ -204,8 +205,10 @@ class _Planned:
     """Rows times symbols of one run, about."""
 
 
-def _planned(strategy: StrategySource, data: DataSource, asked: RunSettings, given: Mapping[str, Any]) -> _Planned:
-    cls, spec = _class_of(strategy)
+def _planned(
+    strategy: StrategySource | None, data: DataSource, asked: RunSettings, given: Mapping[str, Any]
+) -> _Planned:
+    cls, spec = _class_of(chosen(strategy, asked))
     own = {told.name for told in settings_of(SWEEP) if told.group is Group.SWEEP} | {"params", "out"}
     for name in asked.vary:
         if name in given and name not in own:
@@ -217,7 +220,8 @@ def _planned(strategy: StrategySource, data: DataSource, asked: RunSettings, giv
     grid = grid_of(axes, asked)
     fixed = {name: getattr(asked, name) for name in given if name not in own}
     symbols, rows, facts = _surveyed(cls, catalog, asked, grid, fixed)
-    ground = Ground(cls if spec.startswith(MEMORY) else spec, catalog.address, fixed)
+    named = None if strategy is None else cls if spec.startswith(MEMORY) else spec
+    ground = Ground(named, catalog.address, fixed)
     about = {
         "strategy": cls.__qualname__,
         "source": loader.source_sha256(cls),
@@ -230,8 +234,9 @@ def _planned(strategy: StrategySource, data: DataSource, asked: RunSettings, giv
         "seed": asked.seed,
         "runs": len(grid),
     }
-    named = replace(asked, data=catalog.address, params=_listed(asked.params), vary=_listed(asked.vary))
-    document = document_text(SWEEP, named, [spec], Path(asked.out or ".").absolute())
+    listed = replace(asked, data=catalog.address, params=_listed(asked.params), vary=_listed(asked.vary))
+    specs = [] if strategy is None else [spec]
+    document = document_text(SWEEP, listed, specs, Path(asked.out or ".").absolute())
     return _Planned(grid, ground, about, document, facts, symbols * rows)
 
 
@@ -313,7 +318,7 @@ def _run_all(
     left = [number for number in range(len(grid)) if number not in rows]
     standing = _Standing(len(grid), resumed, rows, grid)
     workers = min(asked.workers or os.cpu_count() or 1, max(1, len(left)))
-    threads = asked.threads or not isinstance(planned.ground.strategy, str)
+    threads = asked.threads or not isinstance(planned.ground.strategy, str | None)
     pool: Pool[Job] | ClusterPool[Job]
     if asked.cluster is not None:
         pool = ClusterPool(Task(PLAYER, _anywhere(planned.ground)), asked.cluster)
@@ -350,11 +355,13 @@ def _run_all(
 
 def _anywhere(ground: Ground) -> Ground:
     """The ground as processes in other folders find it; UserError for a strategy that only this process has."""
+    data = ground.data if is_remote(ground.data) else str(located(Path(ground.data)).absolute())
+    if ground.strategy is None:
+        return replace(ground, data=data)
     if not isinstance(ground.strategy, str):
         raise UserError("the strategy exists only in this process", "--cluster", "save its class in a file")
     base_, colon, name = ground.strategy.rpartition(":")
     file = base_ if colon and loader.is_path(base_) else ground.strategy
-    data = ground.data if is_remote(ground.data) else str(located(Path(ground.data)).absolute())
     if not loader.is_path(file):
         return replace(ground, data=data)
     spec = f"{Path(file).absolute()}{colon}{name}" if file == base_ else str(Path(file).absolute())

@@ -16,6 +16,7 @@ from backtest.research.sweep import Sweep, grid_of
 from backtest.runner.run_document import MEMORY, read
 from backtest.runner.setting import SWEEP, Group
 from backtest.runner.settings import settings_of
+from backtest.runner.strategy_choice import chosen
 from backtest.runner.validation import checked
 from backtest.strategy import loader
 
@@ -30,10 +31,11 @@ def read_sweep(folder: str | Path) -> Sweep:
     about = files.read_about(place)
     document = read(place / files.DOCUMENT)
     asked = checked(document.values, SWEEP)
-    spec = document.strategies[0] if document.strategies else ""
-    if not spec or spec.startswith(MEMORY):
+    spec = document.strategies[0] if document.strategies else None
+    held = chosen(None, asked) if asked.positions else None
+    if held is None and (not spec or spec.startswith(MEMORY)):
         raise UserError("the sweep's strategy existed only in memory", str(place), "save its class in a file")
-    cls = loader.find(spec)
+    cls = held if isinstance(held, type) else loader.find(spec or "")
     axes = axes_of(cls._parameters, asked.params, asked.vary, cls.__name__)
     grid = grid_of(axes, asked)
     if len(grid) != about.get("runs") or [axis.as_dict() for axis in axes] != about.get("axes"):

@@ -33,7 +33,7 @@ READS: dict[str, tuple[str, ...]] = {
 def equity(record: Record) -> LazyTable:
     """Return the table of ``record``, see `results.tables`. It keeps the curve, and nothing else of the record."""
     curve, outside, start_ms, interval_ms = record.curve, Outside(record), record.start_ms, record.interval_ms
-    begin = (record.cash + record.reserve) / MICRO
+    begin = record.start_total / MICRO
 
     def arrays(names: Sequence[str]) -> Iterator[dict[str, NDArray[Any]]]:
         first, highest, wanted = 0, begin, BESIDE.intersection(names)
@@ -77,6 +77,13 @@ def margin_ratio(maintenance: NDArray[np.float64], equity: NDArray[np.float64]) 
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(equity > 0, maintenance / equity, np.nan)
     return np.where(maintenance == 0, 0.0, ratio)
+
+
+def ratio_of(maintenance: float, equity: float) -> float | None:
+    """Return `margin_ratio` of one instant; None: it has no meaning there."""
+    if not maintenance:
+        return 0.0
+    return maintenance / equity if equity > 0 else None
 
 
 def _drawdown(

@@ -8,8 +8,11 @@ from backtest.core.enums import NO_ORDER, Cause, OrderType
 from backtest.core.records import Record
 from backtest.results.columns import Ints
 
-MARKET, LIMIT, STOP, TAKE_PROFIT, TRAILING_STOP, LIQUIDATION, ADL, GUARD, DELISTING, REORG = range(10)
-WORDS = ("market", "limit", "stop", "take_profit", "trailing_stop", "liquidation", "adl", "guard", "delisting", "reorg")
+MARKET, LIMIT, STOP, TAKE_PROFIT, TRAILING_STOP, LIQUIDATION, ADL, GUARD, DELISTING, REORG, OPENING = range(11)
+WORDS = (
+    "market", "limit", "stop", "take_profit", "trailing_stop", "liquidation", "adl", "guard", "delisting", "reorg",
+    "opening",
+)  # fmt: skip
 UNKNOWN = -1
 """Of an order that is not in the record."""
 
@@ -29,6 +32,7 @@ _BY_CAUSE = {
     Cause.ADL: ADL,
     Cause.GUARD: GUARD,
     Cause.REORG: REORG,
+    Cause.OPENING: OPENING,
 }
 
 

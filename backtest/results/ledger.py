@@ -65,7 +65,7 @@ class Books:
     """The flows of each symbol, micro. Over symbols they sum to `flows`, except for what belongs to no symbol: a
     shortfall of the whole pool, the gas of all messages but orders, and fees of transfers."""
     equity_start: int
-    """The total at the start: cash and reserve."""
+    """The total at the start: cash, reserve, and what positions at the start had gained since their entry."""
     equity_end: int
     """The total at the end."""
 
@@ -90,7 +90,7 @@ def balance(record: Record) -> Books:
         balances=balances,
         flows=flows,
         by_symbol=by_symbol,
-        equity_start=record.cash + record.reserve,
+        equity_start=record.start_total,
         equity_end=_at_venue(record) + record.final_reserve + record.final_in_flight,
     )
     _check_holdings(record, balances)
@@ -126,10 +126,10 @@ def _flows(record: Record) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
     stands = standing(record.fills)
     paid_in_price = {name: per_symbol(stands, name) for name in FROM_FILLS}
     penalties, moves = (per_symbol(record.liquidations, name) for name in ("penalty", "insurance"))
+    begun = [-amount for amount in record.opening_profit.tolist() or [0] * count]
+    values = [*map(sum, zip(_final_values(record), begun, strict=True)), 0]
     columns = {
-        "price_moves": [
-            sum(parts) for parts in zip(quotes, [*_final_values(record), 0], *paid_in_price.values(), strict=True)
-        ],
+        "price_moves": [sum(parts) for parts in zip(quotes, values, *paid_in_price.values(), strict=True)],
         **paid_in_price,
         "funding": per_symbol(record.funding, "payment"),
         "fees": per_symbol(record.fills, "fee"),

@@ -200,7 +200,7 @@ def _drawdown(start: float, worth: Floats, interval_ms: int) -> tuple[float, flo
 
 def _turnover(fills: NDArray[np.void], worth: Floats, years: float) -> float | None:
     mean = float(worth.mean()) if len(worth) else 0.0
-    traded = int(np.abs(fills["quote"]).sum()) / MICRO
+    traded = int(np.abs(fills["quote"][fills["cause"] != Cause.OPENING]).sum()) / MICRO
     return _ratio(traded, mean * years)
 
 

@@ -34,13 +34,15 @@ def build(
     warnings: Sequence[str] = (),
     chain: Mapping[str, Any] | None = None,
     lowest: Sequence[float] = (),
+    opening: Mapping[str, Any] | None = None,
 ) -> RunSummary:
     """The summary of one run, in plain values.
 
     ``strategy``: name, params, source (SHA-256), doc. ``config``: the settings that were in force. ``data``: name,
     symbols, interval, from, to, rows, synthetic, provenance, marks, fingerprint. ``counts``: what was skipped, assumed
     or filled in. ``notes``: sentences about what was assumed. ``warnings``: clauses that stand above the results, like
-    ``no slippage charged``. ``chain``: what the chain did (`results.chain_summary`); absent without one.
+    ``no slippage charged``. ``chain``: what the chain did (`results.chain_summary`), ``opening``: the account at the
+    first instant where it begins with positions; absent without one.
     ``lowest``: as `Record.lowest`; its times are kept where it is known. The
     caller leaves out paths of the machine and clock times, so that the same run has the same summary everywhere.
     """
@@ -60,6 +62,7 @@ def build(
         "warnings": warnings,
         **({} if chain is None else {"chain": chain}),
         **({"lowest": _moments(lowest)} if lowest else {}),
+        **({} if opening is None else {"opening": opening}),
     }
     return cast("RunSummary", {name: plain(value) for name, value in summary.items()})
 

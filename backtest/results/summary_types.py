@@ -83,6 +83,8 @@ class RunSummary(TypedDict):
     """What the chain did; absent without one."""
     lowest: NotRequired[dict[str, JsonValue]]
     """When the deepest drawdown and the smallest distance to liquidation inside candles were; absent: not known."""
+    opening: NotRequired[dict[str, JsonValue]]
+    """The account at the first instant, where it begins with positions."""
     mark_cost: NotRequired[dict[str, JsonValue]]
     """What the venue mark price cost; absent where it is the market's."""
     look_ahead: NotRequired[LookAhead]

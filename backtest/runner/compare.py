@@ -52,8 +52,8 @@ class Comparison:
 
 @keyword_errors(COMPARE)
 def compare(
-    strategy: StrategySource,
-    data: DataSource,
+    strategy: StrategySource | None = None,
+    data: DataSource = "",
     *,
     progress: Progress | None = None,
     chunk_rows: int | None = None,
@@ -91,7 +91,7 @@ def _results(planned: Plan, modes: Sequence[str], records: Iterator[Record]) -> 
     looked = None
     for record in records:
         # One check for all: the accounts have one strategy.
-        if looked is None and planned.config.check:
+        if looked is None and planned.config.check and not planned.config.positions:
             looked = quick_check(planned, record, modes)
         made = result(planned, record)
         if looked is not None:

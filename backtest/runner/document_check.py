@@ -44,7 +44,8 @@ def unlike(report: Stored, folder: Path) -> Iterator[str]:
         yield f"{DOCUMENT} (damaged)"
         return
     named = [*said.strategies] if command == setting.SUB_ACCOUNTS else [*said.strategies] * len(strategies)
-    if [PurePath(one).name for one in named] != [PurePath(one).name for one in strategies]:
+    expected = [] if asked.positions else strategies
+    if [PurePath(one).name for one in named] != [PurePath(one).name for one in expected]:
         yield f"{DOCUMENT}: strategy"
     recorded = [untyped(result.summary)["config"] for result in report.results]
     if len(accounts) != len(recorded):

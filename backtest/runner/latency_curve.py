@@ -58,8 +58,8 @@ class LatencyCurve(Comparison):
 
 @keyword_errors(LATENCY_CURVE)
 def latency(
-    strategy: StrategySource,
-    data: DataSource,
+    strategy: StrategySource | None = None,
+    data: DataSource = "",
     *,
     progress: Progress | None = None,
     chunk_rows: int | None = None,

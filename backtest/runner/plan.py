@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from backtest.data.selection import Selection
 from backtest.engine.pack import Charges, Setup
 from backtest.engine.replay import to_micro
 from backtest.runner import adl_events, fee_schedule, outages
+from backtest.runner.beginning import Beginning, beginning, check_held
 from backtest.runner.chain_config import ChainConfig, chain_of
 from backtest.runner.congestion import Usual
 from backtest.runner.fill_costs import charges
@@ -24,10 +24,11 @@ from backtest.runner.posted_margin import default_posted
 from backtest.runner.settings import RunSettings
 from backtest.runner.shared_data import JOURNAL_BYTES, SharedData
 from backtest.runner.signals import Decisions, prepare
+from backtest.runner.strategy_choice import spec_of, strategy_of
 from backtest.runner.validation import checked
 from backtest.runner.venue_choice import venue_of
 from backtest.runner.volatility_margin import widened
-from backtest.strategy import base, loader
+from backtest.strategy import base
 from backtest.strategy.guards import Guard, chosen, pack
 from backtest.strategy.loader import StrategySource
 from backtest.venues import profile as venues
@@ -57,6 +58,8 @@ class Plan:
     chaining: ChainConfig = field(default_factory=ChainConfig)
     usual: Usual | None = None
     """What congestion is measured against; None: the chain knows none."""
+    begins: Beginning | None = None
+    """The positions that the accounts begin with; None: they begin with cash alone."""
     held: int = 0
     """Bytes of an account's curve and journal that stay in memory; more goes to disk."""
     away: tuple[tuple[int, int], ...] = ()
@@ -112,17 +115,18 @@ class Plan:
             allow_missing_funding="missing-funding" in c.allow,
             guards=pack(self.guards, s.symbols, to_micro(c.cash), modes, to_micro(c.reserve), self.chaining.chain),
             guard_names=tuple(guard.text for guard in self.guards),
+            opening=self.begins.openings(margin) if self.begins else (),
             place=c.data,
         )
 
 
-def plan(strategy: StrategySource, data: DataSource, union: Selection | None = None, **settings: object) -> Plan:
+def plan(strategy: StrategySource | None, data: DataSource, union: Selection | None = None, **settings: object) -> Plan:
     """Return the plan of these settings; see :func:`plan_of`."""
     return plan_of(strategy, data, checked(settings), union)
 
 
 def plan_of(
-    strategy: StrategySource,
+    strategy: StrategySource | None,
     data: DataSource,
     asked: RunSettings,
     union: Selection | None = None,
@@ -133,16 +137,17 @@ def plan_of(
     ``union``: of a sub-account, the markets of all; settings may then name one that is only another's. ``shared``: what
     earlier runs over the same data have prepared.
     """
-    loaded = strategy if isinstance(strategy, base.Strategy) else loader.load(strategy, asked.params)
-    base.check(loaded)
-    named = isinstance(strategy, str | Path)
-    spec = str(strategy) if named else f"{type(loaded).__module__}:{type(loaded).__qualname__}"
+    loaded = strategy_of(strategy, asked)
+    if isinstance(data, str) and not data:
+        raise UserError("no data are given", "data", "name a folder, like binance-2025")
     catalog = data if isinstance(data, Catalog) else Catalog.open(data)
-    asked = replace(asked, strategy=spec, data=catalog.address, params=loaded.params)
+    asked = replace(asked, strategy=spec_of(strategy, loaded), data=catalog.address, params=loaded.params)
     loaded.bind(asked.seed)
     guards = chosen(loaded.guards, base.place(loaded), asked.guards)
     asked, profile = venue_of(asked, catalog)
     check_symbols(asked, catalog)
+    if asked.positions:
+        check_held(asked.positions, asked.symbols or catalog.symbols, "selected" if asked.symbols else "in the data")
     period = asked.start_ms, asked.end_ms, asked.interval_ms
     selection = (shared.select if shared else select)(catalog, wanted(loaded, asked.symbols, catalog), *period)
     if selection.no_funding and "missing-funding" not in asked.allow:
@@ -165,7 +170,9 @@ def plan_over(
     shared: SharedData | None = None,
 ) -> Plan:
     """The plan of a loaded strategy over a selection: what fills cost, the chain, and what the strategy sees."""
+    begins = beginning(asked, selection, profile)
     contract = widened(profile, selection)
+    contract = begins.contract(contract) if begins else contract
     fees, discount = fee_schedule.fee_schedule(profile, asked.fee_bps, asked.maker_fee_bps, asked.fee_discount)
     charged = replace(charges(asked, selection), fees=fees, discount=discount)
     events = _events(asked.adl, selection, union)
@@ -177,7 +184,7 @@ def plan_over(
     decisions = prepare(loaded, selection, Spool.beside(asked.out, held), shared)
     return Plan(
         asked, loaded, selection, profile, contract, events, decisions, charged, guards, drill,
-        chaining, usual, held,
+        chaining, usual, begins, held,
     )  # fmt: skip
 
 

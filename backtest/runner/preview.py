@@ -66,19 +66,24 @@ def preview(command: str, strategies: Sequence[StrategySource], data: DataSource
     return _PREVIEWS[command](strategies, data, asked)
 
 
+def _first(strategies: Sequence[StrategySource]) -> StrategySource | None:
+    """The strategy; None where there are positions in its place."""
+    return strategies[0] if strategies else None
+
+
 def _one(strategies: Sequence[StrategySource], data: DataSource, asked: RunSettings) -> Preview:
-    planned = plan_of(strategies[0], data, asked)
+    planned = plan_of(_first(strategies), data, asked)
     return Preview(asked.margin_modes, (planned,), asked.margin_modes, {})
 
 
 def _modes(strategies: Sequence[StrategySource], data: DataSource, asked: RunSettings) -> Preview:
-    planned = plan_of(strategies[0], data, asked)
+    planned = plan_of(_first(strategies), data, asked)
     kept, left_out = split(planned.profile, asked.margin_modes)
     return Preview(kept, (planned,) * len(kept), kept, left_out)
 
 
 def _delays(strategies: Sequence[StrategySource], data: DataSource, asked: RunSettings) -> Preview:
-    planned, delays = plan_of(strategies[0], data, asked), parse_grid(asked.grid)
+    planned, delays = plan_of(_first(strategies), data, asked), parse_grid(asked.grid)
     plans = tuple(slower(planned, delay) for delay in delays)
     return Preview(tuple(f"{delay}ms" for delay in delays), plans, asked.margin_modes * len(plans), {})
 

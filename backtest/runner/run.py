@@ -17,6 +17,7 @@ from backtest.results.chain_summary import figures
 from backtest.results.judgement import judged
 from backtest.results.result import Result
 from backtest.runner import fee_schedule
+from backtest.runner.beginning import opening_figures, opening_notes
 from backtest.runner.fill_costs import depth_sha256
 from backtest.runner.notes import STRETCHED, notes
 from backtest.runner.origins import keyword_errors
@@ -52,7 +53,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
             "name": description.name,
             "doc": description.doc,
             "params": planned.strategy.params,
-            "source": loader.source_sha256(planned.strategy),
+            "source": None if c.positions else loader.source_sha256(planned.strategy),
             "every_ms": planned.decisions.every_ms,
             "guards": list(planned.strategy.guards),
             "never_known": planned.decisions.never_known(),
@@ -88,18 +89,22 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
         metrics=numbers,
         counts=counts,
         digest=hashed,
-        notes=notes(planned.profile, c, record, planned.charges, chaining, planned.usual, stretched),
+        notes=[
+            *opening_notes(c, record, s.catalog.quote),
+            *notes(planned.profile, c, record, planned.charges, chaining, planned.usual, stretched),
+        ],
         warnings=warnings(planned.profile, c, record, s, planned.chaining.oracle),
         chain=figures(record, chaining.chain, frames["fills"]) if chaining.alive else None,
         lowest=record.lowest,
+        opening=opening_figures(record),
     )
     return Result(label or record.margin, about, frames)
 
 
 @keyword_errors(RUN)
 def run(
-    strategy: StrategySource,
-    data: DataSource,
+    strategy: StrategySource | None = None,
+    data: DataSource = "",
     *,
     progress: Progress | None = None,
     chunk_rows: int | None = None,
@@ -107,7 +112,8 @@ def run(
 ) -> Result:
     """Replay one account.
 
-    ``strategy``: a file, ``module:Class``, a name, a class or an instance. ``data``: a folder or an open Catalog.
+    ``strategy``: a file, ``module:Class``, a name, a class or an instance; left out where ``positions`` are given.
+    ``data``: a folder or an open Catalog.
     ``settings``: as `RunKeywords` lists them; docs/reference/settings.md explains each. ``out`` is the folder of the
     report, without it nothing is written. ``timeout`` covers the planning, every replay and the page.
 
@@ -128,9 +134,10 @@ def run(
     return Result(done.label, done.summary, done.tables, report_files.write(target, done, page, document=written))
 
 
-def document(command: str, planned: Plan, strategy: StrategySource, folder: Path) -> str:
+def document(command: str, planned: Plan, strategy: StrategySource | None, folder: Path) -> str:
     """The text of the `run.toml` of a report in ``folder``."""
-    return document_text(command, planned.config, [named_again(strategy, planned.config.strategy)], folder)
+    named = [] if strategy is None else [named_again(strategy, planned.config.strategy)]
+    return document_text(command, planned.config, named, folder)
 
 
 def one_mode(asked: RunSettings, remedy: str) -> tuple[str, ...]:
@@ -149,7 +156,7 @@ def _account(
         record, other = replay_with_shadow(planned, modes[0], progress, chunk_rows)
     else:
         record, other = next(replay(planned, modes, progress, chunk_rows)), ""
-    looked = quick_check(planned, record, modes) if asked.check else None
+    looked = quick_check(planned, record, modes) if asked.check and not asked.positions else None
     made = result(planned, record)
     if shadowed:
         known = {"failure": other} if isinstance(other, str) else costs.figures(made.metrics, other)

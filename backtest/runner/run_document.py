@@ -109,6 +109,8 @@ def _moved(told: Setting, value: object, moved: Callable[[str], str]) -> object:
     if told.kind is Kind.FILE and isinstance(value, str):
         named = (told.name in ("venue", "chain", "scenario") and not value.endswith(".toml")) or is_remote(value)
         return value if named else moved(value)
+    if told.kind is Kind.POSITIONS and isinstance(value, str):
+        return moved(value)
     if told.name in PATHS_IN_TEXTS and isinstance(value, str | list | tuple):
         before, ends = PATHS_IN_TEXTS[told.name]
         texts = [value] if isinstance(value, str) else value
@@ -149,13 +151,14 @@ def document_text(command: str, asked: RunSettings, strategies: Sequence[str], f
 
     known = [told for told in settings_of(command) if told.name not in (*ASIDE, *asked.vary)]
     values = {told.name: getattr(asked, told.name) for told in known}
+    held = values.pop("positions", None)
     if asked.venue_from_data:
         del values["venue"]
     if command == SUB_ACCOUNTS:
         values["sub_accounts"] = True
     given = {name: value for name, value in values.items() if value is not None and value not in ((), {})}
     moved = [_strategy_moved(one, there) for one in strategies]
-    named = {STRATEGY: moved if command == SUB_ACCOUNTS else moved[0]}
+    named = {STRATEGY: moved if command == SUB_ACCOUNTS else moved[0]} if moved else {}
     called = "run" if command == SUB_ACCOUNTS else command
     file = f"{SWEEP}.toml" if command == SWEEP else DOCUMENT
     lines = [f"# The settings of this report. Run them again: backtest {called} --config {file}"]
@@ -170,6 +173,8 @@ def document_text(command: str, asked: RunSettings, strategies: Sequence[str], f
     for group in tables:
         inner = _lines(given, (group,), there)
         lines += ["", f"[{group.lower()}]", *inner] if inner else []
+    for row in held.rows if held else ():
+        lines += ["", "[[positions]]", *(toml_text.line(name, value) for name, value in row.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -50,6 +50,7 @@ class Kind(StrEnum):
     PAIRS = "list of KIND=VALUE"
     """Or a table of kinds and values."""
     PARAMS = "table of names and values"
+    POSITIONS = "path, or list of tables"
 
 
 KEYWORD_TYPES = {
@@ -65,6 +66,7 @@ KEYWORD_TYPES = {
     Kind.TEXTS: "str | Sequence[str]",
     Kind.PAIRS: "str | Sequence[str] | Mapping[str, str | float]",
     Kind.PARAMS: "Mapping[str, object]",
+    Kind.POSITIONS: "str | Path | Mapping[str, object] | Sequence[Mapping[str, object]]",
 }
 """Type of the keyword argument, as Python writes it; words are added as literals."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 from backtest.core.enums import ALLOWANCES, PATHS
 from backtest.runner.setting import (
@@ -27,6 +28,9 @@ from backtest.runner.setting import (
     named,
     setting,
 )
+
+if TYPE_CHECKING:
+    from backtest.calculator.held_book import HeldBook
 
 DATA, ACCOUNT, COSTS = Group.DATA, Group.ACCOUNT, Group.COSTS
 GUARDS, OUTPUT, NETWORK, VARIED = Group.GUARDS, Group.OUTPUT, Group.NETWORK, Group.SWEEP
@@ -108,6 +112,16 @@ class RunSettings:
         "that of the second strategy only.",
         ACCOUNT, Kind.PARAMS, "NAME=VALUE", absent="those of the strategy", flags=("--param", "-p"),
         example="{ fast = 10 }",
+    )  # fmt: skip
+    positions: HeldBook | None = setting(  # noqa: RUF009  it is frozen
+        None, "Hold the positions of a CSV, TOML or JSON file instead of running a strategy.", ACCOUNT, Kind.POSITIONS,
+        "FILE", absent="none", commands=(RUN, COMPARE, LATENCY, SWEEP),
+        example='[{ symbol = "BTC-USD", qty = 0.5, entry = 60000 }]',
+    )  # fmt: skip
+    rebalance: int | None = setting(
+        None, "With --positions: bring positions back to their weights at the start, once in this time.", ACCOUNT,
+        Kind.LENGTH, "LENGTH", unit="ms", absent="never", recorded="rebalance_ms",
+        commands=(RUN, COMPARE, LATENCY, SWEEP), example='"1d"',
     )  # fmt: skip
     venue: str | None = setting(
         None, "Venue: a name or alias of `backtest venues list`, or a FILE.toml.", ACCOUNT, Kind.FILE, "NAME|FILE",
@@ -336,7 +350,7 @@ class RunSettings:
 
     def as_dict(self) -> dict[str, object]:
         """Plain values by their names in a report's summary."""
-        values = asdict(self)
+        values = asdict(replace(self, positions=None)) | {"positions": self.positions and self.positions.plain()}
         kept = {told.name: told.recorded or told.name for told in all_settings() if told.recorded != "-"}
         given = {recorded: values[name] for name, recorded in kept.items()}
         return {

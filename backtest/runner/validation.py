@@ -17,10 +17,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from backtest.calculator.held_book import HeldBook, held_book
 from backtest.core import durations
 from backtest.core.errors import SettingError, UserError, nearest
 from backtest.core.times import moment
-from backtest.runner.setting import COMMANDS, Kind, Setting
+from backtest.runner.setting import COMMANDS, COMPARE, Kind, Setting
 from backtest.runner.settings import MINIMUM, RunSettings, all_settings, find, settings_of
 from backtest.runner.slippage_settings import parse_shares, parse_slippage
 from backtest.strategy.guards import parse as parse_guard
@@ -40,6 +41,7 @@ WANTED = {
     Kind.TEXTS: "give one text, or a list of texts",
     Kind.PAIRS: "give KIND=VALUE, a list of them, or a table",
     Kind.PARAMS: "give a table of names and values",
+    Kind.POSITIONS: "give a file, or a list of positions with symbol and qty",
 }
 
 
@@ -55,6 +57,7 @@ def checked(values: Mapping[str, object], command: str | None = None) -> RunSett
             raise unknown(name, names, command)
     defaults = {told.name: told.default_of(command) for told in known if command and told.defaults}
     given = {name: value_of(find(name), value) for name, value in values.items()}
+    given |= _account_of(given, command)
     settings = dataclasses.replace(RunSettings(), **{**defaults, **given})
     if settings.start is not None and settings.end is not None and settings.start >= settings.end:
         raise UserError("the period ends before it begins", "--start and --end", "the period is [start, end)")
@@ -62,6 +65,25 @@ def checked(values: Mapping[str, object], command: str | None = None) -> RunSett
         remedy = f"--leverage {settings.leverage:g} asks for more than the venue's minimum: leave one of them out"
         raise UserError("contradicts --leverage", f"--isolated-margin {MINIMUM}", remedy)
     return settings
+
+
+def _account_of(given: Mapping[str, Any], command: str | None) -> dict[str, Any]:
+    """What a positions file says of its account, where the settings do not; margin modes of its positions."""
+    held = given.get("positions")
+    if not isinstance(held, HeldBook):
+        return {}
+    found: dict[str, Any] = {}
+    if held.venue is not None and given.get("venue") is None:
+        found["venue"] = value_of(find("venue"), held.venue)
+    if held.collateral is not None and "cash" not in given:
+        found["cash"] = value_of(find("cash"), held.collateral)
+    margin = given.get("margin")
+    if margin is None:
+        default: Any = find("margin").default_of(command) if command else find("margin").default
+        margin = (held.margin,) if held.margin and command != COMPARE else default
+    named = {text.partition("=")[0] for text in margin if "=" in text}
+    found["margin"] = (*margin, *(f"{s}={mode}" for s, mode in held.modes.items() if s not in named))
+    return found
 
 
 class UnknownKeyword(UserError, TypeError):
@@ -87,6 +109,8 @@ def value_of(told: Setting, value: object, text: bool = False) -> Any:
         if told.default is None or told.kind in (Kind.NAMES, Kind.NUMBERS, Kind.TEXTS, Kind.PAIRS, Kind.PARAMS):
             return told.default
         raise refused(told, value)
+    if told.kind is Kind.POSITIONS:
+        return _positions(told, value)
     plain = _plain(told, value) if text and isinstance(value, str) else value
     try:
         found = _adapter(told.name).validate_python(plain)
@@ -94,6 +118,14 @@ def value_of(told: Setting, value: object, text: bool = False) -> Any:
         raise refused(told, value) from None
     check = _CHECKS.get(told.name)
     return check(found) if check else found
+
+
+def _positions(told: Setting, value: object) -> HeldBook:
+    """The positions of a file, of its table, or of a list of tables."""
+    tables = isinstance(value, Sequence) and all(isinstance(one, Mapping) for one in value)
+    if isinstance(value, str | os.PathLike) or tables or isinstance(value, Mapping | HeldBook):
+        return held_book(os.fspath(value) if isinstance(value, os.PathLike) else value)  # type: ignore[arg-type]
+    raise refused(told, value)
 
 
 def refused(told: Setting, value: object) -> SettingError:

@@ -75,7 +75,7 @@ def _verified(folder: str | Path, data: str | Path | None, trust: bool) -> Verif
     before = report_files.stored(Path(folder))
     asked = [_asked(report, Path(folder)) for report in before.results]
     for report, one in zip(before.results, asked, strict=True):
-        if not trust:
+        if not trust and one.strategy is not None:
             _unchanged(report, one.strategy)
     place = asked[0].data
     if data is None and not is_there(place):
@@ -101,7 +101,8 @@ def _verified(folder: str | Path, data: str | Path | None, trust: bool) -> Verif
 class Report:
     """What a run of the report asks for: a strategy, data, margin mode and settings."""
 
-    strategy: str
+    strategy: str | None
+    """None: it held positions."""
     data: Path | str
     margin: str
     own: list[str]
@@ -148,7 +149,7 @@ def _delays(_: report_files.Stored, asked: Sequence[Report], data: Path | str) -
 def _sub_accounts(before: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:
     """Every strategy in its sub-account."""
     accounts = [
-        Asked(report.label, one.strategy, one.margin, checked({**one.settings, "margin": [one.margin, *one.own]}))
+        Asked(report.label, str(one.strategy), one.margin, checked({**one.settings, "margin": [one.margin, *one.own]}))
         for report, one in zip(before.results, asked, strict=True)
     ]
     results, records, union = play(accounts, data)
@@ -170,7 +171,8 @@ def _asked(report: Result, folder: Path) -> Report:
         if config["venue_from_data"]:
             settings["venue"] = None
         own = [f"{symbol}={mode}" for symbol, mode in config["modes"].items()]
-        return Report(str(config["strategy"]), place, str(config["margin"]), own, settings)
+        strategy = None if config["positions"] else str(config["strategy"])
+        return Report(strategy, place, str(config["margin"]), own, settings)
     except (KeyError, TypeError) as error:
         raise UserError(f"summary.json has no {error}", str(folder), "run it again") from None
 

@@ -53,7 +53,8 @@ class Fill(NamedTuple):
     order_id: int
     """−1: not an order of the strategy."""
     cause: CauseName
-    """strategy, liquidation, delisting, adl, guard or reorg (what the chain has undone)."""
+    """strategy, liquidation, delisting, adl, guard, reorg (what the chain has undone) or opening (held from the
+    start)."""
     liquidity: LiquidityName
     """maker or taker."""
 

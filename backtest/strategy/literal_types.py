@@ -20,7 +20,7 @@ ReasonName: TypeAlias = Literal[
     "price", "bracket", "min_notional", "open_orders", "post_only", "would_trigger", "ioc", "fok", "gtd", "oco",
     "parent", "not_open", "amend", "outage", "gas", "stale", "gated", "collateral", "reserve", "price_band",
 ]  # fmt: skip
-CauseName: TypeAlias = Literal["strategy", "liquidation", "delisting", "adl", "guard", "reorg"]
+CauseName: TypeAlias = Literal["strategy", "liquidation", "delisting", "adl", "guard", "reorg", "opening"]
 LiquidityName: TypeAlias = Literal["taker", "maker"]
 StageName: TypeAlias = Literal["whole", "partial", "position", "backstop", "adl", "socialised", "deleveraged"]
 TransferKindName: TypeAlias = Literal["deposit", "withdrawal"]

@@ -32,10 +32,12 @@ class Held:
     terms: Terms
     entry: float | Fraction | None = None
     leverage: float | None = None
+    nearest: bool = False
+    """Values are rounded to the nearest micro-unit at every venue, as a run counts them."""
 
     def value_at(self, price: float | Fraction) -> int:
         """Signed value at a price, micro."""
-        if self.terms.ceil is not None:
+        if self.terms.ceil is not None and not self.nearest:
             return int(decimal(price) * self.units)
         return round(Fraction(price) * self.units)
 

@@ -42,12 +42,12 @@ def accepts_unknown_keys() -> AbstractContextManager[Any]:
 
 
 def takes_infinity_for_a_number() -> AbstractContextManager[Any]:
-    from backtest.calculator import positions_file
+    from backtest.calculator import book
 
-    checked = positions_file._checked
+    checked = book.checked
 
-    def loose(table: Any, *rest: Any) -> Any:
-        return checked(finite(table), *rest)
+    def loose(kind: Any, file: Any, table: Any) -> Any:
+        return checked(kind, file, finite(table))
 
     def finite(value: Any) -> Any:
         if isinstance(value, dict):
@@ -56,7 +56,7 @@ def takes_infinity_for_a_number() -> AbstractContextManager[Any]:
             return [finite(one) for one in value]
         return 1.0 if isinstance(value, float) and not math.isfinite(value) else value
 
-    return patch.object(positions_file, "_checked", loose)
+    return patch.object(book, "checked", loose)
 
 
 def plays_a_candle_twice() -> AbstractContextManager[Any]:

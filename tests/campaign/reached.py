@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from backtest.calculator import positions_file
+from backtest.calculator import book
 from backtest.data.catalog import Catalog
 from backtest.runner import validation
 from backtest.venues import chains, profile
@@ -19,7 +19,7 @@ READERS: dict[str, tuple[Any, str]] = {
     "settings": (validation, "checked"),
     "venue": (profile, "_checked"),
     "chain": (chains, "_checked"),
-    "book": (positions_file, "read"),
+    "book": (book, "read"),
 }
 """By kind of input: what returns when it was taken, and raises when it was not."""
 

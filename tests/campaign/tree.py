@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from backtest.calculator.positions_file import KEYS
+from backtest.calculator.book import KEYS
 from backtest.venues.chain_schema import ChainSheet
 from backtest.venues.venue_schema import VenueSchema
 from tests.campaign import toml

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from tests.reference.account import Account
 from tests.reference.admission import Change, Margin
+from tests.reference.begin import begin
 from tests.reference.books import Books
 from tests.reference.deleverage import Deleveraging
 from tests.reference.desk import Desk
@@ -89,6 +90,9 @@ class Replay:
 
     def run(self) -> Outcome:
         self.script.check(self.interval_ms)
+        first = self.market_row(self.start_ms)
+        begin(self.config.opening, first, self.account, self.books, self.orders, self.outcome)
+        self.lowest.peak += self.outcome.opening_profit
         try:
             for open_ms in range(self.start_ms, self.last_row_ms + 1, self.interval_ms):
                 self.play_row(self.row(open_ms))

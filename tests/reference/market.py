@@ -134,6 +134,18 @@ class FeeTable:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A position at the start: section 2.1."""
+
+    symbol: str
+    lots: int
+    entry: float | None = None
+    """None: it is bought at the first open."""
+    posted: int = 0
+    """Micro of its isolated account."""
+
+
+@dataclass(frozen=True)
 class Config:
     cash_micro: int
     margin: str = "cross"
@@ -174,6 +186,8 @@ class Config:
     discount: float = 0.0
     """Share off positive fees."""
     allow_missing_funding: bool = False
+    opening: tuple[Placed, ...] = ()
+    """Positions at the start, in the order of their symbols."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class Fill:
     fee: int
     realized: int
     cause: str
-    """strategy, liquidation, delisting, adl or reorg"""
+    """strategy, liquidation, delisting, adl, reorg or opening"""
     liquidity: str = "taker"
     spread: int = 0
     impact: int = 0
@@ -181,5 +181,7 @@ class Outcome:
     distance: Fraction | None = None
     least_gross: int | None = None
     """Of a pool that a distance was taken of, micro."""
+    opening_profit: int = 0
+    """Micro that positions at the start had gained at the first instant."""
     final_equity: int | None = None
     """None when the run was stopped by an error."""

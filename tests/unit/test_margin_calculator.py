@@ -68,7 +68,8 @@ def test_isolated_positions_take_what_they_post_from_the_wallet() -> None:
     assert (answer.equity, answer.free_collateral) == (10_000, 1_700)
     # leverage 10 asks 10 % to open and nothing more to stay
     assert (btc.initial, btc.maintenance, btc.free_collateral) == (5_000, 1_500, 0)
-    assert answer.initial == 5_000 + 1_500 + 1_500
+    # without a leverage of its own ETH has the venue's default of 10, as in a run
+    assert answer.initial == 5_000 + 3_000 + 1_500
     # 5,000 + p − 50,000 = 0.03 p, and 1,800 − 10 (p − 3,000) = 0.3 p
     assert answer.positions[0].liquidation_price == near(45_000 / 0.97)
     assert answer.positions[1].liquidation_price == near(31_800 / 10.3)
@@ -77,11 +78,19 @@ def test_isolated_positions_take_what_they_post_from_the_wallet() -> None:
 
 
 @pytest.mark.parametrize(("entry", "more"), [(3_000, {}), (4_000, {}), (2_000, {"mode": "isolated"})])
-def test_an_isolated_position_says_what_it_holds(entry: float, more: dict[str, Any]) -> None:
+def test_an_isolated_position_posts_by_the_default_leverage(entry: float, more: dict[str, Any]) -> None:
     given = book(BTC, {**ETH, "entry": entry, **more}, margin="cross" if more else "isolated")
     given["positions"][0] = {**BTC, "leverage": 10}
+    answer = backtest.margin(given)
+    # ten of them at the venue's 10x, and what they have lost since: they are short
+    assert answer.pools[-1].equity == entry + 10 * (entry - 3_000)
+
+
+def test_an_isolated_position_says_what_it_holds_where_the_venue_has_no_default(tmp_path: Path) -> None:
+    text = "[venue]\nname = 'mine'\nabout = 'a test'\nquote = 'USDC'\nextends = 'generic'\ndefault_leverage = []\n"
+    (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(UserError) as error:
-        backtest.margin(given)
+        backtest.margin(book(ETH, margin="isolated", venue=str(tmp_path / "mine.toml")))
     said = "ETH-USD is isolated, and its margin is not given; give posted, the margin that it holds, or leverage"
     assert str(error.value) == f"book: {said}"
 

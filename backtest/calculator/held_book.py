@@ -1,0 +1,158 @@
+"""The positions that a run holds: what a positions file says of them, with its account where it names one."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from backtest.calculator.book import (
+    FRACTION,
+    MARKET,
+    MOST_QUOTE,
+    OFF,
+    UNITS,
+    Amount,
+    Book,
+    Name,
+    Number,
+    Positive,
+    Rate,
+    Table,
+    check_size,
+    checked,
+    listed,
+    wrong,
+)
+from backtest.calculator.positions_file import IN_MEMORY, PositionsFile, in_memory, read_file
+
+Given = str | Path | Mapping[str, object] | Sequence[Mapping[str, object]]
+"""A file, its table, or the list of its positions."""
+
+
+class HeldPosition(Table):
+    """One position. None: as the venue, the run or the data have it."""
+
+    symbol: Name = Field(description=MARKET)
+    qty: Number = Field(description=UNITS)
+    entry: Positive | None = Field(None, description="give the average entry price in quote, or leave it out")
+    mark: Positive | None = Field(None, description="give the mark price in quote, or leave it out")
+    leverage: Positive | None = Field(None, description="give notional over margin, as 10")
+    mode: Literal["cross", "isolated"] | None = Field(None, description="say one of cross, isolated")
+    posted: Positive | None = Field(None, description=OFF)
+    initial: Rate | None = Field(None, description=FRACTION)
+    maintenance: Rate | None = Field(None, description=FRACTION)
+    deduction: Amount | None = Field(None, description=OFF)
+    initial_deduction: Amount | None = Field(None, description=OFF)
+    penalty: Rate | None = Field(None, description=FRACTION)
+    beta: Number | None = Field(None, description="give how many times the market's move it makes, as 1.2")
+    idio: Rate | None = Field(None, description=FRACTION)
+
+    @model_validator(mode="after")
+    def _countable(self) -> Self:
+        check_size(self.qty, self.entry or self.mark or 0.0)
+        if self.posted is not None and self.entry is None:
+            raise wrong("is given without an entry", "give the entry price: what is bought posts its margin", "posted")
+        return self
+
+
+class HeldTable(Table):
+    """The whole input."""
+
+    venue: Name | None = Field(None, description="name one of `backtest venues list`, or a FILE.toml")
+    date: dt.date | str | None = None
+    margin: Literal["cross", "isolated", "portfolio"] | None = None
+    collateral: Annotated[Amount, Field(le=MOST_QUOTE)] | None = Field(
+        None, description="give the wallet's cash in quote units"
+    )
+    positions: Annotated[list[HeldPosition], BeforeValidator(listed)] = Field(
+        description="give at least one, with symbol and qty"
+    )
+    close: dict[str, Any] | None = None
+
+    @classmethod
+    def tables(cls) -> dict[str, type[Table]]:
+        """Return the class of each table of the input."""
+        return {"": cls, "positions": HeldPosition, "close": cls}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_orders(cls, value: object) -> object:
+        if isinstance(value, Mapping) and value.get("open_orders"):
+            raise wrong("a run places no open orders", "leave them out, or send them from a strategy", "open_orders")
+        if isinstance(value, Mapping):
+            return {key: one for key, one in value.items() if key != "open_orders"}
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if not self.positions:
+            raise wrong("there is no position", "give at least one, with symbol and qty", "positions")
+        seen: set[str] = set()
+        for n, position in enumerate(self.positions):
+            if position.symbol in seen:
+                thing = f"{position.symbol} has a position above"
+                raise wrong(thing, "add them up into one", "positions", n, "symbol")
+            seen.add(position.symbol)
+            if position.mode == "cross" and self.margin == "portfolio":
+                thing = "a portfolio account has no cross positions"
+                raise wrong(thing, "leave it out, or say isolated", "positions", n, "mode")
+        return self
+
+
+@dataclass(frozen=True)
+class HeldBook:
+    """Positions of a run, in the order of their symbols, and what else their file says."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    """As `HeldPosition`, without what is None."""
+    venue: str | None = None
+    margin: str | None = None
+    collateral: float | None = None
+    place: str = field(default=IN_MEMORY, compare=False)
+    """The file, for messages."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The markets."""
+        return tuple(str(row["symbol"]) for row in self.rows)
+
+    @property
+    def modes(self) -> dict[str, str]:
+        """Margin mode of the positions that have one of their own, by symbol."""
+        return {str(row["symbol"]): str(row["mode"]) for row in self.rows if "mode" in row}
+
+    def plain(self) -> list[dict[str, Any]]:
+        """Return the positions as plain tables."""
+        return [dict(row) for row in self.rows]
+
+    def book(
+        self, venue: str, margin: str, cash: float, day: dt.date, marks: Mapping[str, float], **each: dict[str, Any]
+    ) -> Book:
+        """Return those with an entry as the calculator takes them, at ``marks``.
+
+        ``each``: by symbol, what a position that lacks it has besides. UserError for what cannot be held.
+        """
+        rows = [
+            {**each.get(str(row["symbol"]), {}), **row, "mark": marks[str(row["symbol"])]}
+            for row in self.rows
+            if "entry" in row
+        ]
+        table = {"venue": venue, "date": day, "margin": margin, "collateral": cash, "positions": rows}
+        made = checked(Book, PositionsFile(self.place, table), table)
+        made._place = self.place
+        return made
+
+
+def held_book(given: Given | HeldBook) -> HeldBook:
+    """Read the positions of a run; UserError for a file that cannot be read and for whatever is wrong in it."""
+    if isinstance(given, HeldBook):
+        return given
+    found = read_file(given) if isinstance(given, str | Path) else in_memory(given)
+    told = checked(HeldTable, found, found.table)
+    rows = sorted((one.model_dump(exclude_none=True) for one in told.positions), key=lambda row: str(row["symbol"]))
+    return HeldBook(tuple(rows), told.venue, told.margin, told.collateral, found.name)
