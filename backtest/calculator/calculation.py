@@ -144,7 +144,7 @@ def margin(
     venue: Path | str | None = None,
     margin: str | None = None,
     collateral: float | None = None,
-    data: DataSource | None = None,
+    data: DataSource = "",
     at: int | str | dt.date | dt.datetime | None = None,
     from_run: Path | str | None = None,
     out: Path | str | None = None,
@@ -182,7 +182,7 @@ def _asked(
     book: Mapping[str, object] | Sequence[Mapping[str, object]] | Path | str | None,
     close: Mapping[str, object] | None,
     account: Mapping[str, object],
-    data: DataSource | None,
+    data: DataSource,
     at: Moment,
     from_run: Path | str | None,
 ) -> Book:
@@ -191,10 +191,10 @@ def _asked(
         thing = "no positions are given" if book is None else "a file and --from-run are given"
         raise UserError(thing, "FILE", "name a positions file, or a report with --from-run")
     if from_run is not None:
-        if data is not None:
+        if data != "":
             raise UserError("--data and --from-run are given", "--data", "leave it out: the report has its marks")
         return books.read({**positions_of_run(Path(from_run), at), **account}, close)
-    if book is None or data is None:
+    if book is None or data == "":
         if at is not None:
             raise UserError("a time without data", "--at", "name the data with --data, or a report with --from-run")
         return books.read(book or {}, close, account)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,7 +27,8 @@ from backtest.calculator.book import (
     listed,
     wrong,
 )
-from backtest.calculator.positions_file import IN_MEMORY, PositionsFile, in_memory, read_file
+from backtest.calculator.positions_file import PositionsFile, in_memory, read_file
+from backtest.core.held_book import HeldBook
 
 Given = str | Path | Mapping[str, object] | Sequence[Mapping[str, object]]
 """A file, its table, or the list of its positions."""
@@ -104,48 +104,28 @@ class HeldTable(Table):
         return self
 
 
-@dataclass(frozen=True)
-class HeldBook:
-    """Positions of a run, in the order of their symbols, and what else their file says."""
+def book_of(
+    held: HeldBook,
+    venue: str,
+    margin: str,
+    cash: float,
+    day: dt.date,
+    marks: Mapping[str, float],
+    each: Mapping[str, Mapping[str, Any]],
+) -> Book:
+    """Return the positions with an entry as the calculator takes them, at ``marks``.
 
-    rows: tuple[Mapping[str, Any], ...]
-    """As `HeldPosition`, without what is None."""
-    venue: str | None = None
-    margin: str | None = None
-    collateral: float | None = None
-    place: str = field(default=IN_MEMORY, compare=False)
-    """The file, for messages."""
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The markets."""
-        return tuple(str(row["symbol"]) for row in self.rows)
-
-    @property
-    def modes(self) -> dict[str, str]:
-        """Margin mode of the positions that have one of their own, by symbol."""
-        return {str(row["symbol"]): str(row["mode"]) for row in self.rows if "mode" in row}
-
-    def plain(self) -> list[dict[str, Any]]:
-        """Return the positions as plain tables."""
-        return [dict(row) for row in self.rows]
-
-    def book(
-        self, venue: str, margin: str, cash: float, day: dt.date, marks: Mapping[str, float], **each: dict[str, Any]
-    ) -> Book:
-        """Return those with an entry as the calculator takes them, at ``marks``.
-
-        ``each``: by symbol, what a position that lacks it has besides. UserError for what cannot be held.
-        """
-        rows = [
-            {**each.get(str(row["symbol"]), {}), **row, "mark": marks[str(row["symbol"])]}
-            for row in self.rows
-            if "entry" in row
-        ]
-        table = {"venue": venue, "date": day, "margin": margin, "collateral": cash, "positions": rows}
-        made = checked(Book, PositionsFile(self.place, table), table)
-        made._place = self.place
-        return made
+    ``each``: by symbol, what a position that lacks it has besides. UserError for what cannot be held.
+    """  # fmt: skip
+    rows = [
+        {**each.get(str(row["symbol"]), {}), **row, "mark": marks[str(row["symbol"])]}
+        for row in held.rows
+        if "entry" in row
+    ]
+    table = {"venue": venue, "date": day, "margin": margin, "collateral": cash, "positions": rows}
+    made = checked(Book, PositionsFile(held.place, table), table)
+    made._place = held.place
+    return made
 
 
 def held_book(given: Given | HeldBook) -> HeldBook:

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from backtest.core.errors import Broken, UserError
+from backtest.core.held_book import IN_MEMORY
 from backtest.core.toml_lines import line_of
 
 STANDARD_INPUT = "-"
 POSITIONS = "positions"
-IN_MEMORY = "positions"
-"""What messages call tables that are in no file."""
 WORDS = ("symbol", "mode")
 """Columns of a CSV that hold text; all others hold numbers."""
 DELIMITERS = ",;\t"

@@ -56,13 +56,19 @@ class Closing(click.ParamType[dict[str, Any]]):
 @click.option("--out", type=flags.FOLDER, metavar="FILE.html", help="Write a page with the ladder as a chart.")
 @flags.JSON
 def margin(
-    file: str | None, mode: str | None, cash: float | None, out: Path | None, as_json: bool, **settings: Any
+    file: str | None,
+    mode: str | None,
+    cash: float | None,
+    data: Path | str | None,
+    out: Path | None,
+    as_json: bool,
+    **settings: Any,
 ) -> None:
     """Compute margin, liquidation prices and a stress ladder of positions, from a file or from a run."""
     import backtest
     from backtest.cli import show_margin
 
-    answer = backtest.margin(file, margin=mode, collateral=cash, out=out, **settings)
+    answer = backtest.margin(file, margin=mode, collateral=cash, data=data or "", out=out, **settings)
     show_margin.calculation(answer, as_json)
     if out is not None:
         click.echo(f"wrote {out}", err=True)

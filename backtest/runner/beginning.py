@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from backtest.calculator.book import Book
-from backtest.calculator.held_book import HeldBook
+from backtest.calculator.held_book import book_of
 from backtest.calculator.position import legs_of, own_terms
 from backtest.core.enums import CROSS_POOL, MICRO, Cause
 from backtest.core.errors import UserError, nearest
+from backtest.core.held_book import HeldBook
 from backtest.core.records import Record
 from backtest.core.times import EPOCH, stamp
 from backtest.data.first_marks import first_marks
@@ -47,7 +48,8 @@ class Beginning:
         found = []
         for row in self.held.rows:
             symbol = str(row["symbol"])
-            i, leverage = self.selection.symbols.index(symbol), row.get("leverage")
+            i = self.selection.symbols.index(symbol)
+            leverage = float(row["leverage"]) if "leverage" in row else None
             lots = self._lots(row, int(self.selection.step_micro[i]))
             if symbol in legs:
                 leg = legs[symbol]
@@ -62,11 +64,11 @@ class Beginning:
         if not own:
             return contract
         day = self._day
-        book = self.held.book(self.profile.name, "cross", 0.0, day, self.marks)
+        entered = replace(self.held, rows=tuple({**row, "entry": row.get("entry", 1.0)} for row in own))
+        book = book_of(entered, self.profile.name, "cross", 0.0, day, self.marks, {})
         terms = dict(contract.terms)
         for position in book.positions:
-            if any(position.symbol == row["symbol"] for row in own):
-                terms[position.symbol] = tuple(own_terms(book, position, one) for one in terms[position.symbol])
+            terms[position.symbol] = tuple(own_terms(book, position, one) for one in terms[position.symbol])
         return replace(contract, terms=terms)
 
     @property
@@ -91,7 +93,7 @@ class Beginning:
         rows = tuple({**row, **_mode(row, modes)} for row in self.held.rows if "entry" in row)
         book = replace(self.held, rows=rows)
         each = {str(row["symbol"]): self._posted(row, margin) for row in rows}
-        return book.book(self.profile.name, margin, self.asked.cash, day, self.marks, **each)
+        return book_of(book, self.profile.name, margin, self.asked.cash, day, self.marks, each)
 
     def _posted(self, row: Mapping[str, Any], margin: str) -> dict[str, Any]:
         """What an isolated position has by the run's settings, where its file does not say it."""

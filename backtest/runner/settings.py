@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
-from typing import TYPE_CHECKING
 
 from backtest.core.enums import ALLOWANCES, PATHS
+from backtest.core.held_book import HeldBook
 from backtest.runner.setting import (
     CHECK,
     COMMANDS,
@@ -28,9 +28,6 @@ from backtest.runner.setting import (
     named,
     setting,
 )
-
-if TYPE_CHECKING:
-    from backtest.calculator.held_book import HeldBook
 
 DATA, ACCOUNT, COSTS = Group.DATA, Group.ACCOUNT, Group.COSTS
 GUARDS, OUTPUT, NETWORK, VARIED = Group.GUARDS, Group.OUTPUT, Group.NETWORK, Group.SWEEP

@@ -13,7 +13,7 @@ from backtest.strategy.held_positions import HELD, HeldPositions, RebalancedPosi
 from backtest.strategy.loader import StrategySource
 
 if TYPE_CHECKING:
-    from backtest.calculator.held_book import HeldBook
+    from backtest.core.held_book import HeldBook
     from backtest.runner.settings import RunSettings
 
 FLAG = "--positions"

@@ -17,9 +17,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from backtest.calculator.held_book import HeldBook, held_book
+from backtest.calculator.held_book import held_book
 from backtest.core import durations
 from backtest.core.errors import SettingError, UserError, nearest
+from backtest.core.held_book import HeldBook
 from backtest.core.times import moment
 from backtest.runner.setting import COMMANDS, COMPARE, Kind, Setting
 from backtest.runner.settings import MINIMUM, RunSettings, all_settings, find, settings_of

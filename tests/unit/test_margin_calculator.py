@@ -87,7 +87,8 @@ def test_an_isolated_position_posts_by_the_default_leverage(entry: float, more: 
 
 
 def test_an_isolated_position_says_what_it_holds_where_the_venue_has_no_default(tmp_path: Path) -> None:
-    text = "[venue]\nname = 'mine'\nabout = 'a test'\nquote = 'USDC'\nextends = 'generic'\ndefault_leverage = []\n"
+    rates = "[defaults]\ninitial = 0.05\nmaintenance = 0.03\npenalty = 0.01\ntaker_fee_bps = 0\n"
+    text = f"name = 'mine'\nsource = 'a test'\ndate = 2026-01-01\nquote = 'USDC'\n{rates}"
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(UserError) as error:
         backtest.margin(book(ETH, margin="isolated", venue=str(tmp_path / "mine.toml")))
