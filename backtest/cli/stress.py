@@ -27,7 +27,7 @@ Examples:
   backtest stress my.py --data data/binance --vary venue=dydx_v4,hyperliquid
 """,
 )
-@click.argument("strategies", metavar="STRATEGY", nargs=-1, shell_complete=flags.files)
+@click.argument("strategies", metavar="[STRATEGY]", nargs=-1, shell_complete=flags.files)
 @flags.settings(STRESS)
 @flags.JSON
 def stress(strategies: Sequence[str], as_json: bool, **given: Any) -> None:
@@ -37,8 +37,8 @@ def stress(strategies: Sequence[str], as_json: bool, **given: Any) -> None:
     from backtest.cli.run_request import run_request
 
     asked = run_request(STRESS, strategies, given)
-    out = str(Path("reports", f"{run_commands.stem(asked.strategies[0])}-stress"))
+    out = str(Path("reports", f"{asked.named}-stress"))
     settings = asked.keywords(out=out)
     with asked.named_in_errors(), redirect_stdout(sys.stderr), show_stress.Bar() as bar:
-        found = backtest.stress(asked.strategies[0], asked.data, progress=bar, **settings)
+        found = backtest.stress(asked.strategy, asked.data, progress=bar, **settings)
     show_stress.stress(found, as_json)

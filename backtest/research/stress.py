@@ -27,6 +27,7 @@ from backtest.runner.run_document import MEMORY, document_text, named_again
 from backtest.runner.run_keywords import StressKeywords
 from backtest.runner.setting import STRESS, Group
 from backtest.runner.settings import RunSettings, settings_of
+from backtest.runner.strategy_choice import chosen
 from backtest.runner.validation import checked
 from backtest.strategy.loader import StrategySource, source_sha256
 from backtest.venues.margin_modes import require
@@ -63,8 +64,8 @@ class Stress:
 
 @keyword_errors(STRESS)
 def stress(
-    strategy: StrategySource,
-    data: DataSource,
+    strategy: StrategySource | None = None,
+    data: DataSource = "",
     *,
     progress: Progress | None = None,
     **settings: Unpack[StressKeywords],
@@ -98,7 +99,7 @@ def stress(
     if target is None:
         return Stress(frame, pack, page, about)
     named = replace(asked, data=catalog.address, scenario=str(target / PACK))
-    document = document_text(STRESS, named, [spec], target)
+    document = document_text(STRESS, named, [spec] if spec else [], target)
     return Stress(frame, pack, page, about, write(target, frame, page, pack.text, document, about))
 
 
@@ -107,7 +108,7 @@ def _silent(done: int, runs: int) -> None:
 
 
 def _ground(
-    strategy: StrategySource, data: DataSource, asked: RunSettings, given: Mapping[str, object]
+    strategy: StrategySource | None, data: DataSource, asked: RunSettings, given: Mapping[str, object]
 ) -> tuple[StressGround, str]:
     """What all runs have in common, and the text that names the strategy in a file."""
     own = {told.name for told in settings_of(STRESS) if told.group in (Group.SWEEP, Group.STRESS)} | {"out", "margin"}
@@ -118,6 +119,9 @@ def _ground(
     fixed = {name: getattr(asked, name) for name in given if name not in own}
     modes = tuple(f"{symbol}={mode}" for symbol, mode in asked.modes.items())
     address = data.address if isinstance(data, Catalog) else str(data)
+    if strategy is None:
+        chosen(strategy, asked)
+        return StressGround(None, address, fixed, modes), ""
     if isinstance(strategy, str | Path):
         return StressGround(str(strategy), address, fixed, modes), str(strategy)
     cls = strategy if isinstance(strategy, type) else type(strategy)
@@ -159,7 +163,10 @@ def _about(variants: Sequence[Variant], pack: Pack) -> dict[str, object]:
     first = variants[0].plan
     found: dict[str, object] = plain(
         {
-            "strategy": {"name": first.config.strategy, "source": source_sha256(first.strategy)},
+            "strategy": {
+                "name": first.config.strategy,
+                "source": None if first.config.positions else source_sha256(first.strategy),
+            },
             "data": {"name": first.selection.catalog.name, "address": first.selection.catalog.address},
             "fingerprints": [one.plan.selection.fingerprint() for one in variants],
             "venues": [[one.venue, one.plan.profile.sha256()] for one in variants],

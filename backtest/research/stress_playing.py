@@ -125,7 +125,7 @@ class Playing:
         playable = [one for one in self.variants if one.modes]
         runs = len(playable) * (1 + len(self.pack.scenarios))
         self.progress(0, runs)
-        in_process = not isinstance(self.ground.strategy, str)
+        in_process = not isinstance(self.ground.strategy, str | None)
         workers = min(self.asked.workers or os.cpu_count() or 1, max(1, runs))
         plan = playable[0].plan.selection
         cells = sum(plan.rows * len(plan.symbols) * len(one.modes) for one in playable) * (1 + len(self.pack.scenarios))

@@ -37,7 +37,7 @@ MOST_POINTS = 240
 class StressGround:
     """What all runs of a stress have in common."""
 
-    strategy: StrategySource
+    strategy: StrategySource | None
     data: str
     settings: Mapping[str, object]
     """Keyword arguments of `run`, checked; without the margin mode."""

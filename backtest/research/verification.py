@@ -45,11 +45,12 @@ def verify(
 def _stressed(folder: Path, about: dict[str, Any], data: str | Path | None, trust: bool) -> Verification:
     """A stress, played again."""
     document, before = read(folder / DOCUMENT), read_table(folder)
-    strategy = document.strategies[0] if document.strategies else ""
+    strategy = document.strategies[0] if document.strategies else None
     recorded = about.get("strategy", {}).get("source")
-    if not trust and not (isinstance(recorded, str) and has_source(strategy, recorded)):
+    unchanged = strategy is None or (isinstance(recorded, str) and has_source(strategy, recorded))
+    if not trust and not unchanged:
         thing = f"the strategy is not the one of the report (SHA-256 {recorded})"
-        raise UserError(thing, strategy, "read it first: --trust runs it all the same, with your rights")
+        raise UserError(thing, str(strategy), "read it first: --trust runs it all the same, with your rights")
     settings = {**document.values, "data": str(data) if data is not None else document.values["data"]}
     place = settings.pop("data")
     after = stress(strategy, place, **settings)  # type: ignore[arg-type]

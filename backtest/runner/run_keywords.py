@@ -94,6 +94,10 @@ class RunKeywords(SharedKeywords, total=False):
     drill: int | str | None
     """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
     length."""
+    positions: str | Path | Mapping[str, object] | Sequence[Mapping[str, object]] | None
+    """Hold the positions of a CSV, TOML or JSON file instead of running a strategy."""
+    rebalance: int | str | None
+    """With positions=: bring positions back to their weights at the start, once in this time."""
     out: str | Path | None
     """Folder of the report."""
     mark_cost: bool
@@ -110,6 +114,10 @@ class CompareKeywords(SharedKeywords, total=False):
     drill: int | str | None
     """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
     length."""
+    positions: str | Path | Mapping[str, object] | Sequence[Mapping[str, object]] | None
+    """Hold the positions of a CSV, TOML or JSON file instead of running a strategy."""
+    rebalance: int | str | None
+    """With positions=: bring positions back to their weights at the start, once in this time."""
     out: str | Path | None
     """Folder of the report."""
     check: bool
@@ -124,6 +132,10 @@ class LatencyKeywords(SharedKeywords, total=False):
     drill: int | str | None
     """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
     length."""
+    positions: str | Path | Mapping[str, object] | Sequence[Mapping[str, object]] | None
+    """Hold the positions of a CSV, TOML or JSON file instead of running a strategy."""
+    rebalance: int | str | None
+    """With positions=: bring positions back to their weights at the start, once in this time."""
     out: str | Path | None
     """Folder of the report."""
     grid: str | Sequence[float | str]
@@ -153,6 +165,10 @@ class SweepKeywords(SharedKeywords, total=False):
     drill: int | str | None
     """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
     length."""
+    positions: str | Path | Mapping[str, object] | Sequence[Mapping[str, object]] | None
+    """Hold the positions of a CSV, TOML or JSON file instead of running a strategy."""
+    rebalance: int | str | None
+    """With positions=: bring positions back to their weights at the start, once in this time."""
     out: str | Path | None
     """Folder of the report."""
     latency_ms: int
@@ -188,6 +204,10 @@ class CheckKeywords(SharedKeywords, total=False):
 class StressKeywords(SharedKeywords, total=False):
     """Settings of `stress`."""
 
+    positions: str | Path | Mapping[str, object] | Sequence[Mapping[str, object]] | None
+    """Hold the positions of a CSV, TOML or JSON file instead of running a strategy."""
+    rebalance: int | str | None
+    """With positions=: bring positions back to their weights at the start, once in this time."""
     out: str | Path | None
     """Folder of the report."""
     latency_ms: int

@@ -32,6 +32,8 @@ from backtest.runner.setting import (
 DATA, ACCOUNT, COSTS = Group.DATA, Group.ACCOUNT, Group.COSTS
 GUARDS, OUTPUT, NETWORK, VARIED = Group.GUARDS, Group.OUTPUT, Group.NETWORK, Group.SWEEP
 
+HOLDING = (RUN, COMPARE, LATENCY, SWEEP, STRESS)
+"""Commands that take positions in the place of a strategy."""
 LEAST_CASH, MOST_CASH = 0.01, 1e9
 """A cent; and a billion, since one amount is counted exactly up to 4.5 billion (`engine.money`)."""
 LEAST_LEVERAGE, MOST_LEVERAGE = 0.01, 1_000.0
@@ -112,13 +114,13 @@ class RunSettings:
     )  # fmt: skip
     positions: HeldBook | None = setting(  # noqa: RUF009  it is frozen
         None, "Hold the positions of a CSV, TOML or JSON file instead of running a strategy.", ACCOUNT, Kind.POSITIONS,
-        "FILE", absent="none", commands=(RUN, COMPARE, LATENCY, SWEEP),
+        "FILE", absent="none", commands=HOLDING,
         example='[{ symbol = "BTC-USD", qty = 0.5, entry = 60000 }]',
     )  # fmt: skip
     rebalance: int | None = setting(
         None, "With --positions: bring positions back to their weights at the start, once in this time.", ACCOUNT,
         Kind.LENGTH, "LENGTH", unit="ms", absent="never", recorded="rebalance_ms",
-        commands=(RUN, COMPARE, LATENCY, SWEEP), example='"1d"',
+        commands=HOLDING, example='"1d"',
     )  # fmt: skip
     venue: str | None = setting(
         None, "Venue: a name or alias of `backtest venues list`, or a FILE.toml.", ACCOUNT, Kind.FILE, "NAME|FILE",

@@ -22,7 +22,7 @@ from backtest.core import durations
 from backtest.core.errors import SettingError, UserError, nearest
 from backtest.core.held_book import HeldBook
 from backtest.core.times import moment
-from backtest.runner.setting import COMMANDS, COMPARE, Kind, Setting
+from backtest.runner.setting import COMMANDS, COMPARE, STRESS, Kind, Setting
 from backtest.runner.settings import MINIMUM, RunSettings, all_settings, find, settings_of
 from backtest.runner.slippage_settings import parse_shares, parse_slippage
 from backtest.strategy.guards import parse as parse_guard
@@ -81,7 +81,7 @@ def _account_of(given: Mapping[str, Any], command: str | None) -> dict[str, Any]
     margin = given.get("margin")
     if margin is None:
         default: Any = find("margin").default_of(command) if command else find("margin").default
-        margin = (held.margin,) if held.margin and command != COMPARE else default
+        margin = (held.margin,) if held.margin and command not in (COMPARE, STRESS) else default
     named = {text.partition("=")[0] for text in margin if "=" in text}
     found["margin"] = (*margin, *(f"{s}={mode}" for s, mode in held.modes.items() if s not in named))
     return found
