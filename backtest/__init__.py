@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from backtest.data.fetch.fetching import Fetched, fetch_data, update_data
     from backtest.report.heatmap import Heatmap
     from backtest.research.look_ahead import Check, Finding, check
+    from backtest.research.montecarlo import montecarlo
+    from backtest.research.montecarlo_result import MonteCarlo
     from backtest.research.stress import Stress, stress
     from backtest.research.sweep import Sweep, SweepProgress, sweep
     from backtest.research.verification import verify
@@ -63,6 +65,7 @@ __all__ = [
     "MarginCall",
     "Market",
     "Metrics",
+    "MonteCarlo",
     "OpenOrder",
     "Order",
     "OrderEvent",
@@ -90,6 +93,7 @@ __all__ = [
     "fetch_data",
     "latency",
     "margin",
+    "montecarlo",
     "run",
     "stress",
     "subaccounts",
@@ -116,6 +120,7 @@ _HOME = {
     "MarginCall": "backtest.strategy.events",
     "Market": "backtest.strategy.market",
     "Metrics": "backtest.results.metric_definitions",
+    "MonteCarlo": "backtest.research.montecarlo_result",
     "OpenOrder": "backtest.strategy.holdings",
     "Order": "backtest.strategy.order",
     "OrderEvent": "backtest.strategy.events",
@@ -143,6 +148,7 @@ _HOME = {
     "fetch_data": "backtest.data.fetch.fetching",
     "latency": "backtest.runner.latency_curve",
     "margin": "backtest.calculator.calculation",
+    "montecarlo": "backtest.research.montecarlo",
     "run": "backtest.runner.run",
     "stress": "backtest.research.stress",
     "subaccounts": "backtest.runner.sub_accounts",

@@ -221,3 +221,25 @@ class StressKeywords(SharedKeywords, total=False):
     """Vary a setting: a list like margin=isolated,cross or a range like leverage=2:10:2."""
     workers: int | None
     """Number of worker processes."""
+
+
+class MontecarloKeywords(SharedKeywords, total=False):
+    """Settings of `montecarlo`."""
+
+    paths: int
+    """Number of histories."""
+    block: str | None
+    """Mean length of the blocks of candles, or all for the history as it is."""
+    resample: Literal["candles", "starts", "trades"]
+    """What is drawn at random: candles (replayed through the engine), starts (start dates) or trades (their
+    order; nothing is replayed)."""
+    positions: str | Path | Mapping[str, object] | Sequence[Mapping[str, object]] | None
+    """Hold the positions of a CSV, TOML or JSON file instead of running a strategy."""
+    rebalance: int | str | None
+    """With positions=: bring positions back to their weights at the start, once in this time."""
+    out: str | Path | None
+    """Folder of the report."""
+    latency_ms: int
+    """Delay from a decision until its message leaves; a chain's latency is added."""
+    workers: int | None
+    """Number of worker processes."""

@@ -13,8 +13,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK = "run", "compare", "latency", "subaccounts", "sweep", "check"
-STRESS = "stress"
-COMMANDS = (RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK, STRESS)
+STRESS, MONTECARLO = "stress", "montecarlo"
+COMMANDS = (RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK, STRESS, MONTECARLO)
 """Functions of the public API that replay a strategy. `subaccounts` is `backtest run --sub-accounts`."""
 
 

@@ -18,6 +18,7 @@ from backtest.runner.setting import (
     COMMANDS,
     COMPARE,
     LATENCY,
+    MONTECARLO,
     RUN,
     STRESS,
     SUB_ACCOUNTS,
@@ -27,12 +28,12 @@ from backtest.runner.setting import (
     Setting,
     named,
     setting,
-)
+)  # fmt: skip
 
 DATA, ACCOUNT, COSTS = Group.DATA, Group.ACCOUNT, Group.COSTS
 GUARDS, OUTPUT, NETWORK, VARIED = Group.GUARDS, Group.OUTPUT, Group.NETWORK, Group.SWEEP
 
-HOLDING = (RUN, COMPARE, LATENCY, SWEEP, STRESS)
+HOLDING = (RUN, COMPARE, LATENCY, SWEEP, STRESS, MONTECARLO)
 """Commands that take positions in the place of a strategy."""
 LEAST_CASH, MOST_CASH = 0.01, 1e9
 """A cent; and a billion, since one amount is counted exactly up to 4.5 billion (`engine.money`)."""
@@ -50,6 +51,7 @@ MOST_POSITIONS = 1_000
 LIMIT_FILLS = ("through", "touch")
 MOST_SAMPLES, MOST_WORKERS, MOST_CUTS = 1_000_000, 1_024, 10_000
 SAMPLERS = ("halton", "random")
+RESAMPLES = ("candles", "starts", "trades")
 REPORTING = tuple(command for command in COMMANDS if command != CHECK)
 """What writes a report."""
 LEAST_TIMEOUT_S, MOST_TIMEOUT_S = 0.001, 366 * 86_400.0
@@ -106,6 +108,19 @@ class RunSettings:
         20, "Number of cuts: replays on data that end there.", DATA, Kind.WHOLE, "N", within=(1, MOST_CUTS),
         commands=(CHECK,), recorded="-", example="50",
     )  # fmt: skip
+    paths: int = setting(
+        1_000, "Number of histories.", DATA, Kind.WHOLE, "N", within=(1, MOST_SAMPLES), commands=(MONTECARLO,),
+        recorded="-", example="200",
+    )  # fmt: skip
+    block: str | None = setting(
+        None, "Mean length of the blocks of candles, or all for the history as it is.", DATA, Kind.TEXT, "LENGTH|all",
+        absent="as long as volatility clusters", commands=(MONTECARLO,), recorded="-", example='"7d"',
+    )  # fmt: skip
+    resample: str = setting(
+        "candles", "What is drawn at random: candles (replayed through the engine), starts (start dates) or trades "
+        "(their order; nothing is replayed).", DATA, Kind.CHOICE, "WHAT", choices=RESAMPLES, commands=(MONTECARLO,),
+        recorded="-", example='"starts"',
+    )  # fmt: skip
     params: Mapping[str, object] = setting(
         {}, "Parameter of the strategy; a sweep also takes 5:50:5 and 20,50,100; with --sub-accounts 2.NAME=VALUE sets "
         "that of the second strategy only.",
@@ -129,7 +144,7 @@ class RunSettings:
     margin: tuple[str, ...] = setting(
         ("cross",), "Margin mode: cross, isolated or portfolio; SYMBOL=isolated or SYMBOL=cross for single markets.",
         ACCOUNT, Kind.NAMES, "MODE,...", recorded="-",
-        defaults=tuple((command, ("isolated", "cross")) for command in (COMPARE, STRESS)),
+        defaults=tuple((command, ("isolated", "cross")) for command in (COMPARE, STRESS, MONTECARLO)),
         example='["cross", "DOGE-USD=isolated"]',
     )  # fmt: skip
     leverage: float | str | None = setting(
@@ -228,8 +243,7 @@ class RunSettings:
     )  # fmt: skip
     latency_ms: int = setting(
         0, "Delay from a decision until its message leaves; a chain's latency is added.", NETWORK, Kind.WHOLE, "MS",
-        unit="ms", within=(0, MOST_LATENCY_MS), commands=(RUN, COMPARE, SUB_ACCOUNTS, SWEEP, CHECK, STRESS),
-        example="250",
+        unit="ms", within=(0, MOST_LATENCY_MS), commands=tuple(c for c in COMMANDS if c != LATENCY), example="250",
     )  # fmt: skip
     grid: tuple[int, ...] = setting(
         DELAYS, "Delays to compare, each as --latency-ms of one account.", NETWORK, Kind.NUMBERS, "MS,...", unit="ms",
@@ -287,7 +301,7 @@ class RunSettings:
     )  # fmt: skip
     workers: int | None = setting(
         None, "Number of worker processes.", VARIED, Kind.WHOLE, "N", within=(1, MOST_WORKERS), absent="one per core",
-        commands=(SWEEP, STRESS), recorded="-", example="4",
+        commands=(SWEEP, STRESS, MONTECARLO), recorded="-", example="4",
     )  # fmt: skip
     cluster: str | None = setting(
         None, "Run on the Dask cluster whose scheduler has this address, like tcp://HOST:8786.", VARIED, Kind.TEXT,

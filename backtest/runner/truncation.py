@@ -100,7 +100,7 @@ def over(planned: Plan, selection: Selection) -> Plan:
     strategy.bind(c.seed)
     guards = tuple(g for g in planned.guards if not g.symbol or g.symbol in selection.symbols)
     made = plan_over(selection, strategy, asked, planned.profile, guards, planned.selection)
-    return replace(made, chaining=planned.chaining)
+    return replace(made, chaining=planned.chaining, away=planned.away, frozen=planned.frozen)
 
 
 def differences(

@@ -15,6 +15,7 @@ KEYWORDS = ROOT / "backtest/runner/run_keywords.py"
 CLASSES = {"run": "RunKeywords", "compare": "CompareKeywords", "latency": "LatencyKeywords"}
 CLASSES |= {"subaccounts": "SubaccountKeywords", "sweep": "SweepKeywords", "check": "CheckKeywords"}
 CLASSES["stress"] = "StressKeywords"
+CLASSES["montecarlo"] = "MontecarloKeywords"
 CLI_NAMES = {
     "run": "`run`",
     "compare": "`compare`",
@@ -23,6 +24,7 @@ CLI_NAMES = {
     "sweep": "`sweep`",
     "check": "`check`",
     "stress": "`stress`",
+    "montecarlo": "`montecarlo`",
 }
 """What the command line calls the functions."""
 HEAD = '''"""Keyword arguments of the public functions, so that editors complete them and type checkers check them.
