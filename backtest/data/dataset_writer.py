@@ -245,8 +245,11 @@ class SeriesWriter:
 
 def _parquet_writer(file: Path, names: Sequence[str]) -> pq.ParquetWriter:
     schema = pa.schema([("ts", pa.timestamp("ms", "UTC")), *((name, pa.float64()) for name in names)])
+    # With the bytes of doubles side by side by their place, LZ4 packs prices in a third of the time that zstd takes for
+    # doubles as they are, and unpacks them in half of it; the files are a fifth larger.
+    encoding = {"ts": "DELTA_BINARY_PACKED", **dict.fromkeys(names, "BYTE_STREAM_SPLIT")}
     return pq.ParquetWriter(
-        file, schema, compression="zstd", compression_level=3, use_dictionary=False, write_statistics=True
+        file, schema, compression="lz4", column_encoding=encoding, use_dictionary=False, write_statistics=True
     )
 
 

@@ -55,16 +55,22 @@ class Feed:
         """Whether the table holds several markets, told apart by a column."""
         return not self.symbol
 
-    def rows_sql(self, con: duckdb.DuckDBPyConnection, scratch: Path, only: str) -> str:
-        """SQL for `symbol`, `ts`, `fold` and the columns as doubles, in the order of the table.
-
-        ``only``: the one symbol that is wanted of a table with several; empty: all.
-        """
+    @property
+    def types(self) -> dict[str, str]:
+        """SQL types of the columns that are needed."""
         types = {self.time.column: self.time.type}
         types |= {column: "DOUBLE" for column in self.columns.values() if column != "0"}
-        if self.symbol_column:
+        if self.by_symbol:
             types[self.symbol_column] = "VARCHAR"
-        scan = self.table.scan(con, scratch, types)
+        return types
+
+    def rows_sql(self, con: duckdb.DuckDBPyConnection, scratch: Path, only: str, scan: str = "") -> str:
+        """SQL for `symbol`, `ts`, `fold` and the columns as doubles, in the order of the table.
+
+        ``only``: the one symbol that is wanted of a table with several; empty: all. ``scan``: what to select from,
+        if not from the table itself.
+        """
+        scan = scan or self.table.scan(con, scratch, self.types)
         symbol = self._symbol_sql()
         values = ", ".join(f"{_number(column)} AS {role}" for role, column in self.columns.items())
         where = f" WHERE {symbol} = {quoted(only)}" if only and self.by_symbol else ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,7 +21,9 @@ from backtest.data.importing.feeds import Feed, made_sql, names_of
 from backtest.data.importing.file_names import clean
 from backtest.data.importing.options import Options
 from backtest.data.importing.plan import first_times, time_error
+from backtest.data.importing.quick_csv import NotPlain
 from backtest.data.importing.row_writer import Left, RowWriter, Unsorted
+from backtest.data.importing.tables import registered
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,48 @@ def write_series(
     for symbol in sorted({feed.symbol for feed in feeds}):
         mine = [feed for feed in feeds if feed.symbol == symbol]
         try:
-            kept += _in_order(writer, con, scratch, kind, symbol, mine)
+            kept += _as_they_are(writer, con, scratch, kind, symbol, mine)
         except Unsorted:
             writer.take_back(kind, symbol)
             kept += _sorted(writer, con, scratch, kind, mine, symbol)
     return kept
 
 
-def _in_order(
+def _as_they_are(
     writer: DatasetWriter, con: duckdb.DuckDBPyConnection, scratch: Path, kind: str, symbol: str, feeds: Sequence[Feed]
+) -> list[Kept]:
+    """Write the files of one market in the quick way, or, where one is not plain, or wrong, in the exact one."""
+    if all(feed.table.quick for feed in feeds):
+        try:
+            return _in_order(writer, con, scratch, kind, symbol, feeds, _quickly)
+        except (NotPlain, UserError, pl.exceptions.PolarsError):
+            writer.take_back(kind, symbol)
+    return _in_order(writer, con, scratch, kind, symbol, feeds, _exactly)
+
+
+@contextmanager
+def _quickly(feed: Feed, con: duckdb.DuckDBPyConnection, scratch: Path) -> Iterator[str]:
+    """Give SQL for the rows of a feed, read by `quick_csv`."""
+    if feed.table.quick is None:
+        raise NotPlain
+    with feed.table.quick.reading(feed.types) as batches:
+        yield feed.rows_sql(con, scratch, "", registered(con, batches))
+
+
+@contextmanager
+def _exactly(feed: Feed, con: duckdb.DuckDBPyConnection, scratch: Path) -> Iterator[str]:
+    """Give SQL for the rows of a feed, read by DuckDB."""
+    yield feed.rows_sql(con, scratch, "")
+
+
+def _in_order(
+    writer: DatasetWriter,
+    con: duckdb.DuckDBPyConnection,
+    scratch: Path,
+    kind: str,
+    symbol: str,
+    feeds: Sequence[Feed],
+    read: Callable[[Feed, duckdb.DuckDBPyConnection, Path], AbstractContextManager[str]],
 ) -> list[Kept]:
     """Write the files of one market one after another. Raises Unsorted where that goes back in time."""
     heads = [(next(iter(first_times(feed).values()), []), feed) for feed in feeds]
@@ -73,8 +109,8 @@ def _in_order(
         rows = RowWriter(series, names_of(kind), interval, places)
         for part, (_, feed) in enumerate(heads):
             columns = ", ".join(feed.columns)
-            query = f"SELECT ts, fold, {part} AS part, {columns} FROM ({feed.rows_sql(con, scratch, '')})"
-            with _reading(feed):
+            with _reading(feed), read(feed, con, scratch) as held:
+                query = f"SELECT ts, fold, {part} AS part, {columns} FROM ({held})"
                 for batch in con.sql(query).to_arrow_reader(GROUP_ROWS):
                     rows.write(batch)
         return [_kept(rows, interval)]

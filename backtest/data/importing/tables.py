@@ -16,6 +16,7 @@ from backtest.core.errors import UserError
 from backtest.data.importing import database_tables
 from backtest.data.importing.csv_dialect import Dialect, is_number, sniff
 from backtest.data.importing.packing import WORDS, Packed, check_name, parts, told_by
+from backtest.data.importing.quick_csv import QuickCsv
 from backtest.data.source import quoted
 
 SHOWN_ROWS = 500
@@ -46,6 +47,8 @@ class Table:
     """What the file says beside its columns."""
     path: Path | None = None
     """The file, where it lies there unpacked."""
+    quick: QuickCsv | None = None
+    """A faster way to read it, for a CSV file that lies there unpacked."""
 
 
 def tables_of(
@@ -107,7 +110,8 @@ def _csv(packed: Packed, head: bytes, whole: bool, folders: tuple[str, ...]) -> 
     def scan(_: duckdb.DuckDBPyConnection, scratch: Path, wanted: Mapping[str, str]) -> str:
         return csv_sql(packed, dialect, scratch, wanted)
 
-    return Table(packed.place, packed.name, folders, "csv", types, rows, dialect.header, scan)
+    quick = None if packed.packing or '"' in text else QuickCsv(packed.path, dialect)
+    return Table(packed.place, packed.name, folders, "csv", types, rows, dialect.header, scan, quick=quick)
 
 
 def csv_sql(packed: Packed, dialect: Dialect, scratch: Path, wanted: Mapping[str, str]) -> str:
