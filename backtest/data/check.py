@@ -20,7 +20,7 @@ from backtest.core.times import HOUR_MS, stamp
 from backtest.data.catalog import Catalog
 from backtest.data.row_interval import mark_interval
 from backtest.data.select import select
-from backtest.data.settlements import missing_settlements
+from backtest.data.settlements import due, missing_settlements
 from backtest.data.source import CANDLE_COLUMNS, FURTHER, Source, reading
 
 CASES = 5
@@ -195,8 +195,7 @@ class _Book:
     def funding(self, symbol: str) -> None:
         source, market = self.catalog.sources["funding"].get(symbol), self.catalog.markets[symbol]
         if source is None:
-            text = "a run refuses it, unless by --allow missing-funding"
-            self.add("symbols without funding", "error", 1, 1, [Case(symbol, market.first_ms, text)])
+            self.without_funding(symbol)
             return
         stamps = np.unique(np.ma.compressed(source.fetch(self.catalog.con, source.scan(()))["t"])).astype(np.int64)
         grid = min(HOUR_MS, int(np.median(np.diff(stamps)))) if len(stamps) > 2 else HOUR_MS
@@ -219,6 +218,16 @@ class _Book:
             stop = int(stamps[-1]) if (lacking > stamps[-1]).any() else end
             self.ends("settlements", symbol, (begin, stop), (first, end))
         self.missing(symbol, stamps, lacking)
+
+    def without_funding(self, symbol: str) -> None:
+        """Report that no settlement is there, if one was due while the symbol was traded."""
+        market, interval = self.catalog.markets[symbol], self.catalog.manifest.funding_interval_ms
+        length = self.catalog.interval_ms
+        stamps = due(market.first_ms + length, market.last_ms + length, interval)
+        if len(stamps):
+            span = f" from {stamp(int(stamps[0]))} to {stamp(int(stamps[-1]))}" if len(stamps) > 1 else ""
+            text = f"{len(stamps):,} due{span}, one each {interval_name(interval)}; a run refuses it, unless by --allow missing-funding"  # noqa: E501
+            self.add("symbols without funding", "error", 1, 1, [Case(symbol, int(stamps[0]), text)])
 
     def missing(self, symbol: str, stamps: NDArray[np.int64], lacking: NDArray[np.int64]) -> None:
         """Report settlements that are expected and not there, those between the same two stamps as one case."""

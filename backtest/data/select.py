@@ -15,7 +15,7 @@ from backtest.data.listing import listed_span
 from backtest.data.panel import CLOSE
 from backtest.data.scenarios.shocked_selection import under
 from backtest.data.selection import Selection
-from backtest.data.settlements import settlements
+from backtest.data.settlements import due, settlements
 
 
 def select(
@@ -57,7 +57,12 @@ def select(
     died = np.minimum(last + interval, [m.last_ms + catalog.interval_ms for m in markets])
     sources = [catalog.sources["funding"].get(s) for s in chosen]
     funding, missing = settlements(catalog.con, sources, born, died, catalog.manifest.funding_interval_ms)
-    no_funding = tuple(s for s in chosen if s not in catalog.sources["funding"])
+    every = catalog.manifest.funding_interval_ms
+    no_funding = tuple(
+        symbol
+        for symbol, begin, end in zip(chosen, born.tolist(), died.tolist(), strict=True)
+        if symbol not in catalog.sources["funding"] and len(due(begin + interval, end, every))
+    )
     counts = {
         "gap rows": gaps,
         "derived mark rows": 0,

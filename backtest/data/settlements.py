@@ -59,6 +59,14 @@ def missing_settlements(stamps: NDArray[np.int64], first_ms: int, end_ms: int, d
     return found[(found >= first_ms) & (found < end_ms)]
 
 
+def due(first_ms: int, end_ms: int, interval_ms: int) -> NDArray[np.int64]:
+    """Settlements that a market whose first candle ends at ``first_ms`` has before ``end_ms``: full intervals, UTC.
+
+    Before its first candle ends nobody can hold anything. It is what a symbol without any funding data lacks.
+    """
+    return np.arange(-(-first_ms // interval_ms) * interval_ms, end_ms, interval_ms, np.int64)
+
+
 def settlements(
     con: duckdb.DuckDBPyConnection,
     sources: Sequence[Source | None],

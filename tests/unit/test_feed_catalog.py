@@ -128,7 +128,7 @@ def test_plain_files_with_a_symbol_column(tmp_path: Path) -> None:
     assert str(chunk.panel[0, :, 0].tolist()) == "[nan, 1.0, 2.0]"
     assert selection.marks == {"A": "trades", "B": "given"}
     assert selection.funding.tolist() == [[T0, 1, 0.1]]  # the stamps at 8 h and 16 h are after B's life
-    assert selection.no_funding == ("A",)
+    assert selection.no_funding == ()  # of A, whose life ends at 3 h, no settlement was due
     # One file by its path, without and with a symbol column; no funding with it.
     assert Catalog.open(folder / "bybit_candles_1h.parquet").symbols == ("B",)
     pq.write_table(table(flat(1, 2), MIN), folder / "BTC-USD.parquet")

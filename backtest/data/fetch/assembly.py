@@ -123,6 +123,7 @@ def _manifest(plan: Plan, venue: Exchange, missing: Sequence[Unserved], base: Pa
         interval=plan.interval_ms,
         quote=plan.markets[0].quote,
         venue=venue.preset,
+        funding_interval=venue.funding_interval_ms,
         provenance=f"fetched from {venue.title}",
     )
     facts = {market.name: _facts(market) for market in plan.markets}

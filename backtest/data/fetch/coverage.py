@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from backtest.core.times import DAY_MS, HOUR_MS
 from backtest.data.fetch.plan import Part, Plan
 from backtest.data.fetch.rows import Span
+from backtest.data.settlements import due
 
 if TYPE_CHECKING:
     from backtest.data.fetch.exchange import Exchange
 
 _FUNDING_MS = 8 * HOUR_MS
+"""How often funding is settled where the venue does not tell."""
 _LISTED_BEFORE_TRADING_MS = 7 * DAY_MS
 """Venues name the day of listing before the first trade; so much later it may come."""
 _LAG_MS = 10 * 60_000
-"""So long after its end a candle may not be served yet."""
+"""So long after its end a candle, or after it is due a settlement, may not be served yet."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def unserved(plan: Plan, venue: Exchange, held: dict[Part, Held], begun: bool) -
     ``begun``: the rows continue a dataset that is there, so that even the first may not be missing.
     """
     out: list[Unserved] = []
+    funding_ms = venue.funding_interval_ms or _FUNDING_MS
     for part in sorted(held, key=lambda one: (one.market, ("candles", "mark", "funding").index(one.series))):
         if part.series in venue.unserved:
             out.append(Unserved(part.market, part.series, part.start_ms, part.end_ms, venue.unserved[part.series]))
@@ -60,7 +63,7 @@ def unserved(plan: Plan, venue: Exchange, held: dict[Part, Held], begun: bool) -
         wanted = _wanted(plan, part, held, begun)
         out += (
             Unserved(part.market, part.series, span.start_ms, span.end_ms, reason)
-            for span in _missing(plan, part, held[part], wanted)
+            for span in _missing(plan, part, held[part], wanted, funding_ms, begun)
         )
     return out
 
@@ -80,16 +83,17 @@ def _wanted(plan: Plan, part: Part, held: dict[Part, Held], begun: bool) -> Span
     return Span(start_ms, end_ms)
 
 
-def _missing(plan: Plan, part: Part, held: Held, wanted: Span) -> Iterator[Span]:
+def _missing(plan: Plan, part: Part, held: Held, wanted: Span, funding_ms: int, begun: bool) -> Iterator[Span]:
     """The parts of ``wanted`` before the first and after the last row."""
     if wanted.empty:
         return
     step = plan.interval_ms
     end_ms = min(wanted.end_ms, plan.now_ms)
     if part.series == "funding":
-        head, tail = held.head_gap_ms or _FUNDING_MS, held.tail_gap_ms or _FUNDING_MS
+        head, tail = held.head_gap_ms or funding_ms, held.tail_gap_ms or funding_ms
         if not held.rows:
-            if end_ms - wanted.start_ms > _FUNDING_MS:
+            first_ms = wanted.start_ms if begun else wanted.start_ms + step
+            if len(due(first_ms, min(end_ms, plan.now_ms - _LAG_MS), funding_ms)):
                 yield wanted
             return
         if held.first_ms - wanted.start_ms > head + head // 2:

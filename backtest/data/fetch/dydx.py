@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from backtest.core.durations import parse as length_ms
-from backtest.core.times import moment
+from backtest.core.times import HOUR_MS, moment
 from backtest.data.fetch.exchange import Exchange, around, first_day
 from backtest.data.fetch.market import MarginTable, Market, number, product
 from backtest.data.fetch.pages import backward, windows
@@ -29,6 +29,7 @@ class Dydx(Exchange):
     name, title, ccxt_id = "dydx", "dYdX", "dydx"
     preset = "dydx_v4"
     quotes = ("USDC",)
+    funding_interval_ms = HOUR_MS
     spellings: ClassVar[dict[str, str]] = {
         "1m": "1MIN", "5m": "5MINS", "15m": "15MINS", "30m": "30MINS", "1h": "1HOUR", "4h": "4HOURS", "1d": "1DAY",
     }  # fmt: skip

@@ -37,6 +37,8 @@ class Exchange(ABC):
     """Series that it does not serve at all, with the reason."""
     limits: ClassVar[dict[str, str]] = {}
     """Why the beginning of a series may be missing, where the venue documents it."""
+    funding_interval_ms: ClassVar[int | None] = None
+    """Where it is the same for all markets and times; None: it is told from the settlements."""
     monthly_funding: ClassVar[bool] = True
     """Whether funding can be asked for by time, so that months are read side by side."""
     tiers_reason: ClassVar[str] = ""

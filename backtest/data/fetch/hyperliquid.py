@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from backtest.core.durations import parse as length_ms
+from backtest.core.times import HOUR_MS
 from backtest.data.fetch.exchange import Exchange, around
 from backtest.data.fetch.market import MarginTable, Market, number, product
 from backtest.data.fetch.pages import forward, windows
@@ -30,6 +31,7 @@ class Hyperliquid(Exchange):
     name, title, ccxt_id = "hyperliquid", "Hyperliquid", "hyperliquid"
     preset = "hyperliquid"
     quotes = ("USDC",)
+    funding_interval_ms = HOUR_MS
     spellings: ClassVar[dict[str, str]] = {
         one: one for one in ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d")
     }

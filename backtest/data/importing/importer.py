@@ -26,7 +26,7 @@ from backtest.data.importing.plan import Plan, plan_of
 from backtest.data.importing.series_rows import Kept, write_series
 from backtest.data.importing.tables import Table, tables_of
 from backtest.data.manifest import Change, Head, Manifest, MarketFacts, Step
-from backtest.data.settlements import missing_settlements
+from backtest.data.settlements import due, missing_settlements
 
 GENERATOR = "backtest data import"
 _WHAT = "dataset of `backtest data import`"
@@ -235,13 +235,13 @@ def _report(target: Path, plan: Plan, kept: Sequence[Kept], changes: tuple[Chang
     catalog = Catalog.open(target)
     missing = []
     for symbol, market in catalog.markets.items():
-        source = catalog.sources["funding"].get(symbol)
+        source, every = catalog.sources["funding"].get(symbol), catalog.manifest.funding_interval_ms
+        end = market.last_ms + catalog.interval_ms
         if source is None:
-            missing.append(symbol)
+            missing += [symbol] if len(due(market.first_ms + catalog.interval_ms, end, every)) else []
             continue
         stamps = source.fetch(catalog.con, source.scan(()))["t"]
-        end = market.last_ms + catalog.interval_ms
-        lacking = missing_settlements(stamps, market.first_ms, end, catalog.manifest.funding_interval_ms)
+        lacking = missing_settlements(stamps, market.first_ms, end, every)
         # Inside the first candle nobody can hold anything yet.
         if (lacking >= market.first_ms + catalog.interval_ms).any():
             missing.append(symbol)
