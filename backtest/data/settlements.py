@@ -64,7 +64,7 @@ def due(first_ms: int, end_ms: int, interval_ms: int) -> NDArray[np.int64]:
 
     Before its first candle ends nobody can hold anything. It is what a symbol without any funding data lacks.
     """
-    return np.arange(-(-first_ms // interval_ms) * interval_ms, end_ms, interval_ms, np.int64)
+    return np.arange(-(-first_ms // interval_ms) * interval_ms, end_ms, interval_ms, dtype=np.int64)
 
 
 def settlements(
