@@ -36,6 +36,7 @@ LONG = (
     "test_order_properties", "test_verify", "test_environment", "test_sweep", "test_cluster", "test_look_ahead",
     "test_stress", "test_montecarlo",
     "test_data_import", "test_data_import_kills", "test_data_remote", "test_data_conversion",
+    "test_positions", "test_compare_vary",
 )  # fmt: skip
 """Files that take long come before the many that do not: none is left to one worker while the others have ended."""
 FIRST = ("test_engine_differential", *WITHOUT_KERNELS, *LONG)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from backtest import Comparison, Result, Subaccounts, Verification
+    from backtest.report.outcome import Outcome
     from backtest.results.summary_types import ComparisonSummary, RunSummary
     from backtest.strategy.loader import Listing
     from backtest.venues.profile import Profile
@@ -73,8 +74,24 @@ def comparison(shown: Comparison, as_json: bool, verbose: bool) -> None:
     """Several accounts side by side; with two of them, the second against the first."""
     if not as_json:
         outs, left_out = [outcome(r) for r in shown.results], shown.summary.get("left_out")
+        if "varied" in shown.summary:
+            _varied(shown, outs)
+            end(shown.summary, shown.folder, as_json)
+            return
         _side_by_side(shown.results, narrative.comparison_words(shown.results, outs, left_out), True, verbose)
     end(shown.summary, shown.folder, as_json)
+
+
+def _varied(shown: Comparison, outs: Sequence[Outcome]) -> None:
+    """Accounts that differ in some settings: a row each."""
+    from backtest.report.variants_page import COLUMNS, variant_words
+
+    partings, left_out = shown.summary.get("partings", []), shown.summary.get("left_out")
+    title(shown.results, variant_words(shown.results, outs, partings, left_out))
+    table = grid("account", *(fmt.metric(name, False).title for name in COLUMNS))
+    for one in shown.results:
+        table.add_row(one.label, *(fmt.text(name, by_name(one.metrics)[name]) for name in COLUMNS))
+    write_table(table)
 
 
 def subaccounts(shown: Subaccounts, as_json: bool, verbose: bool) -> None:

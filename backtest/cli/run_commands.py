@@ -71,6 +71,7 @@ def run(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any)
 Examples:
   backtest compare hedged_pair --data binance-2025 -p long=BTCUSDT -p short=ETHUSDT --leverage 10
   backtest compare my.py --data data/binance --margin isolated,cross,portfolio --venue generic
+  backtest compare my.py --data data/binance --vary venue=dydx_v4,hyperliquid --vary leverage=5,10
 """,
 )
 @click.argument("strategies", metavar="[STRATEGY]", nargs=-1, shell_complete=flags.files)
@@ -87,7 +88,8 @@ def compare(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: 
     if asked.dry:
         show_plan(asked, as_json)
         return
-    modes = _plain("-".join(asked.values.get("margin", ("isolated", "cross"))))
+    varied = asked.values.get("vary", {})
+    modes = _plain("-".join(varied or asked.values.get("margin", ("isolated", "cross"))))
     settings = asked.keywords(out=str(Path("reports", f"{asked.named}-{modes}")))
     with asked.named_in_errors(), redirect_stdout(sys.stderr), Progress() as progress:
         comparison = backtest.compare(asked.strategy, asked.data, progress=progress, **settings)

@@ -44,12 +44,13 @@ class RunRequest:
         """A short name for a report: of the strategies, or of the positions file."""
         from backtest.runner.sub_accounts import stem
 
-        return "-".join(map(stem, self.strategies)) or Path(str(self.values["positions"].place)).stem
+        held = self.values.get("positions")
+        return "-".join(map(stem, self.strategies)) or (Path(str(held.place)).stem if held else "strategies")
 
     @property
     def data(self) -> str:
         """Where the dataset lies."""
-        return str(self.values["data"])
+        return str(self.values.get("data", ""))
 
     def keywords(self, **defaults: object) -> dict[str, Any]:
         """Keyword arguments of the function, with defaults in place of what is not given."""
@@ -113,14 +114,15 @@ def _check(command: str, strategies: Sequence[str], values: Mapping[str, Any], f
     held = "positions" in values and command != SUB_ACCOUNTS
     if strategies and held:
         raise click.UsageError("--positions takes the place of STRATEGY: give one of them.")
-    if not strategies and not held:
+    varied = values.get("vary", {})
+    if not strategies and not held and "strategy" not in varied:
         raise click.UsageError("Missing argument 'STRATEGY...'.")
     if command != SUB_ACCOUNTS and len(strategies) > 1:
         raise click.UsageError(
             f"{len(strategies)} strategies ({', '.join(strategies)}): one account has one strategy; give each a "
             "sub-account with --sub-accounts."
         )
-    if "data" not in values:
+    if "data" not in values and "data" not in varied:
         raise click.UsageError("Missing option '--data'.")
     known = {told.name for told in settings_of(command)} | {"sub_accounts"}
     for name in flags.keys() - known:

@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backtest.core.errors import SettingError, UserError, nearest
-from backtest.research.axis import PARAM, Axis, Shown
 from backtest.results.metric_definitions import METRICS
+from backtest.runner.axis import PARAM, Axis, Shown
 
 MOST_RUNS = 10_000_000
 BATCHES = 200

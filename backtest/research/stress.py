@@ -15,13 +15,13 @@ from backtest.data.catalog import Catalog, DataSource
 from backtest.data.scenarios.pack import Pack, load
 from backtest.report.stress_page import StressFacts, render_stress
 from backtest.research import survival
-from backtest.research.axis import axes_of
 from backtest.research.grid import all_of, columns_of
 from backtest.research.stress_folder import PACK, claim, write
 from backtest.research.stress_playing import Playing, Progress, Variant
 from backtest.research.stress_run import StressGround, StressJob, plan_variant
 from backtest.research.workers import WORKER
 from backtest.results.summary import plain
+from backtest.runner.axis import axes_of
 from backtest.runner.origins import keyword_errors
 from backtest.runner.run_document import MEMORY, document_text, named_again
 from backtest.runner.run_keywords import StressKeywords

@@ -19,7 +19,6 @@ from backtest.data.shipped import located
 from backtest.report.heatmap import Heatmap, heatmap
 from backtest.report.sweep_page import SweepFacts, render_sweep
 from backtest.research import sweep_folder as files
-from backtest.research.axis import SETTING, Axis, Shown, axes_of, variable
 from backtest.research.cluster import ClusterPool
 from backtest.research.grid import Grid, Job, all_of, columns_of, sampled
 from backtest.research.kernels import worker_environment
@@ -27,6 +26,7 @@ from backtest.research.run_row import Ground, Row, failed
 from backtest.research.workers import WORKER, Died, Pool, Task
 from backtest.results.metric_definitions import METRICS
 from backtest.results.result import Result
+from backtest.runner.axis import SETTING, Axis, Shown, axes_of, variable
 from backtest.runner.origins import keyword_errors
 from backtest.runner.plan import check_symbols
 from backtest.runner.run import run

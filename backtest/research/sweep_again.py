@@ -9,10 +9,10 @@ from backtest.core import forks
 from backtest.core.errors import UserError
 from backtest.data.remote import is_remote
 from backtest.research import sweep_folder as files
-from backtest.research.axis import axes_of
 from backtest.research.grid import columns_of
 from backtest.research.run_row import Ground
 from backtest.research.sweep import Sweep, grid_of
+from backtest.runner.axis import axes_of
 from backtest.runner.run_document import MEMORY, read
 from backtest.runner.setting import SWEEP, Group
 from backtest.runner.settings import settings_of

@@ -102,6 +102,10 @@ class ComparisonSummary(TypedDict):
     """By label."""
     left_out: NotRequired[dict[str, str]]
     """By margin mode why it was not replayed."""
+    varied: NotRequired[dict[str, dict[str, JsonValue]]]
+    """By label what an account has of each setting that varies."""
+    partings: NotRequired[list[dict[str, JsonValue]]]
+    """Where each account first differs from the first one."""
     curve: NotRequired[list[dict[str, JsonValue]]]
     """The rows of a latency curve."""
     combined: NotRequired[Metrics]

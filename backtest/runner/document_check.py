@@ -18,6 +18,7 @@ from backtest.runner.setting import Kind, Setting
 from backtest.runner.settings import DEFAULT_VENUE, RunSettings, all_settings
 from backtest.runner.sub_accounts import asked_of_each
 from backtest.runner.validation import checked
+from backtest.runner.variants import Variant, variants_of
 from backtest.strategy.loader import load
 
 COMMANDS = {
@@ -39,11 +40,14 @@ def unlike(report: Stored, folder: Path) -> Iterator[str]:
         asked = checked({name: value for name, value in said.values.items() if name != "sub_accounts"}, command)
         strategies = [str(untyped(result.summary)["config"]["strategy"]) for result in report.results]
         left_out = report.documents[SUMMARY].get("left_out", {})
-        accounts = _accounts(command, asked, strategies, left_out)
+        variants = _variants(said, asked, left_out) if asked.vary and command == setting.COMPARE else []
+        accounts = [one.settings for one in variants] or _accounts(command, asked, strategies, left_out)
     except UserError:
         yield f"{DOCUMENT} (damaged)"
         return
-    named = [*said.strategies] if command == setting.SUB_ACCOUNTS else [*said.strategies] * len(strategies)
+    if variants:
+        said = replace(said, strategies=tuple(str(one.strategy) for one in variants))
+    named = [*said.strategies] if command == setting.SUB_ACCOUNTS or variants else [*said.strategies] * len(strategies)
     expected = [] if asked.positions else strategies
     if [PurePath(one).name for one in named] != [PurePath(one).name for one in expected]:
         yield f"{DOCUMENT}: strategy"
@@ -51,7 +55,7 @@ def unlike(report: Stored, folder: Path) -> Iterator[str]:
     if len(accounts) != len(recorded):
         yield f"{DOCUMENT}: {'grid' if command == setting.LATENCY else 'margin'}"
         return
-    if command == setting.COMPARE:  # in the order of their modes: that of the page is the page's own
+    if command == setting.COMPARE and not variants:  # in the order of their modes: that of the page is the page's own
         accounts, recorded = sorted(accounts, key=_mode), sorted(recorded, key=lambda was: str(was["margin"]))
     pairs = list(zip(accounts, recorded, strict=True))
     for told in all_settings():
@@ -61,6 +65,21 @@ def unlike(report: Stored, folder: Path) -> Iterator[str]:
                 yield f"{DOCUMENT}: {told.name}"
     if any(one.margin != (was["margin"],) or asked.modes != was["modes"] for one, was in pairs):
         yield f"{DOCUMENT}: margin"
+
+
+def _variants(said: run_document.Document, asked: RunSettings, left_out: Collection[str]) -> list[Variant]:
+    """The accounts of a file in which settings vary."""
+    found = variants_of(said.strategies[0] if said.strategies else None, asked.data, asked)
+    # The file has the parameters that were given; a summary all that the strategy has.
+    return [
+        one if one.strategy is None else replace(one, settings=replace(one.settings, params=_parameters(one)))
+        for one in found
+        if one.label not in left_out
+    ]
+
+
+def _parameters(one: Variant) -> dict[str, object]:
+    return dict(load(str(one.strategy), one.settings.params).params)
 
 
 def _mode(one: RunSettings) -> str:

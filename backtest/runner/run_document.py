@@ -29,6 +29,8 @@ STRATEGY = "strategy"
 TABLES = {group.lower(): group for group in Group}
 ASIDE = ("out", "timeout", "params", "workers", "threads", "cluster")
 """Settings that no result depends on, and the parameters, which have a table of their own."""
+VARIED_PATHS = (STRATEGY, "venue", "chain", "data")
+"""Settings whose values may be paths where they vary."""
 PATHS_IN_TEXTS = {
     "slippage": ("depth=", (".parquet",)),
     "adl": ("", (".csv",)),
@@ -111,6 +113,8 @@ def _moved(told: Setting, value: object, moved: Callable[[str], str]) -> object:
         return value if named else moved(value)
     if told.kind is Kind.POSITIONS and isinstance(value, str):
         return moved(value)
+    if told.name == "vary" and isinstance(value, Mapping):
+        return {name: _listed_moved(name, one, moved) for name, one in value.items()}
     if told.name in PATHS_IN_TEXTS and isinstance(value, str | list | tuple):
         before, ends = PATHS_IN_TEXTS[told.name]
         texts = [value] if isinstance(value, str) else value
@@ -121,6 +125,16 @@ def _moved(told: Setting, value: object, moved: Callable[[str], str]) -> object:
             for text in texts
         ]
     return value
+
+
+def _listed_moved(name: str, values: object, moved: Callable[[str], str]) -> object:
+    """The values of a setting that varies, in a list, with ``moved`` of those that are paths."""
+    if name not in VARIED_PATHS or not isinstance(values, list | tuple):
+        return values
+    return [
+        _strategy_moved(one, moved) if name == STRATEGY else moved(one) if "/" in one or one.endswith(".toml") else one
+        for one in map(str, values)
+    ]
 
 
 def _strategy_moved(spec: str, moved: Callable[[str], str]) -> str:

@@ -124,6 +124,8 @@ class CompareKeywords(SharedKeywords, total=False):
     """Check for look-ahead: replay a short part on data that end there and compare."""
     latency_ms: int
     """Delay from a decision until its message leaves; a chain's latency is added."""
+    vary: Mapping[str, object]
+    """Vary a setting: a list like margin=isolated,cross or a range like leverage=2:10:2."""
 
 
 class LatencyKeywords(SharedKeywords, total=False):

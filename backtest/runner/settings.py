@@ -284,7 +284,7 @@ class RunSettings:
     )  # fmt: skip
     vary: Mapping[str, object] = setting(
         {}, "Vary a setting: a list like margin=isolated,cross or a range like leverage=2:10:2.", VARIED, Kind.PARAMS,
-        "SETTING=VALUES", absent="nothing", commands=(SWEEP, STRESS), recorded="-",
+        "SETTING=VALUES", absent="nothing", commands=(SWEEP, STRESS, COMPARE), recorded="-",
         example='{ margin = ["isolated", "cross"] }',
     )  # fmt: skip
     where: str | None = setting(

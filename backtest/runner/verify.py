@@ -15,6 +15,7 @@ from backtest.data.remote import is_there, place_of
 from backtest.report.latency_page import render_latency
 from backtest.report.page import render_comparison
 from backtest.report.run_page import render
+from backtest.report.variants_page import render_variants
 from backtest.results import report_files
 from backtest.results.digest import digest
 from backtest.results.lazy_tables import Tables
@@ -31,6 +32,7 @@ from backtest.runner.settings import all_settings, find
 from backtest.runner.sub_accounts import Asked, play
 from backtest.runner.timeout import within
 from backtest.runner.validation import checked, value_of
+from backtest.runner.variants import Variant, partings, play_variants
 from backtest.strategy.source_location import has_source
 
 WRITERS = ("backtest", "plotly")
@@ -131,11 +133,36 @@ def _one(before: report_files.Stored, asked: Sequence[Report], data: Path | str)
 
 def _modes(before: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:
     """One strategy in the margin modes of the report, those among them that the venue does not have."""
+    if _part(before, "varied"):
+        return _varied(before, asked, data)
     modes = list(dict.fromkeys([*(one.margin for one in asked), *_part(before, "left_out")]))
     looked = "look_ahead" in before.results[0].summary
     made = compare(asked[0].strategy, data, margin=[*modes, *asked[0].own], check=looked, **asked[0].settings)
     left_out = made.summary["left_out"]
     return Again(made.results, lambda results: render_comparison(results, left_out=left_out), {"left_out": left_out})
+
+
+def _varied(before: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:
+    """Accounts that differ in some settings, as each summary has them."""
+    varied, left_out = _part(before, "varied"), _part(before, "left_out")
+    apart = len({str(one.data) for one in asked}) > 1
+    variants = [
+        Variant(
+            report.label,
+            one.strategy,
+            one.data if apart else data,
+            checked({**one.settings, "margin": [one.margin, *one.own]}),
+            varied[report.label],
+        )
+        for report, one in zip(before.results, asked, strict=True)
+    ]
+    results, _ = play_variants(variants)
+    parted = partings(results)
+    return Again(
+        results,
+        lambda shown: render_variants(shown, varied, parted, left_out),
+        {"left_out": left_out, "varied": varied, "partings": parted},
+    )
 
 
 def _delays(_: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:
