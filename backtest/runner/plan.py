@@ -19,6 +19,7 @@ from backtest.runner import adl_events, fee_schedule, outages
 from backtest.runner.beginning import Beginning, beginning, check_held
 from backtest.runner.chain_config import ChainConfig, chain_of
 from backtest.runner.congestion import Usual
+from backtest.runner.default_markets import suited
 from backtest.runner.fill_costs import charges
 from backtest.runner.posted_margin import default_posted
 from backtest.runner.settings import RunSettings
@@ -141,6 +142,8 @@ def plan_of(
     if isinstance(data, str) and not data:
         raise UserError("no data are given", "data", "name a folder, like binance-2025")
     catalog = data if isinstance(data, Catalog) else Catalog.open(data)
+    if not isinstance(strategy, base.Strategy):
+        loaded = suited(loaded, asked.params, catalog)
     asked = replace(asked, strategy=spec_of(strategy, loaded), data=catalog.address, params=loaded.params)
     loaded.bind(asked.seed)
     guards = chosen(loaded.guards, base.place(loaded), asked.guards)

@@ -33,6 +33,7 @@ from backtest.results.summary_types import ComparisonSummary
 from backtest.runner.account_runner import AccountRunner
 from backtest.runner.combined_account import combine
 from backtest.runner.compare import Comparison
+from backtest.runner.default_markets import suited
 from backtest.runner.origins import keyword_errors
 from backtest.runner.plan import Plan, check_symbols, plan_of, wanted
 from backtest.runner.replays import placed, seated
@@ -245,7 +246,7 @@ def union_of(accounts: Sequence[Asked], catalog: Catalog) -> Selection:
     names: set[str] | None = set()
     for one in accounts:
         check_symbols(one.settings, catalog)
-        loaded = loader.load(one.strategy, one.settings.params)
+        loaded = suited(loader.load(one.strategy, one.settings.params), one.settings.params, catalog)
         its = wanted(loaded, one.settings.symbols, catalog)
         names = None if its is None or names is None else names | set(its)
     asked = accounts[0].settings

@@ -135,3 +135,22 @@ def test_the_demo_is_not_the_one_pair_that_fits() -> None:
     lost = [names for names, (_, cross) in played.items() if cross.metrics["pool_liquidations"]]
     assert worse == lost == [("DOGEUSDT", "BTCUSDT")]
     assert played["DOGEUSDT", "BTCUSDT"][1].metrics["final_equity"] < 1
+
+
+@pytest.mark.parametrize("name", ["hedged_pair", "pairs_trade", "lifeline"])
+def test_default_markets_take_the_names_of_the_dataset(name: str, tmp_path: Path) -> None:
+    defaults = backtest.run(name, SHIPPED, start="2025-10-01", end="2025-10-04", out=tmp_path / "report")
+    named = {"hedged_pair": ("long", "short"), "pairs_trade": ("second", "first"), "lifeline": ("market",)}[name]
+    markets = dict(zip(named, ("BTCUSDT", "ETHUSDT"), strict=False))
+    explicit = backtest.run(name, SHIPPED, start="2025-10-01", end="2025-10-04", params=markets)
+    assert defaults.digest == explicit.digest
+    assert markets.items() <= dict(defaults.summary["strategy"]["params"]).items()
+    assert all(f'"{market}"' in (tmp_path / "report" / "run.toml").read_text() for market in markets.values())
+
+
+def test_a_market_that_the_user_names_and_one_that_several_could_be_are_unknown(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'BTC-USD' is not in the data"):
+        backtest.run("hedged_pair", SHIPPED, params={"long": "BTC-USD"})
+    write_sample(tmp_path / "both", days=2, symbols=("BTC-USDT", "BTC-USDC", "ETH-USDT"))
+    with pytest.raises(UserError, match="'BTC-USD' is not in the data"):
+        backtest.run("hedged_pair", tmp_path / "both")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor
@@ -78,12 +78,10 @@ class Ways:
         if length == 0:
             return x
         x = -(-x // length) * length
-        while self.halted(x) or (most and self.full(x)):
+        taken = Counter(one.arrives for one in self.underway() if one.fate != "lost") if most else {}
+        while self.halted(x) or (most and taken[x] >= most):
             x += length
         return x
-
-    def full(self, x: int) -> bool:
-        return sum(one.arrives == x and one.fate != "lost" for one in self.underway()) >= self.chain.most_per_block
 
     def halted(self, x: int) -> bool:
         """Whether no block is made at `x`: what Layer 1 brings comes in spite of a halt."""

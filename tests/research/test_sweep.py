@@ -145,7 +145,7 @@ def test_a_killed_sweep_goes_on_and_runs_nothing_twice(market: Path) -> None:
     ended = start(market)
     assert ended.wait(120) == 0, ended.communicate()[1]
     assert f"{len(known)} of 40 runs are there already" in ended.communicate()[1]
-    whole = backtest.sweep("steps.py", "market", params={"pause": range(1, 21), "size": [2, 3]})
+    whole = backtest.sweep("steps.py", "market", params={"pause": range(1, 21), "size": [2, 3]}, threads=True)
     assert pl.read_parquet(market / "swept" / "sweep.parquet").equals(whole.frame)
     assert not (market / "swept" / "rows.log").exists()
 
@@ -163,7 +163,7 @@ def test_a_worker_that_dies_is_replaced_and_its_run_repeated(market: Path) -> No
     text = STEPS.replace("self.n = 0", "\n        ".join(lines), 1)
     (market / "dies.py").write_text(text)
     found = backtest.sweep("dies.py", "market", params={"pause": "2:4:1"}, workers=2)
-    sound = backtest.sweep("steps.py", "market", params={"pause": "2:4:1"}, workers=2)
+    sound = backtest.sweep("steps.py", "market", params={"pause": "2:4:1"}, threads=True)
     assert found.frame["error"].to_list() == [None, None, "3 workers died of it, the last by signal 9"]
     good = pl.col("run") != 2
     assert found.frame.filter(good).equals(sound.frame.filter(good))

@@ -17,6 +17,7 @@ from backtest.results.ledger import COSTS, FLOWS, balance
 from backtest.results.metrics import metrics
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
+from tests.examples import examples
 from tests.unit.results_records import START, cross, idle, isolated, rows, shortfall
 
 NAMES = ("BTC-USD", "ETH-USD", "SOL-USD")
@@ -101,7 +102,7 @@ def whole(amount: float) -> int:
     return round(amount * 1e6)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(lives())
 def test_it_adds_up_to_the_micro(life: tuple[Record, list[int]]) -> None:
     record, ideal = life

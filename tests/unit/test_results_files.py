@@ -26,6 +26,7 @@ from backtest.results.result import Result
 from backtest.results.summary import build
 from backtest.results.tables import SCHEMAS, tables
 from backtest.results.trades import round_trips
+from tests.examples import examples
 from tests.unit.results_records import cross, idle, isolated
 
 
@@ -72,7 +73,7 @@ def canonical(value: Any) -> Any:
     return value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(ROW, max_size=6), st.lists(ROW, max_size=6), st.data())
 def test_equal_digests_are_equal_values(one: list[Any], other: list[Any], data: st.DataObject) -> None:
     frame = frame_of(one)

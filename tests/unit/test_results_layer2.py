@@ -21,6 +21,7 @@ from backtest.results.reorgs import standing
 from backtest.results.reserve import Outside, total
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
+from tests.examples import examples
 from tests.rules_index import rule
 from tests.unit.results_records import (
     CHAIN,
@@ -368,7 +369,7 @@ def lives(draw: st.DrawFn) -> tuple[Record, list[tuple[int, int]]]:
     return life.record(draw(st.integers(0, 10**6))), life.seen
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(lives())
 def test_every_micro_is_somewhere_and_explained(life: tuple[Record, list[tuple[int, int]]]) -> None:
     record, seen = life

@@ -18,6 +18,7 @@ from backtest.core.records import EXTREME, Record
 from backtest.results.fifo import matched
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
+from tests.examples import examples
 from tests.unit.results_records import START, cross, idle, isolated, micro, rows
 
 HOUR = 3_600_000
@@ -178,7 +179,7 @@ FILLS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(FILLS)
 def test_pieces_are_those_of_a_queue_and_lose_no_micro(drawn: list[tuple[int, int, bool, int, int]]) -> None:
     journal = [
