@@ -240,7 +240,7 @@ def _rows(table: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
 
 
 def _order(row: object, n: int, marks: Mapping[str, object]) -> object:
-    """Return an order with the mark price of its position, where it has none of its own."""
+    """Return an order with the mark price of its position, where it has none."""
     order = _given(row)
     if not isinstance(order, dict) or "mark" in order or not isinstance(order.get("symbol"), str):
         return order

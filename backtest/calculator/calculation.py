@@ -1,4 +1,4 @@
-"""`margin`: what a book of positions needs, holds and risks at a venue, without any history.
+"""`margin`: what the positions of a file need, hold and risk at a venue, without market data.
 
 The numbers of one instant come from `venues.margin_pool`, the ladder from the engine
 (`calculator.stress_ladder`). A shared pool holds the wallet and every position that is not isolated; each isolated
@@ -341,7 +341,7 @@ def _judged(close: Close, pool: Pool, law: Law) -> CloseMargin:
 
 
 def _notes(book: Book, profile: venues.Profile) -> list[str]:
-    """What was taken on trust, rounded or left out."""
+    """What was assumed, rounded or left out."""
     at = day_ms(book.date or profile.date)
     finer = [p.symbol for p in book.positions if abs(to_micro(p.qty) / MICRO - p.qty) > 1e-12 * abs(p.qty)]
     notes = [f"{symbol}: the quantity is rounded to a millionth" for symbol in finer]

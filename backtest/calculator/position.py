@@ -116,7 +116,7 @@ def _posted(book: Book, position: Position, held: Held) -> int:
 
 
 def own_terms(book: Book, position: Position, terms: Terms) -> Terms:
-    """Return the venue's terms with what the position says instead; rates of its own are one tier without an edge."""
+    """Return the venue's terms with what the position says instead; its own rates are one tier without an edge."""
     own = {name: value for name in ("penalty", "beta", "idio") if (value := getattr(position, name)) is not None}
     terms = replace(terms, **own)
     wanted = (position.initial, position.maintenance, position.deduction, position.initial_deduction)

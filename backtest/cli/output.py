@@ -310,5 +310,5 @@ def _listing(entry: Listing) -> dict[str, Any]:
 
 def say(markup: str) -> None:
     """A line on standard output."""
-    # Made anew: standard output may have been redirected since the last line. Words keep to whole lines in a pipe.
+    # Made again: standard output may have been redirected since the last line. Words keep to whole lines in a pipe.
     Console(highlight=False, soft_wrap=True).print(markup)

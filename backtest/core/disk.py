@@ -52,7 +52,7 @@ def put_in_place() -> list[Path]:
 
 
 def begin() -> None:
-    """Forget what was written so far: a command speaks of its own writes alone."""
+    """Forget what was written so far: a command names only what it wrote itself."""
     _attempts.clear()
 
 

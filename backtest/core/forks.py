@@ -52,7 +52,7 @@ def _in_child() -> None:
 
 
 def _answers() -> bool:
-    """Whether Polars answers a query in time. One that it cannot answer is left waiting in a thread of its own."""
+    """Whether Polars answers a query in time. One that it cannot answer is left waiting in its own thread."""
     import polars as pl  # here, because `backtest --help` needs none
 
     query = pl.LazyFrame({"a": [1, 2]}).select(pl.col("a").sum())

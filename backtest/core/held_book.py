@@ -28,7 +28,7 @@ class HeldBook:
 
     @property
     def modes(self) -> dict[str, str]:
-        """Margin mode of the positions that have one of their own, by symbol."""
+        """Margin mode of the positions with their own mode, by symbol."""
         return {str(row["symbol"]): str(row["mode"]) for row in self.rows if "mode" in row}
 
     def plain(self) -> list[dict[str, str | float]]:

@@ -54,7 +54,7 @@ class Rows:
             self._late, self._waiting = [], 0
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return a whole column, in memory of its own."""
+        """Return a whole column, in its own memory."""
         out = np.empty(len(self), self.dtype[name])
         at = 0
         for offset, count in self._stored:
@@ -66,7 +66,7 @@ class Rows:
         return out
 
     def whole(self) -> NDArray[np.void]:
-        """Return all records in an array of their own."""
+        """Return all records in their own array."""
         out = np.empty(len(self), self.dtype)
         at = 0
         for piece in self.pieces():
@@ -85,7 +85,7 @@ class Rows:
             yield {name: np.ascontiguousarray(records[name]) for name in wanted}
 
     def last(self) -> NDArray[np.void]:
-        """Return the last record in an array of its own, an empty one where there is none."""
+        """Return the last record in its own array, an empty one where it is missing."""
         if self._late:
             return self._late[-1][-1:].copy()
         out = np.empty(min(1, len(self)), self.dtype)

@@ -56,7 +56,7 @@ def _within(header: Path, counts: dict[Path, int]) -> Path:
 
 
 def _path(line: str) -> Path:
-    """The keys of a line of TOML that is whole by itself: one header, or one ``a.b = 0``; else nothing."""
+    """The keys of a line of TOML that is complete in one line: one header, or one ``a.b = 0``; else nothing."""
     try:
         node: object = tomllib.loads(line)
     except tomllib.TOMLDecodeError:

@@ -77,7 +77,7 @@ class Catalog:
     def open(cls, path: str | Path) -> Self:
         """Open a dataset folder, DIR/PREFIX of a folder of plain files, one candles file, or a remote address.
 
-        Raises UserError when there is none, or when a file of it is not what it should be.
+        Raises UserError if it is missing, or when a file of it is not what it should be.
         """
         if not isinstance(path, (str, os.PathLike)):
             raise in_memory(path)
@@ -129,7 +129,7 @@ def connect() -> duckdb.DuckDBPyConnection:
     except duckdb.Error:  # after a fault inside it DuckDB answers no more from this database
         _database.cache_clear()
         con = _database().cursor().execute(own)
-    # DuckDB cannot even turn its bar off in a Jupyter kernel without ipywidgets, where there is none to turn off.
+    # DuckDB cannot even turn its bar off in a Jupyter kernel without ipywidgets, where it shows none.
     if con.execute("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
         con.execute("SET enable_progress_bar = false")
     return con

@@ -27,7 +27,7 @@ def resample(data: str | Path | Catalog, out: str | Path, interval_ms: int) -> P
 
     Open is the first, high the highest, low the lowest, close the last, volume the sum; candles open on the clock. A
     candle is there if any of its finer ones is. Marks are joined likewise where they are finer, and kept where they
-    are not; settlements are kept. Raises UserError where the interval is no multiple of the dataset's.
+    are not; settlements are kept. Raises UserError where the interval is not a multiple of the dataset's.
     """
     catalog = data if isinstance(data, Catalog) else Catalog.open(data)
     _check_multiple(catalog, interval_ms)

@@ -1,4 +1,4 @@
-"""Mark candles for rows that have none of their own: the trade path times a basis (docs/reference/rules.md, 3.1)."""
+"""Mark candles for rows that have none: the trade path times a basis (docs/reference/rules.md, 3.1)."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def stand_still(mark: Floats, last_close: float) -> int:
 
     The last field is the close.
 
-    ``last_close`` is the mark's close before the first row (NaN when there is none, and none is needed).
+    ``last_close`` is the mark's close before the first row (NaN if it is missing, and none is needed).
     """
     empty = np.isnan(mark[0])
     count = int(np.count_nonzero(empty))

@@ -32,7 +32,7 @@ _FUNDING_TIMEFRAME = "1h"
 def export(
     data: str | Path | Catalog, out: str | Path, form: str = "csv", symbols: Sequence[str] | None = None
 ) -> Path:
-    """Write every series as a file of its own into the new folder ``out``, and return it.
+    """Write every series as its own file into the new folder ``out``, and return it.
 
     ``form`` is one of `FORMATS`. The files are ``SERIES/symbol=NAME/part.EXTENSION`` with `ts` (UTC) and the columns of
     the series; beside them lies `dataset.toml`. In freqtrade's layout further marks are left out. Numbers are written

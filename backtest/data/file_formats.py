@@ -61,7 +61,7 @@ def foreign(path: Path, columns: Sequence[str] = _CANDLES) -> UserError | None:
 
 
 def foreign_in(folder: Path) -> UserError | None:
-    """The error for the first file of a folder or of its series that is another kind of table; None: there is none."""
+    """The error for the first file of a folder or of its series that is another kind of table; None without one."""
     for pattern in ("candles/symbol=*/*", "candles/*", "symbol=*/*", "*"):
         for path in sorted(folder.glob(pattern)):
             if path.is_file() and path.suffix.lower() in _SUFFIXES:

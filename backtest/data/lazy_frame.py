@@ -27,7 +27,7 @@ class LazyCandles:
         kinds: dict[str, pl.DataType] = {"ts": pl.Datetime("ms", "UTC"), "symbol": pl.String()}
         self._schema = pl.Schema(kinds | {name: pl.Float64() for name in (*CANDLE_COLUMNS, "volume")})
         self.error: UserError | None = None
-        """What is wrong with the data, once a query has met it: Polars gives it back as an error of its own."""
+        """What is wrong with the data, once a query has met it: Polars gives it back as its own error."""
 
     @property
     def frame(self) -> pl.LazyFrame:

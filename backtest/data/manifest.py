@@ -241,7 +241,7 @@ def _section(title: str, table: Table) -> str:
 
 
 def _lines(table: Table) -> Iterator[str]:
-    """A line per key that says something, in the order of the fields; tables below have sections of their own."""
+    """A line per key that says something, in the order of the fields; tables below have their own sections."""
     for name in type(table).model_fields:
         given = getattr(table, name)
         if not given or isinstance(given, tuple):

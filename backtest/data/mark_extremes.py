@@ -28,12 +28,12 @@ class Nearest:
     high_rows: Times
     low_rows: Times
     high_candles: Floats
-    """[4, n]: trade candles of those rows. In a gap the last one before it; NaN: there is none."""
+    """[4, n]: trade candles of those rows. In a gap the last one before it; NaN: none."""
     low_candles: Floats
     gaps: NDArray[np.bool_]
     """The row stands still at the close of that last candle."""
     last_rows: Times
-    """Open of the last candle before the end of the mark candle; −1: there is none."""
+    """Open of the last candle before the end of the mark candle; −1: none."""
 
 
 def nearest(
@@ -54,7 +54,7 @@ def nearest(
     covers = np.ma.filled(found["cover"], -1)
     at = np.searchsorted(covers, times, side="right") - 1
     there = (at >= 0) & (covers[at] == times) if len(covers) else np.zeros(len(times), bool)
-    # Without rows of its own a mark candle stretches the one in which it opens, which may still be one with trades.
+    # Without its own rows a mark candle stretches the one in which it opens, which may still be one with trades.
     opens = times - (times - grid.start_ms) % grid.interval_ms
 
     def column(pick: str, name: str) -> NDArray[np.float64]:

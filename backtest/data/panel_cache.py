@@ -86,7 +86,7 @@ def opened(key: str, size: int, cells: int, source: Callable[[], PanelSource]) -
 
 
 def _mapped(path: Path) -> Panel | None:
-    """The panel that lies there, marked as used; None where there is none, or it is damaged."""
+    """The panel that lies there, marked as used; None where it is missing, or it is damaged."""
     try:
         status = path.stat()
         identity = status.st_dev, status.st_ino, status.st_size

@@ -125,7 +125,7 @@ def _reaching(address: str, scheme: str) -> Iterator[None]:
     except ImportError as error:
         remedy = _GCS if scheme in ("gs", "gcs") else _EXTRA
         raise UserError(f"{scheme}:// needs the package {_package(error)}", address, remedy) from None
-    except Exception as error:  # noqa: BLE001  each file system raises exceptions of libraries of its own
+    except Exception as error:  # noqa: BLE001  each file system raises the exceptions of its libraries
         if type(error).__name__ == "NoCredentialsError" or getattr(error, "status", None) in (401, 403):
             raise _forbidden(address) from None
         raise UserError(f"cannot be read ({_said(error)})", address, _CONNECTION) from None

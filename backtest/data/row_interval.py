@@ -53,6 +53,6 @@ def _gaps(con: duckdb.DuckDBPyConnection, source: Source) -> list[int]:
 
 
 def commonest(values: list[int]) -> int | None:
-    """The most common value, the smallest of equals; None when there is none."""
+    """The most common value, the smallest of equals; None without values."""
     counts = Counter(values)
     return min(counts, key=lambda value: (-counts[value], value)) if counts else None

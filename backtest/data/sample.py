@@ -54,7 +54,7 @@ class Perp:
     step: str
     beta: float
     daily_vol: float
-    """Of its own moves, beside the market's."""
+    """Of the symbol alone, beside the market's."""
     funding_hours: int
 
 
@@ -67,7 +67,7 @@ _PERPS = {
     "LINK-USD": Perp(15.0, "0.001", "0.1", 1.2, 0.024, 1),
 }
 _OTHER = Perp(10.0, "0.001", "0.1", 1.2, 0.025, 8)
-"""A symbol that has no character of its own here."""
+"""A symbol without an entry above."""
 
 
 @dataclass(frozen=True)

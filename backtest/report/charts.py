@@ -362,7 +362,7 @@ def sources_side_by_side(accounts: Sequence[Run], quote: str) -> Chart:
 
 
 def _marked(run: Run, kind: Kind, heights: Values, several: bool) -> list[Figure]:
-    """The marks of one kind; nothing where there is none."""
+    """The marks of one kind; nothing where it is missing."""
     if not run.marked:
         return []
     if several:
@@ -380,7 +380,7 @@ def _at(run: Run, kind: Kind) -> Values:
 
 
 def over(accounts: Sequence[Run]) -> Figure:
-    """The layout of a chart over the time of all accounts; where the chain stood still it is shaded."""
+    """The layout of a chart over the time of all accounts; where the chain was halted it is shaded."""
     outs = [run.outcome for run in accounts]
     layout = over_time(min(out.start_ms for out in outs), max(out.end_ms for out in outs))
     bands = shaded(halts(accounts[0].result))

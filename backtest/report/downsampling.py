@@ -114,7 +114,7 @@ def _emptied(positions: pl.DataFrame, name: str) -> Times:
     """When nothing was held any more in a symbol, in its own pool, which has its name, or in the cross pool."""
     if name != CROSS:
         return stamps(positions.filter((pl.col("symbol") == name) & ~pl.col("open")))
-    # A position that a rule has given a pool of its own counts here until it is closed.
+    # A position that a rule has given its own pool counts here until it is closed.
     mine = positions.filter(pl.col("home") == CROSS)
     change = mine.select("ts", "open", held=(pl.col("open").cast(pl.Int64) - pl.col("was").cast(pl.Int64)).cum_sum())
     return stamps(change.filter((pl.col("held") == 0) & ~pl.col("open")))

@@ -1,4 +1,4 @@
-"""The page of a latency curve: profit against delay, and what becomes of the account at each."""
+"""The page of a latency curve: profit against delay, and what happens to the account at each."""
 
 from __future__ import annotations
 

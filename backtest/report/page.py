@@ -35,7 +35,7 @@ def render_comparison(
 
     ``left_out``: why a margin mode that was asked for is not among them, by mode.
 
-    With ``combined``, their sum, they are sub-accounts: nothing is compared, and each may have markets of its own. The
+    With ``combined``, their sum, they are sub-accounts: nothing is compared, and each may have its own markets. The
     sum is a curve, a card and a column, and no account beside the others.
     """
     if not results:
@@ -311,7 +311,7 @@ def _counted(name: str) -> str:
 
 
 def _reproductions(results: Sequence[Result], everybody: str) -> list[tuple[str, Facts]]:
-    """What is the same in all runs once, then what each has of its own."""
+    """What is the same in all runs once, then what only some of them have."""
     each = [(result.label, _reproduction(result)) for result in results]
     if len(each) == 1:
         return each

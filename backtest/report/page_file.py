@@ -1,4 +1,4 @@
-"""A page of its own on disk: a new file, or in place of an earlier page of the same command."""
+"""Its own page on disk: a new file, or in place of an earlier page of the same command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of a sweep as a row of its table: everything that a report would be judged by, and no report."""
+"""One run of a sweep as a row of its table: every metric of a report, without the report."""
 
 from __future__ import annotations
 

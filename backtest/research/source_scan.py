@@ -64,7 +64,7 @@ class Passage:
 
 
 def scan(strategy: Strategy | type[Strategy]) -> list[Passage]:
-    """Read the strategy's file; nothing is found where there is none, as in a console."""
+    """Read the strategy's file; nothing is found where it is missing, as in a console."""
     cls = strategy if isinstance(strategy, type) else type(strategy)
     file = source_file(cls)
     try:

@@ -54,7 +54,7 @@ def write(target: Path, frame: pl.DataFrame, page: str, pack: str, document: str
 
 
 def read_about(folder: Path) -> dict[str, Any] | None:
-    """What the `summary.json` of a stress says; None where there is none."""
+    """What the `summary.json` of a stress says; None where it is missing."""
     try:
         found = json.loads((folder / SUMMARY).read_bytes())
     except (OSError, ValueError):

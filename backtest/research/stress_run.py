@@ -83,7 +83,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a job: an account for each margin mode, or why there is none."""
+    """What came of a job: an account for each margin mode, or why it has no account."""
 
     accounts: tuple[Account, ...] = ()
     book: Mapping[str, Lots] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from backtest.strategy import loader
 def read_sweep(folder: str | Path) -> Sweep:
     """Return the sweep in a folder, whole or with the rows that are there so far.
 
-    UserError where there is none, or where its strategy can no longer be read.
+    UserError where it is missing, or where its strategy can no longer be read.
     """
     forks.check()
     place = Path(folder)

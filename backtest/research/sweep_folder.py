@@ -143,7 +143,7 @@ def _claimed(folder: Path) -> Path:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What the sweep in a folder runs; UserError where there is none."""
+    """What the sweep in a folder runs; UserError where it is missing."""
     try:
         found = json.loads((folder / ABOUT).read_bytes())
     except FileNotFoundError:

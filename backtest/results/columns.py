@@ -37,7 +37,7 @@ def quantity(lots: NDArray[Any], symbol: NDArray[Any], step_micro: Ints) -> pl.S
 
 
 def number(values: NDArray[Any]) -> pl.Series:
-    """Doubles; NaN (there is none) is null."""
+    """Doubles; NaN (missing) is null."""
     return pl.Series(np.ascontiguousarray(values, dtype=np.float64), nan_to_null=True)
 
 

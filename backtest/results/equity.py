@@ -110,4 +110,4 @@ BESIDE = frozenset({"reserve", "in_flight", "drawdown"})
 """Columns that what is outside of the venue belongs to."""
 NOTHING = np.empty(0, np.int64), np.empty(0, np.int64)
 NULLED = frozenset({*CURVE, "margin_ratio"})
-"""Columns in which NaN says that there is none."""
+"""Columns in which NaN means missing."""

@@ -63,7 +63,7 @@ class Observer:
         """Look at the rows of ``chunk``; ``fills`` (records.FILL) are those made while it was played, in order.
 
         ``fine``: of rows that were played on finer candles, by their number in the grid, the panel [fields, candles,
-        symbols] of those; only rows with fills are looked up. A row that is not in it has the path of its own candle.
+        symbols] of those; only rows with fills are looked up. A row that is not in it has the path of its candle.
         """
         panel = chunk.panel[:, chunk.tail :]
         known = np.concatenate([self._late, fills])
@@ -114,7 +114,7 @@ class Observer:
         allowed = 1.0 + 1e-9 * value
         at_close = (time == 0) & (np.abs(value - closed * units) <= allowed)
         at_close &= ~(np.abs(value - panel[OPEN, row, symbol] * units) <= allowed)
-        # A fill that undoes another has that one's price, which tells nothing of its own instant.
+        # A fill that undoes another has that one's price, which says nothing about its own instant.
         at_close &= mine["cause"] != Cause.REORG
         total, first = np.cumsum(mine["lots"]), np.diff(symbol, prepend=-1) != 0
         held = self._lots[symbol] + total - (total - mine["lots"])[first][np.cumsum(first) - 1]

@@ -10,7 +10,7 @@ so it is told from the rows of the pool, in the order of the journal:
 - any other row goes on with the one before it: a pool that was left below maintenance, or between maintenance and the
   venue's buffer above it
 
-So two are counted as one where a pool was left below maintenance, recovered by itself before its next step, and later
+So two are counted as one where a pool was left below maintenance, recovered before its next step, and later
 fell below at a jump; and one as two where a step within the buffer falls on such a jump. An ordinary close below zero
 (`shortfall`) and the deleveraging of a good position (`deleveraged`) are not the pool's liquidation.
 """
@@ -29,7 +29,7 @@ NONE = -1
 """A row that belongs to no liquidation."""
 OTHERWISE = (Stage.SHORTFALL, Stage.DELEVERAGED)
 STEPS = (Stage.PARTIAL, Stage.POSITION)
-"""A row is a step of its own; in the other stages all rows of an instant are one."""
+"""A row is its own step; in the other stages all rows of an instant are one."""
 ROUNDING = 1_000
 """Micro: values at a crossing are rounded, once for each position."""
 
@@ -74,8 +74,8 @@ def _begins(before: Row, row: Row, at_open: bool) -> bool:
 
 
 def steps(record: Record, number: Ints) -> int:
-    """Steps of all liquidations: what went by itself, a position or a part of one, is a step, and what went at once is
-    one."""
+    """Steps of all liquidations: what was closed alone, a position or a part of one, is a step, and what went at once
+    is one."""
     rows = record.liquidations
     alone = np.isin(rows["stage"], STEPS)
     acts = {(n, ts) for n, ts in zip(number[~alone].tolist(), rows["ts_ms"][~alone].tolist(), strict=True) if n != NONE}

@@ -61,7 +61,7 @@ class Sight:
         return np.concatenate([*self._kept, self._ended(), np.zeros(0, SIGHT)])
 
     def _freeze(self, seen: Floats, opened: Floats, rows: Ints) -> None:
-        """Put what stands still in the place of what the venue would have seen at the closes of ``rows``."""
+        """Put what is frozen in the place of what the venue would have seen at the closes of ``rows``."""
         for row in rows.tolist():
             # A symbol that comes to life meanwhile stands still at its first mark.
             self._still = np.where(np.isnan(self._still), opened[row], self._still)

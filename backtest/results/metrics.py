@@ -1,4 +1,4 @@
-"""The numbers that a run is judged by. A year has 365 days; a day is a UTC day; undefined is None.
+"""The metrics of a run. A year has 365 days; a day is a UTC day; undefined is None.
 
 With E(t) the account's total at the closes (equity at the venue, reserve and money in flight: without the last two it
 is the equity), E₀ that of the start (the deposit and the reserve), E₁ that of the end, V(t) equity at the venue alone,
@@ -36,7 +36,7 @@ midnights m (a deposit at a midnight is the first; a piece of a day at either en
   positions that they closed or made smaller; `backstops` of them ended at the backstop; `deleveraged`: good positions
   closed or made smaller by auto-deleveraging
 - `ambiguous_candles`, `margin_calls`, `orders`, `rejected_orders`, `cancelled_orders`, `expired_orders`,
-  `refused_amendments` (no orders of their own), `fills`, `undone_fills`, `trades`, `open_trades`,
+  `refused_amendments` (not orders themselves), `fills`, `undone_fills`, `trades`, `open_trades`,
   `missing_settlements`: counts. A fill that the chain has undone does not stand, nor does the one that undoes it; both
   are `fills`, and the former is one of `undone_fills`
 

@@ -102,7 +102,7 @@ def _text(reason: int, have: int, need: int, own_pool: bool) -> str:
 
 
 def _in_own_pool(record: Record) -> NDArray[np.bool_]:
-    """Whether the symbol of each order had a pool of its own: by its last fill before the order, else by the mode."""
+    """Whether the symbol of each order had its own pool: by its last fill before the order, else by the mode."""
     placed, fills = record.orders, record.fills
     own = np.full(len(placed), record.margin == "isolated")
     for i in range(len(record.symbols)):

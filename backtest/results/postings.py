@@ -154,7 +154,7 @@ def _settlements(record: Record) -> list[Postings]:
 
 
 def _liquidations(record: Record) -> list[Postings]:
-    # The closing trade is a fill of its own; a row here holds only what came on top of it. `insurance` is net to the
+    # The closing trade is its own fill; a row here holds only what came on top of it. `insurance` is net to the
     # fund: what it received as a penalty, less what it paid.
     rows = record.liquidations
     cash = _cash_account(rows["pool"])

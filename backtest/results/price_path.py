@@ -1,6 +1,6 @@
 """The coherent trade path of candles, as arrays of knots (docs/reference/rules.md, section 3).
 
-Times are milliseconds from the open of a row. A row is one candle, or several finer ones, each with a path of its own;
+Times are milliseconds from the open of a row. A row is one candle, or several finer ones, each with its own path;
 from one's close to the next one's open the price jumps. A *path* is [fills, candles, 4]: the prices at the four knots
 of each candle of a row, one row for each fill.
 """
@@ -22,7 +22,7 @@ BEFORE = -1
 
 
 def knots(candles: Floats) -> Floats:
-    """[rows, 4, symbols]: prices at the knots of ``candles`` [fields, rows, symbols]; NaN where there is none."""
+    """[rows, 4, symbols]: prices at the knots of ``candles`` [fields, rows, symbols]; NaN where it is missing."""
     return knots_of(candles, lows_first(candles))
 
 
@@ -66,7 +66,7 @@ def _along(path: Floats, candle: Ints, time: Ints, length: int) -> Floats:
 def reach(
     path: Floats, since: Ints, until: Ints, begin: Floats, end: Floats, interval_ms: int
 ) -> tuple[Floats, Floats]:
-    """Highest and lowest price strictly between two times of each row, and of the prices at both; NaN: there is none.
+    """Highest and lowest price strictly between two times of each row, and of the prices at both; NaN: none.
 
     ``since`` BEFORE and ``until`` the interval: from the row's open, and to its close.
     """

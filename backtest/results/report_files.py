@@ -47,7 +47,7 @@ def write(
     says: `report.html`, a `summary.json` with the runs' summaries by label, and a folder per label with that run's
     tables and summary.
     ``extras`` are further entries of the top `summary.json`, ``beside`` tables of the whole, by names of `BESIDE`,
-    ``document`` the text of `run.toml`; empty: there is none. The same input gives the same bytes.
+    ``document`` the text of `run.toml`; empty: none. The same input gives the same bytes.
 
     An earlier report there is replaced, in one step: at every moment the old or the new one lies there (`disk`).
     Anything else there is a UserError, see :func:`claim`.
@@ -155,7 +155,7 @@ class Stored:
     beside: dict[str, pl.DataFrame]
     """Tables of the whole, by names of `BESIDE`."""
     page: str | None
-    """None: there is none."""
+    """None: it has no page."""
 
 
 def stored(folder: str | Path) -> Stored:

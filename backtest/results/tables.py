@@ -1,7 +1,7 @@
 """A Record as the tables that are written to disk.
 
 Prices and money are in quote units, quantities in base units (signed: long or bought positive), all float64; times
-are UTC milliseconds; only the ledger keeps whole micro. What there is none of is null. Every column is determined by
+are UTC milliseconds; only the ledger keeps whole micro. What is missing is null. Every column is determined by
 the Record alone, but for the names of routes, which are the chain's.
 """
 

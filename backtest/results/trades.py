@@ -48,7 +48,7 @@ class Trades:
     Excursions: how far the trade path went in favour (≥ 0) and against (≤ 0) while held, from the average cost of what
     was held just then: `mfe_price`, `mae_price` the prices' difference, `mfe_share`, `mae_share` over that cost, `mfe`,
     `mae` times what was held, quote units: the best and the worst open profit at trade prices, before fees. Each is the
-    extreme over the whole trip by itself; null where prices between fills were not looked at."""
+    extreme over this trip alone; null where prices between fills were not looked at."""
     open: int
     """Positions without an end: no trips, so they are in no statistic."""
 

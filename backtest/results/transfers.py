@@ -18,7 +18,7 @@ SCHEMA = pl.Schema(
 )  # fmt: skip
 GAS_SCHEMA = pl.Schema({"ts": TIME, "order_id": I, "kind": S, "amount": F})
 DIRECT = "direct"
-"""The route where a chain has none of its own."""
+"""The route where a chain has none."""
 _HAVE = {Reason.COLLATERAL: "free", Reason.RESERVE: "there", Reason.GATED: "may leave"}
 
 

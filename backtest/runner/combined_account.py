@@ -134,7 +134,7 @@ def _joined(name: str, results: Sequence[Result]) -> pl.DataFrame:
         frame = made.tables[name]
         named = [column for column in NAMED if column in frame.columns]
         frame = frame.with_columns(pl.format("{}/{}", pl.lit(made.label), column).alias(column) for column in named)
-        if "process" in frame.columns:  # a number of its own for each liquidation
+        if "process" in frame.columns:  # its own number for each liquidation
             frame = frame.with_columns(pl.col("process") + processes)
             processes += 1 + max(made.tables[name]["process"].drop_nulls().to_list(), default=-1)
         frames.append(frame)

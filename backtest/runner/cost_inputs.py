@@ -74,7 +74,7 @@ def bars(selection: Selection, sigma: bool, turnover: bool, estimator: str | Non
 
 
 def _laid(stamps: NDArray[np.int64], values: Floats, base: int, end_ms: int) -> Floats:
-    """A column of candles on the grid from the first of them to the run's end, NaN where there is none."""
+    """A column of candles on the grid from the first of them to the run's end, NaN where it is missing."""
     laid = np.full(-(-(end_ms - int(stamps[0])) // base), np.nan)
     laid[(stamps - stamps[0]) // base] = values
     return laid

@@ -23,7 +23,7 @@ def fee_schedule(
 ) -> tuple[NDArray[np.float64], float]:
     """The rows [tiers, FEE_WIDTH] of a run's fees, and the share off positive ones.
 
-    ``taker_bps`` is one rate for takers, and for makers where they have none of their own, whatever day and volume;
+    ``taker_bps`` is one rate for takers, and for makers where they have none, whatever day and volume;
     ``maker_bps`` alone leaves takers the venue's. ``discount`` is one of the profile's names, or a share like ``10%``.
     Tiers that ask for a share of the venue's volume are left out: a run does not know it. The first table holds before
     its own date as well. UserError for an unknown discount, and for one off rates that the user gives himself.

@@ -1,4 +1,4 @@
-"""`latency`: the same strategy on the same prices with several delays of its own, and what being slower cost it."""
+"""`latency`: the same strategy on the same prices with several delays, and what being slower cost it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from backtest.strategy.loader import StrategySource
 from backtest.venues.slippage_models import adverse_move
 
 MOST_DELAYS = 50
-"""Accounts that are played at once, each with a curve of its own in memory."""
+"""Accounts that are played at once, each with its own curve in memory."""
 FLAG = "--grid"
 
 F, I = pl.Float64(), pl.Int64()  # noqa: E741

@@ -79,7 +79,7 @@ def _venue(profile: Profile, asked: RunSettings, record: Record, charges: Charge
 
 
 def _chain(chaining: ChainConfig, asked: RunSettings, record: Record) -> list[str]:
-    """What is taken on trust of the chain, and where the venue mark was another than the market's."""
+    """What is assumed of the chain, and where the venue mark was another than the market's."""
     chain, oracle, profile = chaining.chain, chaining.oracle, chaining.profile
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
     said = profile.assumptions(record.start_ms, end_ms, chaining.halts.known is not None) if profile else []
@@ -125,7 +125,7 @@ def _congestion(usual: Usual | None) -> list[str]:
 
 
 def _outages(halts: OutagePlan) -> list[str]:
-    """When the chain stood still, and how that came about."""
+    """When the chain was halted, and how that came about."""
     said = []
     if halts.played:
         times = "once" if len(halts.played) == 1 else f"{len(halts.played):,} times"
@@ -176,7 +176,7 @@ def _pools(profile: Profile, asked: RunSettings, record: Record) -> list[str]:
     if own:
         said.append(f"Margin modes of single markets: {listing([f'{symbol} {mode}' for symbol, mode in own.items()])}.")
     if asked.isolate_above is not None:
-        # Bought in the cross pool, and yet with margin moved to a pool of its own.
+        # Bought in the cross pool, and yet with margin moved to its own pool.
         cross = record.fills["symbol"][record.fills["pool"] == CROSS_POOL]
         moved = set(cross.tolist()) & set(record.moves["symbol"].tolist())
         names = listing([record.symbols[i] for i in sorted(moved)])

@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 _FLAG = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-p)(?:=([\w%.:-]+)| (missing-funding))?(?![\w-])")
 NOT_KEYWORDS = ("data", "sub_accounts")
-"""Settings that are an argument, or a function, of their own in Python."""
+"""Settings that are separate arguments, or functions, in Python."""
 
 _flags: ContextVar[bool] = ContextVar("flags", default=False)
 """Whether a command line calls the public functions: their errors then keep naming flags."""

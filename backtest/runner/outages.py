@@ -51,7 +51,7 @@ class Process:
     def drawn(self, seed: int, start_ms: int, end_ms: int) -> tuple[Outage, ...]:
         """Those that touch ``start_ms <= t < end_ms``, by start; they may overlap.
 
-        Each year of 365 days since 1970 has draws of its own, so that what happens at a time does not depend on where
+        Each year of 365 days since 1970 has its own draws, so that what happens at a time does not depend on where
         a run begins or ends. Length in ms: ``min(year, median × exp(σ × normal))``, ``σ = ln(p90 / median) / z(0.9)``.
         """
         sigma = np.log(self.p90_ms / self.median_ms) / Z90
@@ -199,7 +199,7 @@ class OutagePlan:
 
 
 def halts(asked: Asked, history: Sequence[Outage], seed: int, start_ms: int, end_ms: int) -> OutagePlan:
-    """What becomes of ``asked`` in a run over ``start_ms <= t < end_ms``, on a chain with ``history``.
+    """What happens to ``asked`` in a run over ``start_ms <= t < end_ms``, on a chain with ``history``.
 
     An outage that begins before the run begins with its first open; one that is not over at its end keeps its own.
     UserError where the history and listed windows overlap.

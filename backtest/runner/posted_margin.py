@@ -17,11 +17,11 @@ def default_posted(profile: Profile, asked: RunSettings, start_ms: int) -> float
 
 
 def posted(profile: Profile, asked: RunSettings, record: Record) -> dict[str, Any] | None:
-    """Return what decides the margin of isolated positions; None where no market has a pool of its own.
+    """Return what decides the margin of isolated positions; None where no market has its own pool.
 
     ``leverage`` and what it was ``by``: `asked`, `default` (the venue's) or `venue` (its minimum; then it is None).
     ``amount``: what opens a position, quote units, where it is an amount, and whether that is an ``equal`` share.
-    ``markets``: those with a pool of their own, None: all. ``lower``: maximum leverage of markets that allow less.
+    ``markets``: those with their own pool, None: all. ``lower``: maximum leverage of markets that allow less.
     ``set``: markets of which the strategy set the leverage itself.
     """
     own = [s for s in record.symbols if asked.modes.get(s, record.margin) == "isolated"]

@@ -59,7 +59,7 @@ def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk
 
 
 def seated(planned: Plan, margin: str, kind: type[P]) -> P:
-    """A player for a new account, with a strategy of its own."""
+    """A player for a new account, with its own strategy."""
     strategy, decisions = _own(planned), planned.decisions
     if planned.away:
         stay_away(strategy, planned.away)

@@ -28,7 +28,7 @@ MEMORY = "memory:"
 STRATEGY = "strategy"
 TABLES = {group.lower(): group for group in Group}
 ASIDE = ("out", "timeout", "params", "workers", "threads", "cluster")
-"""Settings that no result depends on, and the parameters, which have a table of their own."""
+"""Settings that no result depends on, and the parameters, which have their own table."""
 VARIED_PATHS = (STRATEGY, "venue", "chain", "data")
 """Settings whose values may be paths where they vary."""
 PATHS_IN_TEXTS = {

@@ -20,7 +20,7 @@ FLAG = "--positions"
 
 
 def strategy_of(strategy: StrategySource | None, asked: RunSettings) -> base.Strategy:
-    """Return the strategy of a run, made with its parameters; UserError where there is none, or one too many."""
+    """Return the strategy of a run, made with its parameters; UserError where it is missing, or one too many."""
     cls = chosen(strategy, asked)
     if not isinstance(cls, type) or not issubclass(cls, HeldPositions | RebalancedPositions):
         made = cls if isinstance(cls, base.Strategy) else loader.load(cls, asked.params)

@@ -1,6 +1,6 @@
-"""`subaccounts`: several strategies, each in a sub-account of its own, on one pass over the data.
+"""`subaccounts`: several strategies, each in its own sub-account, on one pass over the data.
 
-A sub-account is an account: a wallet, pools and positions of its own, and nothing that happens in another reaches it.
+A sub-account is an account: it has its own wallet, pools and positions, and nothing in another reaches it.
 It lives exactly as its strategy would alone, over its own markets, with its share of the cash: the path of prices
 inside a candle is decided over the markets of the sub-account, as it would be then.
 """
@@ -87,7 +87,7 @@ def subaccounts(
     chunk_rows: int | None = None,
     **settings: Unpack[SubaccountKeywords],
 ) -> Subaccounts:
-    """Replay each strategy in a sub-account of its own; the data are streamed once.
+    """Replay each strategy in its own sub-account; the data are streamed once.
 
     ``cash`` is the whole, quote units, and so is ``reserve``; ``split`` says per cent of them for each (``"60,40"``),
     by default equal, in whole micro-units, what is left over to the first. ``loss_cap``: ``"20%"`` of the deposit, its
@@ -189,7 +189,7 @@ class Window:
     """The shared row that is its row 0."""
     rows: int
     fields: tuple[int, ...]
-    """Of the shared panel, in the order of its own; EMPTY: one that it has for itself."""
+    """Of the shared panel, in its own order; EMPTY: one that it has for itself."""
     columns: tuple[int, ...]
     whole: bool
     """It is all of the panel."""

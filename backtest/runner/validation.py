@@ -281,4 +281,4 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "fee_discount": str.strip,
     "venue": canonical,
 }
-"""What the form alone does not say, by name of the setting. These raise UserErrors of their own."""
+"""What the form alone does not say, by name of the setting. These raise their own UserErrors."""

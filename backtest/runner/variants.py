@@ -32,7 +32,7 @@ from backtest.venues.margin_modes import split
 FLAG = "--vary"
 STRATEGY, MARGIN = "strategy", "margin"
 MOST_ACCOUNTS = 60
-"""Played at once, each with a curve of its own in memory."""
+"""Played at once, each with its own curve in memory."""
 FILES = (STRATEGY, "venue", "chain", "data")
 """Settings whose values may be paths; of these a label has the last part alone."""
 
@@ -200,7 +200,7 @@ def _pass(
 
 def partings(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return where each account parts from the first: ms of the first close with another equity, of the first other
-    fill and of the first other liquidation, null where there is none; `ts_ms` is the earliest, `by` what it is."""
+    fill and of the first other liquidation, null where it is missing; `ts_ms` is the earliest, `by` what it is."""
     base, *others = results
     found = []
     for other in others:

@@ -1,4 +1,4 @@
-"""The venue of a run: the one that the user names, else the dataset's, else a yardstick."""
+"""The venue of a run: the one that the user names, else the dataset's, else `generic`."""
 
 from __future__ import annotations
 

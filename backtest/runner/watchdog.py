@@ -1,6 +1,6 @@
 """A look at a replay from beside it: which hook of a strategy has not returned for a while, and at which candle.
 
-Nothing is noted on the way of a candle: a thread of its own reads the stack of the one that replays. It counts its
+Nothing is noted while a candle is replayed: a second thread reads the stack of the one that replays. It counts its
 looks and asks no clock, and what it says goes to standard error alone.
 """
 

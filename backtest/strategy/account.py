@@ -54,7 +54,7 @@ class Account(Holdings):
         A notional is counted at the order's limit, else at its trigger, else at the last price. ``terms`` are
         keywords of `Order`: ``limit``, ``stop``, ``target``, ``trail``, ``activation``, ``trigger``, ``tif``,
         ``expires``, ``post_only``; and the bracket's ``stop_loss``, ``take_profit``, ``trailing_stop``, which are
-        orders of their own, with the numbers that follow.
+        their own orders, with the numbers that follow.
         """
         return self._trade(symbol, 1, qty, notional, reduce_only, terms)
 
@@ -81,7 +81,7 @@ class Account(Holdings):
 
         A fill of one cancels the others; of those that are reduce-only it takes as much as it has filled itself.
         If one of them cannot be sent none is, and each is in the table of orders with that one's reason. Each may have
-        a bracket of its own.
+        its own bracket.
         """
         symbols = {order.symbol for order in orders}
         if len(orders) < 2 or len(symbols) > 1:
@@ -98,7 +98,7 @@ class Account(Holdings):
         return tuple(replay.send_group(tickets))
 
     def close(self, symbol: str, **terms: Unpack[Prices]) -> int | None:
-        """Send a reduce-only order for the whole position as it is now; None if there is none.
+        """Send a reduce-only order for the whole position as it is now; None if it is flat.
 
         ``terms`` are those of `buy` that are not a bracket's.
         """
@@ -201,10 +201,10 @@ class Account(Holdings):
         settled(self._key).set_leverage(self._at(symbol), leverage)
 
     def set_margin_mode(self, symbol: str, mode: MarginModeName) -> bool:
-        """Give a market a pool of its own (``"isolated"``) or put it into the cross pool (``"cross"``).
+        """Give a market its own pool (``"isolated"``) or put it into the cross pool (``"cross"``).
 
         False while the account has a position or an unfinished order in it. Beside portfolio margin too an isolated
-        market has a pool of its own, required by the market's own tiers.
+        market has its own pool, required by the market's own tiers.
         """
         if mode not in ("cross", "isolated"):
             place = f"account.set_margin_mode({symbol!r})"

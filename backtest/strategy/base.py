@@ -187,7 +187,7 @@ def place(strategy: Strategy | type[Strategy]) -> str:
 
 
 def source_file(cls: type) -> Path | None:
-    """The file that a class was read from; None where there is none (a console)."""
+    """The file that a class was read from; None where it is missing (a console)."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     return Path(file) if file else None
 

@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 class CandleTable:
-    """Doubles by column, symbol and row, NaN where there is none: candles and features, written once."""
+    """Doubles by column, symbol and row, NaN where it is missing: candles and features, written once."""
 
     def __init__(self, rows: int, symbols: int, spool: Spool) -> None:
         self.rows, self._symbols, self._spool = rows, symbols, spool

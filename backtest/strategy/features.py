@@ -85,7 +85,7 @@ def _expressions(strategy: Strategy) -> dict[str, pl.Expr]:
 def _evaluate(
     strategy: Strategy, frame: pl.DataFrame, name: str, expression: pl.Expr, symbol: str
 ) -> NDArray[np.float64]:
-    # Each by itself: in one select a scalar would be stretched to the others' length and go unnoticed.
+    # Each alone: in one select a scalar would be stretched to the others' length and go unnoticed.
     where = f"feature {name!r} of {symbol}"
     try:
         column = frame.select(expression.alias(name)).to_series()

@@ -130,7 +130,7 @@ class Holdings:
         return self._now(5) / equity if equity > 0 else math.nan
 
     def position(self, symbol: str) -> Position:
-        """The position in a market, also when there is none."""
+        """The position in a market, also when it is flat."""
         session, i = session_of(self._key), self._at(symbol)
         replay = session.replay
         lots = session.book[i, at.LOTS]

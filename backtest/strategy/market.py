@@ -18,7 +18,7 @@ from backtest.venues.chain import Outage
 
 
 class Column:
-    """One number per symbol at the current candle: `market.close["BTC-USD"]`; NaN where there is none."""
+    """One number per symbol at the current candle: `market.close["BTC-USD"]`; NaN where it is missing."""
 
     __slots__ = ("_places", "_shown")
 

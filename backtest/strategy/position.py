@@ -38,7 +38,7 @@ class Position(Sequence[str | float]):
 
     @property
     def liquidation_price(self) -> float:
-        """Mark at which its pool would be liquidated with all other marks as they are; NaN: there is none."""
+        """Mark at which its pool would be liquidated with all other marks as they are; NaN: none."""
         level = self._level
         if not isinstance(level, float):
             level = self._level = level()

@@ -83,7 +83,7 @@ class Grid:
 
         Prices go to the side that is no better for the order: a limit that buys down, one that sells up; a trigger
         that acts when prices rise up, one that acts when they fall down. What is wrong is told in this order: the size,
-        a price of its own or of a child, how these lie to each other.
+        a price of the order or of a child, how these lie to each other.
         """
         buys, finite = math.copysign(1.0, order.qty) > 0, math.isfinite(order.qty)
         lots = self.lots(order.qty) if finite else 0

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class Rule(IntEnum):
-    """What becomes of a message that meets an outage."""
+    """What happens to a message that meets an outage."""
 
     WAIT = 0
     DROP = 1
@@ -69,7 +69,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class Congestion:
-    """`min(most, 1 + slope × max(0, load − above))`; slope 0: there is none."""
+    """`min(most, 1 + slope × max(0, load − above))`; slope 0: none."""
 
     slope: float = 0.0
     above: float = 1.0
@@ -102,7 +102,7 @@ class Chain:
     stale_ms: int = 0
     """After an outage, with the mark of before."""
     forced_ms: int = 0
-    """Delay of inclusion by Layer 1; 0: there is none, or it is not used."""
+    """Delay of inclusion by Layer 1; 0: none, or it is not used."""
     gate_after_ms: int = 0
     gate_ms: int = 0
     """Transfers are closed for so long after an outage of `gate_after_ms` or more."""
@@ -120,7 +120,7 @@ class Chain:
     outages: tuple[Outage, ...] = ()
     """Those that the run plays, in order; they do not overlap."""
     freezes: bool = True
-    """Whether the mark that the venue sees stands still in an outage."""
+    """Whether the mark that the venue sees is frozen in an outage."""
 
     @property
     def instant(self) -> bool:

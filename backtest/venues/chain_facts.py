@@ -54,7 +54,7 @@ class Origin(Part):
         return self
 
     def _apart(self) -> tuple[tuple[str, list[str]], ...]:
-        """Figures with a standing of their own."""
+        """Figures with their own standing."""
         return ("press", self.press), ("derived", self.derived), ("memory", self.memory), ("assumed", self.assumed)
 
     @property

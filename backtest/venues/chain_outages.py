@@ -29,7 +29,7 @@ class Halt(Origin):
     length: Duration | None = None
     cause: Text
     kind: Kind = "halt"
-    """What stood still; only a `halt` is played."""
+    """What was halted; only a `halt` is played."""
     reverted: Duration | None = None
     """How much of what had been accepted before was undone."""
 

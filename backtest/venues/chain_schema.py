@@ -58,7 +58,7 @@ _N = TypeVar("_N", Way, Cap)
 
 
 def _apart(kind: str) -> Callable[[list[_N]], list[_N]]:
-    """Facts that have names, each with dates of its own."""
+    """Facts that have names, each with its own dates."""
 
     def checked(facts: list[_N]) -> list[_N]:
         seen: set[tuple[str, int]] = set()
@@ -93,7 +93,7 @@ FACTS = (
 
 
 class ChainSheet(Part):
-    """A chain. What is left out is zero, or there is none."""
+    """A chain. What is left out is zero, or missing."""
 
     name: Text
     about: str = ""

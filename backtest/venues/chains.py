@@ -106,7 +106,7 @@ class ChainProfile(ChainSheet):
         return tuple(halt for halt in self._within(start_ms, end_ms) if halt.unplayed)
 
     def assumptions(self, start_ms: int, end_ms: int, history: bool = False) -> list[str]:
-        """Plain sentences about what a run from ``start_ms`` to before ``end_ms`` takes on trust of the chain, and,
+        """Plain sentences about what a run from ``start_ms`` to before ``end_ms`` assumes about the chain, and,
         where it plays the ``history``, which outages it does not play."""
         out: list[str] = []
         said: dict[str, list[str]] = {}

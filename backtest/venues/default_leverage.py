@@ -27,7 +27,7 @@ def default_at(tables: Sequence[DefaultLeverage] | None, at_ms: int) -> float | 
 
 
 def assumed(venue: str, tables: Sequence[DefaultLeverage] | None, at_ms: int) -> list[str]:
-    """Return sentences about what of the default leverage at an instant is taken on trust."""
+    """Return sentences about what of the default leverage at an instant is assumed."""
     held = [held_at(list(tables), at_ms)] if tables else []
     return [f"{venue}: default leverage {line}." for line in left_to_trust(held, at_ms, at_ms + 1)]
 

@@ -1,6 +1,6 @@
 """One step of a liquidation against resting orders, with the insurance fund beside it.
 
-Before each fill the bankruptcy price is taken anew, from the pool as the fills before it left it. A fill that the
+Before each fill the bankruptcy price is taken again, from the pool as the fills before it left it. A fill that the
 fund cannot pay for, or that the block's cap on what it pays forbids, is refused and ends the step.
 Source: docs/reference/venues.md.
 """

@@ -2,7 +2,7 @@
 
 A file that `extends` another is laid over it: a key replaces the key, a table is laid over the table. Dated tables
 (`DATED`, as `[[margin]]` and `[[fees]]`) are matched by their date: one without `from` changes every table that is
-there, one with the date of a table changes that table, and one with a date of its own begins as a copy of the one that
+there, one with the date of a table changes that table, and one with its own date begins as a copy of the one that
 held until then. What is changed counts as assumed, unless the table says its status.
 """
 
@@ -248,7 +248,7 @@ class Shelf:
         return {alias: name for name, table in files.items() for alias in table.get("aliases", ())}
 
     def canonical(self, asked: str) -> str | None:
-        """Return the name of the file that comes with the package, by its name or an alias; None: there is none."""
+        """Return the name of the file that comes with the package, by its name or an alias; None: none."""
         return asked if asked in self.names() else self.aliases().get(asked)
 
 

@@ -39,7 +39,7 @@ def share_step(notional_micro: int, law: Law, since_ms: int | None = None, used_
     """`Take.SHARE`: notional that the next step closes.
 
     ``since_ms``: since the last step, None before the first; where whole positions go after it, that holds up to the
-    law's cooldown (its interval, where it names none) and then starts anew. ``used_micro``: already closed in this
+    law's cooldown (its interval, where it names none) and then starts again. ``used_micro``: already closed in this
     block, of the law's cap.
     """
     cooldown_ms = law.every_ms if law.cooldown_ms is None else law.cooldown_ms
@@ -97,7 +97,7 @@ def to_tick(price: float | Fraction, tick: float | Fraction, closes_long: bool) 
 
 
 def backstop_level(maintenance_micro: int, law: Law) -> int:
-    """Equity below which a backstop takes the pool with all its margin; 0: there is none."""
+    """Equity below which a backstop takes the pool with all its margin; 0: none."""
     return share(maintenance_micro, law.backstop)
 
 

@@ -14,7 +14,7 @@ FLAG = "--margin"
 def margin_modes(asked: Sequence[str] | str) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the run's margin modes, each known and named once, and those of single symbols (`SYMBOL=mode`).
 
-    ``"cross,DOGE-USD=isolated"`` is one account in cross margin with a pool of its own for one market.
+    ``"cross,DOGE-USD=isolated"`` is one account in cross margin with its own pool for one market.
     """
     given = [part.strip() for part in (asked.split(",") if isinstance(asked, str) else asked)]
     pairs = [part.partition("=") for part in given if "=" in part]

@@ -158,7 +158,7 @@ class Pool:
         return self.maintenance > 0 and self.health < 0
 
     def liquidation_price(self, symbol: str, fee: float | Fraction = 0, at_entry: bool = False) -> float | None:
-        """The price of one symbol, the others' frozen, at which equity equals maintenance; None if there is none.
+        """The price of one symbol, the others' frozen, at which equity equals maintenance; None if no price does.
 
         ``fee``: the closing fee, required beside maintenance (share of the value). ``at_entry``: maintenance is
         that of the value at entry and does not move with the price. Of a pool that is liquidatable already it is the

@@ -162,7 +162,7 @@ class Profile(VenueSchema):
         return self.penalty_of()
 
     def penalty_of(self, when: Moment | None = None) -> float:
-        """Liquidation penalty of a market that has none of its own, on a day."""
+        """Liquidation penalty of a market that has none, on a day."""
         return self._penalty(in_force(self.liquidation, when) if self.liquidation else None)
 
     def _penalty(self, law: Liquidation | None) -> float:
@@ -191,8 +191,8 @@ class Profile(VenueSchema):
         return f"{said}; liquidation: {rules_text.law(self.law(when))}" if self.liquidation else said
 
     def assumptions(self, symbols: Sequence[str], start_ms: int, end_ms: int, fees: bool = True) -> list[str]:
-        """Plain sentences about what a run from ``start_ms`` to before ``end_ms`` takes on trust of the venue, its
-        ``fees`` included, which a run with rates of its own does not use."""
+        """Plain sentences about what a run from ``start_ms`` to before ``end_ms`` assumes about the venue, its
+        ``fees`` included, which a run with its own rates does not use."""
         said: dict[str, list[str]] = {}
         for name in symbols:
             found = self.found(name)

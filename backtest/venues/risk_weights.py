@@ -93,7 +93,7 @@ def _times(terms: Terms, factor: Fraction) -> Terms:
 
 
 def _ladder(tiers: tuple[Tier, ...], factor: Fraction) -> tuple[Tier, ...]:
-    """Rates times the factor, at most 1; the deductions anew from them, so that the requirement stays continuous."""
+    """Rates times the factor, at most 1; the deductions again from them, so that the requirement stays continuous."""
     out: list[Tier] = []
     initial, maintenance = (
         round(d * factor) for d in (tiers[0].initial_deduction, tiers[0].maintenance_deduction)

@@ -1,7 +1,7 @@
 """The spread between bid and ask, estimated from prices alone. Source: docs/reference/costs.md.
 
 Spreads are shares of the price: 0.0002 is two basis points from bid to ask, so half of it is one side's. Each function
-works over the last axis of its arrays (candles in order of time, NaN where there is none) and gives one value for each
+works over the last axis of its arrays (candles in order of time, NaN where it is missing) and gives one value for each
 of the rest, so a view of rolling windows gives a rolling estimate. NaN: too few candles to say. A market that never
 closes has no overnight move to take out, which the estimators of stocks do first.
 """

@@ -181,7 +181,7 @@ class Law:
     backstop: float = 0.0
     """Below this share of maintenance a backstop takes the pool with all its margin; 0: none."""
     fund_micro: int | None = None
-    """The insurance fund at the start of the run; None: there is none."""
+    """The insurance fund at the start of the run; None: none."""
     fund_cap_micro: int | None = None
     """The most it pays in one block."""
     block_ms: int = 1000

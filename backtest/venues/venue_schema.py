@@ -131,7 +131,7 @@ class VenueSchema(Part):
     modes: Annotated[tuple[Mode, ...], Field(strict=False)] = ("cross", "isolated")
     """Margin modes that the venue has; a run may use others."""
     chain: Text | None = None
-    """What it runs on: a name of `venues.chains`, or a FILE.toml; None: servers of its own, or not told."""
+    """What it runs on: a name of `venues.chains`, or a FILE.toml; None: its own servers, or not told."""
     sources: dict[str, str] = Field(default_factory=dict)
     """What the tables' sources stand for."""
     defaults: Defaults = Defaults()
@@ -147,7 +147,7 @@ class VenueSchema(Part):
     """Off fees, by the name that `--fee-discount` takes."""
     orders: OrderTables | None = None
     default_leverage: DefaultLeverages | None = None
-    """Of isolated positions without a leverage of their own; None: they post what the venue asks at least."""
+    """Of isolated positions without their own leverage; None: they post what the venue asks at least."""
     portfolio: Portfolios | None = None
     volatility: Volatility | None = None
 

@@ -1,7 +1,7 @@
 """A venue's public calls through ccxt: its addresses, its rate limits and its errors.
 
 Calls are ccxt's *implicit* ones, each an endpoint of the venue, and answers are read as the venue documents them.
-ccxt's unified calls cut pages in ways of their own, and misspell the bounds of dYdX's candles.
+ccxt's unified calls cut pages in their own ways, and misspell the bounds of dYdX's candles.
 """
 
 from __future__ import annotations

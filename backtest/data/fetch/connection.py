@@ -45,13 +45,13 @@ class Connection:
 
 
 class Files:
-    """Downloads files by GET, each thread with a connection of its own that stays open."""
+    """Downloads files by GET, each thread with its own connection that stays open."""
 
     def __init__(self, connection: Connection, pace: Pace) -> None:
         self._connection, self._pace = connection, pace
 
     def get(self, session: requests.Session, url: str) -> bytes | None:
-        """Return the file at ``url``; None where there is none (HTTP 404). Raises VenueError when it stays away."""
+        """Return the file at ``url``; None where it is missing (HTTP 404). Raises VenueError when it stays away."""
         place = self._connection.address(url)
 
         def request() -> bytes | None:
@@ -121,7 +121,7 @@ def unreached(error: Exception) -> str:
 
 
 def date_ms(header: str | None) -> int:
-    """Return the instant of an HTTP Date header, ms; the machine's clock where there is none."""
+    """Return the instant of an HTTP Date header, ms; the machine's clock where it is missing."""
     with suppress(ValueError, TypeError):
         if header:
             return int(email.utils.parsedate_to_datetime(header).timestamp()) * 1000

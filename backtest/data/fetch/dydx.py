@@ -2,7 +2,7 @@
 
 Source: docs.dydx.xyz, Indexer client, HTTP (perpetualMarkets, candles with fromISO and toISO, historicalFunding with
 effectiveBeforeOrAt): pages have the latest rows of what is asked for, 1,000 at most (100 at older indexers). It serves
-no candles of the mark; the venue's mark is its oracle price.
+no candles of the mark; the venue mark is its oracle price.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def around(span: Span) -> Span:
 
 
 def first_day(page: Page, now_ms: int) -> int:
-    """Return the open of the first daily candle (ms), read back from now until there are no more; 0: there is none."""
+    """Return the open of the first daily candle (ms), read back from now until there are no more; 0: none."""
     first_ms = 0
     for window in windows(Span(_EARLIEST_MS, now_ms - now_ms % DAY_MS + DAY_MS), _DAYS * DAY_MS):
         found = inside(page(window), window)

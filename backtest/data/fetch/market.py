@@ -41,7 +41,7 @@ class Market:
 
 
 def product(*numbers: object) -> str:
-    """Return the product of numbers given as text; empty where one of them is no number above zero."""
+    """Return the product of numbers given as text; empty where one of them is not a number above zero."""
     out = Decimal(1)
     for number in numbers:
         try:

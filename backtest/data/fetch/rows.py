@@ -43,7 +43,7 @@ class Span:
 def frame(series: str, rows: Iterable[Sequence[object]], place: str = "") -> pl.DataFrame:
     """Return rows of ``ts`` and the columns of a series, given as numbers or text, sorted by time.
 
-    Stamps in microseconds become ms. Raises VenueError where something is no number; ``place`` names it.
+    Stamps in microseconds become ms. Raises VenueError where something is not a number; ``place`` names it.
     """
     try:
         values = [(int(str(row[0])), *(float(str(value)) for value in row[1:])) for row in rows]

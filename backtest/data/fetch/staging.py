@@ -31,7 +31,7 @@ class Staging:
         self.folder = target.parent / f".{target.name}.fetch"
 
     def plan(self, asked: Mapping[str, object]) -> Plan | None:
-        """Return the plan that an interrupted download of the same request made; None: there is none.
+        """Return the plan that an interrupted download of the same request made; None without one.
 
         Pieces of another request are removed.
         """

@@ -19,7 +19,7 @@ class Dialect:
 
     separator: str
     skip: int
-    """Lines before the header, or before the first row where there is none."""
+    """Lines before the header, or before the first row where it is missing."""
     header: bool
     names: tuple[str, ...]
     """``column 1``, … where there is no header."""

@@ -87,7 +87,7 @@ def _value(value: Any, kind: str) -> Any:
 
 
 def _sqlite(path: Path) -> sqlite3.Connection:
-    # DuckDB asks for the next rows from threads of its own, one at a time.
+    # DuckDB asks for the next rows from its own threads, one at a time.
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
 
 

@@ -40,7 +40,7 @@ class Table:
     rows: tuple[Mapping[str, object], ...]
     """The first rows."""
     headed: bool
-    """Whether the columns have names of their own."""
+    """Whether the columns have their own names."""
     scan: Callable[[duckdb.DuckDBPyConnection, Path, Mapping[str, str]], str] = field(repr=False)
     """SQL to select from, given a connection, a folder for copies, and the SQL types of the columns that are needed."""
     metadata: Mapping[str, str] = field(default_factory=dict)

@@ -97,7 +97,7 @@ class Outage(Event):
 
 
 class Oracle(Event):
-    """The venue's mark: frozen for a while, late, or stale after an outage."""
+    """The venue mark: frozen for a while, late, or stale after an outage."""
 
     symbols: Markets = ALL
     freeze: Length = 0

@@ -37,7 +37,7 @@ class Hold:
 
 
 def lows_first(trades: Floats) -> NDArray[np.bool_]:
-    """Whether the lows of each row come first: of trade candles [4, rows, symbols], NaN where there is none."""
+    """Whether the lows of each row come first: of trade candles [4, rows, symbols], NaN where it is missing."""
     with np.errstate(invalid="ignore", divide="ignore"):
         moves = trades[CLOSE] / trades[OPEN]
     moves = np.where(np.isnan(moves), 1.0, moves)

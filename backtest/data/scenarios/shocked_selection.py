@@ -112,7 +112,7 @@ class ShockedSelection(Selection):
             if self.mark_offset:
                 panel[:, :, i] = self._marked(panel[:, :, i], rows, shock, standing)
             for field in range(behind, panel.shape[0], 4):
-                # Marks of other venues: a move of the market is theirs too, an attack on this venue's mark is not.
+                # Marks of other venues: a move of the market is theirs too, an attack on the mark of this venue is not.
                 panel[field : field + 4, :, i] = shocked(panel[field : field + 4, :, i], rows, shock.trade)
             if amounts is not None:
                 amounts[:, i] *= _thinned(shock, opens)
