@@ -10,7 +10,7 @@ import click
 from backtest.cli import flags
 
 
-@click.group()
+@click.group(short_help="Show, build and clear the caches.")
 def cache() -> None:
     """Show, make and delete compiled engine code and panels of data that were read from Parquet."""
 

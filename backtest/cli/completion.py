@@ -12,6 +12,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 @click.command(
     cls=flags.Command,
+    short_help="Print a shell completion script.",
     epilog="""Examples:
   backtest completion bash >> ~/.bashrc
   backtest completion zsh >> ~/.zshrc

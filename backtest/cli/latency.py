@@ -15,7 +15,7 @@ from backtest.runner.setting import LATENCY
 
 @click.command(
     cls=flags.Command,
-    short_help="Replay it at several delays: the price of being slower.",
+    short_help="Measure what slower orders cost.",
     epilog=f"""{run_commands.ABOUT}
 
 Examples:

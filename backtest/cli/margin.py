@@ -36,7 +36,7 @@ class Closing(click.ParamType[dict[str, Any]]):
         return {"symbol": symbol.strip(), **numbers}
 
 
-@click.command(cls=flags.Command, epilog=FORMAT)
+@click.command(cls=flags.Command, short_help="Compute margin and liquidation prices of positions.", epilog=FORMAT)
 @click.argument("file", required=False)
 @click.option("--venue", metavar="NAME|FILE", help="Venue, instead of the file's.")
 @click.option("--margin", "mode", type=click.Choice(MARGIN_MODES), help="Margin mode, instead of the file's.")

@@ -65,7 +65,7 @@ def run(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any)
 
 @click.command(
     cls=flags.Command,
-    short_help="Replay it in several margin modes, side by side.",
+    short_help="Compare margin modes side by side.",
     epilog=f"""{ABOUT}
 
 Examples:

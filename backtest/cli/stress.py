@@ -16,7 +16,7 @@ from backtest.runner.setting import STRESS
 
 @click.command(
     cls=flags.Command,
-    short_help="Replay it under crash scenarios, and see which margin mode survives.",
+    short_help="Replay crash scenarios: which margin mode survives?",
     epilog=f"""{run_commands.ABOUT}
 
 Scenarios: docs/reference/scenarios.md. The pack `crashes` comes with the package.
