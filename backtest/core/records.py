@@ -152,17 +152,17 @@ class Record:
     """Micro, deposited at the start."""
     curve: Rows
     """Of `CLOSE`, one per candle."""
-    fills: NDArray[np.void]
-    funding: NDArray[np.void]
+    fills: Rows
+    funding: Rows
     liquidations: NDArray[np.void]
-    moves: NDArray[np.void]
-    orders: NDArray[np.void]
+    moves: Rows
+    orders: Rows
     """By number."""
     ambiguous: NDArray[np.void]
     margin_calls: NDArray[np.void]
-    positions: NDArray[np.void]
+    positions: Rows
     """Samples: every position each 1 h, 4 h, 8 h or 1 d (at most 3,000 times) and at the end; and where it traded."""
-    pools: NDArray[np.void]
+    pools: Rows
     """Samples at the same times, of every pool that holds something."""
     final_wallet: int
     final_pool_cash: NDArray[np.int64]
@@ -179,9 +179,9 @@ class Record:
     """Their texts, by number."""
     leverage_set: tuple[str, ...] = ()
     """Symbols of which the strategy set the leverage."""
-    extremes: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, EXTREME))
+    extremes: Rows = field(default_factory=lambda: Rows(EXTREME))
     """One row per fill; none at all: prices between fills were not looked at."""
-    gas: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, GAS))
+    gas: Rows = field(default_factory=lambda: Rows(GAS))
     transfers: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, TRANSFER))
     reserve: int = 0
     """Micro outside the venue at the start."""

@@ -43,31 +43,49 @@ class Spool:
         UserError where the disk does not take it.
         """
         block = data.cast("B")
-        with self._lock, self._told("written"):
-            if self._end + block.nbytes <= self._most:
-                at, self._end = self._end, self._end + block.nbytes
+        with self._lock:
+            at, self._end = self._end, self._end + block.nbytes
+            if self._end <= self._most:
                 self._starts.append(at)
                 self._held.append(block)
                 return at
             self._most = 0  # what follows is in the file, at the same offsets
+        self.write(block, at)
+        return at
+
+    def claim(self, size: int) -> int:
+        """Return the offset of so many bytes of the file that nobody else writes."""
+        with self._lock:
+            at, self._end, self._most = self._end, self._end + size, 0
+        return at
+
+    def write(self, data: memoryview, offset: int) -> None:
+        """Write a contiguous buffer to a place that was claimed; UserError where the disk does not take it."""
+        block = data.cast("B")
+        kept = self._kept(offset, block.nbytes)
+        if kept is not None:
+            kept[:] = block
+            return
+        with self._lock, self._told("written"):
             if self._file is None:
                 self._file = disk.nameless_file(self._place)
                 finalize(self, self._file.close)
-            at = self._end
-            self._file.seek(at)
+            self._file.seek(offset)
             done = 0
             while done < block.nbytes:
                 done += self._file.write(block[done:]) or 0
-            self._end = at + block.nbytes
-        return at
 
     def held(self, offset: int, size: int) -> memoryview | None:
         """Return so many bytes at ``offset`` where they have stayed in memory; not to be changed."""
+        kept = self._kept(offset, size)
+        return None if kept is None else kept.toreadonly()
+
+    def _kept(self, offset: int, size: int) -> memoryview | None:
         n = bisect_right(self._starts, offset) - 1
         if n < 0 or offset + size > self._starts[n] + self._held[n].nbytes:
             return None
         begin = offset - self._starts[n]
-        return self._held[n][begin : begin + size].toreadonly()
+        return self._held[n][begin : begin + size]
 
     def fill(self, target: memoryview, offset: int) -> None:
         """Fill a contiguous buffer with what lies at ``offset``."""

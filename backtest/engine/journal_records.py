@@ -123,6 +123,6 @@ class JournalRecords:
                 self._rows[kind].append(made)
         self.count += len(log)
 
-    def of(self, kind: int) -> NDArray[np.void]:
+    def of(self, kind: int) -> Rows:
         """Return the records of one kind."""
-        return self._rows[kind].whole()
+        return self._rows[kind]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backtest.core.enums import MICRO
 from backtest.core.errors import Broken, UserError
@@ -110,7 +109,6 @@ class Replay(Begin):
         self.flush()
         self.forget(self.flushed)
         records_of = self.records.of
-        orders = records_of(at.L_ORDER)
         final = self.panel[self.setup.mark_offset + 3, self.j].copy()
         idle = int(self.acct[at.IDLE_CANCELS]) + self._idle_messages()
         found = {
@@ -120,7 +118,7 @@ class Replay(Begin):
             "candles drilled down": int(self.acct[at.DRILLED]),
             "cancels lost on the chain": int(self.acct[at.LOST]),
         }
-        guards = records_of(at.L_GUARD)
+        guards = records_of(at.L_GUARD).whole()
         acted = {f"guard {name}": int((guards["guard"] == n).sum()) for n, name in enumerate(self.setup.guard_names)}
         return Record(
             symbols=self.setup.symbols,
@@ -132,11 +130,11 @@ class Replay(Begin):
             curve=self.closes,
             fills=records_of(at.L_FILL),
             funding=records_of(at.L_FUNDING),
-            liquidations=records_of(at.L_LIQUIDATION),
+            liquidations=records_of(at.L_LIQUIDATION).whole(),
             moves=records_of(at.L_MOVE),
-            orders=_by_number(orders),
-            ambiguous=records_of(at.L_AMBIGUOUS),
-            margin_calls=records_of(at.L_CALL),
+            orders=records_of(at.L_ORDER).by("order_id"),
+            ambiguous=records_of(at.L_AMBIGUOUS).whole(),
+            margin_calls=records_of(at.L_CALL).whole(),
             positions=records_of(at.L_POSITION),
             pools=records_of(at.L_POOL),
             final_wallet=int(self.acct[at.WALLET]),
@@ -149,7 +147,7 @@ class Replay(Begin):
             guard_names=self.setup.guard_names,
             leverage_set=tuple(self.setup.symbols[i] for i in sorted(self.leverage_set)),
             gas=records_of(at.L_GAS),
-            transfers=records_of(at.L_TRANSFER),
+            transfers=records_of(at.L_TRANSFER).whole(),
             reserve=self.setup.reserve,
             final_reserve=int(self.acct[at.RESERVE]),
             final_in_flight=int(self.acct[at.IN_FLIGHT]),
@@ -178,12 +176,6 @@ class Replay(Begin):
             elif m[at.KIND] == at.AMENDMENT:
                 m[at.TYPE] = AMEND
                 self.call(put_order, slot, self.now_ms, EXPIRED, END_OF_RUN, 0, 0)
-
-
-def _by_number(orders: NDArray[np.void]) -> NDArray[np.void]:
-    """The orders as they were sent; most end in that order, and then they are not copied."""
-    number = orders["order_id"]
-    return orders if (number[1:] >= number[:-1]).all() else orders[np.argsort(number, kind="stable")]
 
 
 def to_micro(amount: float) -> int:

@@ -26,6 +26,7 @@ from backtest.engine.passage import pack_gas, pack_outages, pack_ways
 from backtest.engine.publisher import Publisher
 from backtest.engine.row import advance, ahead
 from backtest.engine.slots import NEVER_MS, enlist_all
+from backtest.engine.targets import TargetArray, Targets
 from backtest.engine.terms import note_calendar
 from backtest.engine.tier import Tier
 from backtest.engine.world import World
@@ -50,8 +51,8 @@ class State:
     setup: Setup
     hooks: int = 0
     """Bits of layout.EV_*: events after whose row `advance` comes back."""
-    targets: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
-    """[targets, 3]: row, symbol, amount; sorted; empty for a strategy that is called."""
+    targets: NDArray[np.float64] | Targets | None = None
+    """[targets, 3]: row, symbol, amount; sorted; None for a strategy that is called."""
     target_kind: int = at.WEIGHT
     row: int = 0
     """The next row to play."""
@@ -100,7 +101,7 @@ class State:
             numbered=np.full(QUEUE_ROWS, -1), heaps=np.zeros((at.HEAPS, QUEUE_ROWS, HEAP_WIDTH)),
             blocks=self._blocks(), log=self.log, curve=self.curve, funding=self.funding,
             calendar=self.calendar, guards=self.guards,
-            targets=np.ascontiguousarray(self.targets, np.float64), bars=np.ascontiguousarray(charges.bars),
+            targets=np.empty((0, 3)), bars=np.ascontiguousarray(charges.bars),
             depth=np.ascontiguousarray(charges.depth), fees=np.ascontiguousarray(charges.fees),
             turnover=turnover_ring(charges.fees), ways=pack_ways(self.setup.chain),
             outages=pack_outages(self.setup.chain, self.setup.start_ms), gas=pack_gas(self.setup.chain),
@@ -128,6 +129,7 @@ class State:
         self._asked_at = -1
         self.fine: dict[int, NDArray[np.float64]] = {}
         """Fine panels of drilled rows with fills, by row; who looks at them empties it."""
+        self._targets = TargetArray(self.targets) if isinstance(self.targets, np.ndarray) else self.targets
         self.flushed = 0
         """Journal rows put aside; the journal's row n in memory has the number flushed + n."""
 
@@ -149,6 +151,9 @@ class State:
         self.keep_closes()
         self._put(panel=panel, curve=np.zeros((panel.shape[1], len(CURVE))))
         self.acct[at.BASE] = first_row
+        if self._targets is not None:
+            self.world.put(targets=np.ascontiguousarray(self._targets.between(self.row, first_row + panel.shape[1])))
+            self.acct[at.TARGET_AT] = 0
 
     def keep_closes(self) -> None:
         """Put the curve of the rows that have been played aside; those of a panel once, before the next one comes."""

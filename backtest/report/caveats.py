@@ -93,7 +93,9 @@ def _dead(out: Outcome) -> str:
 
 def _idle(result: Result, out: Outcome) -> str:
     """Why nothing was traded, or that most orders were rejected."""
-    orders = result.tables["orders"].filter(pl.col("type") != OrderType.AMEND.name.lower())
+    orders = result.tables.columns("orders", "type", "status", "ts_sent", "reason").filter(
+        pl.col("type") != OrderType.AMEND.name.lower()
+    )
     rejected = orders.filter(pl.col("status") == Status.REJECTED.name.lower())
     traded = "" if out.fills else "no trades: "
     if traded and not len(orders):

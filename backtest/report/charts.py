@@ -19,7 +19,6 @@ from backtest.report.downsampling import (
     envelope,
     floats,
     ratio,
-    running,
     stamps,
     together,
     tracks,
@@ -46,7 +45,7 @@ from backtest.report.figure import (
     thinned,
     width,
 )
-from backtest.report.outcome import LATENCY, SOURCES, Loss, Outcome, source_title, sources_note
+from backtest.report.outcome import SOURCES, Loss, Outcome, source_title, sources_note
 from backtest.results.summary_types import untyped
 
 if TYPE_CHECKING:
@@ -200,7 +199,7 @@ def _margin_lines(run: Run, alone: bool) -> list[tuple[str, str, Line]]:
             limit = ratio(run.column("maintenance_margin"), run.column("initial_margin"))
             lines.append((_INITIAL, FAINT, envelope(run.ts, limit)))
         return lines
-    table = run.result.tables["margin"]
+    table = run.result.tables.columns("margin", "ts", "initial", "maintenance")
     pools = _tracks(run, "margin", "pool", "margin_ratio", np.nan)
     if alone and len(pools) <= SHOWN:
         for i, name in enumerate(sorted(pools)):
@@ -217,12 +216,13 @@ def _margin_lines(run: Run, alone: bool) -> list[tuple[str, str, Line]]:
 
 def _pooled(run: Run) -> bool:
     """Whether there was a pool beside the cross pool."""
-    return bool((run.result.tables["fills"]["pool"] != CROSS).any())
+    return bool((run.result.tables.columns("fills", "pool")["pool"] != CROSS).any())
 
 
 def _tracks(run: Run, table: str, key: str, value: str, absent: float) -> dict[str, Line]:
     tables, out = run.result.tables, run.outcome
-    return tracks(tables[table], tables["fills"], key, value, absent, out.start_ms, out.end_ms)
+    seen, fills = tables.columns(table, "ts", key, value), tables.columns("fills", "ts", "symbol", "pool", "qty")
+    return tracks(seen, fills, key, value, absent, out.start_ms, out.end_ms)
 
 
 def _held(run: Run, values: Values) -> Values:
@@ -247,8 +247,7 @@ def _none_held(accounts: Sequence[Run]) -> str:
 def positions_chart(run: Run, quote: str) -> Chart:
     """Signed notional per symbol at the samples of the table."""
     title = f"Positions: signed notional per symbol{f' ({quote})' if quote else ''}"
-    table = run.result.tables["positions"]
-    if not len(table):
+    if not run.result.tables.height("positions"):
         return Chart("positions", title, "", None, 0, f"{_none_held([run])}.")
     curves = _tracks(run, "positions", "symbol", "notional", 0.0)
     ranked = sorted(curves, key=lambda s: (-float(np.fmax.reduce(np.abs(curves[s].values))), s))
@@ -287,34 +286,6 @@ def leverage_chart(accounts: Sequence[Run]) -> Chart:
     layout["showlegend"] = len(accounts) > 1
     note = " ".join(filter(None, ("Gross notional over equity.", cut, thinned(each, "candles"))))
     return Chart("leverage", "Leverage", note, {"data": data, "layout": layout}, 260)
-
-
-def flows_chart(run: Run, quote: str) -> Chart:
-    """Running sums of funding and of what trading cost."""
-    title = f"Funding and costs, cumulative{f' ({quote})' if quote else ''}"
-    tables, out = run.result.tables, run.outcome
-    fills, paid, lost = tables["fills"], tables["funding"], tables["liquidations"]
-    parts = [
-        ("Funding", PALETTE[0], stamps(paid), floats(paid, "payment")),
-        ("Fees", PALETTE[1], stamps(fills), -floats(fills, "fee")),
-        ("Spread", PALETTE[3], stamps(fills), -floats(fills, "spread")),
-        ("Impact", PALETTE[5], stamps(fills), -floats(fills, "impact")),
-        (source_title(LATENCY, out.delayed), PALETTE[6], stamps(fills), -floats(fills, "latency")),
-        ("Liquidation penalties", PALETTE[2], stamps(lost), -floats(lost, "penalty")),
-        ("Paid by the insurance fund", PALETTE[4], stamps(lost), floats(lost, "penalty") - floats(lost, "insurance")),
-        ("Gas", PALETTE[7], stamps(tables["gas"]), -floats(tables["gas"], "amount")),
-        ("Bridge fees", FAINT, stamps(tables["transfers"]), -floats(tables["transfers"], "fee")),
-    ]
-    drawn = [(n, c, running(ts, a, out.start_ms, out.end_ms)) for n, c, ts, a in parts if np.any(a != 0)]
-    if not drawn:
-        return Chart("flows", title, "", None, 0, "No funding was settled on a position, and trading cost nothing.")
-    data = [curve(name, line, colour, ",.2f", shape="hv") for name, colour, line in drawn]
-    layout = over([run]) | {"yaxis": money_axis([line.values for *_, line in drawn], zeroline=True)}
-    layout["showlegend"] = True
-    note = "Received above zero, paid below."
-    note += "" if any(name == "Funding" for name, *_ in drawn) else " No funding was settled on a position."
-    each = max(line.each for *_, line in drawn)
-    return Chart("flows", title, f"{note} {thinned(each, 'payments')}".strip(), {"data": data, "layout": layout}, 300)
 
 
 def sources_chart(run: Run, quote: str) -> Chart:

@@ -86,7 +86,7 @@ def tracks(
     A sample need not list everything that is held, so a row that is missing says nothing: a curve goes to ``absent``
     at the fill that brings the quantity to zero, and starts there. The last value holds to the end.
     """
-    names, seen, values = frame[key].cast(pl.String), stamps(frame), floats(frame, value)
+    names, seen, values = frame[key].cast(pl.Categorical), stamps(frame), floats(frame, value)
     positions = _open_positions(fills)
     curves: dict[str, Line] = {}
     for name in sorted(names.unique().to_list()):

@@ -22,7 +22,8 @@ NAME, TITLE = "excursions", "Trades: worst open profit against the end"
 def excursions_chart(result: Result, quote: str) -> Chart:
     """The adverse excursion of each trade against its net, winners and losers apart."""
     title = f"{TITLE}{f' ({quote})' if quote else ''}"
-    trades = result.tables["trades"]
+    columns = ("symbol", "side", "ts_entry", "exit_reason", "mfe", "mae", "net")
+    trades = result.tables.columns("trades", *columns)
     known = trades.drop_nulls("mae")
     if not len(known):
         why = "Prices between the fills were not read." if len(trades) else "No round trip was finished."

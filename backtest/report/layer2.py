@@ -17,7 +17,7 @@ from backtest.report.figure import INK, PALETTE, axis, caption, curve, money_axi
 from backtest.report.narrative import layer2_words
 from backtest.report.outcome import delayed
 from backtest.report.table_rows import ROWS, Cell, Column, Table, amount, listed, stamp, text
-from backtest.results.finality import at_risk
+from backtest.results.finality import READS, at_risk
 from backtest.results.ledger import COSTS, FLOWS
 from backtest.results.mark_cost import TOLD
 from backtest.results.summary_types import untyped
@@ -48,7 +48,7 @@ def section(run: Run, quote: str) -> Section | None:
     """The section of one account; None where there was no chain and no money outside the venue."""
     result = run.result
     told = any(name in result.summary for name in ("chain", "mark_cost"))
-    if not told and not run.outside and not any(len(result.tables[name]) for name in _BESIDE):
+    if not told and not run.outside and not any(result.tables.height(name) for name in _BESIDE):
         return None
     drawn = [_marks_chart(run), _latency_chart(result), _risk_chart(run, quote), _money_chart(run, quote)]
     listed = [_ways(result), _outages(run), _transfers(result), _distances(result), _mark_cost(result)]
@@ -100,6 +100,8 @@ _ENDS = {
 }  # fmt: skip
 
 
+_SENT = ("order_id", "type", "parent_id", "group_id", "ts_sent", "ts_arrived")
+"""The columns of orders that are read of messages."""
 MESSAGES = "Orders sent together, such as a bracket, are one message."
 
 
@@ -114,7 +116,7 @@ def _latency_chart(result: Result) -> Chart | None:
     if not _chain(result):
         return None
     title = "Time from sending to arrival"
-    orders = _messages(result.tables["orders"].filter(pl.col("ts_arrived").is_not_null()))
+    orders = _messages(result.tables.columns("orders", *_SENT).filter(pl.col("ts_arrived").is_not_null()))
     if not len(orders):
         return Chart("latency", title, "", None, 0, "No order arrived.")
     took = stamps(orders, "ts_arrived") - stamps(orders, "ts_sent")
@@ -197,7 +199,7 @@ def _risk_chart(run: Run, quote: str) -> Chart | None:
     if not finality_ms:
         return None
     title = f"Value at risk until it was final{f' ({quote})' if quote else ''}"
-    risk = at_risk(run.result.tables["fills"], finality_ms)
+    risk = at_risk(run.result.tables.columns("fills", *READS), finality_ms)
     if not len(risk.ts):
         return Chart("risk", title, "", None, 0, "Nothing was traded, so nothing was at risk.")
     out = run.outcome
@@ -306,7 +308,7 @@ def _outages(run: Run) -> Table | None:
     known = _chain(run.result).get("outages", [])
     if not known:
         return None
-    worth, placed = run.worth, run.result.tables["orders"]
+    worth, placed = run.worth, run.result.tables.columns("orders", *_SENT, "ts_done", "reason")
     outage = pl.col("reason") == Reason.OUTAGE.name.lower()
     # What is lost is lost in the last halt that began before: it may have been sent while its queue was worked off.
     fates = _messages(placed.filter(outage))

@@ -8,7 +8,7 @@ import polars as pl
 
 from backtest.core.enums import Liquidity, OrderType, Status
 from backtest.report import formatting as fmt
-from backtest.report.table_rows import Cell, Column, Table, amount, count, listed, stamp, text
+from backtest.report.table_rows import ROWS, Cell, Column, Table, amount, count, listed, stamp, text
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
@@ -40,7 +40,7 @@ _REASONS = (
 
 def by_kind(result: Result) -> Table:
     """How many of each kind were sent, and how they ended; amendments that were refused come last."""
-    orders = result.tables["orders"]
+    orders = result.tables.columns("orders", "type", "status", "filled_qty")
     ended = {(kind, end): n for kind, end, n in orders.group_by("type", "status").len().iter_rows()}
     partly = dict(orders.filter(_partly()).group_by("type").len().iter_rows())
     titles = ["Sent", *map(str.capitalize, ENDS), *[PARTLY] * bool(partly)]
@@ -58,7 +58,8 @@ def by_reason(result: Result) -> Table:
     """How many orders ended otherwise than filled, by kind and reason, the most first."""
     why = pl.col("reason").str.split(":").list.first()
     groups = (
-        _rest(result)
+        result.tables.columns("orders", "status", "type", "reason", "filled_qty")
+        .filter(_unfilled())
         .with_columns(why=why, type=_kinds())
         .group_by("status", "type", "why")
         .agg(pl.len().alias("orders"), _partly().sum().alias("part"))
@@ -71,17 +72,25 @@ def by_reason(result: Result) -> Table:
 
 def unfilled(result: Result) -> Table:
     """The orders that ended otherwise than filled, with the reason of each: first those that nobody wanted so."""
-    first = pl.col("status").replace_strict({end: n for n, end in enumerate(("rejected", "expired", "cancelled"))})
-    rest = _rest(result).sort(first, maintain_order=True)
-    idle = {name for name in _PRICED if rest[name].null_count() == len(rest)}
-    columns = [column for column in _UNFILLED if column.source not in idle]
-    note = "In the order of sending, the rejected ones first, then the expired ones." if len(rest) > 1 else ""
-    return listed("unfilled", "Orders that were not filled", rest, columns, _empty(result), FILE, note)
+    table = result.tables.table("orders")
+    first = {end: table.schema.to_frame() for end in ("rejected", "expired", "cancelled")}
+    total, priced = 0, set[str]()
+    for some in table.pieces():
+        rest = some.filter(_unfilled())
+        total += len(rest)
+        priced |= {name for name in _PRICED if rest[name].null_count() < len(rest)}
+        for end, known in first.items():
+            first[end] = pl.concat([known, rest.filter(pl.col("status") == end).head(ROWS - len(known))])
+    columns = [column for column in _UNFILLED if column.source not in _PRICED or column.source in priced]
+    note = "In the order of sending, the rejected ones first, then the expired ones." if total > 1 else ""
+    shown = pl.concat(first.values())
+    return listed("unfilled", "Orders that were not filled", shown, columns, _empty(result), FILE, note, total)
 
 
 def liquidity(result: Result) -> Table:
     """What orders traded as maker and as taker, and what it cost."""
-    fills = result.tables["fills"].filter(pl.col("order_id").is_not_null())
+    columns = ("order_id", "liquidity", "quote", "fee", "spread", "impact", "drift")
+    fills = result.tables.columns("fills", *columns).filter(pl.col("order_id").is_not_null())
     head = ("Maker or taker", "Fills", "Traded", "Share", "Fees", "Rebates", "Spread", "Impact", "Drift")
     whole = float(fills["quote"].abs().sum())
     rows = []
@@ -100,16 +109,16 @@ def liquidity(result: Result) -> Table:
     return Table("liquidity", "Makers and takers", titles, tuple(rows) if len(fills) else (), empty=empty, note=note)
 
 
-def _rest(result: Result) -> pl.DataFrame:
-    return result.tables["orders"].filter(pl.col("status") != Status.FILLED.name.lower())
+def _unfilled() -> pl.Expr:
+    return pl.col("status") != Status.FILLED.name.lower()
 
 
 def _empty(result: Result) -> str:
-    return "Every order was filled." if len(result.tables["orders"]) else "No order was sent."
+    return "Every order was filled." if result.tables.height("orders") else "No order was sent."
 
 
 def _partly() -> pl.Expr:
-    return (pl.col("status") != Status.FILLED.name.lower()) & (pl.col("filled_qty") != 0)
+    return _unfilled() & (pl.col("filled_qty") != 0)
 
 
 def _kind(kind: str) -> str:

@@ -119,7 +119,14 @@ def outcome(result: Result) -> Outcome:
     """Read the outcome from the books' flows; they have balanced to the micro before anything is shown."""
     tables, metrics = result.tables, result.metrics
     clock = closes.times(result)
-    rows = _with_held(tables["liquidations"], tables["fills"])
+    rows = tables["liquidations"]
+    # Only of what was liquidated fills say more: there may be many of them.
+    fills = (
+        tables.columns("fills", "ts", "symbol", "qty", "cause")
+        if len(rows)
+        else tables.table("fills").schema.to_frame()
+    )
+    rows = _with_held(rows, fills)
     known = cast("Mapping[str, float]", metrics)
     flows = (-known[name] if name in COSTS else known[name] for name in FLOWS)
     taken = rows.filter(pl.col("stage") == DELEVERAGED)
@@ -139,7 +146,7 @@ def outcome(result: Result) -> Outcome:
         fills=tables.height("fills"),
         guards=tables["guards"],
         delayed=delayed(result),
-        reopened=_reopened(rows.drop_nulls("process"), tables["fills"]),
+        reopened=_reopened(rows.drop_nulls("process"), fills),
         dead_ms=_dead_ms(result, clock),
     )
 
@@ -158,8 +165,8 @@ def _before() -> pl.Expr:
 
 def delayed(result: Result) -> bool:
     """Whether an order of the account arrived later than it was sent."""
-    orders = result.tables["orders"]
-    return bool((orders["ts_arrived"] > orders["ts_sent"]).any())
+    orders = result.tables.table("orders").pieces("ts_arrived", "ts_sent")
+    return any((some["ts_arrived"] > some["ts_sent"]).any() for some in orders)
 
 
 def _dead_ms(result: Result, clock: Times) -> int | None:
@@ -219,7 +226,7 @@ def _with_held(rows: pl.DataFrame, fills: pl.DataFrame) -> pl.DataFrame:
 
 def held(result: Result, ts_ms: int) -> list[str]:
     """Symbols with an open position after everything that happened up to ``ts_ms``."""
-    fills = result.tables["fills"]
+    fills = result.tables.columns("fills", "ts", "symbol", "qty")
     before = fills.filter(stamps(fills) <= ts_ms)
     sums = before.group_by("symbol").agg(pl.col("qty").sum()).filter(pl.col("qty").abs() > 1e-9)
     return sorted(sums["symbol"].to_list())
@@ -231,7 +238,7 @@ def by_symbol(result: Result) -> pl.DataFrame:
     Over a row and over the rows it adds up to the change of equity.
     """
     tables = result.tables
-    fills = tables["fills"].group_by("symbol").agg(pl.len().cast(pl.Int64).alias("fills"))
+    fills = tables.columns("fills", "symbol").group_by("symbol").agg(pl.len().cast(pl.Int64).alias("fills"))
     costs = [(0.0 - pl.col(name)).alias(name) for name in FLOWS if name in COSTS]
     joined = (
         tables["attribution"].join(fills, on="symbol", how="left").with_columns(pl.col("fills").fill_null(0), *costs)

@@ -53,7 +53,9 @@ def _rejected(result: Result) -> str:
 
 def _hedge(result: Result, ts_ms: int) -> str:
     """The position on the other side that was closed while those that are left, all on one side, were held."""
-    fills = result.tables["fills"].with_columns(after=pl.col("qty").cum_sum().over("symbol"))
+    fills = result.tables.columns("fills", "ts", "symbol", "qty", "cause").with_columns(
+        after=pl.col("qty").cum_sum().over("symbol")
+    )
     fills = fills.with_columns(pl.Series("ms", stamps(fills)), before=pl.col("after") - pl.col("qty"))
     fills = fills.filter(pl.col("ms") <= ts_ms)
     ends = fills.group_by("symbol", maintain_order=True).last()

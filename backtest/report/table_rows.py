@@ -14,6 +14,7 @@ from backtest.report.outcome import LATENCY, by_symbol, delayed, source_title, s
 from backtest.results.metric_definitions import by_name
 
 if TYPE_CHECKING:
+    from backtest.results.lazy_tables import LazyTable
     from backtest.results.result import Result
 
 ROWS = 200
@@ -120,12 +121,13 @@ def trades(result: Result) -> Table:
     left = result.metrics.get("open_trades") or 0
     note = f"{fmt.plural(left, 'position')} still open at the end: not in this table." if left else ""
     empty = "No round trip was finished." if left else "No position was opened."
-    frame = result.tables["trades"]
-    if not frame["mae"].is_null().all():
+    table = result.tables.table("trades")
+    seen = {name: table.frame(name)[name] for name in ("mae", *_SELDOM)}
+    if not seen["mae"].is_null().all():
         note = f"{note} At best, at worst: open profit while it was held, at trade prices, before fees.".strip()
-    idle = {name for name in _SELDOM if not (frame[name] != 0).any()}
+    idle = {name for name in _SELDOM if not (seen[name] != 0).any()}
     columns = [column for column in _TRADES if column.source not in idle]
-    return listed("trades", "Trades", frame, columns, empty, "trades.parquet", note)
+    return listed("trades", "Trades", table, columns, empty, "trades.parquet", note)
 
 
 def ambiguous(result: Result) -> Table:
@@ -186,12 +188,19 @@ def symbols(result: Result) -> Table:
 
 
 def listed(
-    name: str, title: str, frame: pl.DataFrame, columns: Sequence[Column], empty: str, file: str, note: str = ""
+    name: str,
+    title: str,
+    frame: pl.DataFrame | LazyTable,
+    columns: Sequence[Column],
+    empty: str,
+    file: str,
+    note: str = "",
+    total: int | None = None,
 ) -> Table:
-    """The rows of ``frame``, as many as are shown; ``file`` has all of them."""
+    """The rows of ``frame``, as many as are shown; ``file`` has all of them, ``total`` where ``frame`` has not."""
     shown = frame.head(ROWS)
     cells = [[_cell(column, value) for value in shown[column.source].to_list()] for column in columns]
-    total = len(frame)
+    total = frame.height if total is None else total
     cut = f"First {ROWS:,} of {total:,}; all are in {file}." if total > ROWS else ""
     head = tuple(Cell(column.title, column.figure) for column in columns)
     return Table(name, title, head, tuple(zip(*cells, strict=True)), cut, empty, note)

@@ -20,7 +20,7 @@ UNSEEN = "on the venue mark it was not"
 def spared(result: Result, quote: str) -> list[str]:
     """A sentence on the closes while the chain was halted or in the grace after it; and, where nobody was ever
     liquidated, one on all others: a pool whose liquidation takes time is below it at closes without being spared."""
-    pooled = bool((result.tables["fills"]["pool"] != CROSS).any())
+    pooled = bool((result.tables.columns("fills", "pool")["pool"] != CROSS).any())
     below = _below(result, pooled)
     within = pl.lit(False)
     chain = untyped(result.summary).get("chain") or {}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backtest.core.enums import MICRO, NO_ORDER, GasKind, OrderType, Reason, Status, TransferKind, TransferState
 from backtest.core.records import Record
+from backtest.core.rows import Rows
 from backtest.results import finality
 from backtest.results.columns import Ints
 from backtest.results.reorgs import NONE, undone
@@ -43,7 +44,8 @@ def figures(record: Record, chain: Chain, fills: pl.DataFrame) -> dict[str, Any]
     kinds = {kind.name.lower(): kind for kind in TransferKind}
     undoes = undone(record.fills)
     taken_back = record.fills["quote"][undoes[undoes != NONE]]
-    gas = {kind.name.lower(): int(record.gas["amount"][record.gas["kind"] == kind].sum()) / MICRO for kind in GasKind}
+    paid, why = record.gas["amount"], record.gas["kind"]
+    gas = {kind.name.lower(): int(paid[why == kind].sum()) / MICRO for kind in GasKind}
     return {
         "name": chain.name,
         "routes": routes(chain),
@@ -52,7 +54,7 @@ def figures(record: Record, chain: Chain, fills: pl.DataFrame) -> dict[str, Any]
             **{name: _spread(_underway(record, kind)) for name, kind in kinds.items()},
         },
         "orders": ends(record.orders),
-        "gas": {**gas, "total": int(record.gas["amount"].sum()) / MICRO},
+        "gas": {**gas, "total": int(paid.sum()) / MICRO},
         "transfers": {name: _transfers(record, kind) for name, kind in kinds.items()},
         "outages": [{"start_ms": o.start_ms, "end_ms": o.end_ms, "cause": o.cause} for o in chain.outages],
         "grace_ms": chain.grace_ms,
@@ -69,25 +71,29 @@ def _spread(ms: Ints) -> dict[str, float | int | None]:
     return {"messages": len(ms), "median": median, "p99": p99, "most": int(ms.max())}
 
 
-def ends(orders: NDArray[np.void]) -> dict[str, int]:
+def ends(orders: Rows) -> dict[str, int]:
     """By the names of `ENDS` how many messages with orders ended so; of orders that travel together one is enough."""
-    each = ((orders["status"] == status) & (orders["reason"] == reason) for status, reason in ENDS.values())
-    return {name: len(messages(orders[ended])) for name, ended in zip(ENDS, each, strict=True)}
+    ended, why = orders["status"], orders["reason"]
+    each = ((ended == status) & (why == reason) for status, reason in ENDS.values())
+    return {name: len(messages(orders, some)) for name, some in zip(ENDS, each, strict=True)}
 
 
-def messages(orders: NDArray[np.void]) -> NDArray[np.void]:
-    """Of orders that travel together one: what a message is, wherever messages are counted. Amendments are none."""
+def messages(orders: Rows, some: NDArray[np.bool_]) -> Ints:
+    """Of some orders the rows of those that are messages: of orders that travel together one, wherever messages are
+    counted. Amendments are none."""
     # Children travel with their parent, and a group has the number of its first order.
-    own = orders[(orders["type"] != OrderType.AMEND) & (orders["parent"] == NO_ORDER)]
-    _, first = np.unique(np.where(own["group"] == NO_ORDER, own["order_id"], own["group"]), return_index=True)
-    one: NDArray[np.void] = own[first]
+    own = np.flatnonzero(some & (orders["type"] != OrderType.AMEND) & (orders["parent"] == NO_ORDER))
+    group = orders["group"][own]
+    _, first = np.unique(np.where(group == NO_ORDER, orders["order_id"][own], group), return_index=True)
+    one: Ints = own[first]
     return one
 
 
 def _orders(record: Record) -> Ints:
     """Ms from sending to arrival, of each message with orders that arrived."""
-    arrived = messages(record.orders[record.orders["ts_arrived_ms"] >= 0])
-    took: Ints = arrived["ts_arrived_ms"] - arrived["ts_sent_ms"]
+    came = record.orders["ts_arrived_ms"]
+    arrived = messages(record.orders, came >= 0)
+    took: Ints = came[arrived] - record.orders["ts_sent_ms"][arrived]
     return took
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,8 +40,8 @@ def digest(tables: Mapping[str, pl.DataFrame]) -> str:
             if table.values is not None:
                 _in_arrays(sha, table, column)
                 continue
-            if table.height > WHOLE and kind.is_numeric() | kind.is_temporal():
-                _in_pieces(sha, table, column)
+            if table.height > WHOLE:
+                _in_pieces(sha, table, column, kind)
                 continue
             values = table.column(column)  # one column at a time is in memory
             _nulls(sha, values)
@@ -49,14 +49,30 @@ def digest(tables: Mapping[str, pl.DataFrame]) -> str:
     return sha.hexdigest()
 
 
-def _in_pieces(sha: Any, table: LazyTable, column: str) -> None:
-    """The same as of a whole column of numbers or times, of some rows at a time."""
-    sha.update(table.height.to_bytes(8, "little"))
+def _in_pieces(sha: Any, table: LazyTable, column: str, kind: pl.DataType) -> None:
+    """The same as of a whole column, of some rows at a time."""
+    _pieces(sha, table, column, _is_null, table.height)
+    if kind != pl.String:
+        whole, each = (_truths, 1) if kind == pl.Boolean else (_eight_bytes, 8)
+        _pieces(sha, table, column, whole, each * table.height)
+        return
+    size = 0
+
+    def measured(text: pl.Series) -> np.ndarray:
+        nonlocal size
+        lengths = _text_lengths(text)
+        size += int(lengths.sum())
+        return lengths
+
+    _pieces(sha, table, column, measured, 8 * table.height)
+    _pieces(sha, table, column, _text_bytes, size)
+
+
+def _pieces(sha: Any, table: LazyTable, column: str, values: Callable[[pl.Series], np.ndarray], size: int) -> None:
+    """A block of so many bytes, some rows at a time."""
+    sha.update(size.to_bytes(8, "little"))
     for piece in table.pieces(column):
-        sha.update(_is_null(piece.to_series()))
-    sha.update((8 * table.height).to_bytes(8, "little"))
-    for piece in table.pieces(column):
-        sha.update(_eight_bytes(piece.to_series()))
+        sha.update(np.ascontiguousarray(values(piece.to_series())).data.cast("B") if piece.height else b"")
 
 
 def _in_arrays(sha: Any, table: LazyTable, column: str) -> None:
@@ -108,13 +124,26 @@ def _is_null(column: pl.Series) -> np.ndarray:
 def _values(sha: Any, column: pl.Series) -> None:
     kind = column.dtype
     if kind == pl.String:
-        full = _filled(column, "")
-        _block(sha, full.str.len_bytes().to_numpy().astype("<i8"))
-        _text(sha, full.str.join("").item() if len(full) else "")
+        _block(sha, _text_lengths(column))
+        _block(sha, _text_bytes(column))
     elif kind == pl.Boolean:
-        _block(sha, _filled(column, False).to_numpy().astype("u1"))
+        _block(sha, _truths(column))
     else:
         _block(sha, _eight_bytes(column))
+
+
+def _text_lengths(column: pl.Series) -> np.ndarray:
+    return _filled(column, "").str.len_bytes().to_numpy().astype("<i8")
+
+
+def _text_bytes(column: pl.Series) -> np.ndarray:
+    text = _filled(column, "").str.join("").item() if len(column) else ""
+    return np.frombuffer(text.encode(), dtype="u1")
+
+
+def _truths(column: pl.Series) -> np.ndarray:
+    """A byte per row."""
+    return _filled(column, False).to_numpy().astype("u1")
 
 
 def _eight_bytes(column: pl.Series) -> np.ndarray:

@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from backtest.core.enums import Cause
 from backtest.core.records import EXTREME, FILL
+from backtest.core.rows import Rows
+from backtest.core.spool import Spool
 from backtest.data.panel import CLOSE, HIGH, LOW, OPEN, Chunk
 from backtest.results.columns import Ints
 from backtest.results.price_path import BEFORE, Floats, knots, price_at, reach
 
 NO_FINE: Mapping[int, Floats] = {}
+ENDED = np.dtype([("number", "i8"), ("reached", EXTREME)])
+"""A fill, and what came after it."""
 
 
 class Places(NamedTuple):
@@ -48,7 +52,8 @@ class Observer:
     how the rows are cut into chunks.
     """
 
-    def __init__(self, step_micro: Ints, start_ms: int, interval_ms: int) -> None:
+    def __init__(self, step_micro: Ints, start_ms: int, interval_ms: int, spool: Spool | None = None) -> None:
+        """``spool``: where extremes are kept when they are many."""
         symbols = len(step_micro)
         self._step, self._start_ms, self._interval = step_micro, start_ms, interval_ms
         # Of the stretch that each symbol is in: lots held, the number of the fill that began it, its extremes so far.
@@ -57,7 +62,9 @@ class Observer:
         self._closed = np.full(symbols, np.nan)
         self._late = np.zeros(0, FILL)
         self._count = 0
-        self._ended: list[tuple[Ints, Floats, Floats]] = []
+        self._known = Rows(EXTREME, spool)
+        self._ended: list[NDArray[np.void]] = []
+        """Of stretches that began in an earlier chunk than they ended in: `ENDED`."""
 
     def take(self, chunk: Chunk, fills: NDArray[np.void], fine: Mapping[int, Floats] = NO_FINE) -> None:
         """Look at the rows of ``chunk``; ``fills`` (records.FILL) are those made while it was played, in order.
@@ -84,21 +91,32 @@ class Observer:
                 rows = np.unique(chosen.row)
                 self._parts_of_rows(chosen, rows, _paths(panel, rows, chunk.row0, source), high, low)
         over = places.ends[held[places.ends] != 0]
-        self._ended.append((begun[over], high[over], low[over]))
+        self._keep(now, begun[over], high[over], low[over])
         last = np.arange(len(self._step))
         last[places.symbol] = places.begins  # of a symbol's fills the last one stays
         self._lots, self._since, self._high, self._low = held[last], begun[last], high[last], low[last]
         self._closed = panel[CLOSE, -1].copy()
         self._count += now
 
-    def extremes(self) -> NDArray[np.void]:
-        """One row of records.EXTREME per fill, in the order of the journal; to be asked after the last chunk."""
-        out = np.zeros(self._count + len(self._late), EXTREME)
-        out["high"] = out["low"] = np.nan
+    def extremes(self) -> Rows:
+        """One row of records.EXTREME per fill, in the order of the journal; to be asked once, after the last chunk."""
         still = self._lots != 0
-        for number, high, low in [*self._ended, (self._since[still], self._high[still], self._low[still])]:
-            out["high"][number], out["low"][number] = high, low
-        return out
+        self._keep(len(self._late), self._since[still], self._high[still], self._low[still])
+        ended = np.concatenate(self._ended)
+        ended = ended[np.argsort(ended["number"], kind="stable")]
+        self._known.change(ended["number"], ended["reached"])
+        return self._known
+
+    def _keep(self, fills: int, number: Ints, high: Floats, low: Floats) -> None:
+        """Keep the extremes of stretches that have ended, and take the place of so many fills more."""
+        made, first = np.full(fills, np.nan, EXTREME), len(self._known)
+        here = number >= first
+        made["high"][number[here] - first], made["low"][number[here] - first] = high[here], low[here]
+        self._known.append(made)
+        earlier = np.zeros(int((~here).sum()), ENDED)
+        earlier["number"] = number[~here]
+        earlier["reached"]["high"], earlier["reached"]["low"] = high[~here], low[~here]
+        self._ended.append(earlier)
 
     def _places(self, panel: Floats, row0: int, fills: NDArray[np.void]) -> Places:
         order = np.argsort(fills["symbol"], kind="stable")

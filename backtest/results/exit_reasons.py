@@ -36,17 +36,28 @@ _BY_CAUSE = {
 }
 
 
-def exits(record: Record) -> Ints:
-    """For each fill of ``record`` the index of its word in `WORDS`, or UNKNOWN."""
-    fills, orders = record.fills, record.orders
-    kinds = np.array([_BY_TYPE[kind] for kind in OrderType])[orders["type"]]
-    # A bracket takes its profit by a limit order that rests at the target.
-    kinds[(orders["type"] == OrderType.LIMIT) & (orders["parent"] != NO_ORDER)] = TAKE_PROFIT
-    at = np.searchsorted(orders["order_id"], fills["order_id"])
-    found = np.full(len(fills), UNKNOWN)
-    known = np.flatnonzero(at < len(orders))
-    known = known[orders["order_id"][at[known]] == fills["order_id"][known]]
-    found[known] = kinds[at[known]]
-    for cause, word in _BY_CAUSE.items():
-        found[fills["cause"] == cause] = word
-    return found
+class Reasons:
+    """The words of fills, from the orders of a record."""
+
+    def __init__(self, record: Record) -> None:
+        kind_of = np.array([_BY_TYPE[kind] for kind in OrderType], np.int8)
+        self._ids = record.orders["order_id"]
+        self._kinds = np.empty(len(self._ids), np.int8)
+        first = 0
+        for orders in record.orders.pieces("type", "parent"):
+            kinds = kind_of[orders["type"]]
+            # A bracket takes its profit by a limit order that rests at the target.
+            kinds[(orders["type"] == OrderType.LIMIT) & (orders["parent"] != NO_ORDER)] = TAKE_PROFIT
+            self._kinds[first : first + len(kinds)] = kinds
+            first += len(kinds)
+
+    def of(self, order_id: Ints, cause: Ints) -> Ints:
+        """Return the index in `WORDS` of each fill, or UNKNOWN."""
+        at = np.searchsorted(self._ids, order_id)
+        found = np.full(len(order_id), UNKNOWN)
+        known = np.flatnonzero(at < len(self._ids))
+        known = known[self._ids[at[known]] == order_id[known]]
+        found[known] = self._kinds[at[known]]
+        for forced, word in _BY_CAUSE.items():
+            found[cause == forced] = word
+        return found

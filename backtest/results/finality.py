@@ -13,7 +13,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backtest.core.enums import MICRO, NO_ORDER, Cause
-from backtest.core.records import FILL
 from backtest.results.columns import TIME, Ints
 from backtest.results.reorgs import NONE, undone
 
@@ -22,6 +21,10 @@ ORDERS = pl.Schema(
     {"symbol": pl.String(), "order_id": pl.Int64(), "ts_from": TIME, "ts_until": TIME, "at_risk_ms": pl.Int64(),
      "value": pl.Float64()}
 )  # fmt: skip
+
+READS = ("ts", "order_id", "symbol", "quote", "fee", "qty", "cause")
+"""The columns of fills that are read."""
+KNOWN = np.dtype([(name, "i8") for name in ("ts_ms", "order_id", "symbol", "quote", "fee", "lots", "cause")])
 
 
 class AtRisk(NamedTuple):
@@ -78,7 +81,7 @@ def figures(fills: pl.DataFrame, finality_ms: int, start_ms: int, end_ms: int) -
 
 def _soft(fills: pl.DataFrame, finality_ms: int) -> pl.DataFrame:
     """symbol, order_id (NO_ORDER: none), since, until (ms) and micro of every fill but those that undo another."""
-    rows = np.zeros(len(fills), FILL)
+    rows = np.zeros(len(fills), KNOWN)
     rows["ts_ms"] = fills["ts"].dt.epoch("ms").to_numpy()
     rows["order_id"] = fills["order_id"].fill_null(NO_ORDER).to_numpy()
     rows["symbol"] = fills["symbol"].rank("dense").to_numpy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
+from backtest.core.rows import Part, Rows
 from backtest.core.spool import Spool
 
 LARGE = 16 << 20
@@ -21,6 +22,8 @@ PIECE = 65_536
 
 Make = Callable[[Sequence[str]], Iterator[pl.DataFrame]]
 """Gives the columns of these names, some rows at a time."""
+Column = Callable[[Part], pl.Series]
+"""Gives a column of some records."""
 
 
 Values = tuple[NDArray[Any], NDArray[np.bool_] | None]
@@ -45,24 +48,37 @@ class LazyTable:
         return cls(frame.schema, frame.height, lambda names: iter((frame.select(names),)), whole=frame)
 
     @classmethod
-    def kept(cls, frame: pl.DataFrame, spool: Spool | None) -> LazyTable:
-        """Return a frame as a table that is on disk, column by column, where it is large."""
-        if spool is None or frame.estimated_size() < LARGE:
-            return cls.of(frame)
+    def of_rows(cls, schema: pl.Schema, rows: Rows, columns: Mapping[str, Column]) -> LazyTable:
+        """Return the table whose ``columns`` are made of records, some of them at a time."""
+
+        def make(names: Sequence[str]) -> Iterator[pl.DataFrame]:
+            for part in rows.parts():
+                yield pl.DataFrame({name: columns[name](part) for name in names})
+
+        made = cls(schema, len(rows), make)
+        return made if len(rows) > PIECE else cls.of(made.frame())
+
+    @classmethod
+    def kept(cls, schema: pl.Schema, pieces: Iterable[pl.DataFrame], spool: Spool | None) -> LazyTable:
+        """Return rows that come in pieces as a table that is on disk, column by column, where it is large."""
+        held: list[pl.DataFrame] = []
         places: list[dict[str, tuple[int, int]]] = []
-        for part in frame.iter_slices(PIECE):
-            written: dict[str, tuple[int, int]] = {}
-            for name in frame.columns:
-                block = io.BytesIO()
-                part.select(name).write_ipc(block)
-                written[name] = spool.put(block.getbuffer()), block.tell()
-            places.append(written)
+        size, height = 0.0, 0
+        for piece in pieces:
+            held, size, height = [*held, piece], size + piece.estimated_size(), height + piece.height
+            if spool is not None and size >= LARGE:
+                places += list(_spooled(pl.concat(held), spool))
+                held, size = [], 0.0
+        rest = pl.concat(held, rechunk=True) if held else schema.to_frame()
+        if spool is None or not places:
+            return cls.of(rest)
+        places += list(_spooled(rest, spool))
 
         def make(names: Sequence[str]) -> Iterator[pl.DataFrame]:
             for written in places:
                 yield pl.DataFrame([_column(spool, *written[name]) for name in names])
 
-        return cls(frame.schema, frame.height, make)
+        return cls(schema, height, make)
 
     def pieces(self, *columns: str) -> Iterator[pl.DataFrame]:
         """Give the columns of these names, all where none is named, some rows at a time."""
@@ -80,6 +96,15 @@ class LazyTable:
         """Return one column."""
         return self.frame(name).to_series() if self.whole is None else self.whole.get_column(name)
 
+    def head(self, rows: int) -> pl.DataFrame:
+        """Return the first rows."""
+        found = self.schema.to_frame()
+        for piece in self.pieces():
+            found = pl.concat([found, piece.head(rows - found.height)])
+            if found.height == rows:
+                break
+        return found
+
     def lazy(self) -> pl.LazyFrame:
         """Return a query over the rows, which are made while it is collected."""
 
@@ -93,6 +118,17 @@ class LazyTable:
                 yield part
 
         return register_io_source(read, schema=self.schema)
+
+
+def _spooled(frame: pl.DataFrame, spool: Spool) -> Iterator[dict[str, tuple[int, int]]]:
+    """Offset and size of each column of some rows at a time, once they are in the spool."""
+    for part in frame.iter_slices(PIECE):
+        written: dict[str, tuple[int, int]] = {}
+        for name in frame.columns:
+            block = io.BytesIO()
+            part.select(name).write_ipc(block)
+            written[name] = spool.put(block.getbuffer()), block.tell()
+        yield written
 
 
 def _column(spool: Spool, offset: int, size: int) -> pl.Series:

@@ -31,6 +31,7 @@ import numpy as np
 from backtest.core.enums import MICRO, NO_ORDER, GasKind, Liquidity, TransferKind, TransferState
 from backtest.core.errors import Broken
 from backtest.core.records import Record
+from backtest.core.rows import Rows
 from backtest.results.lazy_tables import LazyTable
 from backtest.results.postings import ACCOUNTS, ledger, posted
 from backtest.results.reorgs import standing
@@ -117,15 +118,17 @@ def _flows(record: Record) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
     """Changes of the total straight from the journal's own fields, apart from the postings."""
     count = len(record.symbols)
 
-    def per_symbol(rows: np.ndarray, name: str) -> list[int]:
+    def per_symbol(rows: Rows, name: str) -> list[int]:
         total = np.zeros(count + 1, dtype=np.int64)
-        np.add.at(total, rows["symbol"], rows[name])  # symbol −1, the whole pool's, lands in the extra last place
+        for some in rows.pieces("symbol", name):
+            np.add.at(total, some["symbol"], some[name])  # symbol −1, the whole pool's, lands in the extra last place
         return [int(amount) for amount in total]
 
     quotes = per_symbol(record.fills, "quote")
     stands = standing(record.fills)
     paid_in_price = {name: per_symbol(stands, name) for name in FROM_FILLS}
-    penalties, moves = (per_symbol(record.liquidations, name) for name in ("penalty", "insurance"))
+    closed = Rows.of(record.liquidations)
+    penalties, moves = (per_symbol(closed, name) for name in ("penalty", "insurance"))
     begun = [-amount for amount in record.opening_profit.tolist() or [0] * count]
     values = [*map(sum, zip(_final_values(record), begun, strict=True)), 0]
     columns = {
@@ -135,7 +138,7 @@ def _flows(record: Record) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
         "fees": per_symbol(record.fills, "fee"),
         "penalties": penalties,
         "insurance": [paid - moved for paid, moved in zip(penalties, moves, strict=True)],
-        "bad_debt": per_symbol(record.liquidations, "bad_debt"),
+        "bad_debt": per_symbol(closed, "bad_debt"),
         "gas": _gas_by_symbol(record),
         "bridge_fees": [0] * count + [int(record.transfers["fee"].sum())],
     }
@@ -146,16 +149,20 @@ def _flows(record: Record) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
 def _gas_by_symbol(record: Record) -> list[int]:
     """Gas of orders by their symbol; in the last place that of other messages, which the journal does not tell apart
     by symbol."""
-    rows, orders = record.gas, record.orders
-    symbol = np.full(len(rows), NO_ORDER)
-    placed = rows["kind"] == GasKind.ORDER
-    at = np.searchsorted(orders["order_id"], rows["order_id"][placed])
-    unknown = np.flatnonzero(np.append(orders["order_id"], NO_ORDER)[at] != rows["order_id"][placed])
-    if len(unknown):
-        raise Broken(f"gas of order {rows['order_id'][placed][unknown[0]]}, which is not in the journal")
-    symbol[placed] = orders["symbol"][at]
     total = np.zeros(len(record.symbols) + 1, dtype=np.int64)
-    np.add.at(total, symbol, rows["amount"])
+    if not len(record.gas):
+        return [int(amount) for amount in total]
+    numbers, symbols = record.orders["order_id"], record.orders["symbol"]
+    known = np.append(numbers, NO_ORDER)
+    for rows in record.gas.pieces("kind", "order_id", "amount"):
+        symbol = np.full(len(rows["kind"]), NO_ORDER)
+        placed = rows["kind"] == GasKind.ORDER
+        at = np.searchsorted(numbers, rows["order_id"][placed])
+        unknown = np.flatnonzero(known[at] != rows["order_id"][placed])
+        if len(unknown):
+            raise Broken(f"gas of order {rows['order_id'][placed][unknown[0]]}, which is not in the journal")
+        symbol[placed] = symbols[at]
+        np.add.at(total, symbol, rows["amount"])
     return [int(amount) for amount in total]
 
 
@@ -169,7 +176,8 @@ def _check_holdings(record: Record, balances: dict[str, int]) -> None:
         if balances[name] != kept:
             raise Broken(f"{name}: the books say {balances[name]} micro, the engine {kept}")
     lots = np.zeros(len(record.symbols), dtype=np.int64)
-    np.add.at(lots, record.fills["symbol"], record.fills["lots"])
+    for some in record.fills.pieces("symbol", "lots"):
+        np.add.at(lots, some["symbol"], some["lots"])
     for i, symbol in enumerate(record.symbols):
         derived, held = balances[f"pool:{symbol}"], int(record.final_pool_cash[i])
         if derived != held:
@@ -181,11 +189,11 @@ def _check_holdings(record: Record, balances: dict[str, int]) -> None:
 def _check_costs(record: Record) -> None:
     """Half a spread, an impact, a drift and gas are never gains, who makes a price pays none of the first three, and no
     transfer's fee is more than its amount."""
-    fills = record.fills
-    for name in ("spread", "impact", "drift"):
-        wrong = (fills[name] < 0) | ((fills[name] != 0) & (fills["liquidity"] == Liquidity.MAKER))
-        if wrong.any():
-            raise Broken(f"fill {np.flatnonzero(wrong)[0]}: a {name} of {fills[name][wrong][0]} micro")
+    for fills in record.fills.parts():
+        for name in ("spread", "impact", "drift"):
+            wrong = (fills[name] < 0) | ((fills[name] != 0) & (fills["liquidity"] == Liquidity.MAKER))
+            if wrong.any():
+                raise Broken(f"fill {fills.numbers[wrong][0]}: a {name} of {fills[name][wrong][0]} micro")
     gas, moved = record.gas["amount"], record.transfers
     if not (gas >= 0).all():
         raise Broken(f"gas {np.flatnonzero(gas < 0)[0]}: {gas.min()} micro")
@@ -217,5 +225,6 @@ def _withdrawn_after(record: Record) -> int:
     end_ms = record.start_ms + len(record.curve) * record.interval_ms
     sent = (record.transfers["state"] == TransferState.SENT) & (record.transfers["kind"] == TransferKind.WITHDRAWAL)
     left = record.transfers["amount"][sent & (record.transfers["ts_ms"] >= end_ms)]
-    paid = (record.gas["kind"] == GasKind.WITHDRAWAL) & (record.gas["ts_ms"] >= end_ms)
-    return int(left.sum() + record.gas["amount"][paid].sum())
+    gas = record.gas
+    paid = (gas["kind"] == GasKind.WITHDRAWAL) & (gas["ts_ms"] >= end_ms)
+    return int(left.sum() + gas["amount"][paid].sum())

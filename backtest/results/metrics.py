@@ -55,6 +55,7 @@ from numpy.typing import NDArray
 
 from backtest.core.enums import CROSS_POOL, MICRO, NO_ORDER, Cause, Liquidity, OrderType, Stage, Status
 from backtest.core.records import Record
+from backtest.core.rows import Rows
 from backtest.results.ledger import FLOWS, Books
 from backtest.results.liquidation_processes import NONE, processes, steps
 from backtest.results.metric_definitions import Metrics
@@ -198,14 +199,14 @@ def _drawdown(start: float, worth: Floats, interval_ms: int) -> tuple[float, flo
     return lowest - 1.0, max(longest, len(worth) - dry) * interval_ms / DAY_MS
 
 
-def _turnover(fills: NDArray[np.void], worth: Floats, years: float) -> float | None:
+def _turnover(fills: Rows, worth: Floats, years: float) -> float | None:
     mean = float(worth.mean()) if len(worth) else 0.0
     traded = int(np.abs(fills["quote"][fills["cause"] != Cause.OPENING]).sum()) / MICRO
     return _ratio(traded, mean * years)
 
 
 def _per_trade(trades: Trades) -> dict[str, float | int | None]:
-    net = trades.table["net"].to_numpy()
+    net = trades.table.frame("net")["net"].to_numpy()
     return {
         "hit_rate": _ratio(int((net > 0).sum()), len(net)),
         "profit_factor": _ratio(float(net[net > 0].sum()), -float(net[net < 0].sum())),
@@ -246,8 +247,21 @@ def _distance_at_closes(record: Record) -> float | None:
     if (record.positions["pool"] == CROSS_POOL).all() and (record.fills["pool"] == CROSS_POOL).all():
         return _distance_of_all(record)
     # Positions are sampled at the same times as the margin of their pools.
-    pools = pl.DataFrame({name: np.ascontiguousarray(record.pools[name]) for name in record.pools.dtype.names or ()})
-    rows = record.positions
+    least, stamps, samples = None, record.positions["ts_ms"], record.pools["ts_ms"]
+    first = end = 0
+    while first < len(stamps):
+        # Some times after another, each of them whole.
+        last = stamps[min(first + LOOK, len(stamps)) - 1]
+        end = int(np.searchsorted(stamps, last, side="right"))
+        margins = slice(*np.searchsorted(samples, (stamps[first], last + 1)))
+        found = _least_of(record, record.positions[first:end], record.pools[margins])
+        least, first = found if least is None else least if found is None else min(least, found), end
+    return least
+
+
+def _least_of(record: Record, rows: NDArray[np.void], margins: NDArray[np.void]) -> float | None:
+    """The least distance at the samples of some times."""
+    pools = pl.DataFrame({name: np.ascontiguousarray(margins[name]) for name in margins.dtype.names or ()})
     gross = np.abs(rows["mark"] * rows["lots"] * (record.step_micro[rows["symbol"]] / MICRO))
     held_by = pl.DataFrame({"ts_ms": rows["ts_ms"].copy(), "pool": rows["pool"].copy(), "gross": gross})
     grosses = held_by.filter(pl.col("gross") > 0).group_by("ts_ms", "pool").agg(pl.col("gross").sum())
@@ -282,10 +296,11 @@ def _liquidated(record: Record) -> dict[str, int]:
     }
 
 
-def _costs(fills: NDArray[np.void]) -> dict[str, float | None]:
+def _costs(fills: Rows) -> dict[str, float | None]:
     """What fills cost beside the flows of the books, and on which side of the book they were."""
-    cash = np.abs(fills["quote"][fills["order_id"] != NO_ORDER])
-    made = cash[fills["liquidity"][fills["order_id"] != NO_ORDER] == Liquidity.MAKER]
+    ordered = fills["order_id"] != NO_ORDER
+    cash = np.abs(fills["quote"][ordered])
+    made = cash[fills["liquidity"][ordered] == Liquidity.MAKER]
     return {
         "slippage": sum(int(fills[name].sum()) for name in ("spread", "impact", "drift")) / MICRO,
         "rebates": int(-np.minimum(fills["fee"], 0).sum()) / MICRO,

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from backtest.core.enums import BAD_SIZES, CROSS_POOL, MICRO, Cause, OrderType, Reason, Status, TimeInForce
 from backtest.core.records import Record
+from backtest.core.rows import Part
 from backtest.results.columns import TIME, lower, number, numbers, quantity, sides, times, words
+from backtest.results.lazy_tables import Column, LazyTable
 
 F, S, B, I = pl.Float64(), pl.String(), pl.Boolean(), pl.Int64()  # noqa: E741
 SCHEMA = pl.Schema(
@@ -27,59 +29,79 @@ NUMBERED = (
 """Reasons that come with numbers."""
 
 
-def orders(record: Record) -> pl.DataFrame:
+def orders(record: Record) -> LazyTable:
     """One row per order, and per amendment that was refused, by number.
 
     `trigger` last or mark, null where nothing is waited for; `trail_unit` share (of the best price) or quote (an
     absolute distance); `parent_id` the order whose fills it protected; orders with the same `group_id` cancelled each
     other; `target_id` the order that an amendment was about. Prices and sizes are those at its end.
     """
-    rows = record.orders
-    conditional = ~np.isin(rows["type"], UNCONDITIONAL)
-    return pl.DataFrame(
-        {
-            "order_id": np.ascontiguousarray(rows["order_id"]),
-            "ts_sent": times(rows["ts_sent_ms"]),
-            "ts_arrived": times(rows["ts_arrived_ms"]),
-            "ts_done": times(rows["ts_done_ms"]),
-            "symbol": words(rows["symbol"], record.symbols),
-            "side": sides(rows["lots"]),
-            "type": lower(rows["type"], OrderType),
-            "qty": quantity(rows["lots"], rows["symbol"], record.step_micro),
-            "limit_price": number(rows["limit_price"]),
-            "stop_price": number(rows["stop_price"]),
-            "tif": lower(rows["tif"], TimeInForce),
-            "reduce_only": rows["reduce_only"] != 0,
-            "post_only": rows["post_only"] != 0,
-            "status": lower(rows["status"], Status),
-            "reason": _reasons(record),
-            "filled_qty": quantity(rows["filled"], rows["symbol"], record.step_micro),
-            "cause": lower(rows["cause"], Cause),
-            "trigger": words(np.where(conditional, rows["by_mark"], -1), ("last", "mark")),
-            "ts_triggered": times(rows["triggered_ms"]),
-            "ts_expires": times(rows["expires_ms"]),
-            "trail": number(rows["trail"]),
-            "trail_unit": words(np.where(np.isnan(rows["trail"]), -1, rows["trail_share"]), ("quote", "share")),
-            "activation": number(rows["activation"]),
-            "parent_id": numbers(rows["parent"]),
-            "group_id": numbers(rows["group"]),
-            "target_id": numbers(rows["target"]),
-        }
-    )
+    symbols, steps, own = record.symbols, record.step_micro, _in_own_pool(record)
+
+    def trigger(rows: Part) -> pl.Series:
+        conditional = ~np.isin(rows["type"], UNCONDITIONAL)
+        return words(np.where(conditional, rows["by_mark"], -1), ("last", "mark"))
+
+    def trail_unit(rows: Part) -> pl.Series:
+        return words(np.where(np.isnan(rows["trail"]), -1, rows["trail_share"]), ("quote", "share"))
+
+    columns: dict[str, Column] = {
+        "order_id": lambda rows: pl.Series(rows["order_id"]),
+        "ts_sent": lambda rows: times(rows["ts_sent_ms"]),
+        "ts_arrived": lambda rows: times(rows["ts_arrived_ms"]),
+        "ts_done": lambda rows: times(rows["ts_done_ms"]),
+        "symbol": lambda rows: words(rows["symbol"], symbols),
+        "side": lambda rows: sides(rows["lots"]),
+        "type": lambda rows: lower(rows["type"], OrderType),
+        "qty": lambda rows: quantity(rows["lots"], rows["symbol"], steps),
+        "limit_price": lambda rows: number(rows["limit_price"]),
+        "stop_price": lambda rows: number(rows["stop_price"]),
+        "tif": lambda rows: lower(rows["tif"], TimeInForce),
+        "reduce_only": lambda rows: pl.Series(rows["reduce_only"] != 0),
+        "post_only": lambda rows: pl.Series(rows["post_only"] != 0),
+        "status": lambda rows: lower(rows["status"], Status),
+        "reason": lambda rows: _reasons(rows, own),
+        "filled_qty": lambda rows: quantity(rows["filled"], rows["symbol"], steps),
+        "cause": lambda rows: lower(rows["cause"], Cause),
+        "trigger": trigger,
+        "ts_triggered": lambda rows: times(rows["triggered_ms"]),
+        "ts_expires": lambda rows: times(rows["expires_ms"]),
+        "trail": lambda rows: number(rows["trail"]),
+        "trail_unit": trail_unit,
+        "activation": lambda rows: number(rows["activation"]),
+        "parent_id": lambda rows: numbers(rows["parent"]),
+        "group_id": lambda rows: numbers(rows["group"]),
+        "target_id": lambda rows: numbers(rows["target"]),
+    }
+    return LazyTable.of_rows(SCHEMA, record.orders, columns)
 
 
-def _reasons(record: Record) -> pl.Series:
+def _reasons(rows: Part, own: NDArray[np.bool_]) -> pl.Series:
     """Why each order ended, in words, with the numbers of a refusal; null for one that was simply filled."""
-    rows = record.orders
     names = [reason.name.lower() for reason in Reason]
     reasons = words(np.where(rows["reason"] == Reason.NONE, -1, rows["reason"]), names)
     refused = np.flatnonzero(np.isin(rows["reason"], NUMBERED))
     if len(refused):
-        own = _in_own_pool(record)
+        pooled = own[rows.first + refused].tolist()
         columns = (rows[name][refused].tolist() for name in ("reason", "have", "need"))
-        texts = [_text(*values) for values in zip(*columns, own[refused].tolist(), strict=True)]
+        texts = [_text(*values) for values in zip(*columns, pooled, strict=True)]
         reasons = reasons.scatter(refused, texts)
     return reasons
+
+
+def _in_own_pool(record: Record) -> NDArray[np.bool_]:
+    """Whether the symbol of each order had its own pool: by its last fill before the order, else by the mode."""
+    own = np.full(len(record.orders), record.margin == "isolated")
+    if not np.isin(record.orders["reason"], NUMBERED).any():
+        return own  # nobody asks
+    placed = {name: record.orders[name] for name in ("symbol", "seq")}
+    fills = {name: record.fills[name] for name in ("symbol", "seq", "pool")}
+    for i in range(len(record.symbols)):
+        mine, its = placed["symbol"] == i, fills["symbol"] == i
+        before = np.searchsorted(fills["seq"][its], placed["seq"][mine]) - 1
+        if its.any():
+            own[mine] = np.where(before >= 0, fills["pool"][its][before] != CROSS_POOL, own[mine])
+    return own
 
 
 def _text(reason: int, have: int, need: int, own_pool: bool) -> str:
@@ -99,18 +121,6 @@ def _text(reason: int, have: int, need: int, own_pool: bool) -> str:
     if reason == Reason.OPEN_ORDERS:
         return f"open_orders: {have:,} at the venue, which allows {need:,}"
     return _excess(have, need, reason)
-
-
-def _in_own_pool(record: Record) -> NDArray[np.bool_]:
-    """Whether the symbol of each order had its own pool: by its last fill before the order, else by the mode."""
-    placed, fills = record.orders, record.fills
-    own = np.full(len(placed), record.margin == "isolated")
-    for i in range(len(record.symbols)):
-        mine, its = placed["symbol"] == i, fills[fills["symbol"] == i]
-        before = np.searchsorted(its["seq"], placed["seq"][mine]) - 1
-        if len(its):
-            own[mine] = np.where(before >= 0, its["pool"][before] != CROSS_POOL, own[mine])
-    return own
 
 
 def both(have: int, need: int) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from backtest.core.enums import Code, GasKind, TransferKind, TransferState
 from backtest.core.errors import Broken
 from backtest.core.records import Record
-from backtest.core.rows import Rows
+from backtest.core.rows import Part, Rows
 from backtest.results.columns import TIME, Ints, times, words
 from backtest.results.lazy_tables import LazyTable
 
@@ -46,8 +46,25 @@ class Postings(NamedTuple):
     taker: Ints
     giver: Ints
     amount: Ints
-    code: int
     row: Ints
+
+
+class Kind:
+    """Movements of one kind in the order of the journal, some of them in memory."""
+
+    def __init__(self, code: int, pieces: Iterable[Postings]) -> None:
+        self.code, self._pieces = code, iter(pieces)
+        self._next = next(self._pieces, None)
+
+    def before(self, seq: int) -> Iterator[Postings]:
+        """Give those before a place in the journal which have not been given."""
+        while self._next is not None:
+            some, cut = self._next, int(np.searchsorted(self._next.seq, seq))
+            yield Postings._make(values[:cut] for values in some)
+            if cut < len(some.seq):
+                self._next = Postings._make(values[cut:] for values in some)
+                return
+            self._next = next(self._pieces, None)
 
 
 def posted(record: Record) -> Rows:
@@ -55,7 +72,7 @@ def posted(record: Record) -> Rows:
     traded = [*_moves(record), *_fills(record), *_settlements(record), *_liquidations(record)]
     kinds = [_deposits(record), *traded, *_gas(record), *_transfers(record)]
     made, before = Rows(POSTING, record.spool), LONG_AGO
-    for some in _in_order(kinds):
+    for some in _in_order(kinds, _last(record)):
         late = np.flatnonzero(np.diff(some["ts_ms"], prepend=before) < 0)
         if len(late):
             was = before if late[0] == 0 else some["ts_ms"][late[0] - 1]
@@ -66,26 +83,29 @@ def posted(record: Record) -> Rows:
     return made
 
 
-def _in_order(kinds: Sequence[Postings]) -> Iterator[NDArray[np.void]]:
+def _last(record: Record) -> int:
+    """The last place in the journal of a row that moves money."""
+    kinds = (record.moves, record.fills, record.funding, record.liquidations, record.gas, record.transfers)
+    return max((int(rows[-1]["seq"]) for rows in kinds if len(rows)), default=0)
+
+
+def _in_order(kinds: Sequence[Kind], last: int) -> Iterator[NDArray[np.void]]:
     """The postings of some journal rows after another, as `POSTING`."""
-    last = max((int(kind.seq[-1]) for kind in kinds if len(kind.seq)), default=0)
-    bounds = np.append(np.arange(TOGETHER, last + 1, TOGETHER), last + 1)
-    cuts = [np.concatenate([[0], np.searchsorted(kind.seq, bounds)]) for kind in kinds]
-    for n in range(len(bounds)):
-        parts = [(kind, slice(cut[n], cut[n + 1])) for kind, cut in zip(kinds, cuts, strict=True)]
-        order = np.argsort(np.concatenate([kind.seq[some] for kind, some in parts]), kind="stable")
-        amount = np.concatenate([kind.amount[some] for kind, some in parts])[order]
-        order = order[amount != 0]
+    for until in (*range(TOGETHER, last + 1, TOGETHER), last + 1):
+        found = [(kind.code, some) for kind in kinds for some in kind.before(until)]
+        whole = Postings._make(map(np.concatenate, zip(*(some for _, some in found), strict=True))) if found else None
+        if whole is None:
+            continue
+        code = np.repeat([code for code, _ in found], [len(some.seq) for _, some in found])
+        order = np.argsort(whole.seq, kind="stable")
+        order = order[whole.amount[order] != 0]
         out = np.empty(len(order), POSTING)
-        back = amount[amount != 0] < 0
-        taker, giver = (
-            np.concatenate([getattr(kind, name)[some] for kind, some in parts])[order] for name in ("taker", "giver")
-        )
-        out["ts_ms"] = np.concatenate([kind.ts[some] for kind, some in parts])[order]
+        back = whole.amount[order] < 0
+        taker, giver = whole.taker[order], whole.giver[order]
+        out["ts_ms"] = whole.ts[order]
         out["taker"], out["giver"] = np.where(back, giver, taker), np.where(back, taker, giver)
-        out["amount"] = np.abs(amount[amount != 0])
-        out["code"] = np.concatenate([np.full(some.stop - some.start, kind.code) for kind, some in parts])[order]
-        out["row"] = np.concatenate([kind.row[some] for kind, some in parts])[order]
+        out["amount"] = np.abs(whole.amount[order])
+        out["code"], out["row"] = code[order], whole.row[order]
         yield out
 
 
@@ -119,66 +139,86 @@ def _cash_account(pool: Ints) -> Ints:
     return np.where(pool < 0, WALLET, len(ACCOUNTS) + pool)
 
 
-def _deposits(record: Record) -> Postings:
+def _deposits(record: Record) -> Kind:
     """What there was at the start, before anything else: at the venue, and in the reserve."""
     zero = np.zeros(2, dtype=np.int64)
     first, taker = zero + np.iinfo(np.int64).min, np.array([WALLET, RESERVE])
     amount = np.array([record.cash, record.reserve])
-    return Postings(first, zero + record.start_ms, taker, zero + CAPITAL, amount, Code.DEPOSIT, np.arange(2))
+    whole = Postings(first, zero + record.start_ms, taker, zero + CAPITAL, amount, np.arange(2))
+    return Kind(Code.DEPOSIT, [whole])
 
 
-def _postings(rows: np.ndarray, taker: Ints | int, giver: Ints | int, amount: Ints, code: int) -> Postings:
-    count = len(rows)
-    row = np.arange(count)
-    taker, giver = np.broadcast_to(taker, count), np.broadcast_to(giver, count)
-    return Postings(rows["seq"], rows["ts_ms"], taker, giver, amount, code, row)
+Side = int | Callable[[Part], Ints]
+"""The account that takes or gives: one for all, or one for each row."""
 
 
-def _moves(record: Record) -> list[Postings]:
-    rows = record.moves
-    return [_postings(rows, _cash_account(rows["symbol"]), WALLET, rows["amount"], Code.MARGIN)]
+def _kind(rows: Rows, code: int, taker: Side, giver: Side, amount: Callable[[Part], Ints]) -> Kind:
+    def side(part: Part, which: Side) -> Ints:
+        return np.full(len(part), which, np.int64) if isinstance(which, int) else which(part)
+
+    def pieces() -> Iterator[Postings]:
+        for part in rows.parts():
+            sides = side(part, taker), side(part, giver)
+            yield Postings(part["seq"], part["ts_ms"], *sides, amount(part), part.numbers)
+
+    return Kind(code, pieces())
 
 
-def _fills(record: Record) -> list[Postings]:
-    rows = record.fills
-    cash = _cash_account(rows["pool"])
+def _moves(record: Record) -> list[Kind]:
+    def pool(rows: Part) -> Ints:
+        return _cash_account(rows["symbol"])
+
+    return [_kind(record.moves, Code.MARGIN, pool, WALLET, lambda rows: rows["amount"])]
+
+
+def _cash(rows: Part) -> Ints:
+    return _cash_account(rows["pool"])
+
+
+def _fills(record: Record) -> list[Kind]:
     return [
-        _postings(rows, cash, TRADES, rows["quote"], Code.TRADE),
-        _postings(rows, FEES, cash, rows["fee"], Code.FEE),
+        _kind(record.fills, Code.TRADE, _cash, TRADES, lambda rows: rows["quote"]),
+        _kind(record.fills, Code.FEE, FEES, _cash, lambda rows: rows["fee"]),
     ]
 
 
-def _settlements(record: Record) -> list[Postings]:
-    rows = record.funding
-    return [_postings(rows, _cash_account(rows["pool"]), FUNDING, rows["payment"], Code.FUNDING)]
+def _settlements(record: Record) -> list[Kind]:
+    return [_kind(record.funding, Code.FUNDING, _cash, FUNDING, lambda rows: rows["payment"])]
 
 
-def _liquidations(record: Record) -> list[Postings]:
+def _liquidations(record: Record) -> list[Kind]:
     # The closing trade is its own fill; a row here holds only what came on top of it. `insurance` is net to the
     # fund: what it received as a penalty, less what it paid.
-    rows = record.liquidations
-    cash = _cash_account(rows["pool"])
+    rows = Rows.of(record.liquidations)
     return [
-        _postings(rows, INSURANCE, cash, rows["penalty"], Code.PENALTY),
-        _postings(rows, cash, INSURANCE, rows["penalty"] - rows["insurance"], Code.INSURANCE),
-        _postings(rows, cash, BAD_DEBT, rows["bad_debt"], Code.BAD_DEBT),
+        _kind(rows, Code.PENALTY, INSURANCE, _cash, lambda rows: rows["penalty"]),
+        _kind(rows, Code.INSURANCE, _cash, INSURANCE, lambda rows: rows["penalty"] - rows["insurance"]),
+        _kind(rows, Code.BAD_DEBT, _cash, BAD_DEBT, lambda rows: rows["bad_debt"]),
     ]
 
 
-def _gas(record: Record) -> list[Postings]:
-    rows = record.gas
-    payer = np.where(rows["kind"] == GasKind.DEPOSIT, RESERVE, WALLET)
-    return [_postings(rows, GAS, payer, rows["amount"], Code.GAS)]
+def _gas(record: Record) -> list[Kind]:
+    def payer(rows: Part) -> Ints:
+        return np.where(rows["kind"] == GasKind.DEPOSIT, RESERVE, WALLET)
+
+    return [_kind(record.gas, Code.GAS, GAS, payer, lambda rows: rows["amount"])]
 
 
-def _transfers(record: Record) -> list[Postings]:
+def _transfers(record: Record) -> list[Kind]:
     """What leaves one side is in flight; what arrives is on the other side, less the fee."""
-    rows = record.transfers
-    sent, arrived = rows["state"] == TransferState.SENT, rows["state"] == TransferState.ARRIVED
-    deposit = rows["kind"] == TransferKind.DEPOSIT
-    origin, goal = np.where(deposit, RESERVE, WALLET), np.where(deposit, WALLET, RESERVE)
+    moved = Rows.of(record.transfers)
+
+    def origin(rows: Part) -> Ints:
+        return np.where(rows["kind"] == TransferKind.DEPOSIT, RESERVE, WALLET)
+
+    def goal(rows: Part) -> Ints:
+        return np.where(rows["kind"] == TransferKind.DEPOSIT, WALLET, RESERVE)
+
+    def arrived(rows: Part) -> Ints:
+        return np.where(rows["state"] == TransferState.ARRIVED, 1, 0)
+
     return [
-        _postings(rows, IN_FLIGHT, origin, rows["amount"] * sent, Code.TRANSFER),
-        _postings(rows, goal, IN_FLIGHT, (rows["amount"] - rows["fee"]) * arrived, Code.TRANSFER),
-        _postings(rows, BRIDGE_FEES, IN_FLIGHT, rows["fee"] * arrived, Code.BRIDGE),
+        _kind(moved, Code.TRANSFER, IN_FLIGHT, origin, lambda r: r["amount"] * (r["state"] == TransferState.SENT)),
+        _kind(moved, Code.TRANSFER, goal, IN_FLIGHT, lambda r: (r["amount"] - r["fee"]) * arrived(r)),
+        _kind(moved, Code.BRIDGE, BRIDGE_FEES, IN_FLIGHT, lambda r: r["fee"] * arrived(r)),
     ]

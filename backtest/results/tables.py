@@ -7,21 +7,21 @@ the Record alone, but for the names of routes, which are the chain's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from backtest.core.enums import MICRO, Cause, Liquidity, Stage
 from backtest.core.errors import Broken
 from backtest.core.records import Record
-from backtest.results import attribution, fifo, postings, transfers
+from backtest.core.rows import Part
+from backtest.results import attribution, fifo, postings, symbol_trips, transfers
 from backtest.results import equity as worth
 from backtest.results import orders as placed
 from backtest.results import trades as trips
-from backtest.results.columns import TIME, lower, money, number, numbers, pools, quantity, sides, times, words
+from backtest.results.columns import TIME, Ints, lower, money, number, numbers, pools, quantity, sides, times, words
 from backtest.results.equity import margin_ratio
-from backtest.results.lazy_tables import LazyTable, Tables
+from backtest.results.lazy_tables import Column, LazyTable, Tables
 from backtest.results.ledger import Books, balance
 from backtest.results.liquidation_processes import processes
 from backtest.venues.chain import Chain
@@ -53,7 +53,7 @@ SCHEMAS: dict[str, pl.Schema] = {
     "ledger": postings.SCHEMA,
     "ambiguous": pl.Schema({"ts": TIME, "pool": S}),
     "guards": pl.Schema({"ts": TIME, "guard": S, "symbol": S, "pool": S, "value": F, "order_id": I}),
-    "trades": trips.SCHEMA,
+    "trades": symbol_trips.SCHEMA,
     "trades_fifo": fifo.SCHEMA,
     "attribution": attribution.SCHEMA,
     "marks": pl.Schema({"ts": TIME, "symbol": S, "market": F, "venue": F, "distance": F}),
@@ -79,25 +79,24 @@ def tables(
     `distance = venue / market − 1`.
     """
     books = books or balance(record)
-    made: dict[str, Callable[[], pl.DataFrame]] = {
-        "positions": lambda: _positions(record),
-        "orders": lambda: placed.orders(record),
-        "fills": lambda: _fills(record),
-        "funding": lambda: _funding(record),
-        "liquidations": lambda: _liquidations(record),
-        "transfers": lambda: transfers.transfers(record, chain),
-        "gas": lambda: transfers.gas(record),
-        "margin": lambda: _margin(record),
-        "ambiguous": lambda: _ambiguous(record),
-        "guards": lambda: _guards(record),
-        "trades": lambda: (trades or trips.round_trips(record)).table,
-        "trades_fifo": lambda: fifo.matched(record),
-        "attribution": lambda: attribution.attribution(record, books),
-        "marks": lambda: _marks(record),
+    tables = {
+        "equity": worth.equity(record),
+        "ledger": books.ledger,
+        "positions": _positions(record),
+        "orders": placed.orders(record),
+        "fills": _fills(record),
+        "funding": _funding(record),
+        "liquidations": LazyTable.of(_liquidations(record)),
+        "transfers": LazyTable.of(transfers.transfers(record, chain)),
+        "gas": transfers.gas(record),
+        "margin": _margin(record),
+        "ambiguous": LazyTable.of(_ambiguous(record)),
+        "guards": LazyTable.of(_guards(record)),
+        "trades": (trades or trips.round_trips(record)).table,
+        "trades_fifo": fifo.matched(record),
+        "attribution": LazyTable.of(attribution.attribution(record, books)),
+        "marks": LazyTable.of(_marks(record)),
     }
-    tables = {"equity": worth.equity(record), "ledger": books.ledger}
-    for name, make in made.items():
-        tables[name] = LazyTable.kept(make(), record.spool)  # one at a time is in memory
     for name, table in tables.items():
         if table.schema != SCHEMAS[name]:
             raise Broken(f"table {name}: {table.schema}, should be {SCHEMAS[name]}")
@@ -109,64 +108,74 @@ def _ambiguous(record: Record) -> pl.DataFrame:
     return pl.DataFrame({"ts": times(rows["ts_ms"]), "pool": pools(rows["pool"], record.symbols)})
 
 
-def _positions(record: Record) -> pl.DataFrame:
-    rows = record.positions[record.positions["lots"] != 0]
-    base = rows["lots"] * record.step_micro[rows["symbol"]]
-    value = rows["mark"] * (base / MICRO)
-    return pl.DataFrame(
-        {
-            "ts": times(rows["ts_ms"]),
-            "symbol": words(rows["symbol"], record.symbols),
-            "pool": pools(rows["pool"], record.symbols),
-            "qty": quantity(rows["lots"], rows["symbol"], record.step_micro),
-            "entry_price": rows["cost"] / base,  # micro of quote by micro of base, both signed
-            "mark": number(rows["mark"]),
-            "notional": number(value),
-            "unrealized": number(value - rows["cost"] / MICRO),
-            "liquidation_price": number(rows["liquidation_price"]),
-        }
-    )
+def _positions(record: Record) -> LazyTable:
+    symbols, steps = record.symbols, record.step_micro
+
+    def base(rows: Part) -> Ints:
+        size: Ints = rows["lots"] * steps[rows["symbol"]]
+        return size
+
+    def value(rows: Part) -> NDArray[np.float64]:
+        worth: NDArray[np.float64] = rows["mark"] * (base(rows) / MICRO)
+        return worth
+
+    columns: dict[str, Column] = {
+        "ts": lambda rows: times(rows["ts_ms"]),
+        "symbol": lambda rows: words(rows["symbol"], symbols),
+        "pool": lambda rows: pools(rows["pool"], symbols),
+        "qty": lambda rows: quantity(rows["lots"], rows["symbol"], steps),
+        # micro of quote by micro of base, both signed
+        "entry_price": lambda rows: pl.Series(rows["cost"] / base(rows)),
+        "mark": lambda rows: number(rows["mark"]),
+        "notional": lambda rows: number(value(rows)),
+        "unrealized": lambda rows: number(value(rows) - rows["cost"] / MICRO),
+        "liquidation_price": lambda rows: number(rows["liquidation_price"]),
+    }
+    held = record.positions.where(record.positions["lots"] != 0)
+    return LazyTable.of_rows(SCHEMAS["positions"], held, columns)
 
 
-def _fills(record: Record) -> pl.DataFrame:
-    rows = record.fills
-    return pl.DataFrame(
-        {
-            "fill_id": np.arange(len(rows)),
-            "order_id": numbers(rows["order_id"]),
-            "ts": times(rows["ts_ms"]),
-            "symbol": words(rows["symbol"], record.symbols),
-            "side": sides(rows["lots"]),
-            "qty": quantity(rows["lots"], rows["symbol"], record.step_micro),
-            "price": number(rows["price"]),
-            "decision_price": number(rows["decision_price"]),
-            "arrival_price": number(rows["arrival_price"]),
-            "fee": money(rows["fee"]),
-            "liquidity": lower(rows["liquidity"], Liquidity),
-            "realized_pnl": money(rows["realized"]),
-            "cause": lower(rows["cause"], Cause),
-            "pool": pools(rows["pool"], record.symbols),
-            "quote": money(rows["quote"]),
-            "slippage": money(rows["spread"] + rows["impact"] + rows["drift"]),
-            **{name: money(rows[name]) for name in ("spread", "impact", "drift", "latency")},
-        }
-    )
+def _fills(record: Record) -> LazyTable:
+    symbols, steps = record.symbols, record.step_micro
+
+    def paid(name: str) -> Column:
+        return lambda rows: money(rows[name])
+
+    columns: dict[str, Column] = {
+        "fill_id": lambda rows: pl.Series(rows.numbers),
+        "order_id": lambda rows: numbers(rows["order_id"]),
+        "ts": lambda rows: times(rows["ts_ms"]),
+        "symbol": lambda rows: words(rows["symbol"], symbols),
+        "side": lambda rows: sides(rows["lots"]),
+        "qty": lambda rows: quantity(rows["lots"], rows["symbol"], steps),
+        "price": lambda rows: number(rows["price"]),
+        "decision_price": lambda rows: number(rows["decision_price"]),
+        "arrival_price": lambda rows: number(rows["arrival_price"]),
+        "fee": paid("fee"),
+        "liquidity": lambda rows: lower(rows["liquidity"], Liquidity),
+        "realized_pnl": paid("realized"),
+        "cause": lambda rows: lower(rows["cause"], Cause),
+        "pool": lambda rows: pools(rows["pool"], symbols),
+        "quote": paid("quote"),
+        "slippage": lambda rows: money(rows["spread"] + rows["impact"] + rows["drift"]),
+        **{name: paid(name) for name in ("spread", "impact", "drift", "latency")},
+    }
+    return LazyTable.of_rows(SCHEMAS["fills"], record.fills, columns)
 
 
-def _funding(record: Record) -> pl.DataFrame:
-    rows = record.funding
-    return pl.DataFrame(
-        {
-            "ts": times(rows["ts_ms"]),
-            "symbol": words(rows["symbol"], record.symbols),
-            "qty": quantity(rows["lots"], rows["symbol"], record.step_micro),
-            "price": number(rows["price"]),
-            "rate": number(rows["rate"]),
-            "payment": money(rows["payment"]),
-            "pool": pools(rows["pool"], record.symbols),
-            "missing": rows["missing"] != 0,
-        }
-    )
+def _funding(record: Record) -> LazyTable:
+    symbols, steps = record.symbols, record.step_micro
+    columns: dict[str, Column] = {
+        "ts": lambda rows: times(rows["ts_ms"]),
+        "symbol": lambda rows: words(rows["symbol"], symbols),
+        "qty": lambda rows: quantity(rows["lots"], rows["symbol"], steps),
+        "price": lambda rows: number(rows["price"]),
+        "rate": lambda rows: number(rows["rate"]),
+        "payment": lambda rows: money(rows["payment"]),
+        "pool": lambda rows: pools(rows["pool"], symbols),
+        "missing": lambda rows: pl.Series(rows["missing"] != 0),
+    }
+    return LazyTable.of_rows(SCHEMAS["funding"], record.funding, columns)
 
 
 def _liquidations(record: Record) -> pl.DataFrame:
@@ -218,15 +227,14 @@ def _marks(record: Record) -> pl.DataFrame:
     )
 
 
-def _margin(record: Record) -> pl.DataFrame:
-    rows = record.pools
-    return pl.DataFrame(
-        {
-            "ts": times(rows["ts_ms"]),
-            "pool": pools(rows["pool"], record.symbols),
-            "equity": number(rows["equity"]),
-            "initial": number(rows["initial"]),
-            "maintenance": number(rows["maintenance"]),
-            "margin_ratio": number(margin_ratio(rows["maintenance"], rows["equity"])),
-        }
-    )
+def _margin(record: Record) -> LazyTable:
+    symbols = record.symbols
+    columns: dict[str, Column] = {
+        "ts": lambda rows: times(rows["ts_ms"]),
+        "pool": lambda rows: pools(rows["pool"], symbols),
+        "equity": lambda rows: number(rows["equity"]),
+        "initial": lambda rows: number(rows["initial"]),
+        "maintenance": lambda rows: number(rows["maintenance"]),
+        "margin_ratio": lambda rows: number(margin_ratio(rows["maintenance"], rows["equity"])),
+    }
+    return LazyTable.of_rows(SCHEMAS["margin"], record.pools, columns)

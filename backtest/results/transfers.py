@@ -8,6 +8,7 @@ import polars as pl
 from backtest.core.enums import GasKind, Reason, TransferKind, TransferState
 from backtest.core.records import Record
 from backtest.results.columns import TIME, lower, money, times, words
+from backtest.results.lazy_tables import Column, LazyTable
 from backtest.results.orders import both
 from backtest.venues.chain import Chain
 
@@ -62,14 +63,12 @@ def _reason(reason: int, have: int, need: int) -> str | None:
     return f"{name}: {left} {_HAVE[Reason(reason)]}, {right} needed"
 
 
-def gas(record: Record) -> pl.DataFrame:
+def gas(record: Record) -> LazyTable:
     """One row for each message whose inclusion was paid for, and what it cost; `order_id` is the message's number."""
-    rows = record.gas
-    return pl.DataFrame(
-        {
-            "ts": times(rows["ts_ms"]),
-            "order_id": np.ascontiguousarray(rows["order_id"]),
-            "kind": lower(rows["kind"], GasKind),
-            "amount": money(rows["amount"]),
-        }
-    )
+    columns: dict[str, Column] = {
+        "ts": lambda rows: times(rows["ts_ms"]),
+        "order_id": lambda rows: pl.Series(rows["order_id"]),
+        "kind": lambda rows: lower(rows["kind"], GasKind),
+        "amount": lambda rows: money(rows["amount"]),
+    }
+    return LazyTable.of_rows(GAS_SCHEMA, record.gas, columns)

@@ -64,7 +64,8 @@ class AccountRunner:
         self.market, self.account = Market(self._session, strategy.lookback), Account(self._session)
         self._hearing = EventDelivery(replay, self._written)
         self._looked = 0
-        self._observer = Observer(np.asarray(setup.step_micro, np.int64), setup.start_ms, setup.interval_ms)
+        steps = np.asarray(setup.step_micro, np.int64)
+        self._observer = Observer(steps, setup.start_ms, setup.interval_ms, replay.spool)
         self._sight = sight_of(setup)
         self._bits = hook_bits(strategy)
         self.usual: Usual | None = None

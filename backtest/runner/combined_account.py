@@ -81,8 +81,8 @@ def _added(records: Sequence[Record], union: Selection) -> Record:
         final_reserve=sum(r.final_reserve for r in records),
         final_in_flight=sum(r.final_in_flight for r in records),
         curve=Rows.of(np.sum([_laid(r, union) for r in records], axis=0).view(CLOSE)[:, 0]),
-        fills=np.concatenate([r.fills for r in records]),
-        gas=np.concatenate([r.gas for r in records]),
+        fills=Rows.joined([r.fills for r in records]),
+        gas=Rows.joined([r.gas for r in records]),
         transfers=np.concatenate([r.transfers for r in records]),
         counts={},
         lowest=(),
@@ -94,6 +94,7 @@ def _quiet(record: Record) -> Record:
     values = {f.name: getattr(record, f.name) for f in fields(Record)}
     rows = {name: v for name, v in values.items() if isinstance(v, np.ndarray) and v.dtype.names}
     none: dict[str, Any] = {name: value[:0] for name, value in rows.items()}
+    none |= {name: Rows(value.dtype) for name, value in values.items() if isinstance(value, Rows)}
     return replace(record, **none)
 
 
@@ -124,7 +125,7 @@ def _books(results: Sequence[Result], records: Sequence[Record]) -> Books:
 
 
 def _trades(results: Sequence[Result]) -> Trades:
-    return Trades(_joined("trades", results), sum(r.metrics["open_trades"] for r in results))
+    return Trades(LazyTable.of(_joined("trades", results)), sum(r.metrics["open_trades"] for r in results))
 
 
 def _joined(name: str, results: Sequence[Result]) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from backtest.core.enums import MICRO, Cause, Liquidity
 from backtest.core.records import Record
+from backtest.core.rows import Rows
 from backtest.data import depth
 from backtest.data.selection import Selection
 from backtest.engine import layout as at
@@ -128,7 +129,7 @@ def uncharged(asked: RunSettings, made: Charges, record: Record) -> list[str]:
     """Sentences about fills that a model had no numbers for, and so charged nothing, or less than it should."""
     models = parse_slippage(asked.slippage)
     own = np.isin(record.fills["cause"], (Cause.STRATEGY, Cause.GUARD))
-    takers = record.fills[own & (record.fills["liquidity"] == Liquidity.TAKER)]
+    takers = record.fills.where(own & (record.fills["liquidity"] == Liquidity.TAKER))
     said = []
 
     def tell(where: Bools, when: str, what: str) -> None:
@@ -136,8 +137,9 @@ def uncharged(asked: RunSettings, made: Charges, record: Record) -> list[str]:
             said.append(f"{plural(int(where.sum()), 'fill')} {when}: {what}.")
 
     def unknown(*columns: int) -> Bools:
-        b = np.clip((takers["ts_ms"] - record.start_ms) // at.BAR_MS, 0, len(made.bars) - 1)
-        missing: Bools = np.isnan(made.bars[b, takers["symbol"]][:, list(columns)]).any(axis=1)
+        lacking: Bools = np.any(np.isnan(made.bars[:, :, list(columns)]), axis=2)
+        bar = np.clip((takers["ts_ms"] - record.start_ms) // at.BAR_MS, 0, len(made.bars) - 1)
+        missing: Bools = lacking[bar, takers["symbol"]]
         return missing
 
     if models.impact == "impact":
@@ -154,9 +156,7 @@ def uncharged(asked: RunSettings, made: Charges, record: Record) -> list[str]:
     return said
 
 
-def _tell_depth(
-    snapshots: NDArray[np.float64], takers: NDArray[np.void], tell: Callable[[Bools, str, str], None]
-) -> None:
+def _tell_depth(snapshots: NDArray[np.float64], takers: Rows, tell: Callable[[Bools, str, str], None]) -> None:
     before, beyond = np.zeros(len(takers), bool), np.zeros(len(takers), bool)
     for i in np.unique(takers["symbol"]):
         at_symbol = takers["symbol"] == i

@@ -14,6 +14,7 @@ from backtest.report.run_page import render
 from backtest.results import mark_cost as costs
 from backtest.results import report_files, summary
 from backtest.results.chain_summary import figures
+from backtest.results.finality import READS
 from backtest.results.judgement import judged
 from backtest.results.result import Result
 from backtest.runner import fee_schedule
@@ -94,7 +95,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
             *notes(planned.profile, c, record, planned.charges, chaining, planned.usual, stretched),
         ],
         warnings=warnings(planned.profile, c, record, s, planned.chaining.oracle),
-        chain=figures(record, chaining.chain, frames["fills"]) if chaining.alive else None,
+        chain=figures(record, chaining.chain, frames.columns("fills", *READS)) if chaining.alive else None,
         lowest=record.lowest,
         opening=opening_figures(record),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from backtest.results.chain_summary import figures
 from backtest.results.result import Result
 from backtest.results.tables import tables
 from backtest.venues.chain import Outage
-from tests.unit.results_records import CHAIN, DAY, START, bridged, rows
+from tests.unit.results_records import CHAIN, DAY, START, bridged, replace, rows
 from tests.unit.test_report_accounts import Life, account
 from tests.unit.test_report_layer2 import chained, halt
 from tests.unit.test_report_liquidations import crumbling, deleveraged, result_of

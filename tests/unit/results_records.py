@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,19 @@ START = 1_735_689_600_000  # 2025-01-01T00:00Z
 
 def micro(amount: float) -> int:
     return round(amount * 1_000_000)
+
+
+MANY = (
+    records.FILL, records.FUNDING, records.MOVE, records.ORDER, records.POSITION, records.POOL, records.EXTREME,
+    records.GAS,
+)  # fmt: skip
+"""What a record has of these types may lie on disk."""
+
+
+def replace(record: Record, **changes: Any) -> Record:
+    """The record with other rows."""
+    made = {name: Rows.of(v) if isinstance(v, np.ndarray) and v.dtype in MANY else v for name, v in changes.items()}
+    return dataclasses.replace(record, **made)
 
 
 def rows(dtype: np.dtype[Any], *records: dict[str, Any]) -> np.ndarray:
@@ -74,7 +87,8 @@ def idle(cash: float = 100.0, **changes: Any) -> Record:
     record = Record(
         symbols=("BTC-USD",), step_micro=np.array([1000]), margin="cross", interval_ms=DAY, start_ms=START,
         cash=micro(cash), curve=curve_of([]), final_wallet=micro(cash), final_pool_cash=np.zeros(1, dtype=np.int64),
-        final_lots=np.zeros(1, dtype=np.int64), final_mark=np.array([np.nan]), **empty,
+        final_lots=np.zeros(1, dtype=np.int64), final_mark=np.array([np.nan]),
+        **{name: Rows.of(table) if table.dtype in MANY else table for name, table in empty.items()},
     )  # fmt: skip
     return replace(record, **changes)
 

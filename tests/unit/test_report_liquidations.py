@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import polars as pl
 import pytest
@@ -23,7 +21,7 @@ from backtest.results.metrics import metrics
 from backtest.results.result import Result
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
-from tests.unit.results_records import START, closes, idle, micro, rows
+from tests.unit.results_records import START, closes, idle, micro, replace, rows
 from tests.unit.test_report import Page
 from tests.unit.test_report_accounts import Life, account
 from tests.unit.test_results_liquidations import MINUTE, row, stepped
@@ -166,7 +164,7 @@ def test_only_the_first_liquidations_are_told_step_by_step() -> None:
     # Two steps at each of twelve instants, each of which leaves nothing held.
     twice = [row(n, Stage.POSITION, (9, 10), (9, 0), seq=2 * n + k + 1, lots=1) for n in range(12) for k in (0, 1)]
     crumbs = crumbling(24)
-    fills = crumbs.fills.copy()
+    fills = crumbs.fills.whole()
     fills["ts_ms"][1:] = [START + 1000 * (n // 2) for n in range(24)]
     record = replace(crumbs, fills=fills, liquidations=rows(records.LIQUIDATION, *twice))
     listing = liquidation_tables.listing(outcome(result_of(record)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from backtest.report.outcome import by_symbol, outcome
 from backtest.report.page import render_comparison
 from backtest.report.run_page import render
 from backtest.report.table_rows import ROWS, Table
-from tests.unit.results_records import START, bridged, cross, curve_of, idle, isolated, micro, rows, shortfall
+from tests.unit.results_records import START, bridged, cross, curve_of, idle, isolated, micro, replace, rows, shortfall
 from tests.unit.test_report import Page
 from tests.unit.test_report_accounts import Life, account
 from tests.unit.test_report_liquidations import cells, result_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +17,7 @@ from backtest.results.metrics import metrics
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
 from tests.examples import examples
-from tests.unit.results_records import START, cross, idle, isolated, rows, shortfall
+from tests.unit.results_records import START, cross, idle, isolated, replace, rows, shortfall
 
 NAMES = ("BTC-USD", "ETH-USD", "SOL-USD")
 

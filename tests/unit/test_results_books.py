@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from backtest.core import records
 from backtest.core.enums import CROSS_POOL, Liquidity
 from backtest.core.records import Record
 from backtest.results.ledger import FLOWS, balance
-from tests.unit.results_records import DAY, START, cross, held, idle, isolated, micro, rows
+from tests.unit.results_records import DAY, START, cross, held, idle, isolated, micro, replace, rows
 
 
 def test_cross_books() -> None:
@@ -138,7 +137,7 @@ def test_the_last_valuation_is_exact_where_doubles_are_not() -> None:
 
 
 def _tampered(record: Record, table: str, row: int, field: str, by: float) -> Record:
-    copy = getattr(record, table).copy()
+    copy = getattr(record, table)[:].copy()
     copy[field][row] += by
     return replace(record, **{table: copy})
 

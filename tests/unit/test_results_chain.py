@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from backtest.results.summary import build
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
 from backtest.venues.chain import Chain
-from tests.unit.results_records import CHAIN, DAY, START, bridged, held, idle, micro, rows
+from tests.unit.results_records import CHAIN, DAY, START, bridged, held, idle, micro, replace, rows
 
 HOUR = 3_600_000
 
@@ -49,10 +48,10 @@ BUY, BACK = Cause.STRATEGY, Cause.REORG
 
 def test_an_undone_entry_is_a_trip_without_a_profit() -> None:
     record = traded((0, 2, 100, BUY), (0, -2, 100, BACK))
-    trip = round_trips(record).table.row(0, named=True)
+    trip = round_trips(record).table.frame().row(0, named=True)
     assert (trip["realized"], trip["fees"], trip["net"], trip["hold"]) == (0, 0, 0, 1)
     assert (trip["exit_cause"], trip["exit_reason"]) == ("reorg", "reorg")
-    (piece,) = matched(record).rows(named=True)
+    (piece,) = matched(record).frame().rows(named=True)
     assert (piece["qty"], piece["realized"], piece["fees"], piece["exit_reason"]) == (2, 0, 0, "reorg")
     fills = tables(record)["fills"]
     assert fills.select("cause", "qty", "quote", "fee").rows() == [("strategy", 2, -200, 1), ("reorg", -2, 200, -1)]
@@ -61,12 +60,12 @@ def test_an_undone_entry_is_a_trip_without_a_profit() -> None:
 def test_an_undone_exit_begins_another_trip_at_its_price() -> None:
     # Bought 1 at 100, sold at 110, undone, sold at last at 90: 10 − 20 = 90 − 100.
     record = traded((0, 1, 100, BUY), (1, -1, 110, BUY), (1, 1, 110, BACK), (2, -1, 90, BUY))
-    table = round_trips(record).table
+    table = round_trips(record).table.frame()
     assert table.select("entry_price", "exit_price", "realized", "fees").rows() == [
         (100, 110, 10, 2),
         (110, 90, -20, 0),
     ]
-    assert matched(record).select("entry_fill", "exit_fill", "realized").rows() == [(0, 1, 10), (2, 3, -20)]
+    assert matched(record).frame().select("entry_fill", "exit_fill", "realized").rows() == [(0, 1, 10), (2, 3, -20)]
     # What stands is the first purchase and the last sale.
     assert standing(record.fills)["seq"].tolist() == record.fills["seq"][[0, 3]].tolist()
     record = replace(record, final_wallet=micro(10_000 - 10 - 2))
@@ -78,7 +77,7 @@ def test_excursions_around_an_undone_fill() -> None:
     # 1 from 100, then 2 at 105 on average, 1 of them undone at 110: the rest cost what it did, 105, less 5 realised.
     reached = np.array([(104, 98), (115, 103), (120, 90), (np.nan, np.nan)], dtype=records.EXTREME)
     record = traded((0, 1, 100, BUY), (1, 1, 110, BUY), (1, -1, 110, BACK), (2, -1, 108, BUY), extremes=reached)
-    trip = round_trips(record).table.row(0, named=True)
+    trip = round_trips(record).table.frame().row(0, named=True)
     # In favour: 4 × 1, 10 × 2, 15 × 1; against: −2 × 1, −2 × 2, −15 × 1.
     assert (trip["mfe"], trip["mae"], trip["mfe_price"], trip["mae_price"]) == (20, -15, 15, -15)
 

@@ -58,7 +58,7 @@ def observed(
         upto = len(table) if last == panel.shape[1] else int(made.max(initial=-1)) + 1
         observer.take(Chunk(first, 0, panel[:, first:last], None), table[given:upto], **more)  # type: ignore[arg-type]
         given = max(given, upto)
-    return [NONE if math.isnan(high) else (high, low) for high, low in observer.extremes().tolist()]
+    return [NONE if math.isnan(high) else (high, low) for high, low in observer.extremes().whole().tolist()]
 
 
 UP = (100.0, 120.0, 90.0, 110.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +33,7 @@ from tests.unit.results_records import (
     idle,
     isolated,
     micro,
+    replace,
     rows,
     values,
 )
@@ -123,7 +123,7 @@ def test_the_ledger_of_money_that_moves() -> None:
 )
 def test_a_journal_that_is_off_does_not_balance(table: str, row: int, field: str, by: int, account: str) -> None:
     record = bridged()
-    copy = getattr(record, table).copy()
+    copy = getattr(record, table)[:].copy()
     copy[field][row] += by
     with pytest.raises(AssertionError, match=f"^{account}: the books say"):
         balance(replace(record, **{table: copy}))
@@ -145,7 +145,7 @@ def test_an_engine_that_keeps_something_else_does_not_balance(changes: dict[str,
 
 def test_a_fee_is_no_more_than_its_transfer_and_gas_is_paid() -> None:
     record = bridged()
-    moved, gas = record.transfers.copy(), record.gas.copy()
+    moved, gas = record.transfers.copy(), record.gas.whole()
     moved["fee"][2] = moved["amount"][2] + 1
     gas["amount"][3] = -micro(0.25)
     with pytest.raises(AssertionError, match="transfer 2: a fee of 200000001 micro"):

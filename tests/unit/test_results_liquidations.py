@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from backtest.results.liquidation_processes import NONE, processes, steps
 from backtest.results.metrics import metrics
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
-from tests.unit.results_records import START, curve_of, idle, isolated, micro, rows
+from tests.unit.results_records import START, curve_of, idle, isolated, micro, replace, rows
 
 MINUTE = 60_000
 P, W = Stage.PARTIAL, Stage.WHOLE
@@ -137,13 +136,13 @@ def test_a_pool_that_is_closed_in_steps() -> None:
 
 
 def test_a_trip_bears_all_its_steps() -> None:
-    trip = round_trips(stepped()).table.row(0, named=True)
+    trip = round_trips(stepped()).table.frame().row(0, named=True)
     assert (trip["realized"], trip["penalty"], trip["insurance"], trip["net"]) == (-8950, 100, 50, -9000)
     assert trip["exit_cause"] == "adl"
-    fills = stepped().fills
+    fills = stepped().fills.whole()
     for cause in (Cause.LIQUIDATION, Cause.GUARD):
         fills["cause"][-1] = cause
-        (found,) = round_trips(replace(stepped(), fills=fills)).table["exit_cause"]
+        (found,) = round_trips(replace(stepped(), fills=fills)).table.frame()["exit_cause"]
         assert found == cause.name.lower()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from tests.unit.results_records import (
     idle,
     isolated,
     micro,
+    replace,
     rows,
     values,
 )
@@ -64,7 +64,7 @@ def test_five_days() -> None:
 def test_a_days_returns_go_from_midnight_to_midnight() -> None:
     # From noon in half days: closes at 00:00, 12:00, 00:00, 12:00, 00:00, 12:00. Days: 100 → 110 → 99, +0.1 and −0.1.
     # What happens at noon, and the half days at both ends (the deposit of 50), belong to none.
-    late = held([1], cash=50).fills
+    late = held([1], cash=50).fills.whole()
     late["ts_ms"] += DAY // 2
     half = {"interval_ms": DAY // 2, "start_ms": START + DAY // 2, "fills": late}
     got = measure(held([100, 3, 110, 999, 99, 1000], cash=50, **half))
@@ -146,7 +146,7 @@ def test_the_nearer_pool_counts() -> None:
 def test_profit_factor() -> None:
     # cross() wins 893.90025 and 1,944.9005; let the ETH trip cost 2,000 more in fees.
     record = cross()
-    fills = record.fills.copy()
+    fills = record.fills.whole()
     fills["fee"][3] += 2_000_000_000
     curve = values(record.curve)
     curve[-1, :2] -= 2000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -31,6 +30,7 @@ from tests.unit.results_records import (
     idle,
     isolated,
     micro,
+    replace,
     rows,
     shortfall,
 )
@@ -138,7 +138,7 @@ def test_a_shortfall_of_the_whole_pool_has_no_symbol() -> None:
 
 def test_round_trips_with_a_flip() -> None:
     trades = round_trips(cross())
-    btc, eth = trades.table.rows(named=True)
+    btc, eth = trades.table.frame().rows(named=True)
     # The flip sells 1.5 of which 1 closes: 76,461.75 / 1.5 = 50,974.50 less 50,025; two thirds of its fee is 25.48725.
     assert (btc["symbol"], btc["side"], btc["qty"], btc["exit_cause"]) == ("BTC-USD", "long", 1, "strategy")
     assert (btc["entry_price"], btc["exit_price"], btc["realized"]) == (50_025, 50_974.5, 949.5)
@@ -161,7 +161,7 @@ def test_a_trip_of_many_fills_averages_its_prices() -> None:
             for i, (lots, price) in enumerate(zip(sizes, prices, strict=True))
         ),
     )
-    trade = round_trips(idle(1000, fills=fills)).table.row(0, named=True)
+    trade = round_trips(idle(1000, fills=fills)).table.frame().row(0, named=True)
     assert trade["qty"] == 4
     assert trade["entry_price"] == 113  # (100 + 360 + 105) / 5
     assert trade["exit_price"] == 118  # (260 + 330) / 5
@@ -169,14 +169,14 @@ def test_a_trip_of_many_fills_averages_its_prices() -> None:
 
 
 def test_a_liquidated_trip_pays_its_penalty() -> None:
-    btc, eth = round_trips(isolated()).table.rows(named=True)
+    btc, eth = round_trips(isolated()).table.frame().rows(named=True)
     assert (btc["exit_cause"], btc["net"], btc["penalty"]) == ("liquidation", -6025, 0)
     assert (eth["exit_cause"], eth["net"], eth["penalty"]) == ("liquidation", -2335, 320)  # −2,000 − 15 − 320
 
 
 def test_net_of_the_trips_and_bad_debt_is_the_change_of_equity() -> None:
     record = isolated()
-    net = round_trips(record).table["net"].sum()
+    net = round_trips(record).table.frame()["net"].sum()
     assert net + 1025 == 2665 - 10_000
 
 
@@ -203,7 +203,7 @@ def test_funding_goes_to_the_trip_it_was_held_in() -> None:
             for seq, payment in ((15, 1), (20, 2), (35, 4))
         ),
     )
-    table = round_trips(idle(fills=fills, funding=funding)).table
+    table = round_trips(idle(fills=fills, funding=funding)).table.frame()
     assert table["funding"].to_list() == [3, 4]
     assert table["ts_entry"].dt.epoch("ms").to_list() == [START + 10, START + 20]
     assert table["hold"].to_list() == [10 / 3_600_000, 20 / 3_600_000]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from backtest.results.fifo import matched
 from backtest.results.tables import tables
 from backtest.results.trades import round_trips
 from tests.examples import examples
-from tests.unit.results_records import START, cross, idle, isolated, micro, rows
+from tests.unit.results_records import START, cross, idle, isolated, micro, replace, rows
 
 HOUR = 3_600_000
 
@@ -48,7 +47,7 @@ COLUMNS = ("mfe", "mae", "mfe_price", "mae_price", "mfe_share", "mae_share")
 
 
 def excursions(record: Record) -> list[tuple[float | None, ...]]:
-    return round_trips(record).table.select(COLUMNS).rows()
+    return round_trips(record).table.frame().select(COLUMNS).rows()
 
 
 def test_excursions_of_a_long_and_of_a_short() -> None:
@@ -113,22 +112,22 @@ EXITS = [
 @pytest.mark.parametrize(("order", "cause", "word"), EXITS)
 def test_why_it_was_closed(order: dict[str, Any] | None, cause: Cause, word: str) -> None:
     record = traded((1, 100, 0), (-1, 98, 0))
-    fills = record.fills.copy()
+    fills = record.fills.whole()
     fills["cause"][1] = cause
     fills["order_id"][1] = -1 if order is None else 1
     # Numbers of orders have holes, where cancels took them.
     placed = [{"order_id": 0}, *([] if order is None else [{"order_id": 1, **order}]), {"order_id": 7}]
     record = replace(record, fills=fills, orders=rows(records.ORDER, *placed))
-    trip = round_trips(record).table.row(0, named=True)
+    trip = round_trips(record).table.frame().row(0, named=True)
     assert (trip["exit_cause"], trip["exit_reason"]) == (cause.name.lower(), word)
-    assert matched(record)["exit_reason"].to_list() == [word]
+    assert matched(record).frame()["exit_reason"].to_list() == [word]
 
 
 def test_first_in_first_out() -> None:
     # Bought 1 at 100 (fee 0.1) and 3 at 120 (fee 0.6); sold 2 at 130 (fee 0.4), 2 at 110 (fee 0.3).
     #   the first sale closes the 1 at 100 and 1 of the 3 at 120, the second the 2 that are left
     record = traded((1, 100, 0.1), (3, 120, 0.6), (-2, 130, 0.4), (-2, 110, 0.3))
-    pieces = matched(record).rows(named=True)
+    pieces = matched(record).frame().rows(named=True)
     assert [(p["entry_fill"], p["exit_fill"], p["qty"], p["hold"]) for p in pieces] == [
         (0, 2, 1, 2), (1, 2, 1, 1), (1, 3, 2, 2),
     ]  # fmt: skip
@@ -137,23 +136,23 @@ def test_first_in_first_out() -> None:
     ]  # fmt: skip
     # 0.1 + 0.4 / 2; 0.6 / 3 + 0.4 / 2; 0.6 × 2 / 3 + 0.3
     assert [p["fees"] for p in pieces] == [0.3, 0.4, 0.7]
-    trip = round_trips(record).table.row(0, named=True)
+    trip = round_trips(record).table.frame().row(0, named=True)
     assert (trip["realized"], trip["fees"]) == (20, 1.4)
 
 
 def test_a_flip_is_an_exit_and_an_entry() -> None:
-    btc = matched(cross()).filter(pl.col("symbol") == "BTC-USD").row(0, named=True)
+    btc = matched(cross()).frame().filter(pl.col("symbol") == "BTC-USD").row(0, named=True)
     assert (btc["side"], btc["qty"], btc["entry_fill"], btc["exit_fill"]) == ("long", 1, 0, 2)
     assert (btc["realized"], btc["exit_reason"], btc["fees"]) == (949.5, "take_profit", 50.49975)
     # Flipped twice within three fills: each piece has its side.
-    pieces = matched(traded((1, 100, 0), (-3, 110, 0), (4, 105, 0), (-2, 120, 0)))
+    pieces = matched(traded((1, 100, 0), (-3, 110, 0), (4, 105, 0), (-2, 120, 0))).frame()
     assert pieces.select("side", "qty", "realized").rows() == [("long", 1, 10), ("short", 2, 10), ("long", 2, 30)]
 
 
 def test_nothing_closed_is_no_piece() -> None:
-    assert matched(idle()).height == 0
-    assert matched(traded((1, 100, 0), (1, 110, 0))).height == 0
-    assert matched(traded((1, 100, 0), (1, 110, 0))).schema == tables(idle())["trades_fifo"].schema
+    assert matched(idle()).frame().height == 0
+    assert matched(traded((1, 100, 0), (1, 110, 0))).frame().height == 0
+    assert matched(traded((1, 100, 0), (1, 110, 0))).frame().schema == tables(idle())["trades_fifo"].schema
 
 
 def queues(record: Record) -> list[tuple[int, int, int]]:
@@ -189,7 +188,7 @@ def test_pieces_are_those_of_a_queue_and_lose_no_micro(drawn: list[tuple[int, in
     ]  # fmt: skip
     both = {"symbols": ("A", "B"), "step_micro": np.array([1_000_000, 1_000_000])}
     record = idle(fills=rows(records.FILL, *journal), **both)
-    pieces = matched(record)
+    pieces = matched(record).frame()
     assert [(a, b, round(qty)) for a, b, qty in pieces.select("entry_fill", "exit_fill", "qty").rows()] == queues(
         record
     )
@@ -201,15 +200,15 @@ def test_pieces_are_those_of_a_queue_and_lose_no_micro(drawn: list[tuple[int, in
         for i, lots in enumerate(held) if lots
     ]  # fmt: skip
     flat = idle(fills=rows(records.FILL, *journal, *last), **both)
-    pieces, trips = matched(flat), round_trips(flat)
+    pieces, trips = matched(flat).frame(), round_trips(flat)
     assert trips.open == 0
     for column in ("realized", "fees"):
-        of_pieces, of_trips = (sum(round(v * 1e6) for v in table[column]) for table in (pieces, trips.table))
+        of_pieces, of_trips = (sum(round(v * 1e6) for v in table[column]) for table in (pieces, trips.table.frame()))
         assert of_pieces == of_trips
     assert sum(round(v * 1e6) for v in pieces["realized"]) == int(flat.fills["quote"].sum())
 
 
 def test_liquidated_pieces() -> None:
-    assert matched(isolated()).select("realized", "exit_reason").rows() == [
+    assert matched(isolated()).frame().select("realized", "exit_reason").rows() == [
         (-6000, "liquidation"), (-2000, "liquidation"),
     ]  # fmt: skip
