@@ -12,7 +12,7 @@ import polars as pl
 from backtest.core.errors import Broken
 from backtest.results.lazy_tables import LazyTable, Tables, Values
 
-WHOLE = 1 << 18
+WHOLE = 1 << 20
 """Rows of a table whose columns are read whole."""
 KEPT = 1 << 20
 """Rows of a column that is made once, and held in memory between its nulls and its values."""

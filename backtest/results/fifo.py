@@ -13,7 +13,7 @@ from backtest.core.records import Record
 from backtest.core.rows import Columns
 from backtest.results.columns import TIME, Ints, money, times, words
 from backtest.results.exit_reasons import WORDS
-from backtest.results.fill_batches import Batch, batches, cut_at_flat, of_symbol
+from backtest.results.fill_batches import TOGETHER, Batch, batches, cut_at_flat, of_symbol
 from backtest.results.lazy_tables import LazyTable
 from backtest.results.symbol_trips import HOUR_MS, NUMBER, TEXT
 
@@ -38,7 +38,7 @@ def matched(record: Record) -> LazyTable:
     queues = [Queue(symbol, name, float(record.step_micro[symbol])) for symbol, name in enumerate(record.symbols)]
 
     def pieces() -> Iterator[pl.DataFrame]:
-        for batch in batches(record):
+        for batch in batches(record, TOGETHER):
             frames = [frame for queue in queues if (frame := queue.take(batch)) is not None]
             if frames:
                 yield pl.concat(frames).sort("exit_fill", "entry_fill").select(SCHEMA.names())

@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     """Of the first fill of the next batch."""
 
 
-def batches(record: Record, together: int | None = TOGETHER) -> Iterator[Batch]:
+def batches(record: Record, together: int | None) -> Iterator[Batch]:
     """Give the fills of ``record`` in their order, some ``together``; None: all."""
     late: Columns = {}
     reasons, first = Reasons(record), 0

@@ -290,7 +290,7 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
 
 def rows_of(table: np.ndarray, *names: str) -> list[tuple[Any, ...]]:
     """Fields of a record array as plain tuples."""
-    return [tuple(int(r[n]) for n in names) for r in table]
+    return [tuple(int(r[n]) for n in names) for r in table[:]]
 
 
 def expect_equal(market: Play, expected: Outcome, record: Record) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -43,6 +44,32 @@ def test_what_is_read_is_what_was_appended(sizes: list[int], piece: int) -> None
             parts = [part[name] for part in kept.pieces("number", name)]
             assert np.concatenate([np.zeros(0, KIND[name]), *parts]).tobytes() == kept[name].tobytes()
             assert all(len(part) <= max(2 * piece, *sizes) for part in parts)
+
+
+@given(st.integers(0, 90), st.integers(1, 40), st.booleans(), st.randoms(use_true_random=False))
+def test_records_are_picked_and_changed_wherever_they_lie(size: int, piece: int, kept: bool, draw: Random) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "PIECE", piece)
+        whole = records(0, size)
+        whole["name"] = [draw.randrange(9) for _ in range(size)]
+        made = Rows(KIND, Spool() if kept else None)
+        for first in range(0, size, 7):
+            made.append(whole[first : first + 7].copy())
+        picked = np.array([draw.randrange(size) for _ in range(20 if size else 0)], np.int64)
+        some = np.array([draw.random() < 0.5 for _ in range(size)], np.bool_)
+        assert made[picked].tolist() == whole[picked].tolist()
+        assert made[3:70:5].tolist() == whole[3:70:5].tolist()
+        assert [row.tolist() for row in made] == whole.tolist()
+        assert made.where(some).whole().tolist() == whole[some].tolist()
+        assert Rows.joined([made, made]).whole().tolist() == [*whole.tolist(), *whole.tolist()]
+        ordered = made.by("name")
+        assert ordered.whole().tolist() == whole[np.argsort(whole["name"], kind="stable")].tolist()
+        assert [n for part in ordered.parts() for n in part.numbers.tolist()] == list(range(size))
+        numbers = np.unique(picked)
+        others = records(500, len(numbers))
+        made.change(numbers, others)
+        whole[numbers] = others
+        assert made.whole().tolist() == whole.tolist()
 
 
 def test_nothing_lies_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
