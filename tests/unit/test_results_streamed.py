@@ -28,11 +28,9 @@ def busy(seed: int, count: int = 400) -> Record:
     wallet, seq, ms = made.micro(10_000), 0, made.START
     for order in range(count):
         symbol = int(rng.integers(3))
-        lots = (
-            -held[symbol]
-            if held[symbol] and rng.random() < 0.3
-            else int(rng.integers(1, 9)) * (1 - 2 * (rng.random() < 0.5))
-        )
+        side = 1 - 2 * int(rng.random() < 0.5)
+        closes = bool(held[symbol]) and rng.random() < 0.3
+        lots = -held[symbol] if closes else side * int(rng.integers(1, 9))
         ms += int(rng.integers(0, 3)) * 1000
         seq += 1
         price = float(rng.uniform(90, 110))
