@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from backtest.report import table_rows
-from backtest.report.charts import flows_chart, sources_chart
+from backtest.report.charts import sources_chart
+from backtest.report.flows_chart import flows_chart
 from backtest.report.section import Section, Subject, chart, table
 
 

@@ -38,7 +38,8 @@ def busy(seed: int, count: int = 400) -> Record:
         held[symbol] += lots
         wallet += quote - fee
         fills.append({
-            "seq": seq, "order_id": order, "ts_ms": ms, "symbol": symbol, "pool": CROSS_POOL, "lots": lots, "price": price,
+            "seq": seq, "order_id": order, "ts_ms": ms, "symbol": symbol, "pool": CROSS_POOL, "lots": lots,
+            "price": price,
             "quote": quote, "fee": fee, "realized": int(rng.integers(-9, 9)), "cause": Cause.STRATEGY,
         })  # fmt: skip
         extremes.append((price + 2, price - 2) if held[symbol] else (np.nan, np.nan))
