@@ -67,7 +67,7 @@ def test_each_exchange_faithfully(server: Server, tmp_path: Path, exchange: str,
     assert data("check", out).code == 0
 
 
-TIERED = ("bybit", "gate", "bitget", "hyperliquid", "dydx")
+TIERED = ("bybit", "okx", "gate", "bitget", "hyperliquid", "dydx")
 """Exchanges whose leverage tiers are written beside the dataset. Binance gives them only with a key."""
 
 
@@ -98,6 +98,14 @@ def right_tiers(exchange: str, out: Path) -> None:
         if exchange == "hyperliquid":  # half of the initial margin, and no bound above
             bounds = [*(tier.notional for tier in contract.tiers[:-1]), None]
             expected = [(upto, tier.leverage, None) for upto, tier in zip(bounds, contract.tiers, strict=True)]
+        if exchange == "okx":  # in contracts: at the last price of the fetch, which is not far from the usual level
+            one = float(okx.contract_size(contract)) * contract.level * float(contract.tick)
+            sizes = [most for _, most in okx.tier_sizes(contract)]
+            assert [upto / most / one for (upto, _, _), most in zip(tiers, sizes, strict=True)] == pytest.approx(
+                [tiers[0][0] / sizes[0] / one] * len(sizes), rel=1e-4
+            )
+            assert 0.5 < tiers[0][0] / expected[0][0] < 2
+            tiers, expected = ([row[1:] for row in table] for table in (tiers, expected))
         assert tiers == expected
 
 

@@ -72,7 +72,7 @@ def test_a_fetch_does_not_replace_what_it_does_not_cover(server: Server, tmp_pat
     assert rows(out).items() >= before.items()
 
 
-@pytest.mark.parametrize("exchange", ["bybit", "hyperliquid", "dydx", "gate", "bitget"])
+@pytest.mark.parametrize("exchange", ["bybit", "okx", "hyperliquid", "dydx", "gate", "bitget"])
 def test_leverage_tiers_are_a_venue_file(server: Server, tmp_path: Path, exchange: str) -> None:
     found = fetched(server, exchange, tmp_path / "out", "BTC", start="2026-11-20", end="2026-11-21")
     assert found.venue_file == tmp_path / "out.venue.toml"

@@ -153,7 +153,7 @@ def _new_plan(
     listed = venue.markets()
     venue.now_ms = now_ms = venue.client.now_ms
     chosen = choose(names, listed, venue.quotes, venue.volumes, venue.title)
-    notes: list[str] = []
+    notes = [venue.tiers_reason] if venue.tiers_reason else []
     if start_ms >= now_ms:
         raise UserError(f"{stamp(start_ms)} is in the future", "--from", "give a time that has been")
     if end_ms is not None and end_ms > now_ms:

@@ -5,14 +5,15 @@ Funding goes back three months."""
 
 from __future__ import annotations
 
-from functools import partial
+from decimal import Decimal
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import polars as pl
 
 from backtest.core.durations import parse as length_ms
 from backtest.data.fetch.exchange import Exchange, around
-from backtest.data.fetch.market import Market, milliseconds, number, product
+from backtest.data.fetch.market import MarginTable, Market, milliseconds, number, product, tier
 from backtest.data.fetch.pages import backward, windows
 from backtest.data.fetch.rows import Span, frame
 
@@ -33,7 +34,6 @@ class Okx(Exchange):
         "1m": "1m", "3m": "3m", "5m": "5m", "15m": "15m", "30m": "30m", "1h": "1H",
         "2h": "2H", "4h": "4H", "6h": "6Hutc", "12h": "12Hutc", "1d": "1Dutc",
     }  # fmt: skip
-    tiers_reason = "OKX gives its position tiers in contracts, and a venue file takes them in quote units"
     limits: ClassVar[dict[str, str]] = {"funding": "OKX serves about three months of funding"}
 
     def markets(self) -> list[Market]:
@@ -43,8 +43,23 @@ class Okx(Exchange):
 
     def volumes(self) -> dict[str, float]:
         """Return the base volume of `tickers`, times the last price."""
-        told = self.client.call("publicGetMarketTickers", _SWAPS)["data"]
-        return {str(one["instId"]): number(one["volCcy24h"]) * number(one["last"]) for one in told}
+        return {str(one["instId"]): number(one["volCcy24h"]) * number(one["last"]) for one in self._tickers}
+
+    def margin(self, market: Market) -> MarginTable | None:
+        """Return `position-tiers` of cross margin. Sizes are contracts there, and notionals at the last price here."""
+        wanted = _SWAPS | {"tdMode": "cross", "instFamily": market.name.removesuffix("-SWAP")}
+        steps = sorted(self.client.call("publicGetPublicPositionTiers", wanted)["data"], key=_number_of)
+        last = next((product(one["last"]) for one in self._tickers if one["instId"] == market.name), "")
+        value = product(market.contract, last)
+        if not value:
+            return None
+        rows = (tier(int(Decimal(one["maxSz"]) * Decimal(value)), one["maxLever"], one["mmr"]) for one in steps)
+        return MarginTable("tiers", tiers=tuple(rows))
+
+    @cached_property
+    def _tickers(self) -> list[dict[str, Any]]:
+        """All swaps' tickers, as they are when they are first asked for."""
+        return list(self.client.call("publicGetMarketTickers", _SWAPS)["data"])
 
     def candles(self, market: Market, interval: str, span: Span) -> list[pl.DataFrame]:
         """Return candles of `history-candles`, the latest of `candles`."""
@@ -78,6 +93,10 @@ class Okx(Exchange):
         rows = self.client.call("publicGetPublicFundingRateHistory", wanted)["data"]
         told = ((row["fundingTime"], row.get("realizedRate") or row["fundingRate"]) for row in rows)
         return frame("funding", told, "funding-rate-history")
+
+
+def _number_of(step: dict[str, Any]) -> int:
+    return int(step["tier"])
 
 
 def _market(one: dict[str, Any]) -> Market:
