@@ -141,6 +141,14 @@ def test_trades_with_any_name_for_their_size_become_candles(tmp_path: Path) -> N
     assert len(made) == 3
 
 
+def test_commas_between_thousands_are_no_decimal_ones(tmp_path: Path) -> None:
+    lines = [f'"{START + 60_000 * n}","42,{n:03}.5","1,042,999","41,999.25","42,000",3' for n in range(9)]
+    (tmp_path / "BTCUSDT.csv").write_text(candles_csv(*lines))
+    imported(tmp_path / "BTCUSDT.csv", tmp_path / "out")
+    made = rows(tmp_path / "out", "candles", "BTCUSDT")
+    assert made.row(7) == (START + 7 * 60_000, 42_007.5, 1_042_999.0, 41_999.25, 42_000.0, 3.0)
+
+
 def test_many_markets_in_one_unsorted_table_come_apart(tmp_path: Path) -> None:
     lines = [f"{row},{symbol}" for row in minutes(50) for symbol in ("ETHUSDT", "BTC/USDT:USDT", "SOLUSDT")]
     text = candles_csv(*reversed(lines), header="ts,open,high,low,close,volume,pair")

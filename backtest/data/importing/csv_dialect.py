@@ -9,6 +9,8 @@ from dataclasses import dataclass
 SEPARATORS = (",", ";", "\t", "|")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|nan|NaN|inf|Infinity")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d*|[+-]?\d{1,3}(,\d{3}){2,}")
+"""Commas between thousands, where they cannot be decimal ones."""
 _MOST_PREAMBLE = 10
 """Lines before the header that are looked at."""
 
@@ -24,6 +26,8 @@ class Dialect:
     names: tuple[str, ...]
     """``column 1``, … where there is no header."""
     decimal_comma: bool
+    thousands: bool
+    """Numbers have commas between thousands: ``"42,000.5"``."""
     rows: tuple[tuple[str, ...], ...]
     """The first rows, as text."""
 
@@ -50,7 +54,8 @@ def sniff(text: str, whole: bool) -> Dialect | None:
         and any(_COMMA.fullmatch(c) for c in cells)
         and not any("." in c for c in cells if _NUMBER.fullmatch(c))
     )
-    return Dialect(separator, skip, header, names, comma, body)
+    thousands = not comma and any(_GROUPED.fullmatch(c) for c in cells)
+    return Dialect(separator, skip, header, names, comma, thousands, body)
 
 
 def is_number(text: str) -> bool:

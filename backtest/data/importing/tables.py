@@ -110,7 +110,7 @@ def _csv(packed: Packed, head: bytes, whole: bool, folders: tuple[str, ...]) -> 
     def scan(_: duckdb.DuckDBPyConnection, scratch: Path, wanted: Mapping[str, str]) -> str:
         return csv_sql(packed, dialect, scratch, wanted)
 
-    quick = None if packed.packing or '"' in text else QuickCsv(packed.path, dialect)
+    quick = None if packed.packing or dialect.thousands or '"' in text else QuickCsv(packed.path, dialect)
     return Table(packed.place, packed.name, folders, "csv", types, rows, dialect.header, scan, quick=quick)
 
 
@@ -120,7 +120,7 @@ def csv_sql(packed: Packed, dialect: Dialect, scratch: Path, wanted: Mapping[str
     path = packed.path if direct else packed.unpacked(scratch)
     columns = ", ".join(f"{quoted(name)}: {quoted(wanted.get(name, 'VARCHAR'))}" for name in dialect.names)
     packing = {"gz": "gzip", "zst": "zstd"}.get(packed.packing if direct else "", "none")
-    comma = ", decimal_separator=','" if dialect.decimal_comma else ""
+    comma = ", decimal_separator=','" if dialect.decimal_comma else ", thousands=','" if dialect.thousands else ""
     return (
         f"read_csv({_pattern(path)}, auto_detect=false, header={str(dialect.header).lower()}, skip={dialect.skip}, "
         f"delim={quoted(dialect.separator)}, quote='\"', escape='\"', columns={{{columns}}}, compression='{packing}', "
