@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from backtest.runner.latency_curve import LatencyCurve, latency
     from backtest.runner.run import run
     from backtest.runner.settings import RunSettings
+    from backtest.runner.shared_margin import SharedMargin, shared_margin
     from backtest.runner.sub_accounts import Subaccounts, subaccounts
     from backtest.runner.verify import Verification
     from backtest.strategy.account import Account
@@ -76,6 +77,7 @@ __all__ = [
     "RunError",
     "RunSettings",
     "RunSummary",
+    "SharedMargin",
     "Strategy",
     "Stress",
     "Subaccounts",
@@ -95,6 +97,7 @@ __all__ = [
     "margin",
     "montecarlo",
     "run",
+    "shared_margin",
     "stress",
     "subaccounts",
     "sweep",
@@ -131,6 +134,7 @@ _HOME = {
     "RunError": "backtest.core.errors",
     "RunSettings": "backtest.runner.settings",
     "RunSummary": "backtest.results.summary_types",
+    "SharedMargin": "backtest.runner.shared_margin",
     "Strategy": "backtest.strategy.base",
     "Stress": "backtest.research.stress",
     "Subaccounts": "backtest.runner.sub_accounts",
@@ -150,6 +154,7 @@ _HOME = {
     "margin": "backtest.calculator.calculation",
     "montecarlo": "backtest.research.montecarlo",
     "run": "backtest.runner.run",
+    "shared_margin": "backtest.runner.shared_margin",
     "stress": "backtest.research.stress",
     "subaccounts": "backtest.runner.sub_accounts",
     "sweep": "backtest.research.sweep",

@@ -34,7 +34,7 @@ LONG = (
     "test_bad_input", "test_commands", "test_drill", "test_strategy_lookahead", "test_scenarios_same_bytes",
     "test_markets", "test_parity", "test_order_cases", "test_docs", "test_survival", "test_subaccounts",
     "test_order_properties", "test_verify", "test_environment", "test_sweep", "test_cluster", "test_look_ahead",
-    "test_stress", "test_montecarlo",
+    "test_stress", "test_montecarlo", "test_scenarios_shared_margin",
     "test_data_import", "test_data_import_kills", "test_data_remote", "test_data_conversion",
     "test_positions", "test_compare_vary",
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """The tests of each section of the rules: `@rule("7.3")` on a test, and the page `tests/RULES.md` made of them.
 
-Sections are those of docs/reference: `7.3` of rules.md, `orders 5` of rules-orders.md, `layer2 3` of rules-layer2.md.
+Sections are those of docs/reference: `7.3` of rules.md, `orders 5` of rules-orders.md, `layer2 3` of rules-layer2.md,
+`shared 1` of rules-shared-margin.md.
 `python -m tests.rules_index` writes the page.
 """
 
@@ -15,7 +16,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "tests" / "RULES.md"
-BOOKS = {"": "rules.md", "orders ": "rules-orders.md", "layer2 ": "rules-layer2.md"}
+BOOKS = {
+    "": "rules.md",
+    "orders ": "rules-orders.md",
+    "layer2 ": "rules-layer2.md",
+    "shared ": "rules-shared-margin.md",
+}
 """By how a section begins: its page in docs/reference."""
 
 

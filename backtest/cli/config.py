@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from backtest.cli import flags
-from backtest.runner.setting import LATENCY, RUN, SUB_ACCOUNTS
+from backtest.runner.setting import LATENCY, RUN, SHARED_MARGIN, SUB_ACCOUNTS
 
 
 @click.group(cls=flags.Group)
@@ -23,7 +23,7 @@ def config() -> None:
 """,
 )
 @click.argument("strategies", metavar="[STRATEGY]...", nargs=-1, shell_complete=flags.files)
-@flags.settings(RUN, SUB_ACCOUNTS, LATENCY)
+@flags.settings(RUN, SUB_ACCOUNTS, SHARED_MARGIN, LATENCY)
 @flags.JSON
 def show(strategies: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Print every setting with its value and where it comes from: default, flag, or file and line."""

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from backtest.cli.console import grid, write_json, write_table
 from backtest.report import formatting as fmt
-from backtest.report import narrative
+from backtest.report import narrative, shared_text
 from backtest.report.caveats import fold, in_common, omissions, terms_changes
 from backtest.report.header import scope
 from backtest.report.outcome import delayed, outcome
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from backtest import Comparison, Result, Subaccounts, Verification
+    from backtest import Comparison, Result, SharedMargin, Subaccounts, Verification
     from backtest.report.outcome import Outcome
     from backtest.results.summary_types import ComparisonSummary, RunSummary
     from backtest.strategy.loader import Listing
@@ -101,6 +101,21 @@ def subaccounts(shown: Subaccounts, as_json: bool, verbose: bool) -> None:
         said = narrative.subaccount_words(outcome(shown.combined), shown.results, outs, _quote(shown.combined))
         _side_by_side(shown.results, said, False, verbose)
     end(shown.summary, shown.folder, as_json)
+
+
+def shared_margin(shown: SharedMargin, as_json: bool, verbose: bool) -> None:
+    """The account that strategies have shared, as of one run, and what each of them has of it."""
+    if not as_json:
+        out, quote = outcome(shown.account), _quote(shown.account)
+        netted = shared_text.netting_words(shown.account)
+        title([shown.account], [*netted, *narrative.run_words(shown.account, out, quote)])
+        made = shared_text.strategies_table(shown.account)
+        table = grid(made.head[0].text, *(cell.text for cell in made.head[1:]))
+        for row in made.rows:
+            table.add_row(*(escape(cell.text) for cell in row))
+        write_table(table)
+        assumed([shown.account], verbose)
+    end(shown.account.summary, shown.folder, as_json)
 
 
 def _side_by_side(results: Sequence[Result], sentences: Sequence[str], rivals: bool, verbose: bool) -> None:

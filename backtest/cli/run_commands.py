@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from backtest.cli import flags
-from backtest.runner.setting import COMPARE, RUN, SUB_ACCOUNTS
+from backtest.runner.setting import COMPARE, RUN, SHARED_MARGIN, SUB_ACCOUNTS
 
 ABOUT = """STRATEGY is a file (my.py, my.py:Class), package.module:Class, or a name of `backtest strategies list`.
 --positions FILE takes its place."""
@@ -22,22 +22,24 @@ ABOUT = """STRATEGY is a file (my.py, my.py:Class), package.module:Class, or a n
 
 @click.command(
     cls=flags.Command,
-    short_help="Replay one account, or sub-accounts of several strategies.",
+    short_help="Replay one account, or several strategies in sub-accounts or over shared margin.",
     epilog=f"""{ABOUT}
 
 Examples:
   backtest run sma_cross --data binance-2025 -p fast=12 -p slow=48
   backtest run my.py --data data/binance --start 2025-10-01 --margin isolated --leverage 5
   backtest run --positions positions.csv --data binance-2025 --cash 50000
+  backtest run a.py b.py --data data/binance --shared-margin --margin-limit 30%,40% --loss-cap 20%,10%
   backtest run --config reports/mine/run.toml --fee-bps 2
 """,
 )
 @click.argument("strategies", metavar="[STRATEGY...]", nargs=-1, shell_complete=flags.files)
-@flags.replay(RUN, SUB_ACCOUNTS)
+@flags.replay(RUN, SUB_ACCOUNTS, SHARED_MARGIN)
 def run(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any) -> None:
     """Replay one account and write its report.
 
     With --sub-accounts: replay several strategies, each in its own sub-account, over the same data.
+    With --shared-margin: replay them over one account, whose collateral they share.
     """
     import backtest
     from backtest.cli import output
@@ -49,16 +51,21 @@ def run(strategies: tuple[str, ...], as_json: bool, verbose: bool, **given: Any)
     if asked.dry:
         show_plan(asked, as_json)
         return
-    apart = asked.command == SUB_ACCOUNTS
-    kind = "sub-accounts" if apart else _plain(",".join(asked.values.get("margin", ("cross",))))
+    apart, shared = asked.command == SUB_ACCOUNTS, asked.command == SHARED_MARGIN
+    mode = _plain(",".join(asked.values.get("margin", ("cross",))))
+    kind = "sub-accounts" if apart else "shared-margin" if shared else mode
     settings = asked.keywords(out=str(Path("reports", f"{asked.named}-{kind}")))
     with asked.named_in_errors(), redirect_stdout(sys.stderr), Progress() as progress:
         if apart:
             shown = backtest.subaccounts(asked.strategies, asked.data, progress=progress, **settings)
+        elif shared:
+            pooled = backtest.shared_margin(asked.strategies, asked.data, progress=progress, **settings)
         else:
             result = backtest.run(asked.strategy, asked.data, progress=progress, **settings)
     if apart:
         output.subaccounts(shown, as_json, verbose)
+    elif shared:
+        output.shared_margin(pooled, as_json, verbose)
     else:
         output.result(result, as_json, verbose)
 

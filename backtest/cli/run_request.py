@@ -13,9 +13,13 @@ import click
 from backtest.core.errors import BacktestError, SettingError
 from backtest.runner.origins import NOT_KEYWORDS, Origins
 from backtest.runner.run_document import Document, read
-from backtest.runner.setting import RUN, SUB_ACCOUNTS, Kind, Setting
+from backtest.runner.setting import RUN, SHARED_MARGIN, SUB_ACCOUNTS, Kind, Setting
 from backtest.runner.settings import find, settings_of
 from backtest.runner.validation import value_of
+
+TOGETHER = {"sub_accounts": SUB_ACCOUNTS, "shared_margin": SHARED_MARGIN}
+"""Switches of `run` that make it the function for several strategies."""
+CALLED = {SUB_ACCOUNTS: "sub-accounts", SHARED_MARGIN: "shared margin"}
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,9 @@ def run_request(command: str, strategies: Sequence[str], given: Mapping[str, Any
     document = Document() if given.get("config") is None else read(given["config"])
     others = (None, ()), ("config", "dry_run")
     flags = {name: value for name, value in given.items() if value not in others[0] and name not in others[1]}
-    if command == RUN and flags.get("sub_accounts", document.values.get("sub_accounts")):
-        command = SUB_ACCOUNTS
+    for name, several in TOGETHER.items():
+        if command == RUN and flags.get(name, document.values.get(name)):
+            command = several
     overridden = {name for name in flags if find(name).kind is not Kind.PARAMS}
     origins = Origins(document.file, {name: line for name, line in document.lines.items() if name not in overridden})
     with _respelt(origins):
@@ -117,20 +122,23 @@ def _check(command: str, strategies: Sequence[str], values: Mapping[str, Any], f
     varied = values.get("vary", {})
     if not strategies and not held and "strategy" not in varied:
         raise click.UsageError("Missing argument 'STRATEGY...'.")
-    if command != SUB_ACCOUNTS and len(strategies) > 1:
+    if flags.get("sub_accounts") and flags.get("shared_margin"):
+        raise click.UsageError("--sub-accounts contradicts --shared-margin: leave one of them out.")
+    if command not in TOGETHER.values() and len(strategies) > 1:
         raise click.UsageError(
             f"{len(strategies)} strategies ({', '.join(strategies)}): one account has one strategy; give each a "
-            "sub-account with --sub-accounts."
+            "sub-account with --sub-accounts, or let them share one account with --shared-margin."
         )
     if "data" not in values and "data" not in varied:
         raise click.UsageError("Missing option '--data'.")
-    known = {told.name for told in settings_of(command)} | {"sub_accounts"}
+    known = {told.name for told in settings_of(command)} | TOGETHER.keys()
     for name in flags.keys() - known:
         told = find(name)
         flag = told.off if flags[name] is False else told.flag
-        if SUB_ACCOUNTS in told.commands:
-            raise click.UsageError(f"{flag} requires --sub-accounts.")
-        raise click.UsageError(f"{flag} does not apply to sub-accounts.")
+        needed = [find(switch).flag for switch, several in TOGETHER.items() if several in told.commands]
+        if needed:
+            raise click.UsageError(f"{flag} requires {' or '.join(needed)}.")
+        raise click.UsageError(f"{flag} does not apply to {CALLED[command]}.")
 
 
 def parameters(given: Sequence[str], flag: str = "-p") -> dict[str, str]:

@@ -90,6 +90,8 @@ class Reason(IntEnum):
     """A deposit of more than the reserve holds; the two numbers are the reserve, and amount with gas."""
     PRICE_BAND = 31
     """All of it would have cost more than the price band allows; the two numbers are both, micro."""
+    MARGIN_LIMIT = 32
+    """Beyond the strategy's share of the equity; the two numbers are that share and its stand-alone initial margin."""
 
 
 class OrderType(IntEnum):
@@ -220,3 +222,19 @@ class TransferState(IntEnum):
     SENT = 0
     ARRIVED = 1
     REJECTED = 2
+
+
+class ShareKind(IntEnum):
+    """What a strategy's share of an event of a shared account is of."""
+
+    FILL = 0
+    CLOSING = 1
+    """By liquidation or auto-deleveraging."""
+    SETTLEMENT = 2
+    """At the end of a market's life."""
+    FUNDING = 3
+    RELIEF = 4
+    """Paid to the insurance fund (negative), by it, or left to others as bad debt."""
+    GAS = 5
+    BRIDGE = 6
+    """The fee of a transfer's route."""

@@ -60,7 +60,9 @@ ORDER = np.dtype(
         ("ts_arrived_ms", "i8"),   # −1: never arrived
         ("ts_done_ms", "i8"), ("symbol", "i8"), ("lots", "i8"), ("reduce_only", "i8"),
         ("status", "i8"), ("reason", "i8"), ("have", "i8"), ("need", "i8"), ("filled", "i8"),
-        ("cause", "i8"), ("seq", "i8"),
+        ("cause", "i8"),
+        ("strategy", "i8"),        # number of the one that sent it, 0 where there is one
+        ("seq", "i8"),
         ("type", "i8"), ("tif", "i8"), ("by_mark", "i8"), ("post_only", "i8"),
         ("expires_ms", "i8"),      # −1: never
         ("triggered_ms", "i8"),    # −1: it was not
@@ -77,6 +79,7 @@ ORDER_EVENT = np.dtype(
         ("seq", "i8"), ("ts_ms", "i8"), ("order_id", "i8"), ("symbol", "i8"),
         ("state", "i8"),           # OrderState
         ("reason", "i8"), ("left", "i8"), ("filled", "i8"),  # lots, signed
+        ("strategy", "i8"),        # number of the one whose order it is, 0 where there is one
     ]
 )  # fmt: skip
 """A change of an order's state, for `on_order`; in the journal only where that hook is written."""
@@ -98,16 +101,35 @@ TRANSFER = np.dtype(
         ("fee", "i8"),             # micro of the route, paid on arrival; 0 in other states
         ("arrives_ms", "i8"),      # when it arrives, if the venue is open then; −1: never
         ("reason", "i8"), ("have", "i8"), ("need", "i8"),
+        ("strategy", "i8"),        # number of the one that sent it, 0 where there is one
     ]
 )  # fmt: skip
 """A change of a transfer's state: one row when it is sent, one when it arrives; or one, rejected."""
 SIGHT = np.dtype([("ts_ms", "i8"), ("symbol", "i8"), ("market", "f8"), ("venue", "f8")])
 """A sample of the market mark at a close and of the mark that the venue went by there."""
+SHARE = np.dtype(
+    [
+        ("seq", "i8"), ("ts_ms", "i8"),
+        ("strategy", "i8"),        # number, in the order given
+        ("symbol", "i8"),          # −1: of none
+        ("kind", "i8"),            # ShareKind
+        ("message", "i8"),         # number of the order or message; −1: none
+        ("lots", "i8"),
+        ("amount", "i8"),          # micro, cash received (+) or paid (−), without the fee
+        ("fee", "i8"), ("realized", "i8"),  # micro; realized against the virtual position's average cost
+    ]
+)  # fmt: skip
+"""What one strategy has of an event of the account that it shares."""
+STANDING = np.dtype([(name, "i8") for name in ("ts_ms", "strategy", "pnl", "alone", "account")])
+"""A sample at a close, micro: profit and loss and stand-alone initial margin of a strategy; the account's margin."""
+HOLDING = np.dtype([(name, "i8") for name in ("ts_ms", "strategy", "symbol", "lots", "cost", "value")])
+"""A virtual position at such a sample; `value` at the market mark."""
 AMBIGUOUS = np.dtype([("ts_ms", "i8"), ("pool", "i8"), ("seq", "i8")])
 MARGIN_CALL = np.dtype(
-    [("ts_ms", "i8"), ("pool", "i8"), ("equity", "i8"), ("initial", "i8"), ("seq", "i8"), ("level", "f8")]
+    [(name, "i8") for name in ("ts_ms", "pool", "equity", "initial", "strategy", "seq")] + [("level", "f8")]
 )
-"""`level`: the margin ratio of the guard that called; 0: equity fell below the initial requirement."""
+"""`level`: the margin ratio of the guard that called; 0: equity fell below the initial requirement. `strategy`: whose
+guard it is; −1: the venue calls."""
 GUARD = np.dtype(
     [
         ("seq", "i8"), ("ts_ms", "i8"),
@@ -197,6 +219,10 @@ class Record:
     """Margin accounts at the first instant, where there are positions."""
     sight: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SIGHT))
     """By time, then symbol; none at all: the venue always saw the market mark."""
+    shares: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SHARE))
+    """Of a shared account: what each strategy has of every event."""
+    standings: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, STANDING))
+    holdings: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, HOLDING))
 
     @property
     def start_total(self) -> int:

@@ -1,4 +1,4 @@
-"""Candles joined from finer ones: open the first, high the highest, low the lowest, close the last, volume the sum."""
+"""Candles joined from finer ones: open the first, high the highest, low the lowest, volume the sum, others the last."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def joined(name: str, column: NDArray[np.float64], first: NDArray[np.int64]) -> 
     made: NDArray[np.float64]
     if name == "open":
         made = column[first]
-    elif name == "close":
-        made = column[np.append(first[1:], len(column)) - 1]
-    else:
+    elif name in _BY_NAME:
         made = _BY_NAME[name].reduceat(column, first)
+    else:  # the close, and what else a file may have
+        made = column[np.append(first[1:], len(column)) - 1]
     return made
 
 

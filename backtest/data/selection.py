@@ -127,6 +127,7 @@ class Selection:
     ) -> pl.DataFrame:
         """Candles of ``symbol`` over the period: ts (Datetime ms UTC) and ``columns``; only those are read.
 
+        Columns may be further ones of the files, with NaN where they are null.
         Joined into candles of ``every_ms`` that open at whole multiples of it; a multiple of the interval. One that
         the symbol's last candle cuts short never closes, and is left out: by its end there is no market any more.
         """
@@ -134,12 +135,13 @@ class Selection:
             thing = f"{interval_name(every_ms)} is not a multiple of {interval_name(self.interval_ms)} candles"
             raise UserError(thing, "every", "choose a whole multiple")
         source = self.catalog.sources["candles"][symbol]
-        if "volume" in columns:
-            source.require("volume")
+        further = tuple(name for name in columns if name not in CANDLE_COLUMNS)
+        for name in further:
+            source.require(name)
         index = self.symbols.index(symbol)
         span = (self._grid.at(int(self.first_row[index])), self._grid.at(int(self.last_row[index]) + 1))
         intervals = self.catalog.interval_ms, self.interval_ms
-        if self.panel and (self.panel.notes.volume or "volume" not in columns):
+        if self.panel and set(further) <= {"volume"} and (self.panel.notes.volume or not further):
             t, values = self._kept_candles(self.panel, index, columns)
             if every_ms != self.interval_ms:
                 bucket = t // every_ms

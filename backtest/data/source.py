@@ -67,7 +67,7 @@ class Source:
         bounds = [] if lo_ms is None else [f"ts >= {self._instant(lo_ms)}"]
         bounds += [] if hi_ms is None else [f"ts < {self._instant(hi_ms)}"]
         bounds += [f"symbol = {quoted(self.symbol)}"] if self.filtered else []
-        chosen = "".join(f", CAST({name} AS DOUBLE) AS {name}" for name in columns)
+        chosen = "".join(f", CAST({column(name)} AS DOUBLE) AS {column(name)}" for name in columns)
         where = " WHERE " + " AND ".join(bounds) if bounds else ""
         return f"SELECT {time_of(self.files[0])} AS t{chosen} FROM {table_of(self.files)}{where}"
 
@@ -133,6 +133,11 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def column(name: str) -> str:
+    """``name`` as SQL names a column."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def table_of(files: tuple[File, ...]) -> str:
     """SQL that reads ``files`` one after another.
 
@@ -149,7 +154,7 @@ def table_of(files: tuple[File, ...]) -> str:
 
 def _unified(name: str, file: File) -> str:
     """SQL for a column in a type that it has in every file: numbers as doubles."""
-    quoted_name = '"' + name.replace('"', '""') + '"'
+    quoted_name = column(name)
     number = name != "ts" and _is_number(file.types[name])
     return f"CAST({quoted_name} AS DOUBLE) AS {quoted_name}" if number else quoted_name
 

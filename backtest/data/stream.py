@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from backtest.core.durations import text as interval_name
 from backtest.core.errors import UserError
 from backtest.core.times import stamp
-from backtest.data.source import Source, reading
+from backtest.data.source import CANDLE_COLUMNS, Source, reading
 
 _CHECK = "look at it with `backtest data check`, and correct the file"
 
@@ -120,6 +120,8 @@ class Stream:
         raise UserError(thing, self.source.where(after), _CHECK)
 
     def _check_values(self, name: str, t: NDArray[np.int64], column: NDArray[np.float64]) -> None:
+        if name not in (*CANDLE_COLUMNS, "volume"):
+            return  # a further column may say anything
         floor_ok = column.min() >= 0 if name == "volume" else column.min() > 0
         if floor_ok and column.max() < np.inf:  # NaN passes neither comparison
             return

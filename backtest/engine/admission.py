@@ -6,7 +6,7 @@ import numpy as np
 
 from backtest.engine.bound import surely_above
 from backtest.engine.compile import kernel
-from backtest.engine.journal import MARGIN, NO_REASON, TOO_LARGE, TOO_MUCH
+from backtest.engine.journal import MARGIN, NO_REASON, OVER_MARGIN_LIMIT, TOO_LARGE, TOO_MUCH
 from backtest.engine.layout import (
     COHERENT,
     FLYING,
@@ -28,6 +28,7 @@ from backtest.engine.margin import (
     cross_pool,
     exposure,
     initial_needed,
+    initial_of,
     maintenance_of,
     mark_equity,
     mark_value,
@@ -35,8 +36,10 @@ from backtest.engine.margin import (
     units,
     value_pool,
 )
+from backtest.engine.money import share
 from backtest.engine.requirement import fit_to_size
 from backtest.engine.slots import pause, work
+from backtest.engine.virtual import V_LOTS, owner_of, place_of, shared
 from backtest.engine.world import World
 
 
@@ -122,15 +125,48 @@ def may_work(w: World, j: int, lows: bool, t: int, at: int) -> tuple[int, int, i
     by_net = w.run[PORTFOLIO] != 0.0 and w.book[i, POOL] == cross_pool(w.spec)
     exits = m[REDUCE_ONLY] != 0.0 or (held != 0 and (held > 0) != (left > 0) and abs(left) <= abs(held))
     before = initial_needed(w, j, lows, t) if by_net else 0
+    alone = initial_of(w, owner_of(w, at), j, lows, t, True) if shared(w) else 0
     work(w, at)
     reason, have, need = NO_REASON, 0, 0
-    if exits and not by_net:
+    if exits and not by_net and not shared(w):
         return reason, have, need
     if not exits:
         reason, have, need = over_limit(w, j, i, lows, t, exposure(w.book, i))
+    if reason == NO_REASON and shared(w):
+        reason, have, need = beyond_share(w, j, lows, t, owner_of(w, at), alone)
+    if reason == NO_REASON and exits and not by_net:
+        return reason, 0, 0
     if reason == NO_REASON and not (by_net and initial_needed(w, j, lows, t) <= before):
         have, need = cross_room(w, j, lows, t)
         reason = MARGIN if have < need else NO_REASON
     if reason != NO_REASON:
         pause(w, at, FLYING)
     return reason, have, need
+
+
+@kernel
+def over_margin_limit(w: World, j: int, lows: bool, t: int, at: int, lots: int, change: int) -> tuple[int, int, int]:
+    """The reason why a fill of `lots` of the order at `at`, which changes the account's cash by `change`, is beyond
+    its strategy's margin limit, with the limit and the margin; or none."""
+    i, s = int(w.queue[at, SYMBOL]), owner_of(w, at)
+    if w.margin_limits[s] == np.inf:
+        return NO_REASON, 0, 0
+    before = initial_of(w, s, j, lows, t, True)
+    w.acct[WALLET] += change
+    w.book[i, LOTS] += lots
+    w.virtual[place_of(w, s, i), V_LOTS] += lots
+    reason, have, need = beyond_share(w, j, lows, t, s, before)
+    w.acct[WALLET] -= change
+    w.book[i, LOTS] -= lots
+    w.virtual[place_of(w, s, i), V_LOTS] -= lots
+    return reason, have, need
+
+
+@kernel
+def beyond_share(w: World, j: int, lows: bool, t: int, s: int, before: int) -> tuple[int, int, int]:
+    """Whether the account as it is now is beyond the margin limit of strategy `s`, whose margin was `before`."""
+    if w.margin_limits[s] == np.inf:
+        return NO_REASON, 0, 0
+    have = share(mark_equity(w, cross_pool(w.spec), j, lows, t), w.margin_limits[s])
+    need = initial_of(w, s, j, lows, t, True)
+    return (OVER_MARGIN_LIMIT, have, need) if need > before and need > have else (NO_REASON, 0, 0)

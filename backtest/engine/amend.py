@@ -58,6 +58,7 @@ from backtest.engine.levels import beyond, has_limit
 from backtest.engine.path import price_at
 from backtest.engine.slots import find_order, look_again, lull, pause, work
 from backtest.engine.transfer import included
+from backtest.engine.virtual import owner_of
 from backtest.engine.world import World
 
 
@@ -68,7 +69,7 @@ def amend(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, message: int)
     at = find_order(w, int(w.queue[message, TARGET]))
     lost, have, need = included(w, j, lows, t, message, now, PAID_AMENDMENT)
     reason = lost if lost != NO_REASON else NOT_OPEN
-    if at >= 0 and lost == NO_REASON:
+    if at >= 0 and owner_of(w, at) == owner_of(w, message) and lost == NO_REASON:
         reason = BAD_AMENDMENT
         if fits(w, message, at):
             reason, have, need = change(w, j, lows, t, message, at)
@@ -97,7 +98,7 @@ def amend(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, message: int)
 def fits(w: World, message: int, at: int) -> bool:
     """Whether the order has what the amendment would change."""
     a, m = w.queue[message], w.queue[at]
-    if not np.isnan(a[LIMIT_AT]) and not has_limit(int(m[TYPE])):
+    if not np.isnan(a[LIMIT_AT]) and (not has_limit(int(m[TYPE])) or np.isnan(m[LIMIT_AT])):
         return False
     if not np.isnan(a[STOP_AT]) and (np.isnan(m[STOP_AT]) or m[STATE] == WORKING):
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.engine.attribution import settle_shares
 from backtest.engine.compile import kernel
 from backtest.engine.curve import draw_curve, pool_margin, sample
 from backtest.engine.ends import cancel_orders
@@ -23,12 +24,15 @@ from backtest.engine.layout import (
     POOL,
     ROWS,
     SAMPLE,
+    STEP,
 )
 from backtest.engine.lowest import note_peak
 from backtest.engine.margin import cross_pool, first_pool, holds, units
 from backtest.engine.money import money
 from backtest.engine.path import lows_first
 from backtest.engine.settle import close_lots
+from backtest.engine.standings import sample_shares
+from backtest.engine.virtual import shared
 from backtest.engine.world import World
 
 MICRO = 1e6
@@ -47,6 +51,8 @@ def close_row(w: World, k: int, j: int, t_end: int) -> None:
     everything = t_end % int(w.run[SAMPLE]) < int(w.run[INTERVAL]) or k + 1 == int(w.run[ROWS])
     if everything or w.acct[EVENTS] != 0:
         sample(w, k, j, t_end, everything)
+    if everything and shared(w):
+        sample_shares(w, j, t_end)
     call_margin(w, j, t_end)
 
 
@@ -57,9 +63,10 @@ def settle_ended(w: World, k: int, j: int, t_end: int) -> None:
         if int(w.spec[i, LAST_ROW]) != k:
             continue
         cancel_orders(w, i, t_end, DELISTED)
-        lots = w.book[i, LOTS]
+        lots, price = w.book[i, LOTS], w.panel[int(w.run[MARK]) + 3, j, i]
+        if shared(w):
+            settle_shares(w, t_end, i, price, int(w.spec[i, STEP]))
         if lots != 0:
-            price = w.panel[int(w.run[MARK]) + 3, j, i]
             quote = money(price, units(w.spec, i, lots))
             close_lots(w, k, t_end, i, -lots, quote, BY_DELISTING, price)
             empty_pool(w, t_end, w.book[i, POOL], i)
@@ -80,5 +87,5 @@ def call_margin(w: World, j: int, t_end: int) -> None:
             below = w.curve[j, 0] < w.curve[j, 3]
             equity, initial = w.curve[j, 0] * MICRO, w.curve[j, 3] * MICRO
         if below and w.book[p, CALLED] == 0:
-            put_call(w, t_end, p, int(np.rint(equity)), int(np.rint(initial)), 0.0)
+            put_call(w, t_end, p, int(np.rint(equity)), int(np.rint(initial)), 0.0, -1)
         w.book[p, CALLED] = 1 if below else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backtest.engine.attribution import attribute_relief
 from backtest.engine.compile import kernel
 from backtest.engine.fund import empty_pool, fund_room, to_fund
 from backtest.engine.journal import (
@@ -136,6 +137,7 @@ def journal_closing(
         to_fund(w, p, ts, penalty - from_fund)
         debt = max(0, -cash_of(w.book, w.acct, p)) if i == final else 0
         add_cash(w.book, w.acct, p, debt)
+        attribute_relief(w, ts, i, debt + from_fund - penalty)
         equity_after = equity + (q - v) - penalty + from_fund + debt
         left -= w.book[i, OWN]
         need_after = proportion(need, left, total) if total > 0 else 0

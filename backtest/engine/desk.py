@@ -15,6 +15,7 @@ from backtest.core.records import CURVE
 from backtest.engine import layout as at
 from backtest.engine.admission import cross_room
 from backtest.engine.curve import level_now, see
+from backtest.engine.guard import mark_age, venue_now
 from backtest.engine.journal import IS_ENDED, REJECTED, put_order, put_state
 from backtest.engine.lowest import note_ahead
 from backtest.engine.passage import routes
@@ -72,7 +73,7 @@ class Desk(State):
         return self.call(
             post, ticket.symbol, ticket.lots, ticket.type, ticket.tif, ticket.limit, ticket.stop, ticket.trail,
             ticket.trail_share, ticket.activation, ticket.by_mark, ticket.post_only, ticket.reduce_only, expires,
-            self.now_ms, max(self.j, 0), before,
+            ticket.offset, self.now_ms, max(self.j, 0), before,
         )  # fmt: skip
 
     def refuse(self, ticket: Ticket, reason: int, *, have: int = 0, target: int = NO_ORDER) -> int:
@@ -214,6 +215,21 @@ class Desk(State):
             self._seen_at = self.row
             self.call(see, self.j, self.setup.known_field)
         return self.world.seen
+
+    def mark_age_ms(self, i: int) -> int:
+        """How long before the last close the venue mark of `i` was published that the venue sees there; 0: with it."""
+        return int(self.call(mark_age, self.j, i, self.now_ms)) if self.row else 0
+
+    def venue_mark(self, i: int) -> float:
+        """The mark of `i` that the venue goes by at the last close; NaN before the first.
+
+        Where marks are derived from later ones too it is the market's known mark.
+        """
+        if self.row == 0:
+            return math.nan
+        if self.setup.known_field != self.setup.mark_offset + 3:
+            return float(self.panel[self.setup.known_field, self.j, i])
+        return float(self.call(venue_now, self.j, i))
 
     def live(self) -> NDArray[np.float64]:
         """Rows of the queue of orders that have not ended, in flight or at the venue, by number."""

@@ -30,6 +30,7 @@ from backtest.engine.layout import (
 )
 from backtest.engine.levels import trail_level
 from backtest.engine.slots import behind, find_order, first_of, leave, next_of, pause
+from backtest.engine.virtual import owner_of, shared
 from backtest.engine.world import World
 
 
@@ -61,15 +62,16 @@ def finish(w: World, at: int, ts: int, status: int, reason: int, have: int, need
 
 
 @kernel
-def drop_exits(w: World, i: int, ts: int, order: int) -> None:
-    """Cancel the symbol's reduce-only orders, since there is nothing left that they could reduce; but not `order`."""
+def drop_exits(w: World, i: int, ts: int, order: int, owner: int) -> None:
+    """Cancel reduce-only orders of `owner`, since there is nothing left that they could reduce; but not `order`."""
     one = find_order(w, order)
     kept = 1 if one >= 0 and w.queue[one, REDUCE_ONLY] != 0.0 else 0
     at = first_of(w.book, i) if w.book[i, EXITS] > kept else -1
     while at >= 0:
         m = w.queue[at]
         before = int(m[PREV_SLOT])
-        if m[REDUCE_ONLY] != 0.0 and m[STATE] != DORMANT and int(m[ID]) != order:
+        own = owner_of(w, at) == owner or not shared(w)
+        if own and m[REDUCE_ONLY] != 0.0 and m[STATE] != DORMANT and int(m[ID]) != order:
             finish(w, at, ts, CANCELLED, NOT_REDUCING, 0, 0)
             at = behind(w, i, before)  # others may have ended with it, which stood behind it
         else:

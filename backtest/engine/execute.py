@@ -40,7 +40,6 @@ from backtest.engine.layout import (
     LATE,
     LEFT,
     LIMIT_AT,
-    LOTS,
     POST_ONLY,
     REDUCE_ONLY,
     STATE,
@@ -56,6 +55,7 @@ from backtest.engine.outage import seen
 from backtest.engine.path import knot_at, knot_time, price_at
 from backtest.engine.room import room
 from backtest.engine.slots import find_order, look_again, pause, work
+from backtest.engine.virtual import held_by, owner_of
 from backtest.engine.world import World
 
 
@@ -119,7 +119,7 @@ def clip(w: World, at: int) -> bool:
     m = w.queue[at]
     if m[REDUCE_ONLY] == 0.0:
         return True
-    held = w.book[int(m[SYMBOL]), LOTS]
+    held = held_by(w, owner_of(w, at), int(m[SYMBOL]))
     if held == 0 or (held > 0) == (m[LEFT] > 0.0):
         return False
     if abs(m[LEFT]) > abs(held):

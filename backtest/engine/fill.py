@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.admission import admit_cross, needed_after, over_limit
+from backtest.engine.admission import admit_cross, needed_after, over_limit, over_margin_limit
 from backtest.engine.compile import kernel
 from backtest.engine.cost import MOST_RATE, slippage
 from backtest.engine.ends import finish
@@ -44,10 +44,12 @@ from backtest.engine.layout import (
     LAST_NUMBER,
     LEFT,
     LIMIT,
+    LIMIT_AT,
     LIMIT_UNITS,
     LOTS,
     MAKER_SHARE,
     NO_IMPACT,
+    OFFSET,
     PARENT,
     POOL,
     REDUCE_ONLY,
@@ -55,9 +57,11 @@ from backtest.engine.layout import (
     SLIPPAGE,
     STALE,
     STATE,
+    STOP_AT,
     STRESS,
     SYMBOL,
     TAKER_SHARE,
+    TICK,
     TYPE,
     WOKEN,
     WORKING,
@@ -69,7 +73,11 @@ from backtest.engine.reorg import keep_soft
 from backtest.engine.room import use_room
 from backtest.engine.settle import move, trade
 from backtest.engine.slots import find_order, pause, work
+from backtest.engine.virtual import owner_of, shared
 from backtest.engine.world import World
+
+NEARLY_TICK = 1e-9
+"""A price this share of a tick away from one lies on it."""
 
 
 @kernel
@@ -122,13 +130,13 @@ def fill(
     m[DONE_LOTS] += lots
     if m[GROUP] >= 0.0:
         tell_group(w, at, now)
-    realized = trade(w, k, now, i, int(m[ID]), lots, quote, fee)
+    realized = trade(w, k, now, i, int(m[ID]), lots, quote, fee, owner_of(w, at))
     put_fill(
         w, now, i, int(m[ID]), lots, quote, fee, spread, impact, drift, latency, realized, int(m[CAUSE]),
         AS_MAKER if maker else AS_TAKER, price, m[DECISION], arrival,
     )  # fmt: skip
     if w.run[REORG] > 0.0:
-        keep_soft(w, now, i, lots, quote, fee, price, int(m[ID]))
+        keep_soft(w, now, i, lots, quote, fee, price, at)
     if w.run[TAKER_SHARE] < np.inf or w.run[MAKER_SHARE] < np.inf:
         use_room(w, i, t_ms, maker, abs(lots))
     if tiered:
@@ -141,7 +149,7 @@ def fill(
     if m[LEFT] != 0.0:
         put_state(w, at, now, IS_PARTLY_FILLED, NO_REASON)
     if m[CHILDREN] != 0.0:
-        wake(w, at, lots)
+        wake(w, at, lots, float(abs(quote)) / float(u))
     return NO_REASON, 0, 0
 
 
@@ -159,7 +167,13 @@ def admit(w: World, j: int, lows: bool, t: int, at: int, lots: int, change: int)
             return reason, have, need, 0
     if w.book[i, POOL] != cross_pool(w.spec):
         return admit_isolated(w, j, lows, t, i, lots, change, reducing)
-    admitted, have, need = admit_cross(w, j, lows, t, i, lots, change, reducing, m[REDUCE_ONLY] != 0.0)
+    if shared(w):
+        reason, have, need = over_margin_limit(w, j, lows, t, at, lots, change)
+        if reason != NO_REASON:
+            return reason, have, need, 0
+    # what only closes a virtual position may add to the account's
+    exits = m[REDUCE_ONLY] != 0.0 and reducing
+    admitted, have, need = admit_cross(w, j, lows, t, i, lots, change, reducing, exits)
     return NO_REASON if admitted else MARGIN, have, need, 0
 
 
@@ -215,8 +229,8 @@ def tell_group(w: World, at: int, now: int) -> None:
 
 
 @kernel
-def wake(w: World, at: int, lots: int) -> None:
-    """Let the children of the order at `at` grow by a fill of `lots`, and wake: who filled lets them begin."""
+def wake(w: World, at: int, lots: int, price: float) -> None:
+    """Let the children of the order at `at` grow by a fill of `lots` at `price`, and wake: who filled begins them."""
     number, i, count = int(w.queue[at, ID]), int(w.queue[at, SYMBOL]), int(w.queue[at, CHILDREN])
     for n in range(number + 1, number + 1 + count):
         other = find_order(w, n)
@@ -226,9 +240,26 @@ def wake(w: World, at: int, lots: int) -> None:
         o[LEFT] -= lots
         w.book[i, STALE] = 1
         if o[STATE] == DORMANT:
+            if not np.isnan(o[OFFSET]):
+                put_away(w, other, price)
             pause(w, other, FLYING)
             o[DUE] = 1.0
             w.acct[WOKEN] += 1
+
+
+@kernel
+def put_away(w: World, at: int, price: float) -> None:
+    """Give a child its price, by its share of the price at which its parent has filled, on the market's tick that is no
+    better for it: a sale that stops lower, one that takes profit higher."""
+    m = w.queue[at]
+    level, tick = price * (1.0 + m[OFFSET]), w.spec[int(m[SYMBOL]), TICK]
+    if tick > 0.0:
+        ticks = level / tick
+        level = tick * (np.floor(ticks + NEARLY_TICK) if m[OFFSET] < 0.0 else np.ceil(ticks - NEARLY_TICK))
+    if m[TYPE] == LIMIT_ORDER:
+        m[LIMIT_AT] = level
+    else:
+        m[STOP_AT] = level
 
 
 @kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.core.errors import Broken
+from backtest.engine.attribution import attribute_relief
 from backtest.engine.compile import kernel
 from backtest.engine.journal import SHORTFALL, put_liquidation
 from backtest.engine.layout import (
@@ -71,6 +72,7 @@ def empty_pool(w: World, ts: int, p: int, i: int) -> None:
         paid = min(-cash, fund_room(w, ts)) if w.run[FUND_WHEN_BANKRUPT] != 0.0 else 0
         to_fund(w, p, ts, -paid)
         add_cash(w.book, w.acct, p, -cash - paid)
+        attribute_relief(w, ts, i, -cash)
         put_liquidation(w, ts, p, i, SHORTFALL, 0, 0, -paid, -cash - paid, 0, cash, 0, 0, 0, 0, np.nan)
     elif p != cross_pool(w.spec):
         move(w, ts, p, -cash)

@@ -58,6 +58,7 @@ from backtest.engine.margin import adverse
 from backtest.engine.outage import quiet_before
 from backtest.engine.requirement import initial_need, tier_need
 from backtest.engine.slots import first_of, next_arrival
+from backtest.engine.virtual import split
 from backtest.engine.world import World
 
 MICRO = 1e6
@@ -92,7 +93,7 @@ def quiet_until(
         end = min(end, max(first, (quiet_before(w, start + first * d) - start) // d))
     held, mixed = False, False
     for i in range(spec.shape[0]):
-        if book[i, LOTS] != 0:
+        if book[i, LOTS] != 0 or split(w, i):
             held = True
             mixed = mixed or (run[APART] != 0.0 and book[i, POOL] == spec.shape[0])
             end = min(end, int(spec[i, LAST_ROW]))

@@ -33,16 +33,20 @@ from backtest.engine.layout import (
     L_FUNDING,
     L_GAS,
     L_GUARD,
+    L_HOLDING,
     L_LIQUIDATION,
     L_MOVE,
     L_ORDER,
     L_POOL,
     L_POSITION,
+    L_SHARE,
+    L_STANDING,
     L_STATE,
     L_TRANSFER,
     LEFT,
     LIMIT_AT,
     LOGGED,
+    OWNER,
     PARENT,
     POOL,
     POST_ONLY,
@@ -97,6 +101,7 @@ FILLED, CANCELLED, EXPIRED, REJECTED = map(int, enums.Status)
     COLLATERAL,
     NO_RESERVE,
     BEYOND_BAND,
+    OVER_MARGIN_LIMIT,
 ) = map(int, enums.Reason)
 (
     MARKET_ORDER,
@@ -126,6 +131,15 @@ AS_TAKER, AS_MAKER = map(int, enums.Liquidity)
 ORDERED, BY_LIQUIDATION, BY_DELISTING, BY_ADL, BY_GUARD, BY_REORG, AS_OPENING = map(int, enums.Cause)
 PAID_ORDER, PAID_CANCEL, PAID_AMENDMENT, PAID_DEPOSIT, PAID_WITHDRAWAL = map(int, enums.GasKind)
 TR_SENT, TR_ARRIVED, TR_REJECTED = map(int, enums.TransferState)
+(
+    SHARE_OF_FILL,
+    SHARE_OF_CLOSING,
+    SHARE_OF_SETTLEMENT,
+    SHARE_OF_FUNDING,
+    SHARE_OF_RELIEF,
+    SHARE_OF_GAS,
+    SHARE_OF_BRIDGE,
+) = map(int, enums.ShareKind)
 WHOLE, SHORTFALL, PARTIAL, ONE_POSITION, BACKSTOPPED, DELEVERAGING, SOCIALISED, TAKEN = map(int, enums.Stage)
 
 
@@ -224,7 +238,7 @@ def put_order(w: World, at: int, ts: int, status: int, reason: int, have: int, n
     row = w.log[n]
     row[0], row[1], row[2], row[3], row[4], row[5], row[6] = L_ORDER, m[ID], m[SENT], m[ARRIVES], ts, m[SYMBOL], m[SIZE]
     row[7], row[8], row[9], row[10], row[11], row[12] = m[REDUCE_ONLY], status, reason, have, need, m[DONE_LOTS]
-    row[13] = m[CAUSE]
+    row[13], row[14] = m[CAUSE], m[OWNER]
 
 
 @kernel
@@ -251,7 +265,7 @@ def put_state(w: World, at: int, ts: int, state: int, reason: int) -> None:
     w.acct[EVENTS] |= EV_ORDER
     row = w.log[n]
     row[0], row[1], row[2], row[3], row[4], row[5] = L_STATE, ts, m[ID], m[SYMBOL], state, reason
-    row[6], row[7] = m[LEFT], m[DONE_LOTS]
+    row[6], row[7], row[8] = m[LEFT], m[DONE_LOTS], m[OWNER]
 
 
 @kernel
@@ -263,13 +277,14 @@ def put_ambiguous(w: World, ts: int, p: int) -> None:
 
 
 @kernel
-def put_call(w: World, ts: int, p: int, equity: int, needed: int, level: float) -> None:
+def put_call(w: World, ts: int, p: int, equity: int, needed: int, level: float, owner: int) -> None:
+    """`owner`: the strategy whose guard calls; −1: the venue."""
     n = w.acct[LOGGED]
     w.acct[LOGGED] = n + 1
     w.acct[EVENTS] |= EV_CALL
     row = w.log[n]
     row[0], row[1], row[2], row[3], row[4] = L_CALL, ts, pool_name(w.spec, p), equity, needed
-    row[5] = level
+    row[5], row[6] = owner, level
 
 
 @kernel
@@ -318,3 +333,34 @@ def put_transfer(w: World, at: int, ts: int, state: int, fee: int, reason: int, 
     row[0], row[1], row[2], row[3], row[4] = L_TRANSFER, ts, m[ID], m[KIND] - DEPOSIT, state
     row[5], row[6], row[7] = m[TARGET] - TRANSFER_STAGE, m[SIZE], fee
     row[8], row[9], row[10], row[11] = m[ARRIVES] if state != TR_REJECTED else -1.0, reason, have, need
+    row[12] = m[OWNER]
+
+
+@kernel
+def put_share(
+    w: World, ts: int, s: int, i: int, kind: int, message: int, lots: int, amount: int, fee: int, realized: int
+) -> None:
+    """What strategy `s` has of an event of the shared account; `i` −1: of no symbol."""
+    n = w.acct[LOGGED]
+    w.acct[LOGGED] = n + 1
+    row = w.log[n]
+    row[0], row[1], row[2], row[3], row[4], row[5] = L_SHARE, ts, s, i, kind, message
+    row[6], row[7], row[8], row[9] = lots, amount, fee, realized
+
+
+@kernel
+def put_standing(w: World, ts: int, s: int, pnl: int, alone: int, account: int) -> None:
+    """Profit and loss and stand-alone initial margin of strategy `s`, and the account's initial margin."""
+    n = w.acct[LOGGED]
+    w.acct[LOGGED] = n + 1
+    row = w.log[n]
+    row[0], row[1], row[2], row[3], row[4], row[5] = L_STANDING, ts, s, pnl, alone, account
+
+
+@kernel
+def put_holding(w: World, ts: int, s: int, i: int, lots: int, cost: int, value: int) -> None:
+    """The virtual position of strategy `s` in `i`."""
+    n = w.acct[LOGGED]
+    w.acct[LOGGED] = n + 1
+    row = w.log[n]
+    row[0], row[1], row[2], row[3], row[4], row[5], row[6] = L_HOLDING, ts, s, i, lots, cost, value

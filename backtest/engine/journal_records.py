@@ -18,11 +18,14 @@ from backtest.engine.layout import (
     L_FUNDING,
     L_GAS,
     L_GUARD,
+    L_HOLDING,
     L_LIQUIDATION,
     L_MOVE,
     L_ORDER,
     L_POOL,
     L_POSITION,
+    L_SHARE,
+    L_STANDING,
     L_STATE,
     L_TRANSFER,
 )
@@ -51,14 +54,15 @@ FIELDS: dict[int, tuple[np.dtype[Any], tuple[str, ...], tuple[str, ...]]] = {
     L_GAS: (records.GAS, ("ts_ms", "order_id", "kind", "amount"), ()),
     L_TRANSFER: (
         records.TRANSFER,
-        ("ts_ms", "order_id", "kind", "state", "route", "amount", "fee", "arrives_ms", "reason", "have", "need"),
+        ("ts_ms", "order_id", "kind", "state", "route", "amount", "fee", "arrives_ms", "reason", "have", "need")
+        + ("strategy",),
         (),
     ),
     L_MOVE: (records.MOVE, ("ts_ms", "symbol", "amount"), ()),
     L_ORDER: (
         records.ORDER,
         ("order_id", "ts_sent_ms", "ts_arrived_ms", "ts_done_ms", "symbol", "lots", "reduce_only", "status", "reason")
-        + ("have", "need", "filled", "cause"),
+        + ("have", "need", "filled", "cause", "strategy"),
         (),
     ),
     L_DETAIL: (
@@ -67,12 +71,23 @@ FIELDS: dict[int, tuple[np.dtype[Any], tuple[str, ...], tuple[str, ...]]] = {
         + ("trail_share",),
         ("limit_price", "stop_price", "trail", "activation"),
     ),
-    L_STATE: (records.ORDER_EVENT, ("ts_ms", "order_id", "symbol", "state", "reason", "left", "filled"), ()),
+    L_STATE: (
+        records.ORDER_EVENT,
+        ("ts_ms", "order_id", "symbol", "state", "reason", "left", "filled", "strategy"),
+        (),
+    ),
     L_AMBIGUOUS: (records.AMBIGUOUS, ("ts_ms", "pool"), ()),
-    L_CALL: (records.MARGIN_CALL, ("ts_ms", "pool", "equity", "initial"), ("level",)),
+    L_CALL: (records.MARGIN_CALL, ("ts_ms", "pool", "equity", "initial", "strategy"), ("level",)),
     L_GUARD: (records.GUARD, ("ts_ms", "guard", "symbol", "pool", "order_id"), ("value",)),
     L_POSITION: (records.POSITION, ("ts_ms", "symbol", "pool", "lots", "cost"), ("mark", "liquidation_price")),
     L_POOL: (records.POOL, ("ts_ms", "pool"), ("equity", "initial", "maintenance")),
+    L_SHARE: (
+        records.SHARE,
+        ("ts_ms", "strategy", "symbol", "kind", "message", "lots", "amount", "fee", "realized"),
+        (),
+    ),
+    L_STANDING: (records.STANDING, ("ts_ms", "strategy", "pnl", "alone", "account"), ()),
+    L_HOLDING: (records.HOLDING, ("ts_ms", "strategy", "symbol", "lots", "cost", "value"), ()),
 }
 
 

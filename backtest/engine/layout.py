@@ -117,8 +117,9 @@ BY_ARRIVAL, BY_ACT, BY_EXPIRY, BY_TURN, HEAPS = range(5)
     TRAILERS,
     FOLLOWED_TO,
     BLOCKS_USED,
+    SENDER,
     HEAPED,
-) = range(49)
+) = range(50)
 ACCT_WIDTH = HEAPED + HEAPS
 # FUNDING_AT next settlement; FLIGHTS messages on their way; RESTING orders at the venue, RESERVING those of them that
 # reserve margin; FREE_SLOT first of the list of free slots, −1: none; SLOTS_USED slots that have ever been used;
@@ -134,8 +135,8 @@ ACCT_WIDTH = HEAPED + HEAPS
 # or the lack of gas has undone; SOFT fills in `soft`; SOUND what `bound` found for row SOUND_AT when the journal had
 # SOUND_SINCE rows; WOKEN orders at the venue that are DUE; NOTED the next row that `lowest`
 # has to look at; TURNS of messages so far; AGENDA what the heap BY_ACT is of, see `agenda`; TRAILERS trailing stops at
-# the venue; FOLLOWED_TO the instant up to which they have followed, see `acts`; BLOCKS_USED rows of `blocks`; from
-# HEAPED on how many entries the heaps have
+# the venue; FOLLOWED_TO the instant up to which they have followed, see `acts`; BLOCKS_USED rows of `blocks`; SENDER
+# the strategy that sends now (`virtual`), 0 where there is one; from HEAPED on how many entries the heaps have
 
 # spec: float64[symbols, SPEC_TIERS + TIER_WIDTH × tiers]; whole numbers are exact in doubles below 2^53.
 # From SPEC_TERMS on it is what the venue asks, and changes with it.
@@ -152,10 +153,12 @@ ACCT_WIDTH = HEAPED + HEAPS
     MARK_FALL,
     LAST_TRADE,
     LAST_MARK,
+    TICK,
     SPEC_TERMS,
-) = range(13)
+) = range(14)
 # INV_LEVERAGE 1/leverage, INV_DEFAULT 1/the venue's (see `settle.belong`); UNITS scratch: micro-units held, signed;
-# RISE, FALL: a trade there or beyond may make an order act, MARK_*: a mark; LAST_TRADE, LAST_MARK: before the panel
+# RISE, FALL: a trade there or beyond may make an order act, MARK_*: a mark; LAST_TRADE, LAST_MARK: before the panel;
+# TICK price step, 0: any price will do
 (
     PENALTY,
     LIMIT,
@@ -307,8 +310,8 @@ TARGET_ROW, TARGET_SYMBOL, AMOUNT = range(3)
     KIND, ID, SENT, ARRIVES, SYMBOL, SIZE, REDUCE_ONLY, DECISION, CAUSE, TYPE, TIF, LIMIT_AT, STOP_AT, BY_MARK, TRAIL,
     TRAIL_SHARE, ACTIVATION, POST_ONLY, EXPIRES, PARENT, GROUP, CHILDREN, LAST_NUMBER, TARGET, STATE, LEFT, DONE_LOTS,
     TRIGGERED, BEST_PRICE, DUE, ACTED, FOLLOWED, NEXT_SLOT, PREV_SLOT, FATE, COSTS_GAS, RANK, BEHIND, SAME_PLACE,
-    AT_VENUE, TURN, PLACES,
-) = range(42)  # fmt: skip
+    AT_VENUE, TURN, OWNER, OFFSET, PLACES,
+) = range(44)  # fmt: skip
 QUEUE_WIDTH = PLACES + HEAPS
 ORDER, CANCEL, CANCEL_ALL, AMENDMENT, DEPOSIT, WITHDRAWAL = range(6)
 ON_ITS_WAY, IS_LOST, TOO_LATE = range(3)
@@ -322,11 +325,11 @@ FLYING, DORMANT, ARMED, WORKING = range(4)
 # knows, as `levels.followed` has it; FATE what an outage has made of it; COSTS_GAS micro; RANK order among those that
 # arrive at one instant; BEHIND 1: it travels with the one before it; SAME_PLACE the next slot of the chain that begins
 # in `numbered`, −1: none; AT_VENUE 1: an order that has arrived; TURN of an order at the venue, rises in order of
-# arrival; from PLACES on its places in the heaps, from 1, 0: it is not there. Of a transfer: SIZE micro, TARGET its
-# route's row of `ways`
-# numbered: int64[capacity]: by number modulo capacity, the first slot of a chain of live orders, −1: none
-# heaps: float64[HEAPS, capacity, HEAP_WIDTH], see `heap`: BY_ARRIVAL messages in flight, BY_ACT orders at the venue by
-# when they act (`agenda`), BY_EXPIRY those whose time ends, BY_TURN scratch
+# arrival; OWNER the strategy that sent it; OFFSET signed share of its parent's fill price that its price is away from
+# it, NaN: it has a price; from PLACES on its places in the heaps, from 1, 0: it is not there. Of a transfer: SIZE
+# micro, TARGET its route's row of `ways` numbered: int64[capacity]: by number modulo capacity, the first slot of a
+# chain of live orders, −1: none heaps: float64[HEAPS, capacity, HEAP_WIDTH], see `heap`: BY_ARRIVAL messages in flight,
+# BY_ACT orders at the venue by when they act (`agenda`), BY_EXPIRY those whose time ends, BY_TURN scratch
 # blocks: int64[capacity, BLOCK_WIDTH], see `blocks`; no rows: a block takes any number of messages
 
 # bars: float64[bars, symbols, BAR_WIDTH]: what costs are made from, as known at the bar's start; bar b from START + b ×
@@ -361,20 +364,25 @@ GAS_FROM, GAS_ORDER, GAS_CANCEL, GAS_DEPOSIT, GAS_WITHDRAWAL, GAS_WIDTH = range(
 # fresh: float64[4 × rows of the panel, symbols]: thirds of a ms since 1970 of the oracle's last publication at or
 # before each row's open, and its inner knots, behind the jump; no rows: it is never stale
 # soft: float64[capacity, SOFT_WIDTH]: the latest fills of orders, in a ring, for a reorg
-SOFT_TS, SOFT_SYMBOL, SOFT_LOTS, SOFT_QUOTE, SOFT_FEE, SOFT_PRICE, SOFT_ID, SOFT_WIDTH = range(8)
-# guards: float64[guards, GUARD_STATE + 2 × (symbols + 1)], one row per guard, in the order in which they look
-GUARD_KIND, GUARD_SYMBOL, GUARD_LEVEL, GUARD_GOAL, GUARD_STATE = range(5)
-G_CALL, G_REDUCE, G_TOP_UP, G_STOP, G_TRAIL, G_LOSS, G_AGE, G_ACCOUNT_LOSS, G_DRAWDOWN = range(9)
+SOFT_TS, SOFT_SYMBOL, SOFT_LOTS, SOFT_QUOTE, SOFT_FEE, SOFT_PRICE, SOFT_ID, SOFT_OWNER, SOFT_WIDTH = range(9)
+# guards: float64[guards, GUARD_STATE + 3 × (symbols + 1)], one row per guard, in the order in which they look
+GUARD_KIND, GUARD_SYMBOL, GUARD_LEVEL, GUARD_GOAL, GUARD_OWNER, GUARD_STATE, GUARD_EACH = *range(6), 3
+(
+    G_CALL, G_REDUCE, G_TOP_UP, G_STOP, G_TRAIL, G_LOSS, G_AGE, G_FUNDING, G_BASIS, G_ORACLE_AGE, G_VOLATILITY,
+    G_ACCOUNT_LOSS, G_DRAWDOWN,
+) = range(13)  # fmt: skip
 # GUARD_SYMBOL number of the one market that it watches, −1: every one; GUARD_LEVEL when it acts: a share, a margin
-# ratio, quote or ms; GUARD_GOAL the ratio to reach, or the deposit in micro. From GUARD_STATE on it is what the guard
-# remembers, two columns for each symbol or pool: of a pool 1 while its level is reached; of a position the ENTERED that
-# it knows and the best mark since; of the account its highest total, micro, in the first
+# ratio, a rate, quote or ms; GUARD_GOAL the ratio to reach, the share of a position to have closed, or the deposit in
+# micro; GUARD_OWNER the strategy whose it is. From GUARD_STATE on it is what the guard remembers, GUARD_EACH columns
+# for each symbol or pool: of a pool 1 while its level is reached; of a position the ENTERED that it knows, the best
+# mark and the largest size since; of the account its highest total, micro, in the first
+# volatility: float64[hours, symbols]: σ of a day's log return over the day before each hour, NaN: not known
 
 # log: float64[capacity, LOG_WIDTH]; column 0 is the kind; whole numbers (below 2^53) first, then doubles
 (
     L_FILL, L_FUNDING, L_LIQUIDATION, L_MOVE, L_ORDER, L_AMBIGUOUS, L_CALL, L_POSITION, L_POOL, L_GUARD, L_DETAIL,
-    L_STATE, L_GAS, L_TRANSFER,
-) = range(14)  # fmt: skip
+    L_STATE, L_GAS, L_TRANSFER, L_SHARE, L_STANDING, L_HOLDING,
+) = range(17)  # fmt: skip
 LOG_WIDTH = 18
 
 EV_FILL, EV_FUNDING, EV_LIQUIDATION, EV_CALL, EV_ORDER, EV_TRANSFER = 1, 2, 4, 8, 16, 32

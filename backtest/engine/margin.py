@@ -6,6 +6,7 @@ Numbers in, numbers out; nothing here changes a state, but for the scratch colum
 from __future__ import annotations
 
 from backtest.engine.compile import inlined, kernel
+from backtest.engine.exposure import exposure_by
 from backtest.engine.layout import (
     APART,
     BETA,
@@ -34,7 +35,11 @@ from backtest.engine.money import money, share
 from backtest.engine.outage import seen
 from backtest.engine.path import check_value, value_at
 from backtest.engine.requirement import initial, maintenance
+from backtest.engine.virtual import held_by
 from backtest.engine.world import World
+
+WHOLE = -1
+"""In the place of a strategy: the account."""
 
 
 @inlined
@@ -234,14 +239,23 @@ def initial_at(w: World, j: int, i: int, lows: bool, t: int, lots: int) -> int:
 @kernel
 def initial_needed(w: World, j: int, lows: bool, t: int) -> int:
     """Initial margin of the cross pool, working orders included."""
+    return initial_of(w, WHOLE, j, lows, t, w.acct[RESERVING] != 0)
+
+
+@kernel
+def initial_of(w: World, s: int, j: int, lows: bool, t: int, waiting: bool) -> int:
+    """Initial margin of the cross pool, or of a strategy's virtual positions as if they were alone in it, with working
+    orders where they are `waiting` for."""
     total, net, rest = 0, 0, 0
     cross = cross_pool(w.spec)
-    alone = w.acct[RESERVING] == 0
     net_rules = w.run[PORTFOLIO] != 0.0
     for i in range(cross):
         if w.book[i, POOL] != cross:
             continue
-        reach = w.book[i, LOTS] if alone else exposure(w.book, i)
+        if s == WHOLE:
+            reach = exposure(w.book, i) if waiting else w.book[i, LOTS]
+        else:
+            reach = exposure_by(w, s, i) if waiting else held_by(w, s, i)
         if reach != 0:
             value = mark_value(w, j, i, lows, t, reach)
             total += initial(w.spec, i, abs(value), abs(reach))

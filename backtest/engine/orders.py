@@ -65,7 +65,6 @@ from backtest.engine.layout import (
     LEFT,
     LIMIT_AT,
     LOST,
-    LOTS,
     MIN_NOTIONAL,
     MOST_ORDERS,
     MOST_ORDERS_EACH,
@@ -102,6 +101,7 @@ from backtest.engine.slots import (
     take_down,
 )
 from backtest.engine.transfer import included, pay_gas, settle_transfer
+from backtest.engine.virtual import held_by, owner_of
 from backtest.engine.world import World
 
 
@@ -151,7 +151,7 @@ def take(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> No
         reason, have, need = pay_gas(w, j, lows, t, at, now, PAID_ORDER)
     if reason != NO_REASON:
         pass  # nothing else is asked
-    elif barred(w.acct, w.queue, at):
+    elif barred(w, at):
         reason = HALTED
     elif m[REDUCE_ONLY] == 0.0 and stale(w, j, i, t, now):
         reason = STALE_ORACLE
@@ -201,7 +201,7 @@ def cancel(w: World, j: int, lows: bool, t: int, message: int, now: int) -> None
     reason = HALTED if m[CAUSE] == BY_GUARD else BY_STRATEGY
     if m[KIND] == CANCEL:
         at = find_order(w, int(m[TARGET]))
-        if at < 0:
+        if at < 0 or owner_of(w, at) != owner_of(w, message):
             w.acct[IDLE_CANCELS] += 1
         else:
             finish(w, at, now, CANCELLED, reason, 0, 0)
@@ -209,18 +209,18 @@ def cancel(w: World, j: int, lows: bool, t: int, message: int, now: int) -> None
     resting = w.acct[RESTING]
     for i in range(w.spec.shape[0]):
         if m[SYMBOL] < 0.0 or int(m[SYMBOL]) == i:
-            cancel_own(w, i, now, reason)
+            cancel_own(w, i, now, reason, owner_of(w, message))
     if resting == w.acct[RESTING]:
         w.acct[IDLE_CANCELS] += 1
 
 
 @kernel
-def cancel_own(w: World, i: int, now: int, reason: int) -> None:
-    """Cancel the symbol's orders at the venue that the strategy has sent; a guard's go on."""
+def cancel_own(w: World, i: int, now: int, reason: int, owner: int) -> None:
+    """Cancel the symbol's orders at the venue that strategy `owner` has sent; a guard's go on."""
     at = first_of(w.book, i)
     while at >= 0:
         before = int(w.queue[at, PREV_SLOT])
-        if w.queue[at, CAUSE] == BY_GUARD:
+        if w.queue[at, CAUSE] == BY_GUARD or owner_of(w, at) != owner:
             at = next_of(w.queue, at)
         else:
             finish(w, at, now, CANCELLED, reason, 0, 0)
@@ -274,7 +274,7 @@ def arrive(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> 
 @kernel
 def refused(w: World, k: int, i: int, at: int, others: int) -> tuple[int, int, int]:
     """Why the whole message that begins with the order at `at`, still in flight, is refused: `(reason, have, need)`."""
-    if barred(w.acct, w.queue, at):
+    if barred(w, at):
         return HALTED, 0, 0
     if k > int(w.spec[i, LAST_ROW]):
         return DELISTED, 0, 0
@@ -297,8 +297,8 @@ def judge(w: World, k: int, j: int, lows: bool, t: int, t_ms: int, at: int) -> N
     """Refuse, arm or execute an order that has just arrived."""
     m = w.queue[at]
     i, now = int(m[SYMBOL]), t_ms + t // 3
-    held = w.book[i, LOTS]
     if m[REDUCE_ONLY] != 0.0:
+        held = held_by(w, owner_of(w, at), i)
         if held == 0 or (held > 0) == (m[LEFT] > 0.0):
             finish(w, at, now, REJECTED, NOT_REDUCING, 0, 0)
             return

@@ -119,6 +119,11 @@ class Setup:
     """Deleveraging events: time ms, symbol ("": any), share of the position."""
     adl_top: int = 1
     """Positions taken by the events of one instant, at most."""
+    volatility: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    """[hours, symbols]: σ of a day's log return over the day before; NaN: not known. No rows: no guard asks for it."""
+    margin_limits: tuple[float, ...] = ()
+    """Of an account that strategies share: the share of its equity that each may use as initial margin; infinite: all
+    of it. Empty: one strategy has the account for itself."""
     guards: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, at.GUARD_STATE)))
     """[guards, GUARD_STATE + …] of `layout`."""
     guard_names: tuple[str, ...] = ()
@@ -154,6 +159,7 @@ def pack_spec(setup: Setup) -> NDArray[np.float64]:
     tiers = tier_count(setup)
     spec = np.zeros((len(setup.symbols), at.SPEC_TIERS + at.TIER_WIDTH * tiers))
     spec[:, at.STEP] = setup.step_micro
+    spec[:, at.TICK] = [tick or 0.0 for tick in setup.ticks or (None,) * len(setup.symbols)]
     spec[:, at.FIRST_ROW] = setup.first_row
     spec[:, at.LAST_ROW] = setup.last_row
     if setup.leverage is not None:

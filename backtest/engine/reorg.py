@@ -9,15 +9,18 @@ from backtest.engine.compile import kernel
 from backtest.engine.fund import empty_pool
 from backtest.engine.journal import AS_TAKER, BY_REORG, put_fill
 from backtest.engine.layout import (
+    ID,
     LAST_ROW,
     OUT_START,
     OUTAGE_AT,
+    OWNER,
     POOL,
     REORG,
     SOFT,
     SOFT_FEE,
     SOFT_ID,
     SOFT_LOTS,
+    SOFT_OWNER,
     SOFT_PRICE,
     SOFT_QUOTE,
     SOFT_SYMBOL,
@@ -28,15 +31,15 @@ from backtest.engine.world import World
 
 
 @kernel
-def keep_soft(w: World, now: int, i: int, lots: int, quote: int, fee: int, price: float, order: int) -> None:
-    """Remember a fill that a reorg could undo."""
+def keep_soft(w: World, now: int, i: int, lots: int, quote: int, fee: int, price: float, at: int) -> None:
+    """Remember a fill of the order at `at` that a reorg could undo."""
     n = w.acct[SOFT]
     w.acct[SOFT] = n + 1
     row = w.soft[n % w.soft.shape[0]]
     if not row[SOFT_TS] <= float(now) - w.run[REORG]:
         raise Broken("more fills within the depth of a reorg than are kept")
     row[SOFT_TS], row[SOFT_SYMBOL], row[SOFT_LOTS], row[SOFT_QUOTE] = now, i, lots, quote
-    row[SOFT_FEE], row[SOFT_PRICE], row[SOFT_ID] = fee, price, order
+    row[SOFT_FEE], row[SOFT_PRICE], row[SOFT_ID], row[SOFT_OWNER] = fee, price, w.queue[at, ID], w.queue[at, OWNER]
 
 
 @kernel
@@ -56,7 +59,7 @@ def undo_soft(w: World, k: int, t: int, t_ms: int) -> None:
         if k > int(w.spec[i, LAST_ROW]):
             continue  # nothing can be held in it any more
         p = w.book[i, POOL]
-        realized = trade(w, k, now, i, int(row[SOFT_ID]), lots, quote, fee)
+        realized = trade(w, k, now, i, int(row[SOFT_ID]), lots, quote, fee, int(row[SOFT_OWNER]))
         put_fill(
             w, now, i, int(row[SOFT_ID]), lots, quote, fee, 0, 0, 0, 0, realized, BY_REORG, AS_TAKER,
             row[SOFT_PRICE], row[SOFT_PRICE], row[SOFT_PRICE],

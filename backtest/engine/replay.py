@@ -119,7 +119,9 @@ class Replay(Begin):
             "cancels lost on the chain": int(self.acct[at.LOST]),
         }
         guards = records_of(at.L_GUARD).whole()
-        acted = {f"guard {name}": int((guards["guard"] == n).sum()) for n, name in enumerate(self.setup.guard_names)}
+        acted: dict[str, int] = {}
+        for n, name in enumerate(self.setup.guard_names):  # the levels of one guard have one name
+            acted[f"guard {name}"] = acted.get(f"guard {name}", 0) + int((guards["guard"] == n).sum())
         return Record(
             symbols=self.setup.symbols,
             step_micro=np.asarray(self.setup.step_micro, np.int64),
@@ -152,6 +154,9 @@ class Replay(Begin):
             final_reserve=int(self.acct[at.RESERVE]),
             final_in_flight=int(self.acct[at.IN_FLIGHT]),
             spool=self.spool,
+            shares=records_of(at.L_SHARE).whole(),
+            standings=records_of(at.L_STANDING).whole(),
+            holdings=records_of(at.L_HOLDING).whole(),
             lowest=tuple(self.lowest[DEEPEST:].tolist()),
             opening_profit=self.opening_profit,
             opening_pools=self.opening_pools,

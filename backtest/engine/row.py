@@ -77,7 +77,7 @@ def play_row(w: World, k: int) -> bool:
     settles = at < w.funding.shape[0] and w.funding[at, STAMP] < t_ms + d
     arrives = acct[FLIGHTS] > 0 and next_arrival(w) < t_ms + d
     plain = not settles and run[TAKE] == TAKE_POOL and acct[CALENDAR_DUE] > k and run[GUARDED] == 0.0
-    plain = plain and acct[TOUCHED] == 0
+    plain = plain and acct[TOUCHED] == 0 and w.margin_limits.shape[0] == 0
     # as `room_for_row`, which costs more than what is left of a plain row
     live = acct[FLIGHTS] + acct[RESTING]
     ample = plain and acct[LOGGED] + 8 + 16 * w.book.shape[0] + ROWS_PER_ORDER * live <= w.log.shape[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.compile import called, kernel
+from backtest.engine.exposure import underway_by
 from backtest.engine.journal import ORDERED
 from backtest.engine.layout import (
     ACTED,
@@ -29,12 +30,15 @@ from backtest.engine.layout import (
     LIMIT_AT,
     LOTS,
     NEXT_ID,
+    OFFSET,
     ORDER,
+    OWNER,
     PARENT,
     POST_ONLY,
     QUEUE_WIDTH,
     REDUCE_ONLY,
     SELLS,
+    SENDER,
     SENT,
     SIZE,
     STATE,
@@ -60,6 +64,7 @@ from backtest.engine.levels import has_limit
 from backtest.engine.margin import units
 from backtest.engine.money import lots_for, money, round_sum, share, whole_lots
 from backtest.engine.slots import first_of, fly, new_slot, next_of
+from backtest.engine.virtual import held_by, shared
 from backtest.engine.way import depart, follow_on
 from backtest.engine.world import World
 
@@ -80,11 +85,14 @@ def account_equity(w: World, j: int) -> int:
 
 
 @kernel
-def underway(w: World, i: int) -> int:
-    """Signed lots of `i` that orders in flight or at the venue have still to fill (docs/reference/rules-orders.md, 1).
+def underway(w: World, owner: int, i: int) -> int:
+    """Signed lots of `i` that orders of strategy `owner` in flight or at the venue have still to fill (rules-orders.md,
+    1).
 
     Those that will be refused for a halt are left out.
     """
+    if shared(w):
+        return underway_by(w, owner, i)
     total = w.book[i, COMING] + w.book[i, BUYS] - w.book[i, SELLS]
     at = first_of(w.book, i) if w.book[i, EXITS] > 0 else -1
     while at >= 0:
@@ -147,6 +155,7 @@ def post(
     post_only: bool,
     reduce_only: bool,
     expires_ms: float,
+    offset: float,
     sent: int,
     j: int,
     before: int,
@@ -158,7 +167,7 @@ def post(
     m[TYPE], m[TIF], m[LIMIT_AT], m[STOP_AT], m[EXPIRES] = kind, tif, limit, stop, expires_ms
     m[TRAIL], m[TRAIL_SHARE], m[ACTIVATION] = trail, 1.0 if trail_share else 0.0, activation
     m[BY_MARK], m[POST_ONLY] = 1.0 if by_mark else 0.0, 1.0 if post_only else 0.0
-    m[REDUCE_ONLY] = 1.0 if reduce_only else 0.0
+    m[REDUCE_ONLY], m[OFFSET] = 1.0 if reduce_only else 0.0, offset
     if before == UNSENT:
         m[ARRIVES] = -1.0
         fly(w, at)
@@ -179,10 +188,10 @@ def message(w: World, kind: int, i: int, sent: int) -> int:
     for column in range(QUEUE_WIDTH):
         m[column] = 0.0
     m[KIND], m[ID], m[SENT], m[SYMBOL] = kind, number, sent, i
-    m[DECISION] = m[LIMIT_AT] = m[STOP_AT] = m[TRAIL] = m[ACTIVATION] = m[BEST_PRICE] = np.nan
+    m[DECISION] = m[LIMIT_AT] = m[STOP_AT] = m[TRAIL] = m[ACTIVATION] = m[BEST_PRICE] = m[OFFSET] = np.nan
     m[EXPIRES] = np.inf
     m[PARENT] = m[GROUP] = m[TARGET] = m[TRIGGERED] = m[ACTED] = m[FOLLOWED] = -1.0
-    m[CAUSE] = ORDERED
+    m[CAUSE], m[OWNER] = ORDERED, w.acct[SENDER]
     return at
 
 
@@ -190,7 +199,8 @@ def message(w: World, kind: int, i: int, sent: int) -> int:
 def missing(w: World, i: int, kind: int, amount: float, j: int) -> int:
     """Signed lots that a target lacks at the close of panel row `j`."""
     equity = account_equity(w, j) if kind == WEIGHT else 0
-    return target_lots(w, j, i, kind, amount, equity) - w.book[i, LOTS] - underway(w, i)
+    sender = int(w.acct[SENDER])
+    return target_lots(w, j, i, kind, amount, equity) - held_by(w, sender, i) - underway(w, sender, i)
 
 
 @called
@@ -218,7 +228,7 @@ def send_targets(w: World, k: int, j: int, t_end: int) -> None:
     kind = int(w.run[TARGET_KIND])
     while at < w.targets.shape[0] and int(w.targets[at, TARGET_ROW]) == k:
         i = int(w.targets[at, TARGET_SYMBOL])
-        lots = target_lots(w, j, i, kind, w.targets[at, AMOUNT], equity) - w.book[i, LOTS] - underway(w, i)
+        lots = target_lots(w, j, i, kind, w.targets[at, AMOUNT], equity) - w.book[i, LOTS] - underway(w, 0, i)
         if lots != 0:
             send(w, i, lots, False, ORDERED, t_end, j)
         at += 1

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.core.enums import NO_ORDER as NONE
+from backtest.engine.attribution import NOBODY, THE_VENUE, attribute_cash, attribute_trade, exchange
 from backtest.engine.compile import inlined, kernel
 from backtest.engine.ends import drop_exits
-from backtest.engine.journal import AS_TAKER, put_fill, put_funding, put_move
+from backtest.engine.journal import AS_TAKER, BY_DELISTING, SHARE_OF_FUNDING, put_fill, put_funding, put_move
 from backtest.engine.layout import (
     ALLOW_MISSING,
     CASH,
@@ -39,11 +40,12 @@ from backtest.engine.layout import (
     Ints,
 )
 from backtest.engine.margin import units
-from backtest.engine.money import money_share, proportion, share, whole_lots
+from backtest.engine.money import money_share, share, whole_lots
 from backtest.engine.outage import seen
 from backtest.engine.path import price_at, value_at
 from backtest.engine.requirement import fit_to_size
 from backtest.engine.slots import first_of
+from backtest.engine.virtual import held_by, shared, split
 from backtest.engine.world import World
 
 NO_ORDER = int(NONE)
@@ -59,23 +61,14 @@ def add_cash(book: Ints, acct: Ints, p: int, amount: int) -> None:
 
 
 @kernel
-def trade(w: World, k: int, ts: int, i: int, order: int, lots: int, quote: int, fee: int) -> int:
+def trade(w: World, k: int, ts: int, i: int, order: int, lots: int, quote: int, fee: int, owner: int) -> int:
     """Exchange signed `lots` for signed cash `quote`, pay the fee, keep average cost; returns the profit realised.
 
-    Orders that could only reduce what is gone are cancelled, but not `order`, which is being filled.
+    Orders that could only reduce what is gone are cancelled, but not `order`, which is being filled. `owner`: the
+    strategy whose trade it is, or a number of `attribution`.
     """
     held = w.book[i, LOTS]
-    cost = w.book[i, COST]
-    realized = 0
-    if held != 0 and (held > 0) != (lots > 0):
-        closing = min(abs(held), abs(lots))
-        released = proportion(cost, closing, abs(held))
-        closing_quote = proportion(quote, closing, abs(lots))
-        realized = closing_quote - released
-        cost = cost - released - (quote - closing_quote)
-    else:
-        cost -= quote
-    w.book[i, COST] = cost
+    w.book[i, COST], realized = exchange(held, w.book[i, COST], lots, quote)
     after = whole_lots(float(held) + float(lots), int(w.spec[i, STEP]))
     w.book[i, LOTS] = after
     w.book[i, TRADED] = k
@@ -84,15 +77,17 @@ def trade(w: World, k: int, ts: int, i: int, order: int, lots: int, quote: int, 
     if w.spec[i, SIZED] != 0.0:
         fit_to_size(w.spec, i, after)
     add_cash(w.book, w.acct, w.book[i, POOL], quote - fee)
-    if held != 0 and first_of(w.book, i) >= 0 and (after == 0 or (held > 0) != (after > 0)):
-        drop_exits(w, i, ts, order)
+    if shared(w):
+        attribute_trade(w, ts, i, order, lots, quote, fee, owner)
+    elif held != 0 and first_of(w.book, i) >= 0 and (after == 0 or (held > 0) != (after > 0)):
+        drop_exits(w, i, ts, order, owner)
     return realized
 
 
 @kernel
 def close_lots(w: World, k: int, ts: int, i: int, lots: int, quote: int, cause: int, price: float) -> None:
     """Trade `lots` for `quote` without an order, fee or slippage: what the venue does by itself. Journalled."""
-    realized = trade(w, k, ts, i, NO_ORDER, lots, quote, 0)
+    realized = trade(w, k, ts, i, NO_ORDER, lots, quote, 0, NOBODY if cause == BY_DELISTING else THE_VENUE)
     put_fill(w, ts, i, NO_ORDER, lots, quote, 0, 0, 0, 0, 0, realized, cause, AS_TAKER, price, price, price)
 
 
@@ -125,10 +120,13 @@ def settle_funding(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> b
         at += 1
         w.acct[FUNDING_AT] = at
         lots = w.book[i, LOTS]
-        if lots == 0 or k < int(w.spec[i, FIRST_ROW]) or k > int(w.spec[i, LAST_ROW]):
+        apart = lots == 0 and shared(w) and split(w, i)
+        if (lots == 0 and not apart) or k < int(w.spec[i, FIRST_ROW]) or k > int(w.spec[i, LAST_ROW]):
             continue
         ts = t_ms + t // 3
         price = price_at(panel, off, row, i, lows, t, d, late, holds)
+        if np.isnan(rate) and apart:
+            continue  # the account has no position
         if np.isnan(rate):
             if w.run[ALLOW_MISSING] == 0.0:
                 w.acct[STATUS], w.acct[WHERE], w.acct[WHEN] = MISSING_SETTLEMENT, i, ts
@@ -136,11 +134,32 @@ def settle_funding(w: World, k: int, j: int, lows: bool, t: int, t_ms: int) -> b
             w.acct[MISSING] += 1
             put_funding(w, ts, i, lots, 0, 1, price, rate)
             continue
-        u = units(w.spec, i, lots)
-        if t == 0:
-            payment = -money_share(panel[off, row, i], u, rate)
-        else:
-            payment = -share(value_at(panel, off, row, i, lows, t, d, u, late, holds), rate)
-        add_cash(w.book, w.acct, w.book[i, POOL], payment)
-        put_funding(w, ts, i, lots, payment, 0, price, rate)
+        payment = payment_of(w, j, i, lows, t, units(w.spec, i, lots), rate)
+        if shared(w):
+            attribute_funding(w, j, i, lows, t, ts, rate)
+        if not apart:
+            add_cash(w.book, w.acct, w.book[i, POOL], payment)
+            put_funding(w, ts, i, lots, payment, 0, price, rate)
     return True
+
+
+@kernel
+def payment_of(w: World, j: int, i: int, lows: bool, t: int, u: int, rate: float) -> int:
+    """Funding of `u` micro-units at `t` of panel row `j`; positive: received."""
+    panel, off, row, late, holds = seen(w, j)
+    if t == 0:
+        return -money_share(panel[off, row, i], u, rate)
+    return -share(value_at(panel, off, row, i, lows, t, int(w.run[INTERVAL]), u, late, holds), rate)
+
+
+@kernel
+def attribute_funding(w: World, j: int, i: int, lows: bool, t: int, ts: int, rate: float) -> None:
+    """Give each strategy with a virtual position its part of a settlement."""
+    reached, paid = 0, 0
+    for s in range(w.margin_limits.shape[0]):
+        held = held_by(w, s, i)
+        if held != 0:
+            reached += held
+            payment = payment_of(w, j, i, lows, t, units(w.spec, i, reached), rate)
+            attribute_cash(w, ts, s, i, SHARE_OF_FUNDING, NO_ORDER, payment - paid)
+            paid = payment

@@ -31,7 +31,6 @@ from backtest.engine.layout import (
     FIRST_ORDER,
     FLIGHTS,
     FREE_SLOT,
-    HALT_MS,
     HEAPS,
     ID,
     KIND,
@@ -61,6 +60,7 @@ from backtest.engine.layout import (
     Floats,
     Ints,
 )
+from backtest.engine.virtual import halted_since, owner_of
 from backtest.engine.world import World
 
 NEVER_MS = 1 << 52
@@ -180,7 +180,7 @@ def coming(w: World, at: int) -> int:
     """Signed lots that targets count as held of the order in flight at `at` (rules-orders.md section 1)."""
     m = w.queue[at]
     counts = m[TYPE] == MARKET_ORDER or (m[TYPE] == LIMIT_ORDER and m[REDUCE_ONLY] == 0.0)
-    return int(m[LEFT]) if counts and not barred(w.acct, w.queue, at) else 0
+    return int(m[LEFT]) if counts and not barred(w, at) else 0
 
 
 @kernel
@@ -332,6 +332,7 @@ def symbol_of(w: World, order: int) -> int:
 
 
 @inlined
-def barred(acct: Ints, queue: Floats, at: int) -> bool:
-    """Whether the message at `at` is of the strategy and was sent since the account was halted."""
-    return acct[HALT_MS] != 0 and queue[at, CAUSE] != BY_GUARD and int(queue[at, SENT]) >= acct[HALT_MS]
+def barred(w: World, at: int) -> bool:
+    """Whether the message at `at` is of a strategy and was sent since that was halted."""
+    since = halted_since(w, owner_of(w, at))
+    return since != 0 and w.queue[at, CAUSE] != BY_GUARD and int(w.queue[at, SENT]) >= since

@@ -29,6 +29,7 @@ from backtest.engine.slots import NEVER_MS, enlist_all
 from backtest.engine.targets import TargetArray, Targets
 from backtest.engine.terms import note_calendar
 from backtest.engine.tier import Tier
+from backtest.engine.virtual import VIRTUAL_WIDTH
 from backtest.engine.world import World
 
 P = ParamSpec("P")
@@ -109,6 +110,9 @@ class State:
             usual=np.ascontiguousarray(self.setup.usual),
             seen=np.zeros(len(CURVE)),
             lowest=self.lowest, now=np.full((2, 1, count), np.nan),
+            volatility=np.ascontiguousarray(self.setup.volatility),
+            virtual=np.zeros((len(self.setup.margin_limits) * (count + 1), VIRTUAL_WIDTH), np.int64),
+            margin_limits=np.array(self.setup.margin_limits, np.float64),
             soft=np.full((SOFT_ROWS if self.setup.chain.reorg_ms else 0, at.SOFT_WIDTH), -np.inf),
         )  # fmt: skip
         o, s = self.setup.oracle, self.setup

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.core.errors import Broken
+from backtest.engine.attribution import attribute_relief
 from backtest.engine.closing import RULE_ADL, TAKE_POSITION, TAKE_SHARE, TAKE_TIER, portion_of, weigh
 from backtest.engine.compile import kernel
 from backtest.engine.fund import empty_pool, fund_room, to_fund
@@ -287,6 +288,7 @@ def fill_step(
     close_lots(w, k, ts, i, -lots, q, cause, price)
     to_fund(w, p, ts, insured)
     add_cash(w.book, w.acct, p, debt)
+    attribute_relief(w, ts, i, debt - insured)
     w.book[i, VALUE_X] = v - marked
     put_liquidation(
         w, ts, p, i, stage, -lots, max(0, insured), insured, debt, cost_to_others, equity, need,

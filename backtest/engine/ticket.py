@@ -31,3 +31,5 @@ class Ticket(NamedTuple):
     reduce_only: bool = False
     children: tuple[Ticket, ...] = ()
     """Reduce-only orders that sleep until this one fills, and cancel each other."""
+    offset: float = math.nan
+    """Of a child: signed share of the entry's fill price by which its own price is away from it; NaN: it has one."""

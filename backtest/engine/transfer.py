@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backtest.engine.admission import cross_room
+from backtest.engine.attribution import attribute_cash
 from backtest.engine.bound import spare, surely_above
 from backtest.engine.compile import kernel
 from backtest.engine.heap import count, slot_at
@@ -15,6 +16,8 @@ from backtest.engine.journal import (
     NO_RESERVE,
     PAID_DEPOSIT,
     PAID_WITHDRAWAL,
+    SHARE_OF_BRIDGE,
+    SHARE_OF_GAS,
     TR_ARRIVED,
     TR_REJECTED,
     TR_SENT,
@@ -53,6 +56,7 @@ from backtest.engine.outage import transfers_from
 from backtest.engine.path import lows_first
 from backtest.engine.send import message
 from backtest.engine.slots import fly, free_slot, land
+from backtest.engine.virtual import owner_of
 from backtest.engine.way import congestion, count_sent, draw, gas_of, whole_ms
 from backtest.engine.world import World
 
@@ -100,6 +104,7 @@ def set_out(w: World, at: int, sent: int, arrives: int, kind: int, gas: int) -> 
     w.acct[IN_FLIGHT] += int(w.queue[at, SIZE])
     if gas > 0:
         put_gas(w, sent, int(w.queue[at, ID]), kind, gas)
+        attribute_cash(w, sent, owner_of(w, at), w.spec.shape[0], SHARE_OF_GAS, int(w.queue[at, ID]), -gas)
     w.queue[at, ARRIVES] = arrives
     put_transfer(w, at, sent, TR_SENT, 0, NO_REASON, 0, 0)
     fly(w, at)
@@ -173,6 +178,8 @@ def settle_transfer(w: World, at: int, now: int) -> None:
     else:
         w.acct[RESERVE] += amount - fee
     put_transfer(w, at, now, TR_ARRIVED, fee, NO_REASON, 0, 0)
+    if fee != 0:
+        attribute_cash(w, now, owner_of(w, at), w.spec.shape[0], SHARE_OF_BRIDGE, int(m[ID]), -fee)
     free_slot(w, at)
 
 
@@ -186,6 +193,7 @@ def pay_gas(w: World, j: int, lows: bool, t: int, at: int, now: int, kind: int) 
             return GAS_SHORT, have, gas
     w.acct[WALLET] -= gas
     put_gas(w, now, int(w.queue[at, ID]), kind, gas)
+    attribute_cash(w, now, owner_of(w, at), w.spec.shape[0], SHARE_OF_GAS, int(w.queue[at, ID]), -gas)
     return NO_REASON, 0, 0
 
 

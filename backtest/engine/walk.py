@@ -240,6 +240,7 @@ def room_for_row(w: World, j: int, t_end: int) -> bool:
         + 4 * events * w.spec.shape[0]
     )
     need += rows_for(w.guards)
+    need *= 1 + w.margin_limits.shape[0]  # each strategy's part of everything
     if w.acct[TOUCHED] != 0 and w.run[REORG] > 0.0:
         need += 2 * min(w.acct[SOFT], w.soft.shape[0])
     if w.acct[PROCESSES] > 0 or events > 0 or not surely_healthy(w, j):

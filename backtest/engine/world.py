@@ -1,4 +1,4 @@
-"""What kernels work on: the arrays of an account, given together (`engine.layout` and `limit` have their columns)."""
+"""What kernels work on: the arrays of an account, given together (columns in `layout`, `limit` and `virtual`)."""
 
 from __future__ import annotations
 
@@ -42,6 +42,9 @@ class World(Bundle):
         "seen": ("f8", 1),
         "lowest": ("f8", 1),
         "now": ("f8", 3),
+        "volatility": ("f8", 2),
+        "virtual": ("i8", 2),
+        "margin_limits": ("f8", 1),
     }
     panel: Floats3
     book: Ints
@@ -73,3 +76,6 @@ class World(Bundle):
     seen: Floats
     lowest: Floats
     now: Floats3
+    volatility: Floats
+    virtual: Ints
+    margin_limits: Floats

@@ -49,6 +49,7 @@ REASONS = {
     "collateral": "not enough free collateral",
     "reserve": "not enough in the reserve",
     "price_band": "slippage beyond the price band",
+    "margin_limit": "beyond the strategy's margin limit",
 }
 """Why an order ended as it did, by the word in the table `orders`."""
 

@@ -197,11 +197,12 @@ _SETTINGS = {
     "chain": "Chain", "chain_rules": "Chain rules", "chain_source": "Where they come from", "gas": "Gas is paid",
     "outages": "Outage setting", "reorg_ms": "Reorg depth before an outage",
     "force_inclusion": "Forced inclusion through Layer 1", "reserve": "Reserve at the start",
-    "oracle": "Oracle setting",
+    "oracle": "Oracle setting", "offline": "Offline", "override": "By hand",
 }  # fmt: skip
 _UNLESS_SET = {
     "venue_from_data": "venue_from_data", "slippage": "slippage", "volume_share": "volume_share", "fee_bps": "fee_bps",
     "maker_fee_bps": "maker_fee_bps", "fee_discount": "fee_discount",
+    "offline": "offline", "override": "override",
     "modes": "modes", "isolate_above": "isolate_above", "adl": "adl", "adl_top": "adl",
     "chain": "chain", "chain_rules": "chain", "chain_source": "chain", "gas": "chain", "outages": "outages",
     "reorg_ms": "reorg_ms", "force_inclusion": "force_inclusion", "reserve": "reserve", "oracle": "oracle",

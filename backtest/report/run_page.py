@@ -13,6 +13,7 @@ from backtest.report import (
     layer2_section,
     misleading,
     orders_section,
+    strategies_section,
     what_happened,
     what_traded,
     where_from,
@@ -23,6 +24,7 @@ from backtest.report.outcome import outcome
 from backtest.report.page import document, quote_of
 from backtest.report.scorecard import scorecard
 from backtest.report.section import Build, Section, Subject
+from backtest.report.shared_text import netting_words
 from backtest.report.verdict import verdict
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ SECTIONS: tuple[Build, ...] = (
     what_happened.section,
     how_close.section,
     where_from.section,
+    strategies_section.section,
     what_traded.section,
     layer2_section.section,
     orders_section.section,
@@ -61,7 +64,7 @@ def render(result: Result, candles: pl.DataFrame | None = None) -> str:
         misleading=above,
         checks=scorecard(result, out),
         key_figures=key_figures(result, out, quote),
-        words=[sentence for sentence in run_words(result, out, quote) if sentence not in above],
+        words=[*netting_words(result), *(said for said in run_words(result, out, quote) if said not in above)],
     )
 
 

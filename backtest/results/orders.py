@@ -24,7 +24,7 @@ SCHEMA = pl.Schema(
 UNCONDITIONAL = (OrderType.MARKET, OrderType.LIMIT, OrderType.AMEND)
 NUMBERED = (
     Reason.MARGIN, Reason.LIMIT, Reason.LIMIT_SIZE, Reason.QUANTITY, Reason.MIN_NOTIONAL, Reason.OPEN_ORDERS,
-    Reason.GAS, Reason.PRICE_BAND,
+    Reason.GAS, Reason.PRICE_BAND, Reason.MARGIN_LIMIT,
 )  # fmt: skip
 """Reasons that come with numbers."""
 
@@ -118,6 +118,9 @@ def _text(reason: int, have: int, need: int, own_pool: bool) -> str:
     if reason == Reason.PRICE_BAND:
         left, right = both(have, need)
         return f"price_band: all of it would cost {left} beside the price, the band allows {right}"
+    if reason == Reason.MARGIN_LIMIT:
+        left, right = both(have, need)
+        return f"margin_limit: alone it would need {right} of initial margin, its limit is {left}"
     if reason == Reason.OPEN_ORDERS:
         return f"open_orders: {have:,} at the venue, which allows {need:,}"
     return _excess(have, need, reason)

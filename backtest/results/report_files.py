@@ -15,17 +15,20 @@ from backtest.core import disk, forks
 from backtest.core.disk import ELSEWHERE
 from backtest.core.enums import SCHEMA_VERSION
 from backtest.core.errors import Broken, UserError
+from backtest.results import strategy_shares
 from backtest.results.digest import digest
 from backtest.results.lazy_tables import Tables
 from backtest.results.result import Result
-from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, plain
+from backtest.results.summary import COMPARISON, LATENCY, RUN, SHARED_MARGIN, SUB_ACCOUNTS, plain
 from backtest.results.summary_types import RunSummary
 from backtest.results.tables import SCHEMAS
 
 REPORT, SUMMARY, DOCUMENT = "report.html", "summary.json", "run.toml"
 AGAIN = "run it again"
-BESIDE = ("curve",)
+BESIDE = ("curve", *strategy_shares.SCHEMAS)
 """Tables that a report may have beside its runs' own."""
+SINGLE = (RUN, SHARED_MARGIN)
+"""Kinds of a report about one account, whose tables lie in its folder."""
 ROW_GROUP = 100_000
 """Rows that lie together: so many candles let a reader skip by time."""
 CODEC: Final = "lz4"
@@ -138,9 +141,9 @@ def read(folder: str | Path) -> Result | dict[str, Result]:
     found = stored(folder)
     for result in found.results:
         if digest(result.tables) != result.summary.get("digest"):
-            place = Path(folder) if found.kind == RUN else Path(folder, result.label)
+            place = Path(folder) if found.kind in SINGLE else Path(folder, result.label)
             raise UserError("the tables are not those that the summary's digest was made of", str(place), AGAIN)
-    return found.results[0] if found.kind == RUN else {result.label: result for result in found.results}
+    return found.results[0] if found.kind in SINGLE else {result.label: result for result in found.results}
 
 
 @dataclass(frozen=True)
@@ -170,8 +173,9 @@ def stored(folder: str | Path) -> Stored:
     if summary["schema_version"] != SCHEMA_VERSION:
         thing = f"the report has schema version {summary['schema_version']}, this is {SCHEMA_VERSION}"
         raise UserError(thing, str(place), AGAIN)
-    if summary["kind"] == RUN:
-        return Stored(RUN, (_read_run(place, summary),), {SUMMARY: summary}, {}, _page(place))
+    if summary["kind"] in SINGLE:
+        shared = {name: _read_table(place, name) for name in strategy_shares.SCHEMAS if summary["kind"] != RUN}
+        return Stored(summary["kind"], (_read_run(place, summary),), {SUMMARY: summary}, shared, _page(place))
     results, read = [], {SUMMARY: summary}
     for label in _order(summary):
         inner = _recognised(place / label)
@@ -208,7 +212,7 @@ def _recognised(folder: Path) -> dict[str, Any] | None:
     if not isinstance(summary, dict) or not isinstance(summary.get("schema_version"), int):
         return None
     several = summary.get("kind") in (COMPARISON, SUB_ACCOUNTS, LATENCY) and isinstance(summary.get("runs"), dict)
-    known = summary.get("kind") == RUN or several
+    known = summary.get("kind") in SINGLE or several
     return summary if known else None
 
 

@@ -16,6 +16,7 @@ from backtest.core.errors import Broken
 from backtest.results.summary_types import RunSummary
 
 RUN, COMPARISON, SUB_ACCOUNTS, LATENCY = "run", "comparison", "sub-accounts", "latency"
+SHARED_MARGIN = "shared-margin"
 DISTRIBUTION = "perp-backtest"
 LIBRARIES = ("numpy", "numba", "polars", "duckdb", "pyarrow", "plotly")
 

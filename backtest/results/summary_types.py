@@ -92,6 +92,8 @@ class RunSummary(TypedDict):
     delays_ms: NotRequired[list[int]]
     """The delays of a latency curve."""
     sub_account: NotRequired[dict[str, JsonValue]]
+    shared_margin: NotRequired[dict[str, JsonValue]]
+    """The strategies that share the account, and what netting between them saves."""
 
 
 class ComparisonSummary(TypedDict):

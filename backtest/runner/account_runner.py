@@ -20,6 +20,7 @@ from backtest.engine.replay import Replay
 from backtest.results.excursions import Observer
 from backtest.results.mark_divergence import Sight
 from backtest.runner.congestion import Usual
+from backtest.runner.operator import Act, Operator
 from backtest.runner.signals import Decisions
 from backtest.strategy import base
 from backtest.strategy.account import Account
@@ -52,6 +53,12 @@ def sight_of(setup: Setup) -> Sight | None:
     return Sight(len(setup.symbols), setup.start_ms, setup.interval_ms, every_ms, frozen, holds, late_ms)
 
 
+def clock(replay: Replay) -> str:
+    """The simulated time, as messages show it."""
+    when: dt.datetime = EPOCH + dt.timedelta(milliseconds=replay.now_ms)
+    return f"{when:%Y-%m-%d %H:%M:%S}Z"
+
+
 class AccountRunner:
     """Plays chunks for one account: the kernels up to each decision, then the strategy."""
 
@@ -68,6 +75,9 @@ class AccountRunner:
         self._observer = Observer(steps, setup.start_ms, setup.interval_ms, replay.spool)
         self._sight = sight_of(setup)
         self._bits = hook_bits(strategy)
+        self.operator = Operator()
+        """What is done by hand."""
+        self._done_by_hand, self._stopped = 0, False
         self.usual: Usual | None = None
         """What congestion is measured against, filled in before each chunk is played."""
 
@@ -84,6 +94,11 @@ class AccountRunner:
     def each(self) -> bool:
         """Whether the strategy decides at each candle, and so sees the panel itself."""
         return not self.compiled and self._decisions.every_rows == 1
+
+    @property
+    def lookback(self) -> int:
+        """How many candles the strategy may look back."""
+        return self.strategy.lookback
 
     def start(self) -> None:
         """Call `on_start`, before the first candle."""
@@ -104,13 +119,7 @@ class AccountRunner:
         self.replay.load(chunk.panel, chunk.row0 - chunk.tail)
         end = chunk.row0 + chunk.rows
         try:
-            with self._session:
-                if self.compiled:
-                    self.replay.advance(end)
-                elif self.each:
-                    self._play_each(chunk, end)
-                else:
-                    self._play_every(end)
+            self._play_rows(chunk, end)
         except Broken as error:
             if BEYOND not in str(error):
                 raise
@@ -120,13 +129,34 @@ class AccountRunner:
             ) from error
         self._observer.take(chunk, records_of(at.L_FILL, self.replay.journal(self._looked)), self.replay.fine)
         self._looked = written(self.replay)
-        self.replay.forget(min(self._looked, self._hearing.read) if self._bits else self._looked)
+        self.replay.forget(min(self._looked, self._read) if self._bits else self._looked)
         self._see(chunk)
         self.replay.fine.clear()
 
+    def _play_rows(self, chunk: Chunk, end: int) -> None:
+        with self._session:
+            if self.compiled:
+                while (row := self._next_act) <= end:
+                    self.replay.advance(row)
+                    self._step_in()
+                self.replay.advance(end)
+            elif self.each:
+                self._play_each(chunk, end)
+            else:
+                self._play_every(end)
+
+    @property
+    def _read(self) -> int:
+        """Rows of the journal that all who listen have looked at."""
+        return self._hearing.read
+
+    def _lost(self) -> int:
+        """News that the run's end has overtaken."""
+        return self._hearing.lost()
+
     def record(self, counts: dict[str, int]) -> Record:
         """Everything that happened; call it when the last chunk has been played."""
-        lost = {"events not delivered before the end": self._hearing.lost()} if self._bits else {}
+        lost = {"events not delivered before the end": self._lost()} if self._bits else {}
         record = replace(self.replay.record({**counts, **lost}), extremes=self._observer.extremes())
         return record if self._sight is None else replace(record, sight=self._sight.rows())
 
@@ -152,6 +182,7 @@ class AccountRunner:
         following, buffer, unread = window.following, window.buffer, self._session.unread
         # Rows before `quiet` are known to be quiet; all before `seen` have been looked at.
         quiet, seen, reach = 0, 0, NEAREST
+        acting = self._next_act
         # One turn per candle: every call and every look-up here is paid as often as there are candles. `row` is the
         # number of rows played by the close of this one.
         for row, names in zip(range(chunk.row0 + 1, end + 1), window.rows(), strict=True):
@@ -172,7 +203,10 @@ class AccountRunner:
                         self._hear()
                         quiet = min(quiet, hearing.row)
             replay.row = row
-            if names:
+            if row == acting:
+                self._step_in()
+                acting = self._next_act
+            if names and not self._stopped:
                 try:
                     on_candle(market, account)
                 except KeyboardInterrupt:
@@ -192,21 +226,46 @@ class AccountRunner:
         while replay.row < end:
             due = decisions.next_decision(replay.row)
             goal, ready = min(due + 1, end), False
+            if replay.row < self._next_act < goal:
+                goal = self._next_act
             while replay.row < goal:
                 # What was refused before it was sent is heard of after the next row, not with the next event.
                 replay.advance(replay.row + 1 if self._unread else min(goal, self._hearing.row + 1))
                 market.symbols = window.stand(replay.panel[replay.setup.known_field, replay.j])
                 ready = bool(market.symbols)
                 self._hear()
+            if replay.row == self._next_act:
+                self._step_in()
             # A chunk may end between decisions; what happened in its last row is heard all the same.
-            if replay.row == due + 1 and ready:
+            if replay.row == due + 1 and ready and not self._stopped:
                 self._call("on_candle", market, self.account)
 
     def _hear(self) -> None:
         """Call the hooks for what has come back since the last time."""
-        if self._bits and self._hearing.due:
+        if self._bits and self._hearing.due and not self._stopped:
             for hook, value in self._hearing.news():
                 self._call(hook, value, self.market, self.account)
+
+    @property
+    def _next_act(self) -> int:
+        """Rows played by the close at which somebody steps in next; beyond all rows where nobody does."""
+        setup = self.replay.setup
+        if self._done_by_hand == len(self.operator.acts):
+            return setup.rows + 1
+        when = self.operator.acts[self._done_by_hand][0]
+        return max(1, self.replay.row, -(-(when - setup.start_ms) // setup.interval_ms))
+
+    def _step_in(self) -> None:
+        """Do by hand what is due at this close."""
+        account, now_ms = self.account, self.replay.now_ms
+        while self._done_by_hand < len(self.operator.acts) and self.operator.acts[self._done_by_hand][0] <= now_ms:
+            act = self.operator.acts[self._done_by_hand][1]
+            self._done_by_hand += 1
+            account.cancel_all()
+            for position in account.positions if act is not Act.CANCEL_ALL else ():
+                account.close(position.symbol)
+            self._stopped = self._stopped or act is Act.STOP
+        self._session.settle()
 
     @property
     def _unread(self) -> bool:
@@ -228,5 +287,4 @@ class AccountRunner:
 
     def now(self) -> str:
         """Return the simulated time, as messages show it."""
-        when: dt.datetime = EPOCH + dt.timedelta(milliseconds=self.replay.now_ms)
-        return f"{when:%Y-%m-%d %H:%M:%S}Z"
+        return clock(self.replay)

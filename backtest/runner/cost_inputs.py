@@ -41,8 +41,12 @@ COLUMNS = {
 }
 
 
-def bars(selection: Selection, sigma: bool, turnover: bool, estimator: str | None) -> Floats:
+def bars(
+    selection: Selection, sigma: bool, turnover: bool, estimator: str | None, trailing_ms: int = TRAILING_MS
+) -> Floats:
     """[bars, symbols, BAR_WIDTH] of `engine.layout`, NaN in what is not asked for and before it is known.
+
+    ``trailing_ms``: how far σ and turnover look back, or `LEAST` candles where they are longer.
 
     UserError where turnover is asked for and the data have no volume.
     """
@@ -50,9 +54,10 @@ def bars(selection: Selection, sigma: bool, turnover: bool, estimator: str | Non
     starts = np.arange(selection.start_ms, end_ms, at.BAR_MS)
     # The data's own interval, however long the run's candles are, or the fewest of them that make an hour.
     base = -(-at.BAR_MS // selection.catalog.interval_ms) * selection.catalog.interval_ms
-    reach = max(TRAILING_MS, LEAST * base) + base
+    reach = max(trailing_ms, LEAST * base) + base
     wide = select(selection.catalog, selection.symbols, (selection.start_ms - reach) // base * base, end_ms, base)
     columns = ("close",) * sigma + ("close", "volume") * turnover + COLUMNS.get(estimator or "", ())
+    window = max(trailing_ms // base, LEAST)
     out = np.full((len(starts), len(selection.symbols), at.BAR_WIDTH), np.nan)
     for i, symbol in enumerate(selection.symbols):
         frame = wide.candles(symbol, base, tuple(dict.fromkeys(columns)))
@@ -64,13 +69,18 @@ def bars(selection: Selection, sigma: bool, turnover: bool, estimator: str | Non
         # Number of candles, of those on the grid from the symbol's first on, that had closed by each bar's start.
         closed = (starts - first) // base
         if sigma:
-            out[:, i, at.SIGMA] = _rolled(held, closed, TRAILING_MS // base, _sigma) * np.sqrt(DAY_MS / base)
+            out[:, i, at.SIGMA] = _rolled(held, closed, window, _sigma) * np.sqrt(DAY_MS / base)
         if turnover:
-            out[:, i, at.TURNOVER] = _rolled(held, closed, TRAILING_MS // base, _turnover) * (DAY_MS / base)
+            out[:, i, at.TURNOVER] = _rolled(held, closed, window, _turnover) * (DAY_MS / base)
         if estimator:
-            window = max(SPREAD_MS // base, LEAST)
-            out[:, i, at.HALF_SPREAD] = _rolled(held, closed, window, _known(HALF[estimator])) / 2
+            week = max(SPREAD_MS // base, LEAST)
+            out[:, i, at.HALF_SPREAD] = _rolled(held, closed, week, _known(HALF[estimator])) / 2
     return out
+
+
+def volatility(selection: Selection) -> Floats:
+    """[hours, symbols]: σ of a day's log return over the day before each hour of the run; NaN before it is known."""
+    return bars(selection, sigma=True, turnover=False, estimator=None, trailing_ms=DAY_MS)[:, :, at.SIGMA].copy()
 
 
 def _laid(stamps: NDArray[np.int64], values: Floats, base: int, end_ms: int) -> Floats:

@@ -9,21 +9,25 @@ from pathlib import Path, PurePath
 
 from backtest.core.errors import UserError
 from backtest.results.report_files import DOCUMENT, SUMMARY, Stored
-from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, plain
+from backtest.results.summary import COMPARISON, LATENCY, RUN, SHARED_MARGIN, SUB_ACCOUNTS, plain
 from backtest.results.summary_types import untyped
 from backtest.runner import run_document, setting
 from backtest.runner.latency_curve import parse_grid
 from backtest.runner.run_document import PATHS_IN_TEXTS
 from backtest.runner.setting import Kind, Setting
 from backtest.runner.settings import DEFAULT_VENUE, RunSettings, all_settings
-from backtest.runner.sub_accounts import asked_of_each
+from backtest.runner.shared_margin import limits_of, strategies_of
+from backtest.runner.sub_accounts import asked_of_each, caps_of
 from backtest.runner.validation import checked
 from backtest.runner.variants import Variant, variants_of
 from backtest.strategy.loader import load
 
 COMMANDS = {
     RUN: setting.RUN, COMPARISON: setting.COMPARE, LATENCY: setting.LATENCY, SUB_ACCOUNTS: setting.SUB_ACCOUNTS,
+    SHARED_MARGIN: setting.SHARED_MARGIN,
 }  # fmt: skip
+
+SWITCHES = ("sub_accounts", "shared_margin")
 
 
 def unlike(report: Stored, folder: Path) -> Iterator[str]:
@@ -37,8 +41,10 @@ def unlike(report: Stored, folder: Path) -> Iterator[str]:
     command = COMMANDS[report.kind]
     try:
         said = run_document.read(folder / DOCUMENT)
-        asked = checked({name: value for name, value in said.values.items() if name != "sub_accounts"}, command)
+        asked = checked({name: value for name, value in said.values.items() if name not in SWITCHES}, command)
         strategies = [str(untyped(result.summary)["config"]["strategy"]) for result in report.results]
+        if report.kind == SHARED_MARGIN:
+            strategies = [str(one["strategy"]) for one in strategies_of(report.results[0])]
         left_out = report.documents[SUMMARY].get("left_out", {})
         variants = _variants(said, asked, left_out) if asked.vary and command == setting.COMPARE else []
         accounts = [one.settings for one in variants] or _accounts(command, asked, strategies, left_out)
@@ -47,7 +53,8 @@ def unlike(report: Stored, folder: Path) -> Iterator[str]:
         return
     if variants:
         said = replace(said, strategies=tuple(str(one.strategy) for one in variants))
-    named = [*said.strategies] if command == setting.SUB_ACCOUNTS or variants else [*said.strategies] * len(strategies)
+    each = command in (setting.SUB_ACCOUNTS, setting.SHARED_MARGIN) or bool(variants)
+    named = [*said.strategies] if each else [*said.strategies] * len(strategies)
     expected = [] if asked.positions else strategies
     if [PurePath(one).name for one in named] != [PurePath(one).name for one in expected]:
         yield f"{DOCUMENT}: strategy"
@@ -63,8 +70,19 @@ def unlike(report: Stored, folder: Path) -> Iterator[str]:
             key = told.recorded or told.name
             if any(_differ(told, one.as_dict()[key], was[key]) for one, was in pairs):
                 yield f"{DOCUMENT}: {told.name}"
+    if report.kind == SHARED_MARGIN:
+        yield from _shared_terms(report, asked)
     if any(one.margin != (was["margin"],) or asked.modes != was["modes"] for one, was in pairs):
         yield f"{DOCUMENT}: margin"
+
+
+def _shared_terms(report: Stored, asked: RunSettings) -> Iterator[str]:
+    """Give the settings of the strategies' shares that the file says otherwise."""
+    listed = strategies_of(report.results[0])
+    if limits_of(asked.margin_limit, len(listed)) != [one["margin_limit"] for one in listed]:
+        yield f"{DOCUMENT}: margin_limit"
+    if caps_of(asked.loss_cap, len(listed)) != [one["loss_cap"] for one in listed]:
+        yield f"{DOCUMENT}: loss_cap"
 
 
 def _variants(said: run_document.Document, asked: RunSettings, left_out: Collection[str]) -> list[Variant]:

@@ -23,7 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _FLAG = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-p)(?:=([\w%.:-]+)| (missing-funding))?(?![\w-])")
-NOT_KEYWORDS = ("data", "sub_accounts")
+NOT_KEYWORDS = ("data", "sub_accounts", "shared_margin")
 """Settings that are separate arguments, or functions, in Python."""
 
 _flags: ContextVar[bool] = ContextVar("flags", default=False)

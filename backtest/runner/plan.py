@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backtest.core.errors import SettingError, UserError, nearest
 from backtest.core.spool import Spool
@@ -19,8 +20,10 @@ from backtest.runner import adl_events, fee_schedule, outages
 from backtest.runner.beginning import Beginning, beginning, check_held
 from backtest.runner.chain_config import ChainConfig, chain_of
 from backtest.runner.congestion import Usual
+from backtest.runner.cost_inputs import volatility
 from backtest.runner.default_markets import suited
 from backtest.runner.fill_costs import charges
+from backtest.runner.operator import Operator, operator_of
 from backtest.runner.posted_margin import default_posted
 from backtest.runner.settings import RunSettings
 from backtest.runner.shared_data import JOURNAL_BYTES, SharedData
@@ -67,6 +70,10 @@ class Plan:
     """Windows, ms, in which the strategy decides nothing."""
     frozen: tuple[tuple[int, int], ...] = ()
     """Windows, ms, in which the venue pays nothing out; the chain's last withdrawal limit is there for it."""
+    operator: Operator = field(default_factory=Operator)
+    """When the strategy is offline by settings, and what is done by hand."""
+    volatility: NDArray[np.float64] = field(default_factory=lambda: NO_USUAL)
+    """[hours, symbols], as of `cost_inputs.volatility`; no rows: no guard asks for it."""
 
     @property
     def packed(self) -> bool:
@@ -114,6 +121,7 @@ class Plan:
             seed=c.seed,
             usual=self.usual.values if self.usual else NO_USUAL,
             allow_missing_funding="missing-funding" in c.allow,
+            volatility=self.volatility,
             guards=pack(self.guards, s.symbols, to_micro(c.cash), modes, to_micro(c.reserve), self.chaining.chain),
             guard_names=tuple(guard.text for guard in self.guards),
             opening=self.begins.openings(margin) if self.begins else (),
@@ -187,8 +195,14 @@ def plan_over(
     decisions = prepare(loaded, selection, Spool.beside(asked.out, held), shared)
     return Plan(
         asked, loaded, selection, profile, contract, events, decisions, charged, guards, drill,
-        chaining, usual, begins, held,
+        chaining, usual, begins, held, operator=operator_of(asked.offline, asked.override),
+        volatility=volatility_for(guards, selection),
     )  # fmt: skip
+
+
+def volatility_for(guards: Sequence[Guard], selection: Selection) -> NDArray[np.float64]:
+    """What guards on volatility look at; no rows where there are none."""
+    return volatility(selection) if any(guard.kind == "volatility" for guard in guards) else NO_USUAL
 
 
 def check_symbols(asked: RunSettings, catalog: Catalog) -> None:

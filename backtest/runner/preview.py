@@ -11,8 +11,9 @@ from backtest.runner.account_runner import AccountRunner
 from backtest.runner.latency_curve import parse_grid, slower
 from backtest.runner.plan import Plan, plan_of
 from backtest.runner.replays import seated
-from backtest.runner.setting import COMPARE, LATENCY, RUN, SUB_ACCOUNTS
+from backtest.runner.setting import COMPARE, LATENCY, RUN, SHARED_MARGIN, SUB_ACCOUNTS
 from backtest.runner.settings import RunSettings
+from backtest.runner.shared_margin import LABEL, plan_shared
 from backtest.runner.stream import Progress, stream
 from backtest.runner.sub_accounts import asked_of_each, union_of
 from backtest.strategy.loader import StrategySource
@@ -96,6 +97,12 @@ def _sub_accounts(strategies: Sequence[StrategySource], data: DataSource, asked:
     return Preview(tuple(one.label for one in accounts), plans, tuple(one.margin for one in accounts), {})
 
 
+def _shared_margin(strategies: Sequence[StrategySource], data: DataSource, asked: RunSettings) -> Preview:
+    planned = plan_shared(strategies, data, asked)
+    return Preview((LABEL,), (planned.account,), (planned.mode,), {})
+
+
 _PREVIEWS: dict[str, Callable[[Sequence[StrategySource], DataSource, RunSettings], Preview]] = {
     RUN: _one, COMPARE: _modes, LATENCY: _delays, SUB_ACCOUNTS: _sub_accounts,
+    SHARED_MARGIN: _shared_margin,
 }  # fmt: skip

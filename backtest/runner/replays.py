@@ -37,7 +37,13 @@ def in_place(planned: Plan, modes: Sequence[str], progress: Progress | None, chu
     def play(plans: Sequence[Plan]) -> Iterator[Record]:
         return replay(plans[0], modes, progress, chunk_rows)
 
-    return placed([planned], planned.selection, play)[0]
+    planned.operator.check(planned.selection)
+    whole = placed([planned], planned.selection, play)[0]
+    length_ms = whole.operator.worst_ms
+    if not length_ms:
+        return whole
+    found = outages.worst(whole.selection, list(replay(whole, modes, progress, chunk_rows)), length_ms)
+    return replace(whole, operator=whole.operator.placed(None if found is None else found.outage.start_ms))
 
 
 def replay_with_shadow(
@@ -60,17 +66,20 @@ def replay(planned: Plan, modes: Sequence[str], progress: Progress | None, chunk
 
 def seated(planned: Plan, margin: str, kind: type[P]) -> P:
     """A player for a new account, with its own strategy."""
-    strategy, decisions = _own(planned), planned.decisions
-    if planned.away:
-        stay_away(strategy, planned.away)
-        decisions = without_targets(decisions, planned.away) if len(decisions.targets) else decisions
+    strategy, decisions = own_strategy(planned), planned.decisions
+    away = (*planned.away, *planned.operator.away)
+    if away:
+        stay_away(strategy, away)
+        decisions = without_targets(decisions, away) if len(decisions.targets) else decisions
     drill = planned.drill.window if planned.drill else None
     hooks = hook_bits(strategy)
     spool = Spool.beside(planned.config.out, planned.held)
-    account = Replay(planned.setup(margin), hooks, decisions.targets, decisions.target_kind, drill=drill, spool=spool)
+    targets = planned.operator.heard(decisions.targets, planned.selection)
+    account = Replay(planned.setup(margin), hooks, targets, decisions.target_kind, drill=drill, spool=spool)
     player = kind(strategy, account, decisions)
     player.usual = planned.usual
     player.freeze_withdrawals(planned.frozen)
+    player.operator = planned.operator
     return player
 
 
@@ -87,7 +96,7 @@ def placed(plans: Sequence[Plan], over: Selection, play: Callable[[Sequence[Plan
     return [replace(planned, chaining=planned.chaining.placed(found)) for planned in plans]
 
 
-def _own(planned: Plan) -> base.Strategy:
+def own_strategy(planned: Plan) -> base.Strategy:
     """A strategy for one account alone: what one remembers the others must not see."""
     try:
         strategy = copy.deepcopy(planned.strategy)

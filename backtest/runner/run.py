@@ -92,6 +92,7 @@ def result(planned: Plan, record: Record, label: str | None = None) -> Result:
         digest=hashed,
         notes=[
             *opening_notes(c, record, s.catalog.quote),
+            *planned.operator.sentences(),
             *notes(planned.profile, c, record, planned.charges, chaining, planned.usual, stretched),
         ],
         warnings=warnings(planned.profile, c, record, s, planned.chaining.oracle),

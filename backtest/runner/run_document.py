@@ -18,7 +18,7 @@ from backtest.core.toml_lines import line_of
 from backtest.data.remote import is_remote
 from backtest.data.shipped import is_shipped
 from backtest.results.report_files import DOCUMENT
-from backtest.runner.setting import SUB_ACCOUNTS, SWEEP, Group, Kind, Setting
+from backtest.runner.setting import SHARED_MARGIN, SUB_ACCOUNTS, SWEEP, Group, Kind, Setting
 from backtest.runner.settings import RunSettings, all_settings, settings_of
 from backtest.strategy.loader import StrategySource, is_path, source_sha256
 from backtest.strategy.source_location import has_source
@@ -168,12 +168,13 @@ def document_text(command: str, asked: RunSettings, strategies: Sequence[str], f
     held = values.pop("positions", None)
     if asked.venue_from_data:
         del values["venue"]
-    if command == SUB_ACCOUNTS:
-        values["sub_accounts"] = True
+    several = {SUB_ACCOUNTS: "sub_accounts", SHARED_MARGIN: "shared_margin"}
+    if command in several:
+        values[several[command]] = True
     given = {name: value for name, value in values.items() if value is not None and value not in ((), {})}
     moved = [_strategy_moved(one, there) for one in strategies]
-    named = {STRATEGY: moved if command == SUB_ACCOUNTS else moved[0]} if moved else {}
-    called = "run" if command == SUB_ACCOUNTS else command
+    named = {STRATEGY: moved if command in several else moved[0]} if moved else {}
+    called = "run" if command in several else command
     file = f"{SWEEP}.toml" if command == SWEEP else DOCUMENT
     lines = [f"# The settings of this report. Run them again: backtest {called} --config {file}"]
     if any(one.startswith(MEMORY) for one in strategies):

@@ -29,8 +29,8 @@ class SharedKeywords(TypedDict, total=False):
     seed: int
     """Random seed for the strategy, latency and outages."""
     params: Mapping[str, object]
-    """Parameter of the strategy; a sweep also takes 5:50:5 and 20,50,100; with sub_accounts= 2.NAME=VALUE sets
-    that of the second strategy only."""
+    """Parameter of the strategy; a sweep also takes 5:50:5 and 20,50,100; with several strategies 2.NAME=VALUE
+    sets that of the second only."""
     venue: str | Path | None
     """Venue: a name or alias of `backtest venues list`, or a FILE.toml."""
     margin: str | Sequence[str]
@@ -98,6 +98,10 @@ class RunKeywords(SharedKeywords, total=False):
     """Hold the positions of a CSV, TOML or JSON file instead of running a strategy."""
     rebalance: int | str | None
     """With positions=: bring positions back to their weights at the start, once in this time."""
+    offline: str | Sequence[str]
+    """Decide nothing for a while: LENGTH@TIME, or LENGTH@worst where the positions would lose most."""
+    override: str | Sequence[str]
+    """Step in by hand from TIME on: cancel-all, close-all, or stop (close all and decide no more)."""
     out: str | Path | None
     """Folder of the report."""
     mark_cost: bool
@@ -118,6 +122,10 @@ class CompareKeywords(SharedKeywords, total=False):
     """Hold the positions of a CSV, TOML or JSON file instead of running a strategy."""
     rebalance: int | str | None
     """With positions=: bring positions back to their weights at the start, once in this time."""
+    offline: str | Sequence[str]
+    """Decide nothing for a while: LENGTH@TIME, or LENGTH@worst where the positions would lose most."""
+    override: str | Sequence[str]
+    """Step in by hand from TIME on: cancel-all, close-all, or stop (close all and decide no more)."""
     out: str | Path | None
     """Folder of the report."""
     check: bool
@@ -153,8 +161,8 @@ class SubaccountKeywords(SharedKeywords, total=False):
     split: str | Sequence[float | str] | None
     """With sub_accounts=: percentages of cash= and reserve=, one per strategy."""
     loss_cap: str | Sequence[str] | None
-    """With sub_accounts=: close everything and stop trading after this loss (20% of the deposit, or an amount
-    like 5000, or none), one for all or one per strategy."""
+    """With sub_accounts= or shared_margin=: close everything and stop trading after this loss (20% of the
+    deposit, or an amount like 5000, or none), one for all or one per strategy."""
     out: str | Path | None
     """Folder of the report."""
     latency_ms: int
@@ -245,3 +253,20 @@ class MontecarloKeywords(SharedKeywords, total=False):
     """Delay from a decision until its message leaves; a chain's latency is added."""
     workers: int | None
     """Number of worker processes."""
+
+
+class SharedMarginKeywords(SharedKeywords, total=False):
+    """Settings of `shared_margin`."""
+
+    drill: int | str | None
+    """With interval=: replay candles that could trigger an order or a liquidation on finer candles of this
+    length."""
+    margin_limit: str | Sequence[str] | None
+    """With shared_margin=: most initial margin of a strategy, a share of the equity; for all, or for each."""
+    loss_cap: str | Sequence[str] | None
+    """With sub_accounts= or shared_margin=: close everything and stop trading after this loss (20% of the
+    deposit, or an amount like 5000, or none), one for all or one per strategy."""
+    out: str | Path | None
+    """Folder of the report."""
+    latency_ms: int
+    """Delay from a decision until its message leaves; a chain's latency is added."""

@@ -13,8 +13,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK = "run", "compare", "latency", "subaccounts", "sweep", "check"
-STRESS, MONTECARLO = "stress", "montecarlo"
-COMMANDS = (RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK, STRESS, MONTECARLO)
+STRESS, MONTECARLO, SHARED_MARGIN = "stress", "montecarlo", "shared_margin"
+COMMANDS = (RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SHARED_MARGIN, SWEEP, CHECK, STRESS, MONTECARLO)
 """Functions of the public API that replay a strategy. `subaccounts` is `backtest run --sub-accounts`."""
 
 

@@ -20,6 +20,7 @@ from backtest.runner.setting import (
     LATENCY,
     MONTECARLO,
     RUN,
+    SHARED_MARGIN,
     STRESS,
     SUB_ACCOUNTS,
     SWEEP,
@@ -90,7 +91,7 @@ class RunSettings:
     drill: int | None = setting(
         None, "With --interval: replay candles that could trigger an order or a liquidation on finer candles of this "
         "length.", DATA, Kind.LENGTH, "LENGTH", unit="ms", absent="never", recorded="drill_ms", example='"5m"',
-        commands=(RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SWEEP, CHECK),
+        commands=(RUN, COMPARE, LATENCY, SUB_ACCOUNTS, SHARED_MARGIN, SWEEP, CHECK),
     )  # fmt: skip
     path: str = setting(
         "coherent", "Price path inside a candle: coherent, worst or best.", DATA, Kind.CHOICE, "PATH", choices=PATHS,
@@ -122,10 +123,9 @@ class RunSettings:
         recorded="-", example='"starts"',
     )  # fmt: skip
     params: Mapping[str, object] = setting(
-        {}, "Parameter of the strategy; a sweep also takes 5:50:5 and 20,50,100; with --sub-accounts 2.NAME=VALUE sets "
-        "that of the second strategy only.",
-        ACCOUNT, Kind.PARAMS, "NAME=VALUE", absent="those of the strategy", flags=("--param", "-p"),
-        example="{ fast = 10 }",
+        {}, "Parameter of the strategy; a sweep also takes 5:50:5 and 20,50,100; with several strategies 2.NAME=VALUE "
+        "sets that of the second only.", ACCOUNT, Kind.PARAMS, "NAME=VALUE", absent="those of the strategy",
+        flags=("--param", "-p"), example="{ fast = 10 }",
     )  # fmt: skip
     positions: HeldBook | None = setting(  # noqa: RUF009  it is frozen
         None, "Hold the positions of a CSV, TOML or JSON file instead of running a strategy.", ACCOUNT, Kind.POSITIONS,
@@ -134,8 +134,7 @@ class RunSettings:
     )  # fmt: skip
     rebalance: int | None = setting(
         None, "With --positions: bring positions back to their weights at the start, once in this time.", ACCOUNT,
-        Kind.LENGTH, "LENGTH", unit="ms", absent="never", recorded="rebalance_ms",
-        commands=HOLDING, example='"1d"',
+        Kind.LENGTH, "LENGTH", unit="ms", absent="never", recorded="rebalance_ms", commands=HOLDING, example='"1d"',
     )  # fmt: skip
     venue: str | None = setting(
         None, "Venue: a name or alias of `backtest venues list`, or a FILE.toml.", ACCOUNT, Kind.FILE, "NAME|FILE",
@@ -186,10 +185,25 @@ class RunSettings:
         None, "With --sub-accounts: percentages of --cash and --reserve, one per strategy.", ACCOUNT, Kind.NUMBERS,
         "PERCENT,...", unit="%", absent="equal", commands=(SUB_ACCOUNTS,), recorded="-", example='["60", "40"]',
     )  # fmt: skip
+    shared_margin: bool = setting(
+        False, "Let strategies share one account.", ACCOUNT, Kind.SWITCH, commands=(RUN,), recorded="-", example="true",
+    )  # fmt: skip
+    margin_limit: tuple[str, ...] | None = setting(
+        None, "With --shared-margin: most initial margin of a strategy, a share of the equity; for all, or for each.",
+        ACCOUNT, Kind.NAMES, "PERCENT,...", absent="none", commands=(SHARED_MARGIN,), recorded="-", example='["40%"]',
+    )  # fmt: skip
     loss_cap: tuple[str, ...] | None = setting(
-        None, "With --sub-accounts: close everything and stop trading after this loss (20% of the deposit, or an "
-        "amount like 5000, or none), one for all or one per strategy.", ACCOUNT, Kind.NAMES, "LOSS,...", absent="none",
-        commands=(SUB_ACCOUNTS,), recorded="-", example='["20%"]',
+        None, "With --sub-accounts or --shared-margin: close everything and stop trading after this loss (20% of the "
+        "deposit, or an amount like 5000, or none), one for all or one per strategy.", ACCOUNT, Kind.NAMES, "LOSS,...",
+        absent="none", commands=(SUB_ACCOUNTS, SHARED_MARGIN), recorded="-", example='["20%"]',
+    )  # fmt: skip
+    offline: tuple[str, ...] = setting(
+        (), "Decide nothing for a while: LENGTH@TIME, or LENGTH@worst where the positions would lose most.", ACCOUNT,
+        Kind.TEXTS, "LENGTH@TIME", absent="never", commands=(RUN, COMPARE), example='["2h@worst"]',
+    )  # fmt: skip
+    override: tuple[str, ...] = setting(
+        (), "Step in by hand from TIME on: cancel-all, close-all, or stop (close all and decide no more).", ACCOUNT,
+        Kind.TEXTS, "TIME,ACT", absent="never", commands=(RUN, COMPARE), example='["2025-10-10T21:00,close-all"]',
     )  # fmt: skip
     fee_bps: float | None = setting(
         None, "Taker fee, and maker fee unless --maker-fee-bps is given.", COSTS, Kind.NUMBER, "BPS", unit="bps",
@@ -346,9 +360,8 @@ class RunSettings:
 
     def posted_amount(self, markets: int) -> float | None:
         """What opens an isolated position, quote units; None: its initial margin. ``markets``: those of the run."""
-        if self.isolated_margin == EQUAL:
-            return self.cash / markets
-        return self.isolated_margin if isinstance(self.isolated_margin, float) else None
+        amount = self.cash / markets if self.isolated_margin == EQUAL else self.isolated_margin
+        return amount if isinstance(amount, float) else None
 
     @property
     def margin_modes(self) -> tuple[str, ...]:
@@ -366,9 +379,8 @@ class RunSettings:
         values = asdict(replace(self, positions=None)) | {"positions": self.positions and self.positions.plain()}
         kept = {told.name: told.recorded or told.name for told in all_settings() if told.recorded != "-"}
         given = {recorded: values[name] for name, recorded in kept.items()}
-        return {
-            **given, "strategy": self.strategy, "venue_from_data": self.venue_from_data, "modes": self.modes,
-        }  # fmt: skip
+        own = {"strategy": self.strategy, "venue_from_data": self.venue_from_data, "modes": self.modes}
+        return {**given, **own}
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -131,10 +131,20 @@ def _coarse(strategy: base.Strategy, s: Selection, every_ms: int, spool: Spool, 
         table.put(len(FIELDS) + number, s.symbols.index(symbol), rows[symbol], values)
 
     kept = shared.features(s, every_ms) if shared else None
-    with closing(_candles(s, every_ms, shared.candles(s).candles if shared else s.candles)) as coming:
-        names = plans.compute(strategy, lambda *_: laid(*next(coming)), s.symbols, put, kept)
-        for symbol, frame in coming:  # those of a strategy without features
-            laid(symbol, frame)
+    read = shared.candles(s).candles if shared else s.candles
+    with ExitStack() as reading:
+        coming: list[Generator[tuple[str, pl.DataFrame], None, None]] = []
+
+        def candles(_: str, columns: tuple[str, ...]) -> pl.DataFrame:
+            if not coming:  # which columns the files are read for is known with the first symbol
+                whole = tuple(dict.fromkeys((*FIELDS, *columns)))
+                coming.append(reading.enter_context(closing(_candles(s, every_ms, read, whole))))
+            return laid(*next(coming[0]))
+
+        names = plans.compute(strategy, candles, s.symbols, put, kept)
+        if not names:
+            for symbol, frame in reading.enter_context(closing(_candles(s, every_ms, read, FIELDS))):
+                laid(symbol, frame)
     return Decisions(s, every_ms, names, coarse=table)
 
 
@@ -161,13 +171,13 @@ def _targets(strategy: base.Strategy, s: Selection, every_ms: int, shared: Share
 
 
 def _candles(
-    s: Selection, every_ms: int, read: Callable[[str, int], pl.DataFrame]
+    s: Selection, every_ms: int, read: Callable[[str, int, tuple[str, ...]], pl.DataFrame], columns: tuple[str, ...]
 ) -> Generator[tuple[str, pl.DataFrame], None, None]:
     """Every symbol's candles. They are read side by side, since DuckDB decodes one symbol's file on one thread."""
     with ThreadPoolExecutor(_THREADS, "candles") as pool:
         coming: deque[tuple[str, Future[pl.DataFrame]]] = deque()
         for symbol in s.symbols:
-            coming.append((symbol, pool.submit(read, symbol, every_ms)))
+            coming.append((symbol, pool.submit(read, symbol, every_ms, columns)))
             if len(coming) > _THREADS:  # no more of them wait in memory
                 name, frame = coming.popleft()
                 yield name, frame.result()

@@ -23,7 +23,7 @@ FEWEST = 4_096
 def stream(s: Selection, players: Sequence[AccountRunner], progress: Progress | None, chunk_rows: int | None) -> None:
     """Lead the players through the rows of the selection, all of them through one chunk after another."""
     each = [player for player in players if player.each]
-    tail = max((player.strategy.lookback for player in each), default=0)
+    tail = max((player.lookback for player in each), default=0)
     # Progress is told once a chunk, and what is called or interpreted may be slow.
     fast = all(player.compiled and player.replay.tier.compiled for player in players)
     called = min(CALLED_ROWS, max(FEWEST, CALLED_CELLS // len(s.symbols)))

@@ -131,7 +131,7 @@ def subaccounts(
 def asked_of_each(strategies: Sequence[StrategySource], asked: RunSettings, margin: str) -> list[Asked]:
     """The sub-accounts of these settings, each with its share of the money and its own parameters."""
     count = len(strategies)
-    caps = _caps(asked.loss_cap, count)
+    caps = caps_of(asked.loss_cap, count)
     cashes = shares(asked.cash, asked.split, count)
     reserves = shares(asked.reserve, asked.split, count, "reserve", 0.0)
     given = parameters(strategies, asked.params)
@@ -140,7 +140,7 @@ def asked_of_each(strategies: Sequence[StrategySource], asked: RunSettings, marg
             label,
             strategy,
             margin,
-            replace(_guarded(asked, cap), cash=share / MICRO, reserve=kept / MICRO, params=given_to),
+            replace(guarded(asked, cap), cash=share / MICRO, reserve=kept / MICRO, params=given_to),
         )
         for label, strategy, given_to, share, kept, cap in zip(
             labels(strategies), strategies, given, cashes, reserves, caps, strict=True
@@ -299,7 +299,7 @@ def _example(count: int) -> list[str]:
     return [str(100 - equal * (count - 1)), *[str(equal)] * (count - 1)]
 
 
-def _caps(asked: Sequence[float | str] | None, count: int) -> list[str | None]:
+def caps_of(asked: Sequence[float | str] | None, count: int) -> list[str | None]:
     """The loss cap of each as the guard `account-loss` writes it; None: none."""
     if asked is None:
         return [None] * count
@@ -315,7 +315,7 @@ def _caps(asked: Sequence[float | str] | None, count: int) -> list[str | None]:
     return caps * count if len(caps) == 1 else caps
 
 
-def _guarded(settings: RunSettings, cap: str | None) -> RunSettings:
+def guarded(settings: RunSettings, cap: str | None) -> RunSettings:
     """The settings, with the guard that a loss cap is."""
     return settings if cap is None else replace(settings, guards=(*settings.guards, f"account-loss={cap}"))
 

@@ -20,7 +20,7 @@ from backtest.results import report_files
 from backtest.results.digest import digest
 from backtest.results.lazy_tables import Tables
 from backtest.results.result import Result
-from backtest.results.summary import COMPARISON, LATENCY, RUN, SUB_ACCOUNTS, versions
+from backtest.results.summary import COMPARISON, LATENCY, RUN, SHARED_MARGIN, SUB_ACCOUNTS, versions
 from backtest.results.summary_types import RunSummary, untyped
 from backtest.runner.combined_account import combine
 from backtest.runner.compare import compare
@@ -29,12 +29,15 @@ from backtest.runner.latency_curve import latency, table
 from backtest.runner.origins import keyword_errors
 from backtest.runner.run import run
 from backtest.runner.settings import all_settings, find
+from backtest.runner.shared_margin import shared_margin, strategies_of
 from backtest.runner.sub_accounts import Asked, play
 from backtest.runner.timeout import within
 from backtest.runner.validation import checked, value_of
 from backtest.runner.variants import Variant, partings, play_variants
 from backtest.strategy.source_location import has_source
 
+OF_FEW = ("offline", "override", "positions", "rebalance")
+"""Settings that only some commands have: what the others record of them is that there are none."""
 WRITERS = ("backtest", "plotly")
 """Versions under which a page has the same bytes."""
 
@@ -77,8 +80,8 @@ def _verified(folder: str | Path, data: str | Path | None, trust: bool) -> Verif
     before = report_files.stored(Path(folder))
     asked = [_asked(report, Path(folder)) for report in before.results]
     for report, one in zip(before.results, asked, strict=True):
-        if not trust and one.strategy is not None:
-            _unchanged(report, one.strategy)
+        if not trust and (one.strategy is not None or "shared_margin" in report.summary):
+            _all_unchanged(report, one.strategy or "")
     place = asked[0].data
     if data is None and not is_there(place):
         raise UserError("the report's data are no longer there", str(place), "say where they lie with --data")
@@ -186,14 +189,28 @@ def _sub_accounts(before: report_files.Stored, asked: Sequence[Report], data: Pa
     )
 
 
-_AGAIN = {RUN: _one, COMPARISON: _modes, LATENCY: _delays, SUB_ACCOUNTS: _sub_accounts}
+def _shared(before: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:
+    """Every strategy over the account that they share."""
+    (one,), listed = asked, strategies_of(before.results[0])
+    limits, caps = ([str(told[name] or "none") for told in listed] for name in ("margin_limit", "loss_cap"))
+    made = shared_margin(
+        [str(told["strategy"]) for told in listed], data, margin=[one.margin], **one.settings,
+        margin_limit=limits, loss_cap=caps,
+    )  # fmt: skip
+    return Again([made.account], lambda results: render(results[0]), beside=made.tables)
+
+
+_AGAIN = {
+    RUN: _one, COMPARISON: _modes, LATENCY: _delays, SUB_ACCOUNTS: _sub_accounts, SHARED_MARGIN: _shared,
+}  # fmt: skip
 
 
 def _asked(report: Result, folder: Path) -> Report:
     """Strategy, data and settings of a run, as its summary says."""
     try:
         config = untyped(report.summary)["config"]
-        settings = {told.name: config[told.recorded or told.name] for told in all_settings() if told.recorded != "-"}
+        recorded = {told.name: config[told.recorded or told.name] for told in all_settings() if told.recorded != "-"}
+        settings = {name: value for name, value in recorded.items() if value or name not in OF_FEW}
         place = place_of(settings.pop("data"))
         if config["venue_from_data"]:
             settings["venue"] = None
@@ -204,9 +221,17 @@ def _asked(report: Result, folder: Path) -> Report:
         raise UserError(f"summary.json has no {error}", str(folder), "run it again") from None
 
 
-def _unchanged(report: Result, strategy: str) -> None:
+def _all_unchanged(report: Result, strategy: str) -> None:
+    """UserError unless the sources of the strategies are those of the report."""
+    if "shared_margin" not in report.summary:
+        return _unchanged(_part(report, "strategy").get("source"), strategy)
+    for told in strategies_of(report):
+        _unchanged(told["source"], str(told["strategy"]))
+    return None
+
+
+def _unchanged(recorded: object, strategy: str) -> None:
     """UserError unless the strategy's source is the one that the report was made with; nothing of it is run."""
-    recorded = _part(report, "strategy").get("source")
     if not isinstance(recorded, str):
         thing, source = "the report does not have the SHA-256 of its strategy's source", ""
     elif not has_source(strategy, recorded):
@@ -252,7 +277,7 @@ def _allowed(before: Result, after: Result, data: str | Path | None) -> Result:
 def _tables(before: report_files.Stored, after: Again) -> Iterator[str]:
     """Files of the tables that hold other values than those that came out now."""
     for old, new in zip(before.results, after.results, strict=True):
-        folder = "" if before.kind == RUN else f"{old.label}/"
+        folder = "" if before.kind in report_files.SINGLE else f"{old.label}/"
         yield from _other(old.tables, new.tables, folder)
     yield from _other(Tables(before.beside), Tables(after.beside), "")
 
@@ -265,7 +290,7 @@ def _other(old: Tables, new: Tables, folder: str) -> Iterator[str]:
 
 def _entries(before: report_files.Stored, after: Again) -> Iterator[str]:
     """Entries of the summaries that say something else than those of now."""
-    shown = after.results[0] if before.kind == RUN else after.results
+    shown = after.results[0] if before.kind in report_files.SINGLE else after.results
     made = report_files.documents(shown, after.extras, before.kind)
     for name, document in made.items():
         for entry in _unlike(before.documents.get(name), document, ""):

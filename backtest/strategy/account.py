@@ -103,7 +103,7 @@ class Account(Holdings):
         ``terms`` are those of `buy` that are not a bracket's.
         """
         i, replay = self._tradable(symbol), replay_of(self._key)
-        lots = -int(replay.book[i, at.LOTS])
+        lots = -int(session_of(self._key).book[i, at.LOTS])
         if not terms:
             return replay.send_market(i, lots, reduce_only=True) if lots else None
         order = Order(symbol, self._grids[i].qty(lots), reduce_only=True, **terms)
@@ -179,7 +179,7 @@ class Account(Holdings):
             if value is not None and not isinstance(value, NUMBERS):
                 raise UserError(f"{name} {value!r} is not a number", place)
         live = replay_of(self._key).live()
-        found = live[live[:, at.ID] == order_id]
+        found = live[(live[:, at.ID] == order_id) & (live[:, at.OWNER] == session_of(self._key).strategy)]
         if not len(found):
             return replay_of(self._key).amend(int(order_id))  # refused when it arrives, whatever it asks for
         return self._amend(found[0], qty, limit, stop)
@@ -209,6 +209,9 @@ class Account(Holdings):
         if mode not in ("cross", "isolated"):
             place = f"account.set_margin_mode({symbol!r})"
             raise UserError(f"unknown margin mode {mode!r}", place, nearest(str(mode), ("cross", "isolated")))
+        if replay_of(self._key).setup.margin_limits:
+            place, remedy = f"account.set_margin_mode({symbol!r})", "leave it out, or give the strategy a sub-account"
+            raise UserError("with shared margin no market can be isolated", place, remedy)
         return settled(self._key).set_mode(self._at(symbol), mode == "isolated")
 
     def add_margin(self, symbol: str, amount: float) -> bool:

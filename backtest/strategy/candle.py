@@ -14,3 +14,10 @@ class Candle:
         self.low = pl.col("low")
         self.close = pl.col("close")
         self.volume = pl.col("volume")
+
+    def __getitem__(self, name: str) -> pl.Expr:
+        """Return a further column of the data's candle files, such as ``candle["open_interest"]``.
+
+        In candles that are joined from finer ones it has the last of their values. UserError where a file lacks it.
+        """
+        return pl.col(name)

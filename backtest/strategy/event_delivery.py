@@ -12,6 +12,7 @@ from backtest.engine import layout as at
 from backtest.engine.replay import Replay
 from backtest.engine.way import draw, whole_ms
 from backtest.strategy.events import Event, since, value, written
+from backtest.strategy.shared_events import since_shared
 from backtest.venues.chain import Latency
 
 FAR = 1 << 60
@@ -26,10 +27,11 @@ class EventDelivery:
     first close not before their time and their way, in order of the journal: one that takes long holds up those behind.
     """
 
-    def __init__(self, replay: Replay, hooks: frozenset[str]) -> None:
+    def __init__(self, replay: Replay, hooks: frozenset[str], strategy: int | None = None) -> None:
+        """``strategy``: number of the one whose news they are, of a shared account."""
         self.row = FAR
         """The row at whose close the next of the news underway is heard; `FAR`: none is underway."""
-        self._replay, self._hooks = replay, hooks
+        self._replay, self._hooks, self._strategy = replay, hooks, strategy
         self._travel = replay.setup.chain.back != Latency()
         self._underway: deque[tuple[int, str, np.void]] = deque()
         self.read = 0
@@ -47,7 +49,7 @@ class EventDelivery:
 
     def news(self) -> list[tuple[str, Event]]:
         """`(hook, value)` of what is heard at the last close."""
-        fresh = since(self._replay, self.read, self._hooks)
+        fresh = self._since()
         heard = list(fresh) if not self._travel else self._arrived(fresh)
         self.read = written(self._replay)
         return [(hook, value(self._replay, hook, record)) for hook, record in heard]
@@ -56,7 +58,12 @@ class EventDelivery:
         """How many are never heard because the run is over first; without a way back nobody waits for them."""
         if not self._travel:
             return 0
-        return len(self._underway) + sum(1 for _ in since(self._replay, self.read, self._hooks))
+        return len(self._underway) + sum(1 for _ in self._since())
+
+    def _since(self) -> Iterator[tuple[str, np.void]]:
+        if self._strategy is None:
+            return since(self._replay, self.read, self._hooks)
+        return since_shared(self._replay, self.read, self._hooks, self._strategy)
 
     def _arrived(self, fresh: Iterator[tuple[str, np.void]]) -> list[tuple[str, np.void]]:
         """Send what is new on its way; what has arrived by now."""

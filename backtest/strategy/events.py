@@ -159,11 +159,11 @@ def since(replay: Replay, number: int, written: frozenset[str]) -> Iterator[tupl
         for hook in written:
             if hook in HOOKS and HOOKS[hook][0] == kind:
                 row = records_of(int(kind), log[n : n + 1])[0]
-                if _happened(hook, row):
+                if happened(hook, row):
                     yield hook, row
 
 
-def _happened(hook: str, row: np.void) -> bool:
+def happened(hook: str, row: np.void) -> bool:
     """Whether what the hook is for happened: its table also has rows of what did not."""
     if hook == "on_liquidation":
         # A close that cost more than the pool had liquidated nothing.

@@ -53,14 +53,14 @@ def compute(
 
 
 def _columns(expressions: Iterable[pl.Expr]) -> Columns:
-    """The prices and volume that the expressions read; all of them where one names none, such as a selector."""
+    """The prices, volume and further columns that the expressions read; where one names none, such as a selector, all
+    prices and the volume."""
     used: set[str] = set()
     for expression in expressions:
         names = expression.meta.root_names()
-        if not names or expression.meta.has_multiple_outputs():
-            return PRICES
-        used.update(names)
-    return tuple(name for name in PRICES if name in used) or PRICES
+        used.update(PRICES if not names or expression.meta.has_multiple_outputs() else names)
+    further = sorted(used - {"ts", "symbol", *PRICES})
+    return (*(tuple(name for name in PRICES if name in used) or PRICES), *further)
 
 
 def _expressions(strategy: Strategy) -> dict[str, pl.Expr]:

@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from backtest.venues.chain import Chain
 
 INSTANT = Chain()
 RATIO, RATIOS, SHARE, QUOTE, LOSS, TIME = "ratio", "ratios", "share", "quote", "loss", "time"
+LEVELS = "give up to 10 levels, each further than the one before, with shares of the position, like 3%:1/3,6%:rest"
+MOST_LEVELS = 10
 WANTED = {
     RATIO: "give a margin ratio above 0 and at most 1, like 0.5",
     RATIOS: "give two margin ratios, 1 ≥ level > target > 0, like 0.8:0.5",
@@ -35,6 +39,10 @@ KINDS = {
     "trail": (at.G_TRAIL, SHARE),
     "loss": (at.G_LOSS, QUOTE),
     "age": (at.G_AGE, TIME),
+    "funding": (at.G_FUNDING, SHARE),
+    "basis": (at.G_BASIS, SHARE),
+    "oracle-age": (at.G_ORACLE_AGE, TIME),
+    "volatility": (at.G_VOLATILITY, SHARE),
     "account-loss": (at.G_ACCOUNT_LOSS, LOSS),
     "drawdown": (at.G_DRAWDOWN, SHARE),
 }
@@ -45,12 +53,13 @@ ALSO_CALLED = {
     "dd": "drawdown", "mdd": "drawdown", "max-drawdown": "drawdown",
     "max-loss": "account-loss", "equity-stop": "account-loss",
     "max-age": "age", "timeout": "age", "time-stop": "age",
+    "funding-rate": "funding", "premium": "basis", "stale": "oracle-age", "vol": "volatility", "sigma": "volatility",
     "margin-call": "call", "deleverage": "reduce", "add-margin": "top-up",
 }  # fmt: skip
 """Names from elsewhere, by which a kind is suggested."""
 NO_GUARD = {"tp": "take_profit", "take-profit": "take_profit", "takeprofit": "take_profit"}
 """What orders do, by the keyword that does it."""
-PER_POSITION = ("stop", "trail", "loss", "age")
+PER_POSITION = ("stop", "trail", "loss", "age", "funding", "basis", "oracle-age", "volatility")
 MOST_QUOTE = 1e9
 NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 FORM = re.compile(r"([^=\[\]\s]+)\s*(?:\[([^\[\]]+)\])?\s*=\s*(\S+)")
@@ -66,7 +75,7 @@ class Guard:
     level: float
     """When it acts: a share, a margin ratio, quote, or ms."""
     target: float = math.nan
-    """The margin ratio to reach; NaN: none."""
+    """The margin ratio to reach; of a position the share of it to have closed; NaN: none, all of it."""
     symbol: str | None = None
     """The one market whose position it watches; None: every one."""
     of_deposit: bool = False
@@ -74,9 +83,16 @@ class Guard:
 
 
 def parse(text: str, place: str = "--guard") -> Guard:
-    """The guard that ``text`` writes: KIND=VALUE, or KIND[SYMBOL]=VALUE for the position in one market.
+    """The guard that ``text`` writes, of several levels the first; see :func:`levels`."""
+    return levels(text, place)[0]
 
-    ``place`` says where the text was found. UserError for an unknown kind or a value that is not one of its.
+
+def levels(text: str, place: str = "--guard") -> tuple[Guard, ...]:
+    """The guard that ``text`` writes, level by level: KIND=VALUE, or KIND[SYMBOL]=VALUE for the position in one market.
+
+    Several values with commas are levels, each further than the one before. Those of a position may say what share of
+    it to close, ``3%:1/3,6%:rest``. ``place`` says where the text was found. UserError for an unknown kind or a value
+    that is not one of its.
     """
     match = FORM.fullmatch(text.strip()) if isinstance(text, str) else None
     if not match:
@@ -87,12 +103,34 @@ def parse(text: str, place: str = "--guard") -> Guard:
     if symbol is not None and kind not in PER_POSITION:
         thing = f"guard {kind} does not watch one market"
         raise UserError(thing, place, f"leave [{symbol}] out; {', '.join(PER_POSITION)} can")
-    form = KINDS[kind][1]
-    read = _value(form, value)
-    if read is None:
-        raise UserError(f"guard {kind} = {value!r}", place, WANTED[form])
-    level, target = read
-    return Guard(text.strip(), kind, level, target, symbol, form == LOSS and value.endswith("%"))
+    form, closed, found = KINDS[kind][1], Fraction(0), []
+    parts = value.split(",")
+    for n, part in enumerate(parts):
+        written, colon, portion = part.partition(":") if kind in PER_POSITION else (part, "", "")
+        read = _value(form, written)
+        if read is None:
+            raise UserError(f"guard {kind} = {value!r}", place, WANTED[form])
+        level, target = read
+        if kind in PER_POSITION and colon:
+            share = 1 - closed if portion == "rest" else _portion(portion)
+            last = n == len(parts) - 1
+            if share is None or not 0 < share <= 1 - closed or (portion == "rest" and not last):
+                raise UserError(f"guard {kind} = {value!r}", place, LEVELS)
+            closed += share
+            target = float(closed) if closed < 1 else math.nan
+        found.append(Guard(text.strip(), kind, level, target, symbol, form == LOSS and written.endswith("%")))
+    rising = all(below.level < above.level for below, above in pairwise(found))
+    ended = all(math.isnan(one.target) == (one is found[-1]) or kind not in PER_POSITION for one in found[:-1])
+    if len(found) > MOST_LEVELS or not rising or not ended or (len(found) > 1 and kind in ("account-loss", "drawdown")):
+        raise UserError(f"guard {kind} = {value!r}", place, LEVELS)
+    return tuple(found)
+
+
+def _portion(text: str) -> Fraction | None:
+    """A share of a position like ``1/3`` or ``25%``; None for another text."""
+    if re.fullmatch(r"[0-9]+/[0-9]+", text) and int(text.partition("/")[2]) > 0:
+        return Fraction(text)
+    return Fraction(text[:-1]) / 100 if text.endswith("%") and NUMBER.fullmatch(text[:-1]) else None
 
 
 def _meant(kind: str) -> str:
@@ -107,12 +145,12 @@ def chosen(of_class: object, where: str, asked: Iterable[str]) -> tuple[Guard, .
     """The guards of a run: those of the strategy at ``where``, then those asked for. UserError for one named twice."""
     if not isinstance(of_class, tuple | list) or not all(isinstance(text, str) for text in of_class):
         raise UserError(f"guards = {of_class!r}", where, 'give a tuple of texts, like ("stop=5%",)')
-    found = (*(parse(text, f"{where}, guards") for text in of_class), *(parse(text) for text in asked))
-    texts = [guard.text for guard in found]
+    read = (*(levels(text, f"{where}, guards") for text in of_class), *(levels(text) for text in asked))
+    texts = [guard[0].text for guard in read]
     for text in texts:
         if texts.count(text) > 1:
             raise UserError(f"guard {text} is given twice", f"{where} and --guard", "name each guard once")
-    return found
+    return tuple(level for guard in read for level in guard)
 
 
 def pack(
@@ -130,7 +168,7 @@ def pack(
     is in the cross pool, and a reduction where none is.
     """
     deposit = cash + reserve
-    table = np.zeros((len(guards), at.GUARD_STATE + 2 * (len(symbols) + 1)))
+    table = np.zeros((len(guards), at.GUARD_STATE + at.GUARD_EACH * (len(symbols) + 1)))
     for row, guard in zip(table, guards, strict=True):
         if guard.symbol is not None and guard.symbol not in symbols:
             remedy = nearest(guard.symbol, symbols)
@@ -140,6 +178,8 @@ def pack(
         row[at.GUARD_SYMBOL] = -1 if guard.symbol is None else symbols.index(guard.symbol)
         row[at.GUARD_LEVEL] = guard.level * (deposit / MICRO) if guard.of_deposit else guard.level
         row[at.GUARD_GOAL] = deposit if guard.kind in ("account-loss", "drawdown") else guard.target
+        if guard.kind in PER_POSITION and math.isnan(guard.target):
+            row[at.GUARD_GOAL] = 1.0
     return table
 
 

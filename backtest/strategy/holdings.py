@@ -7,6 +7,9 @@ import weakref
 from functools import partial
 from typing import NamedTuple, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from backtest.core.enums import MICRO, OrderType, TimeInForce
 from backtest.core.errors import UserError
 from backtest.core.times import stamp
@@ -63,7 +66,8 @@ class Holdings:
     def __init__(self, session: Session) -> None:
         self._key = session.key
         setup = session.replay.setup
-        self._index = {name: i for i, name in enumerate(setup.symbols)}
+        mine = setup.symbols if session.names is None else session.names
+        self._index = {name: i for i, name in enumerate(setup.symbols) if name in mine}
         ticks = setup.ticks or (None,) * len(setup.symbols)
         self._grids = [Grid.of(i, int(setup.step_micro[i]), ticks[i]) for i in range(len(setup.symbols))]
         self._steps = [int(step) for step in setup.step_micro]
@@ -94,7 +98,7 @@ class Holdings:
     @property
     def transfers(self) -> tuple[Transit, ...]:
         """Transfers on their way, in the order sent."""
-        return tuple(self._transit(m) for m in replay_of(self._key).transit().tolist())
+        return tuple(self._transit(m) for m in self._mine(replay_of(self._key).transit()))
 
     @property
     def sequencer_up(self) -> bool:
@@ -154,7 +158,12 @@ class Holdings:
     @property
     def orders(self) -> tuple[OpenOrder, ...]:
         """Orders that have not ended, in the order sent: on their way, and at the venue."""
-        return tuple(self._open(m) for m in replay_of(self._key).live().tolist() if m[at.KIND] == at.ORDER)
+        return tuple(self._open(m) for m in self._mine(replay_of(self._key).live()) if m[at.KIND] == at.ORDER)
+
+    def _mine(self, rows: NDArray[np.float64]) -> list[list[float]]:
+        """Those of the messages that the strategy has sent."""
+        mine: list[list[float]] = rows[rows[:, at.OWNER] == session_of(self._key).strategy].tolist()
+        return mine
 
     def _open(self, m: list[float]) -> OpenOrder:
         i = int(m[at.SYMBOL])

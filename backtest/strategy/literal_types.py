@@ -19,6 +19,7 @@ ReasonName: TypeAlias = Literal[
     "margin", "reduce_only", "delisted", "step", "liquidation", "strategy", "end_of_run", "limit", "halted", "quantity",
     "price", "bracket", "min_notional", "open_orders", "post_only", "would_trigger", "ioc", "fok", "gtd", "oco",
     "parent", "not_open", "amend", "outage", "gas", "stale", "gated", "collateral", "reserve", "price_band",
+    "margin_limit",
 ]  # fmt: skip
 CauseName: TypeAlias = Literal["strategy", "liquidation", "delisting", "adl", "guard", "reorg", "opening"]
 LiquidityName: TypeAlias = Literal["taker", "maker"]

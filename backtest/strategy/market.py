@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,12 +48,53 @@ class FundingRates:
         return session.window.rate(self._index[symbol], session.replay.now_ms)
 
 
+class Settlement(NamedTuple):
+    """A funding settlement that has happened."""
+
+    ts_ms: int
+    rate: float
+
+
+class VenueMarks:
+    """The mark by which the venue liquidates, as far as it is known at the close: ``market.venue_mark["BTC-USD"]``.
+
+    Without an oracle and outside of outages it is ``market.mark``.
+    """
+
+    __slots__ = ("_index", "_key")
+
+    def __init__(self, key: Key, index: dict[str, int]) -> None:
+        self._key, self._index = key, index
+
+    def __getitem__(self, symbol: str) -> float:
+        if symbol not in self._index:
+            raise unknown(symbol, self._index)
+        session = session_of(self._key)
+        return session.replay.venue_mark(session.columns[self._index[symbol]])
+
+
+class OracleAges:
+    """How old the oracle's price is that the venue sees, ms: ``market.oracle_age_ms["BTC-USD"]``; 0 without one."""
+
+    __slots__ = ("_index", "_key")
+
+    def __init__(self, key: Key, index: dict[str, int]) -> None:
+        self._key, self._index = key, index
+
+    def __getitem__(self, symbol: str) -> int:
+        if symbol not in self._index:
+            raise unknown(symbol, self._index)
+        session = session_of(self._key)
+        return session.replay.mark_age_ms(session.columns[self._index[symbol]])
+
+
 class Market:
     """What may be known at the close of a candle.
 
     ``open``, ``high``, ``low``, ``close``, ``volume`` and ``mark`` give a float by symbol for the candle that has just
     closed; ``history(symbol, "close", n)`` the last n candles of it; ``feature(name, symbol)`` a value of `features`.
-    ``funding_rate`` is the last settled rate. Names that were not selected raise UserError.
+    ``funding_rate`` is the last settled rate, ``venue_mark`` the mark that the venue goes by and ``oracle_age_ms`` its
+    age. Names that were not selected raise UserError.
     """
 
     def __init__(self, session: Session, lookback: int) -> None:
@@ -66,6 +108,8 @@ class Market:
         )
         self._features = {name: window.places(n) for n, name in enumerate(window.features, FEATURES)}
         self.funding_rate = FundingRates(session.key, self._index)
+        self.venue_mark = VenueMarks(session.key, self._index)
+        self.oracle_age_ms = OracleAges(session.key, self._index)
 
     @property
     def now(self) -> dt.datetime:
@@ -82,6 +126,34 @@ class Market:
         """Whether the chain runs: False between the beginning and the end of an outage."""
         replay = replay_of(self._key)
         return runs(replay.setup.chain.outages, replay.now_ms)
+
+    def funding_history(self, symbol: str, n: int) -> tuple[Settlement, ...]:
+        """Return the last ``n`` funding settlements before now, oldest first; fewer near the beginning.
+
+        One at this very instant is settled after the strategy has decided. UserError for an ``n`` below 1.
+        """
+        if not isinstance(n, int) or n < 1:
+            raise UserError(f"funding history of {n!r} settlements", "market.funding_history", "ask for 1 or more")
+        found = session_of(self._key).window.settlements(self._at(symbol), self.now_ms, n).tolist()
+        return tuple(Settlement(int(ts), rate) for ts, rate in found)
+
+    def next_funding_ms(self, symbol: str) -> int | None:
+        """Return when the next settlement is due, ms since 1970, at or after now; None before two have been seen.
+
+        It is told from the past: the last settlement, and the interval between it and the one before.
+        """
+        past = session_of(self._key).window.settlements(self._at(symbol), self.now_ms, 2)[:, 0].astype(np.int64)
+        if len(past) < 2:
+            return None
+        before, last = past.tolist()
+        every = last - before
+        return int(last + -(-(self.now_ms - last) // every) * every)
+
+    def _at(self, symbol: str) -> int:
+        try:
+            return self._index[symbol]
+        except KeyError:
+            raise unknown(symbol, self._index) from None
 
     def feature(self, name: str, symbol: str) -> float:
         """Value of a feature at this candle."""

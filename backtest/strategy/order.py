@@ -21,6 +21,7 @@ TRIGGERS: tuple[TriggerName, ...] = ("last", "mark")
 TIFS = {word.name.lower(): word for word in TimeInForce}
 
 NUMERIC = ("qty", "limit", "stop", "target", "activation", "stop_loss", "take_profit", "trail", "trailing_stop")
+RELATIVE = ("stop_loss", "take_profit")
 MOST = 1e12
 """Largest size that is looked at: in millionths it still fits 64 bits, and no market has as much to trade."""
 
@@ -30,10 +31,10 @@ When = int | str | dt.datetime | dt.timedelta
 class Protection(TypedDict, total=False):
     """What a bracket adds to an entry: orders that sleep until it fills, reduce-only, each cancelling the others."""
 
-    stop_loss: float
-    """Stop-market order at this price."""
-    take_profit: float
-    """Limit order at this price."""
+    stop_loss: float | str
+    """Stop-market order at this price, or a share like ``"2%"`` away from the fill price."""
+    take_profit: float | str
+    """Limit order at this price, or a share like ``"4%"`` away from the fill price."""
     trailing_stop: float | str
     """Trailing stop: a distance in quote units, or a share like ``"3%"``."""
 
@@ -93,10 +94,10 @@ class Order:
     """Rather rejected than filled as a taker."""
     reduce_only: bool = False
     """Never more than closes the position."""
-    stop_loss: float | None = None
-    """Child: a stop-market order at this price."""
-    take_profit: float | None = None
-    """Child: a limit order at this price."""
+    stop_loss: float | str | None = None
+    """Child: a stop-market order at this price, or a share like ``"2%"`` worse than the price of the first fill."""
+    take_profit: float | str | None = None
+    """Child: a limit order at this price, or a share like ``"4%"`` better than the price of the first fill."""
     trailing_stop: float | str | None = None
     """Child: a trailing stop at this distance, as ``trail``."""
 
@@ -118,6 +119,17 @@ class Order:
             del said["tif"]
         first = [repr(said.pop(name)) for name in ("symbol", "qty")]
         return f"Order({', '.join([*first, *(f'{name}={value!r}' for name, value in said.items())])})"
+
+    def offset(self, name: str) -> float:
+        """Signed share of the fill price by which a child is away from it; NaN where it has its own price.
+
+        ``name``: stop_loss or take_profit.
+        """
+        said = getattr(self, name)
+        if not isinstance(said, str):
+            return math.nan
+        against = -1.0 if name == "stop_loss" else 1.0
+        return math.copysign(share(said, name, self._place), against * self.qty)
 
     @property
     def type(self) -> OrderTypeName:
@@ -141,8 +153,8 @@ class Order:
         if self.stop_loss is None and self.take_profit is None and self.trailing_stop is None:
             return ()
         given: list[dict[str, Any]] = [
-            {"stop": self.stop_loss, "trigger": self.trigger},
-            {"limit": self.take_profit},
+            {"stop": _unknown(self.stop_loss), "trigger": self.trigger},
+            {"limit": _unknown(self.take_profit)},
             {"trail": self.trailing_stop, "trigger": self.trigger},
         ]
         asked = (terms for terms in given if next(iter(terms.values())) is not None)
@@ -151,7 +163,11 @@ class Order:
     def _check_numbers(self) -> None:
         for name in NUMERIC:
             value = getattr(self, name)
-            if isinstance(value, str) and name.startswith("trail"):
+            if isinstance(value, str) and name in RELATIVE:
+                falls = (name == "stop_loss") == (self.qty > 0)
+                if not 0 < share(value, name, self._place) < (1.0 if falls else math.inf):
+                    raise self._wrong(f"{name} {value!r}", "give a share above 0% and below 100%, like 2%")
+            elif isinstance(value, str) and name.startswith("trail"):
                 share(value, name, self._place)
             elif not isinstance(value, NUMBERS) and (value is not None or name == "qty"):
                 raise self._wrong(f"{name} {value!r} is not a number")
@@ -212,6 +228,11 @@ class Order:
 
     def _wrong(self, thing: str, remedy: str = "") -> UserError:
         return UserError(thing, self._place, remedy)
+
+
+def _unknown(price: float | str | None) -> float | None:
+    """A child's price; NaN until its entry fills, where it is a share."""
+    return math.nan if isinstance(price, str) else price
 
 
 def share(text: str, name: str, place: str) -> float:

@@ -78,6 +78,14 @@ class Grid:
             return price
         return float(EXACT.multiply(EXACT.add(ticks, int(up)), self.tick))
 
+    def _child(self, entry: Order, child: Order, now_ms: int) -> tuple[Ticket, Reason]:
+        """A child as it is sent with its entry, whose fill gives it a price where it has none."""
+        ticket, reason = self.ticket(child, now_ms)
+        offset = _offset_of(entry, child)
+        if math.isnan(offset):
+            return ticket, reason
+        return ticket._replace(offset=offset), Reason.NONE if reason == Reason.PRICE else reason
+
     def ticket(self, order: Order, now_ms: int) -> tuple[Ticket, Reason]:
         """The order as it is sent at ``now_ms``, and the reason why it cannot be (`Reason.NONE`: it can).
 
@@ -91,7 +99,7 @@ class Grid:
         asked = ((order.limit, not buys), (trigger, rises(order.kind, buys)), (order.activation, not buys))
         limit, stop, activation = (math.nan if price is None else self.price(price, up) for price, up in asked)
         trail, of_best = _distance(order.trail)
-        children = [self.ticket(child, now_ms) for child in order.children]
+        children = [self._child(order, child, now_ms) for child in order.children]
         # The trigger of an entry that has none is meant for its bracket.
         by_mark = order.trigger == "mark" and order.kind not in (OrderType.MARKET, OrderType.LIMIT)
         ticket = Ticket(
@@ -111,6 +119,13 @@ class Grid:
             return ticket, Reason.PRICE
         wrong = next((reason for _, reason in children if reason), Reason.NONE)
         return ticket, wrong or (Reason.BRACKET if children and not _in_order(ticket) else Reason.NONE)
+
+
+def _offset_of(entry: Order, child: Order) -> float:
+    """By what share of its entry's fill price a child is away from it; NaN: it has a price."""
+    if child.kind == OrderType.STOP_MARKET:
+        return entry.offset("stop_loss")
+    return entry.offset("take_profit") if child.kind == OrderType.LIMIT else math.nan
 
 
 def bad_size(qty: float) -> int:

@@ -31,6 +31,10 @@ class Session:
 
     replay: Replay
     window: Window
+    strategy: int = 0
+    """Its number among those that share the account."""
+    names: tuple[str, ...] | None = None
+    """The markets that it may trade; None: all of the account."""
     key: Key = field(default_factory=Key)
     unread: list[weakref.ref[Position]] = field(default_factory=list)
     """Positions given out since the account last changed, whose liquidation price may not have been computed."""
@@ -39,8 +43,14 @@ class Session:
     """Windows, ms, in which the venue pays nothing out."""
 
     def __post_init__(self) -> None:
-        self.book = self.replay.book.data
-        """Read far faster than the array; the kernels never move it."""
+        own, rows = self.replay.book, len(self.replay.book)
+        if self.replay.setup.margin_limits:
+            own = self.replay.world.virtual[self.strategy * rows : (self.strategy + 1) * rows]
+        self.book = own.data
+        """Its positions, read far faster than the array; the kernels never move it."""
+        places = {name: i for i, name in enumerate(self.replay.setup.symbols)}
+        self.columns = [places[name] for name in self.window.symbols]
+        """Numbers in the replay of the window's symbols."""
         self.first, self.last = self.replay.setup.first_row.tolist(), self.replay.setup.last_row.tolist()
         """By symbol the rows of its first and last candle."""
 

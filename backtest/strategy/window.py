@@ -125,6 +125,13 @@ class Window:
         at = int(np.searchsorted(self._settled[i][:, 0], now_ms, side="left"))
         return float(self._settled[i][at - 1, 1]) if at else math.nan
 
+    def settlements(self, i: int, now_ms: int, n: int) -> NDArray[np.float64]:
+        """Return the last ``n`` settlements of a symbol before ``now_ms``: [settlement, 2] of time in ms and rate, a
+        copy."""
+        end = int(np.searchsorted(self._settled[i][:, 0], now_ms, side="left"))
+        found: NDArray[np.float64] = self._settled[i][max(0, end - n) : end].copy()
+        return found
+
     def _ready(self, columns: Columns) -> list[tuple[str, ...]]:
         """The symbols that closed a candle and whose features are all known, by row; equal rows share them."""
         ready = ~np.isnan(columns[CLOSE])

@@ -16,11 +16,13 @@ CLASSES = {"run": "RunKeywords", "compare": "CompareKeywords", "latency": "Laten
 CLASSES |= {"subaccounts": "SubaccountKeywords", "sweep": "SweepKeywords", "check": "CheckKeywords"}
 CLASSES["stress"] = "StressKeywords"
 CLASSES["montecarlo"] = "MontecarloKeywords"
+CLASSES["shared_margin"] = "SharedMarginKeywords"
 CLI_NAMES = {
     "run": "`run`",
     "compare": "`compare`",
     "latency": "`latency`",
     "subaccounts": "`run --sub-accounts`",
+    "shared_margin": "`run --shared-margin`",
     "sweep": "`sweep`",
     "check": "`check`",
     "stress": "`stress`",

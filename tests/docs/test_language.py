@@ -42,7 +42,7 @@ BANNED = {
     r"\bbook of positions\b": "positions file",
 }
 """Pattern of a phrase, and what to write instead."""
-RULES = {"docs/reference/rules-layer2.md", "docs/reference/rules-orders.md", "docs/reference/rules.md"}
+RULES = {f"docs/reference/rules{part}.md" for part in ("", "-layer2", "-orders", "-shared-margin")}
 """Pages that define *pool* in their second paragraph, and keep it."""
 IN_CODE = {POOL, r"\bdie[sd]?\b|\boutlive"}
 """Phrases that comments and docstrings may use: a pool is a column of the tables, and a process may die."""

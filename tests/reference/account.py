@@ -8,6 +8,7 @@ from tests.reference.market import Config, Symbol
 from tests.reference.numbers import part, sign
 from tests.reference.order import Order
 from tests.reference.outcome import CROSS
+from tests.reference.sharing import Sharing
 
 
 @dataclass
@@ -41,6 +42,9 @@ class Account:
         self.turned: set[str] = set()
         """Symbols whose position has become zero or changed side since somebody asked."""
         self.processes: dict[str, Process] = {}
+        self.sharing = Sharing(self.names, self.steps, config.limits) if config.limits else None
+        self.sender = 0
+        """The strategy that sends now."""
         self.stepped: dict[str, int] = {}
         """When each pool's last step was, thirds since 1970."""
 
@@ -78,16 +82,22 @@ class Account:
         else:
             self.pools[pool] += amount
 
-    def waiting_lots(self, symbol: str) -> tuple[int, int]:
-        """Lots of buys and of sells that reserve margin, both ≥ 0; reduce-only ones cannot add to a position."""
-        adding = [o.left for o in self.orders if o.symbol == symbol and o.state == "working" and not o.reduce_only]
+    def waiting_lots(self, symbol: str, sender: int | None = None) -> tuple[int, int]:
+        """Lots of buys and of sells that reserve margin, both ≥ 0; reduce-only ones cannot add to a position.
+        ``sender``: those of one strategy."""
+        orders = [o for o in self.orders if sender is None or o.sender == sender]
+        adding = [o.left for o in orders if o.symbol == symbol and o.state == "working" and not o.reduce_only]
         buys = sum(lots for lots in adding if lots > 0)
         sells = -sum(lots for lots in adding if lots < 0)
         return buys, sells
 
+    def held_by(self, sender: int, symbol: str) -> int:
+        """What a strategy holds: all, where it has the account for itself."""
+        return self.sharing.lots[sender][symbol] if self.sharing else self.lots[symbol]
+
     def against(self, order: Order) -> int:
         """Lots of the position that the order would reduce, ≥ 0."""
-        held = self.lots[order.symbol]
+        held = self.held_by(order.sender, order.symbol)
         return abs(held) if held * order.sent < 0 else 0
 
     def trade(self, symbol: str, lots: int, quote: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.reference.account import Account
 from tests.reference.margin import Asked
-from tests.reference.numbers import part, sign
+from tests.reference.numbers import part, share, sign
 from tests.reference.path import Row
 
 
@@ -56,10 +56,12 @@ class Margin:
     def held(self, symbol: str, change: Change) -> int:
         return self.account.lots[symbol] + (change.filled if symbol == change.symbol else 0)
 
-    def exposure(self, symbol: str, change: Change) -> int:
-        """The largest position, signed, that the waiting orders could make."""
+    def exposure(self, symbol: str, change: Change, sender: int | None = None) -> int:
+        """The largest position, signed, that the waiting orders could make; of the account, or of one strategy."""
         held = self.held(symbol, change)
-        buys, sells = self.account.waiting_lots(symbol)
+        if sender is not None:
+            held += self.account.held_by(sender, symbol) - self.account.lots[symbol]
+        buys, sells = self.account.waiting_lots(symbol, sender)
         if symbol == change.symbol:
             buys, sells = buys + max(change.waits, 0), sells + max(-change.waits, 0)
         return max((held, held + buys, held - sells), key=abs)
@@ -71,9 +73,9 @@ class Margin:
     def cross_equity(self, change: Change = NOTHING) -> int:
         return self.account.wallet + change.cash + sum(self.value(n, self.held(n, change)) for n in self.living(False))
 
-    def cross_initial(self, change: Change = NOTHING) -> int:
-        """The initial requirement of the cross pool's exposures."""
-        exposures = {name: self.exposure(name, change) for name in self.living(False)}
+    def cross_initial(self, change: Change = NOTHING, sender: int | None = None) -> int:
+        """The initial requirement of the cross pool's exposures, or of a strategy's as if it were alone."""
+        exposures = {name: self.exposure(name, change, sender) for name in self.living(False)}
         own = {name: self.initial(name, lots) for name, lots in exposures.items()}
         values = {name: self.value(name, lots) for name, lots in exposures.items()}
         return self.asked.of_cross(own, values, initial=True)
@@ -108,21 +110,35 @@ class Margin:
             return Verdict(False, units, terms.limit_units, reason="limit_size")
         return Verdict(True)
 
-    def may_wait(self, symbol: str, lots: int, reduce_only: bool) -> Verdict:
+    def within_share(self, change: Change, sender: int) -> Verdict:
+        """The margin limit of a strategy."""
+        if self.account.sharing is None:
+            return Verdict(True)
+        limit = self.account.sharing.limits[sender]
+        before, after = self.cross_initial(NOTHING, sender), self.cross_initial(change, sender)
+        if limit is None or after <= before:
+            return Verdict(True)
+        most = share(self.cross_equity(change), limit)
+        return Verdict(after <= most, most, after, reason="margin_limit")
+
+    def may_wait(self, symbol: str, lots: int, reduce_only: bool, sender: int = 0) -> Verdict:
         change = Change(symbol, waits=0 if reduce_only else lots)
         portfolio = self.asked.portfolio is not None and not self.account.own[symbol]
         harmless = reduce_only or is_reducing(self.account.lots[symbol], lots)
-        if harmless and not portfolio:
-            return Verdict(True)
         if not harmless:
             limited = self.limit(symbol, self.exposure(symbol, change))
             if not limited.admitted:
                 return limited
+        within = self.within_share(change, sender)
+        if not within.admitted:
+            return within
+        if harmless and not portfolio:
+            return Verdict(True)
         if portfolio and self.cross_initial(change) <= self.cross_initial():
             return Verdict(True)
         return self.covered(change)
 
-    def may_fill(self, symbol: str, lots: int, cash: int, reduce_only: bool) -> Verdict:
+    def may_fill(self, symbol: str, lots: int, cash: int, reduce_only: bool, sender: int = 0) -> Verdict:
         """A fill that changes the pool's cash by `cash`, fee included."""
         change = Change(symbol, filled=lots, cash=cash)
         held = self.account.lots[symbol]
@@ -132,12 +148,15 @@ class Margin:
                 return limited
         if self.account.own[symbol]:
             return self.own_pool(change)
+        within = self.within_share(change, sender)
+        if not within.admitted:
+            return within
         if self.asked.portfolio is None:
             return Verdict(True) if is_reducing(held, lots) else self.covered(change)
         if self.cross_initial(change) <= self.cross_initial():
             return Verdict(True)
         verdict = self.covered(change)
-        if not reduce_only:
+        if not (reduce_only and is_reducing(held, lots)):
             return verdict
         need = min(verdict.need, self.cross_maintenance(change))
         return Verdict(verdict.have >= need, verdict.have, need)

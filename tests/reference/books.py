@@ -34,6 +34,8 @@ class Books:
             paid = min(-cash, self.fund.for_bankrupt(self.asked.law, ts_ms))
             self.fund.pay(paid, self.asked.law, ts_ms)
             account.pay(pool, -cash)
+            if account.sharing:
+                account.sharing.relief(ts_ms, symbol, -cash)
             shortfall = Liquidation(ts_ms, pool, symbol, "shortfall", 0, -paid, -cash - paid, 0, cash, 0, 0, 0)
             self.outcome.liquidations.append(shortfall)
         elif pool != CROSS:

@@ -122,7 +122,9 @@ class Desk:
 
     def rest(self, row: Row, order: Order, at: int) -> None:
         """What is left works, if it may wait."""
-        verdict = Margin(self.account, self.asked, row, at).may_wait(order.symbol, order.left, order.reduce_only)
+        verdict = Margin(self.account, self.asked, row, at).may_wait(
+            order.symbol, order.left, order.reduce_only, order.sender
+        )
         if verdict.admitted:
             order.state = "working"
         else:
@@ -206,12 +208,14 @@ class Desk:
         ts_ms, name = row.stamp(spot.at), order.symbol
         fee = self.fees.of(trade.quote, trade.side, ts_ms)
         margin = Margin(self.account, self.asked, row, spot.at)
-        verdict = margin.may_fill(name, trade.lots, trade.quote - fee, order.reduce_only)
+        verdict = margin.may_fill(name, trade.lots, trade.quote - fee, order.reduce_only, order.sender)
         if not verdict.admitted:
             self.ends.refuse(order, ts_ms, verdict.reason, verdict)
             return False
         realized = self.account.trade(name, trade.lots, trade.quote)
         self.account.pay(self.account.pool_of(name), trade.quote - fee)
+        if self.account.sharing:
+            self.account.sharing.fill(ts_ms, order.number, name, trade.lots, trade.quote, fee)
         self.outcome.fills.append(
             Fill(
                 order.number, ts_ms, name, trade.lots, trade.quote, fee, realized, "strategy", trade.side,
@@ -226,5 +230,6 @@ class Desk:
         if order.left == 0:
             self.ends.end(order, ts_ms, "filled", "none")
         self.books.traded(ts_ms, name)
-        self.groups.after_fill(row, order, trade.lots, spot)
+        price = abs(trade.quote) / (abs(trade.lots) * self.account.steps[name])
+        self.groups.after_fill(row, order, trade.lots, spot, price)
         return True

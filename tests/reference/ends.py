@@ -47,19 +47,22 @@ class Ends:
             if not order.ended:
                 self.end(order, ts_ms, "cancelled", reason)
 
-    def cancel_of(self, symbols: Iterable[str], ts_ms: int, reason: str) -> None:
-        """All orders of the symbols at the venue, in order of symbol, then of arrival."""
+    def cancel_of(self, symbols: Iterable[str], ts_ms: int, reason: str, sender: int | None = None) -> None:
+        """All orders of the symbols at the venue, or those of one strategy, in order of symbol, then of arrival."""
         for symbol in symbols:
-            self.cancel([order for order in self.account.orders if order.symbol == symbol], ts_ms, reason)
+            orders = [o for o in self.account.orders if o.symbol == symbol and sender in (None, o.sender)]
+            self.cancel(orders, ts_ms, reason)
 
     def cancel_turned(self, ts_ms: int) -> None:
         """Reduce-only orders of symbols whose position has become zero or changed side."""
-        for symbol in self.account.names:
-            if symbol in self.account.turned:
-                idle = ("dormant", "busy")
-                orders = [o for o in self.account.orders if o.symbol == symbol and o.reduce_only]
-                self.cancel([o for o in orders if o.state not in idle], ts_ms, "reduce_only")
+        sharing, idle = self.account.sharing, ("dormant", "busy")
+        turned = {(symbol, 0) for symbol in self.account.turned} if sharing is None else set(sharing.turned)
+        for symbol, sender in sorted(turned):
+            orders = [o for o in self.account.orders if (o.symbol, o.sender) == (symbol, sender) and o.reduce_only]
+            self.cancel([o for o in orders if o.state not in idle], ts_ms, "reduce_only")
         self.account.turned.clear()
+        if sharing is not None:
+            sharing.turned.clear()
 
     def expire(self, ts_ms: int) -> None:
         """Orders at the venue whose time is up."""

@@ -104,6 +104,7 @@ class Replay:
             self.outcome.final_equity = self.equity_at_close(self.row(self.last_row_ms))
         self.outcome.orders.sort(key=lambda order: order.number)
         self.outcome.wallet = self.account.wallet
+        self.outcome.shares = self.account.sharing.rows if self.account.sharing else []
         self.outcome.reserve, self.outcome.in_flight = self.transfers.reserve, self.transfers.in_flight
         self.outcome.pools = dict(self.account.pools)
         self.outcome.lots = dict(self.account.lots)
@@ -264,7 +265,9 @@ class Replay:
     def settle_funding(self, row: Row, ts_ms: int) -> None:
         for name in row.marks:
             for stamp, rate in self.symbols[name].funding:
-                if stamp == ts_ms and self.account.lots[name] != 0:
+                sharing = self.account.sharing
+                split = sharing is not None and rate is not None and sharing.splits(name)
+                if stamp == ts_ms and (self.account.lots[name] != 0 or split):
                     self.settle_one(row, name, ts_ms, rate)
 
     def settle_one(self, row: Row, name: str, ts_ms: int, rate: float | None) -> None:
@@ -274,13 +277,18 @@ class Replay:
                 raise MissingSettlement
             self.outcome.missing_funding += 1
             return
-        units = self.account.units(name)
-        if ts_ms == row.open_ms:
-            payment = -round(Fraction(row.marks[name].open) * units * Fraction(rate))
-        else:
-            payment = -share(row.mark_value(name, units, row.thirds(ts_ms)), rate)
-        self.account.pay(self.account.pool_of(name), payment)
-        self.outcome.funding.append(Payment(ts_ms, name, self.account.lots[name], payment))
+
+        def payment(units: int) -> int:
+            if ts_ms == row.open_ms:
+                return -round(Fraction(row.marks[name].open) * units * Fraction(rate))
+            return -share(row.mark_value(name, units, row.thirds(ts_ms)), rate)
+
+        if self.account.sharing:
+            self.account.sharing.funding(ts_ms, name, payment)
+        if self.account.lots[name] != 0:
+            paid = payment(self.account.units(name))
+            self.account.pay(self.account.pool_of(name), paid)
+            self.outcome.funding.append(Payment(ts_ms, name, self.account.lots[name], paid))
 
     # ---- the walk
 
@@ -300,6 +308,8 @@ class Replay:
                 continue
             self.ends.cancel_of([name], row.close_ms, "delisted")
             lots = self.account.lots[name]
+            if self.account.sharing:
+                self.account.sharing.settle(row.close_ms, name, row.marks[name].close)
             if lots != 0:
                 value = money(row.marks[name].close, self.account.units(name))
                 realized = self.account.trade(name, -lots, value)

@@ -27,6 +27,8 @@ class Gases:
         return round(amounts[kind] * float(congested**self.chain.congestion.gas_power))
 
     def note(self, ts_ms: int, number: int, kind: str, amount: int) -> None:
+        if self.account.sharing:
+            self.account.sharing.pay(ts_ms, number, "gas", amount)
         if amount != 0:
             self.outcome.gas.append(GasPaid(ts_ms, number, kind, amount))
 

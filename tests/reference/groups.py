@@ -18,8 +18,8 @@ class Groups:
     def __init__(self, desk: Desk, ends: Ends, account: Account) -> None:
         self.desk, self.ends, self.account = desk, ends, account
 
-    def after_fill(self, row: Row, order: Order, lots: int, spot: Spot) -> None:
-        """`lots` of `order` have just been filled, signed."""
+    def after_fill(self, row: Row, order: Order, lots: int, spot: Spot, price: float) -> None:
+        """`lots` of `order` have just been filled, signed, at a price with all that it cost but the fee."""
         ts_ms = row.stamp(spot.at)
         for other in order.group:
             if other is not order and not other.ended:
@@ -31,6 +31,15 @@ class Groups:
         for child in order.children:
             if not child.ended:
                 child.left += abs(lots) if child.buys else -abs(lots)
+                if child.state == "dormant" and child.offset is not None:
+                    self.put_away(child, price * (1.0 + child.offset))
+
+    def put_away(self, child: Order, price: float) -> None:
+        """The first fill of its parent gives a child its price."""
+        if child.type == "limit":
+            child.limit = price
+        else:
+            child.stop = price
 
     def wake_children(self, row: Row, order: Order, spot: Spot) -> None:
         """What is left of `order` works or has ended, after a fill at `spot`."""

@@ -91,7 +91,11 @@ class Message:
     expires_ms: int | None = None
     post_only: bool = False
     children: tuple[Message, ...] = ()
+    offset: float | None = None
+    """Of a child without a price: the signed share of its parent's fill price by which its price is away from it."""
     route: int = 0
+    sender: int = 0
+    """Strategy of a shared account."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,8 @@ class Config:
     allow_missing_funding: bool = False
     opening: tuple[Placed, ...] = ()
     """Positions at the start, in the order of their symbols."""
+    limits: tuple[float | None, ...] = ()
+    """Margin limit of each strategy that shares the account; empty: one has it for itself."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ class Order:
     triggered: int = -1
     best: float | None = None
     """Price that a trailing stop follows."""
+    sender: int = 0
+    offset: float | None = None
     executed_row: int = -1
     """Open of the row in which it was executed last."""
 

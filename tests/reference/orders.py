@@ -60,6 +60,8 @@ class Orders:
     # ---- sending
 
     def number(self) -> int:
+        if self.account.sharing:
+            self.account.sharing.senders[self.sent] = self.account.sender
         self.sent += 1
         return self.sent - 1
 
@@ -86,6 +88,7 @@ class Orders:
             said.trail, said.trail_share, said.activation, said.tif, said.expires_ms, said.post_only,
             said.reduce_only or parent is not None, decision, parent,
         )  # fmt: skip
+        order.sender, order.offset = self.account.sender, said.offset
         self.known[order.number] = order
         if parent is None:
             order.left = said.lots
@@ -112,6 +115,8 @@ class Orders:
         """Signed lots underway: what a target leaves out of account because it will be, or may be, filled as it is."""
         lots = 0
         for order in self.open(symbol):
+            if order.sender != self.account.sender:
+                continue
             plain = order.state == "flying" and not order.conditional and order.parent is None
             if plain or order.state == "working":
                 lots += order.left if order.limit is None or not order.reduce_only else 0
@@ -281,12 +286,14 @@ class Orders:
 
     def grant(self, row: Row, wish: Wish, ts_ms: int) -> None:
         said = wish.said
-        hit = [o for o in self.account.orders if o.number == said.order]
+        mine = [o for o in self.account.orders if o.sender == said.sender]
+        hit = [o for o in mine if o.number == said.order]
         if said.kind == "cancel":
             self.ends.cancel(hit, ts_ms, "strategy")
             self.outcome.cancels.append(CancelEnd(wish.number, said.order, said.sent_ms, ts_ms, bool(hit)))
         elif said.kind == "cancel_all":
-            self.ends.cancel_of([said.symbol] if said.symbol else self.account.names, ts_ms, "strategy")
+            symbols = [said.symbol] if said.symbol else self.account.names
+            self.ends.cancel_of(symbols, ts_ms, "strategy", said.sender)
         elif not hit:
             self.refuse(wish, ts_ms, Verdict(False, reason="not_open"))
         else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from tests.reference.sharing import Share
+
 NO_ORDER = -1
 CROSS = "cross"
 """Name of the one cross pool; an isolated pool has its symbol's name."""
@@ -163,6 +165,8 @@ class Outcome:
     """(row's open, pool)"""
     equity: list[tuple[int, int]] = field(default_factory=list)
     """(row's close, the account's equity in micro), one per row."""
+    shares: list[Share] = field(default_factory=list)
+    """Of strategies that share the account."""
     idle_events: int = 0
     """Deleveraging events that met no candidate."""
     fund: int | None = None

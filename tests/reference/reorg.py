@@ -31,6 +31,8 @@ class Reorg:
         name = fill.symbol
         realized = self.account.trade(name, -fill.lots, -fill.quote)
         self.account.pay(self.account.pool_of(name), fill.fee - fill.quote)
+        if self.account.sharing:
+            self.account.sharing.fill(ts_ms, fill.order, name, -fill.lots, -fill.quote, -fill.fee)
         self.outcome.fills.append(Fill(fill.order, ts_ms, name, -fill.lots, -fill.quote, -fill.fee, realized, "reorg"))
         self.books.traded(ts_ms, name)
         self.ends.cancel_turned(ts_ms)

@@ -50,6 +50,7 @@ class Script:
                 self.act(row, message)
 
     def act(self, row: Row, message: Message) -> None:
+        self.account.sender = message.sender
         if message.kind in ("cancel", "cancel_all", "amend"):
             self.orders.send_wish(message)
         elif message.kind == "leverage":
@@ -103,7 +104,7 @@ class Script:
         wanted = share(self.equity_as_known(row), message.weight)
         lot_value = Fraction(self.last_price(row, self.symbols[name])) * self.symbols[name].step_micro
         target = sign(wanted) * (abs(wanted) // lot_value)
-        return int(target) - self.account.lots[name] - self.orders.outstanding(name)
+        return int(target) - self.account.held_by(message.sender, name) - self.orders.outstanding(name)
 
     def last_price(self, row: Row, symbol: Symbol) -> float:
         """The trade's close; the mark's in a gap; of a symbol that is over, its last mark."""

@@ -72,6 +72,8 @@ class Standing:
         traded = -lots if held > 0 else lots
         realized = self.account.trade(symbol, traded, quote)
         self.account.pay(self.name, quote)
+        if self.account.sharing:
+            self.account.sharing.close(self.ts_ms, symbol, traded, quote)
         self.outcome.fills.append(Fill(-1, self.ts_ms, symbol, traded, quote, 0, realized, cause))
         self.values[symbol] -= value
         if self.account.lots[symbol] == 0:
@@ -81,6 +83,8 @@ class Standing:
     def note(self, symbol: str, stage: str, lots: int, before: tuple[int, int], after: tuple[int, int],
              insurance: int = 0, bad_debt: int = 0, adl_loss: int = 0) -> None:  # fmt: skip
         """A row; `before` and `after` are equity and maintenance."""
+        if self.account.sharing:
+            self.account.sharing.relief(self.ts_ms, symbol, bad_debt - insurance)
         self.outcome.liquidations.append(
             Liquidation(self.ts_ms, self.name, symbol, stage, lots, insurance, bad_debt, adl_loss, *before, *after)
         )

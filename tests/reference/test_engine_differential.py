@@ -43,7 +43,7 @@ from backtest.engine.pack import Charges
 from backtest.engine.ticket import Ticket
 from backtest.results import ledger
 from backtest.runner.chain_config import ChainConfig
-from backtest.runner.plan import plan
+from backtest.runner.plan import Plan, plan
 from backtest.runner.replays import replay
 from backtest.strategy.session import replay_of
 from backtest.venues import chain, terms
@@ -114,6 +114,7 @@ class Scripted(Strategy):
             message.post_only,
             message.reduce_only or parent is not None,
             tuple(self.ticket(child, message) for child in message.children),
+            price(message.offset),
         )
 
 
@@ -243,17 +244,28 @@ def terms_of(each: Terms) -> terms.Terms:
     )
 
 
-def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
-    """The play through Parquet, feed, kernels and strategy."""
-    write_dataset(market, folder / "data")
+def scripted(market: Play, sender: int | None = None) -> Scripted:
+    """The strategy that sends the play's messages, or those of one of several."""
     strategy = Scripted()
     script: dict[int, list[Message]] = {}
     for message in market.messages:
-        script.setdefault(message.sent_ms, []).append(message)
+        if sender in (None, message.sender):
+            script.setdefault(message.sent_ms, []).append(message)
     strategy.script, strategy.leverage = script, market.config.leverage
     strategy.numbers = {name: i for i, name in enumerate(sorted(s.name for s in market.symbols))}
+    return strategy
+
+
+def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
+    """The play through Parquet, feed, kernels and strategy."""
+    return next(replay(planned_of(market, folder), (market.config.margin,), None, chunk_rows))
+
+
+def planned_of(market: Play, folder: Path) -> Plan:
+    """The plan of a play, whose dataset is written into ``folder``."""
+    write_dataset(market, folder / "data")
     planned = plan(
-        strategy,
+        scripted(market),
         folder / "data",
         cash=market.config.cash_micro / 1_000_000,
         path=market.config.path,
@@ -275,7 +287,7 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
     )
     if market.config.posted is not None:
         settings = dataclasses.replace(settings, isolated_margin=market.config.posted / 1_000_000)
-    planned = dataclasses.replace(
+    return dataclasses.replace(
         planned,
         config=settings,
         contract=contract_of(market.venue),
@@ -285,7 +297,6 @@ def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
         chaining=chaining_of(market.beside),
         usual=Usual(market.beside.chain.congestion.usual) if crowds else None,
     )
-    return next(replay(planned, (market.config.margin,), None, chunk_rows))
 
 
 def rows_of(table: np.ndarray, *names: str) -> list[tuple[Any, ...]]:

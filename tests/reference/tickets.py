@@ -89,8 +89,19 @@ class Desk:
             made = dataclasses.replace(made, post_only=even.random() < 0.2)
         if 170 <= flags < 225:
             children = [self.waiting(at, symbol, -lots, even) for _ in range(even.choice((2, 2, 1, 3)))]
+            children = [self.away(child, even) if even.random() < 0.25 else child for child in children]
             made = dataclasses.replace(made, children=tuple(children))
         return made
+
+    def away(self, child: Message, even: random.Random) -> Message:
+        """A stop or a target whose price is a share of its parent's fill price away from it."""
+        stops, away = even.random() < 0.6, even.choice((*AWAY, 0.1))
+        below = stops == (child.lots < 0)
+        offset = -away if below else away
+        return Message(
+            child.sent_ms, "order", child.symbol, lots=child.lots, type="stop_market" if stops else "limit",
+            by_mark=stops and child.by_mark, offset=offset,
+        )  # fmt: skip
 
     def in_force(self, at: int, even: random.Random) -> dict[str, Any]:
         tif = even.choice(("gtc",) * 6 + ("ioc", "fok", "gtd", "gtd"))

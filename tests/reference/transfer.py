@@ -129,6 +129,8 @@ class Transfers:
             self.flights.remove(one)
             routes = self.chain.deposits if one.kind == "deposit" else self.chain.withdrawals
             fee = min(one.amount, routes[one.route].fee + share(one.amount, routes[one.route].rate))
+            if self.account.sharing:
+                self.account.sharing.pay(ts_ms, one.number, "bridge", fee)
             if one.kind == "deposit":
                 self.account.wallet += one.amount - fee
                 self.move_limits(ts_ms, one.amount - fee)

@@ -529,7 +529,7 @@ def test_what_a_guard_says(text, kind, level, target, symbol) -> None:
         ("age=0h", "give a length of time"),
         ("account-loss=110%", "give a percentage of the deposit"),
         ("drawdown=2000", "give a percentage"),
-        ("call[BTC]=0.5", "guard call does not watch one market; leave [BTC] out; stop, trail, loss, age can"),
+        ("call[BTC]=0.5", "guard call does not watch one market; leave [BTC] out; stop, trail, loss, age, funding,"),
     ],
 )
 def test_a_guard_that_cannot_be(text, said) -> None:
