@@ -288,7 +288,7 @@ class RunSettings:
     gas: bool = setting(True, "Charge the chain's gas.", NETWORK, Kind.SWITCH, example="false")
     scenario: str = setting(
         "crashes", "Scenarios to replay: a pack of the package, or a FILE.toml.", Group.STRESS, Kind.FILE, "PACK|FILE",
-        commands=(STRESS,), recorded="-", example='"crashes"',
+        commands=(STRESS,), recorded="-", example='"mine.toml"',
     )  # fmt: skip
     cascade: float | str | None = setting(
         None, "Add a cascade of liquidations to each scenario that moves prices: the open interest of one side of each "
