@@ -29,7 +29,7 @@ from backtest.research.kernels import worker_environment
 from backtest.research.scenario_effects import Effects, Ground, effects, matched, place_of
 from backtest.research.stress_run import Account, Answer, StressGround, StressJob, thinned
 from backtest.research.workers import Died, Pool, Task
-from backtest.research.worst_instant import worst_instant
+from backtest.research.worst_instant import closing_marks, worst_instant
 from backtest.runner.plan import Plan
 from backtest.runner.settings import RunSettings
 
@@ -88,6 +88,11 @@ class History:
     def returns(self) -> Returns:
         """Returns of all of these."""
         return read(self.variant.plan.selection.catalog, self.known, *self.variant.span)
+
+    @cached_property
+    def marks(self) -> NDArray[np.float64]:
+        """Marks at closes."""
+        return closing_marks(self.variant.plan.selection)
 
     @property
     def ground(self) -> Ground:
@@ -156,7 +161,7 @@ class Playing:
                 base = self._answers[-1, one.number]
                 if base.error:
                     continue
-                instants, done = self._place(scenario, one, histories[one.number].ground, base)
+                instants, done = self._place(scenario, one, histories[one.number], base)
                 self._placed[n, one.number] = instants, done
                 if done is None or not done.changes:
                     # The same run as without the scenario: it need not be played to be known.
@@ -165,13 +170,14 @@ class Playing:
                 yield StressJob(one.number, one.settings, one.modes, done, n, _window(scenario, instants))
 
     def _place(
-        self, scenario: Scenario, one: Variant, ground: Ground, base: Answer
+        self, scenario: Scenario, one: Variant, history: History, base: Answer
     ) -> tuple[tuple[int, ...], Effects | None]:
         """The instants of a scenario on a variant, and what it does at them."""
+        ground = history.ground
         if scenario.at != (WORST,):
             instants = tuple(_instant(text, one.span, place_of(scenario)) for text in scenario.at)
             return instants, effects(scenario, instants, ground)
-        found = worst_instant(scenario, one.plan.selection, base.book, ground)
+        found = worst_instant(scenario, one.plan.selection, history.marks, base.book, ground)
         if found is None:
             return (), None
         return (found.at_ms,), effects(scenario, (found.at_ms,), ground)

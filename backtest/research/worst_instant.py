@@ -77,7 +77,13 @@ def together(books: Sequence[Book]) -> dict[str, Lots]:
     return summed
 
 
-def worst_instant(scenario: Scenario, selection: Selection, book: Book, ground: Ground) -> Located | None:
+def closing_marks(selection: Selection) -> Floats:
+    """Marks at the closes of all rows: [rows, symbols]."""
+    field = selection.mark_offset + CLOSE
+    return np.concatenate([chunk.panel[field] for chunk in selection.chunks(selection.default_chunk_rows)])
+
+
+def worst_instant(scenario: Scenario, selection: Selection, mark: Floats, book: Book, ground: Ground) -> Located | None:
     """The close at which a scenario costs a book most, or gives it least; None: at none does it hold anything.
 
     A price event costs ``−Σ q × mark × move``, the market's largest move; funding what the settlements of its window
@@ -85,9 +91,6 @@ def worst_instant(scenario: Scenario, selection: Selection, book: Book, ground: 
     close. Closes are looked at after which the scenario fits into the run; the first of equal ones counts.
     """
     d, rows = selection.interval_ms, selection.rows
-    mark = np.concatenate(
-        [chunk.panel[selection.mark_offset + CLOSE] for chunk in selection.chunks(selection.default_chunk_rows)]
-    )
     length = min(-(-scenario.span_ms // d), rows - 1)
     ends = selection.start_ms + (np.arange(rows - length) + 1) * d
     values = {

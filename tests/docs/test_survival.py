@@ -6,9 +6,13 @@ books do not balance fails.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from backtest.data.scenarios.pack import load
 from backtest.venues import profile
+from tests.docs import stressed
 from tests.docs.survival import (
     BOOKS,
     EVENTS,
@@ -71,3 +75,25 @@ def test_what_the_page_concludes() -> None:
     both, never = {True, False}, {False}
     assert [struck(event, "hedged", (20,), "cross") for event in EVENTS] == [both, {True}, never, both, never]
     assert [struck(event, "hedged", (20,), "portfolio") for event in EVENTS] == [never, {True}, never, never, never]
+
+
+@pytest.mark.parametrize("book", stressed.BOOKS)
+def test_the_page_has_a_row_for_every_shipped_scenario(book: str) -> None:
+    said = stressed.written(PAGE.read_text(encoding="utf-8"), book)
+    assert list(said) == ["baseline", *(one.name for one in load("crashes").scenarios)]
+    assert {len(cells) for cells in said.values()} == {len(stressed.VENUES) * len(stressed.MODES)}
+
+
+@needs_data
+def test_the_page_says_what_the_shipped_scenarios_do(tmp_path: Path) -> None:
+    assert DATA is not None
+    tables = load("crashes").text.split("[[scenario]]\n")
+    pack = tmp_path / "some.toml"
+    pack.write_text("[[scenario]]\n" + "[[scenario]]\n".join(t for t in tables if '"btc-alone"' in t or '"adl"' in t))
+    made = stressed.play(DATA, "hedged", ("hyperliquid",), pack)
+    said = stressed.written(PAGE.read_text(encoding="utf-8"), "hedged")
+    place = 2 * stressed.VENUES.index("hyperliquid")
+    found: dict[str, list[str]] = {name: [] for name in made.frame["scenario"]}
+    for row in made.frame.iter_rows(named=True):
+        found[row["scenario"]].append(stressed.cell(row))
+    assert found == {name: said[name][place : place + 2] for name in found}

@@ -36,7 +36,9 @@ from backtest.core.enums import (
 )
 from backtest.core.errors import UserError
 from backtest.core.records import Record
+from backtest.data.catalog import Catalog
 from backtest.data.panel import Chunk
+from backtest.data.scenarios.overlay import Overlay
 from backtest.engine import layout as at
 from backtest.engine import publisher
 from backtest.engine.pack import Charges
@@ -256,17 +258,17 @@ def scripted(market: Play, sender: int | None = None) -> Scripted:
     return strategy
 
 
-def engine(market: Play, folder: Path, chunk_rows: int | None = None) -> Record:
-    """The play through Parquet, feed, kernels and strategy."""
-    return next(replay(planned_of(market, folder), (market.config.margin,), None, chunk_rows))
+def engine(market: Play, folder: Path, chunk_rows: int | None = None, overlay: Overlay | None = None) -> Record:
+    """The play through Parquet, feed, kernels and strategy; ``overlay``: under a scenario."""
+    return next(replay(planned_of(market, folder, overlay), (market.config.margin,), None, chunk_rows))
 
 
-def planned_of(market: Play, folder: Path) -> Plan:
+def planned_of(market: Play, folder: Path, overlay: Overlay | None = None) -> Plan:
     """The plan of a play, whose dataset is written into ``folder``."""
     write_dataset(market, folder / "data")
     planned = plan(
         scripted(market),
-        folder / "data",
+        dataclasses.replace(Catalog.open(folder / "data"), overlay=overlay),
         cash=market.config.cash_micro / 1_000_000,
         path=market.config.path,
         latency_ms=market.config.latency_ms,

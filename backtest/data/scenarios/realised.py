@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -36,6 +36,8 @@ class Returns:
     """Close of row 0."""
     values: Floats
     """[rows, symbols]; NaN where one of the two closes is missing."""
+    _made: dict[tuple[str, ...], Floats] = field(default_factory=dict, compare=False)
+    """Measures of all windows, by what they are of: a pack asks for the same ones again and again."""
 
     @property
     def window(self) -> int:
@@ -49,12 +51,20 @@ class Returns:
 
     def sigma(self, symbols: Sequence[str], instants: NDArray[np.int64], horizon_ms: int) -> Floats:
         """Deviation of the mean return of ``symbols`` before each instant, times √(horizon / step); NaN: too few."""
-        scale = math.sqrt(horizon_ms / self.step_ms)
-        return self._windowed(instants, [self._mean(symbols)], lambda x: _deviation(x[0])) * scale
+        table = self._table(("sigma", *symbols), lambda: [self._mean(symbols)], lambda x: _deviation(x[0]))
+        found: Floats = table[self.known(instants)] * math.sqrt(horizon_ms / self.step_ms)
+        return found
 
     def beta(self, symbol: str, leaders: Sequence[str], instants: NDArray[np.int64]) -> Floats:
         """Covariance with the mean return of ``leaders`` over its variance, before each instant; NaN: too few."""
-        return self._windowed(instants, [self._column(symbol), self._mean(leaders)], lambda x: _beta(x[0], x[1]))
+
+        def columns() -> list[Floats]:
+            return [self._column(symbol), self._mean(leaders)]
+
+        found: Floats = self._table(("beta", symbol, *leaders), columns, lambda x: _beta(x[0], x[1]))[
+            self.known(instants)
+        ]
+        return found
 
     def _column(self, symbol: str) -> Floats:
         found: Floats = self.values[:, self.symbols.index(symbol)]
@@ -63,23 +73,25 @@ class Returns:
     def _mean(self, symbols: Sequence[str]) -> Floats:
         return np.asarray(sum(self._column(symbol) for symbol in symbols) / len(symbols))
 
-    def _windowed(self, instants: NDArray[np.int64], columns: list[Floats], of: _Measure) -> Floats:
-        padded = [np.concatenate((np.full(self.window, np.nan), column)) for column in columns]
-        views = [sliding_window_view(column, self.window) for column in padded]
-        wanted, back = np.unique(self.known(instants), return_inverse=True)
-        found = np.empty(len(wanted))
-        for start in range(0, len(wanted), _BLOCK):
-            some = wanted[start : start + _BLOCK]
-            found[start : start + _BLOCK] = of([view[some] for view in views])
-        out: Floats = found[back]
-        return out
+    def _table(self, key: tuple[str, ...], columns: Callable[[], list[Floats]], of: _Measure) -> Floats:
+        """A measure of the window before each row, by the number of rows that have closed; made once."""
+        if key not in self._made:
+            padded = [np.concatenate((np.full(self.window, np.nan), column)) for column in columns()]
+            views = [sliding_window_view(column, self.window) for column in padded]
+            found = np.empty(len(self.values) + 1)
+            for start in range(0, len(found), _BLOCK):
+                found[start : start + _BLOCK] = of([view[start : start + _BLOCK] for view in views])
+            self._made[key] = found
+        return self._made[key]
 
 
 def _deviation(x: Floats) -> Floats:
-    n = (~np.isnan(x)).sum(axis=1).astype(float)
+    known = ~np.isnan(x)
+    n = known.sum(axis=1).astype(float)
     n[n < LEAST] = np.nan
-    centred = x - (np.nansum(x, axis=1) / n)[:, None]
-    found: Floats = np.sqrt(np.nansum(centred * centred, axis=1) / (n - 1))
+    mean = np.where(known, x, 0.0).sum(axis=1) / n
+    centred = np.where(known, x - mean[:, None], 0.0)
+    found: Floats = np.sqrt((centred * centred).sum(axis=1) / (n - 1))
     return found
 
 
