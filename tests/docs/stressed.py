@@ -1,7 +1,8 @@
 """Put the shipped pack of scenarios on two books over real prices, under three venues.
 
 `python -m tests.docs.stressed` replays them all and rewrites the tables of survival.md below "The shipped scenarios".
-The environment's BACKTEST_REAL_DATA names the folder that holds the dataset. Only outcomes are written, no prices.
+The environment's BACKTEST_REAL_DATA names the folder that holds the dataset. Only outcomes are written, no prices;
+with a prefix as its argument also every row, as PREFIX-BOOK.csv.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ import polars as pl
 import backtest
 from backtest import Strategy, Stress
 from backtest.data.catalog import Catalog
-from backtest.data.scenarios.pack import load
 from tests.docs.survival import PAGE, data
 
 VENUES = ("binance_usdm", "hyperliquid", "dydx_v4")
 MODES = ("isolated", "cross")
 SETTINGS: Mapping[str, Any] = {
-    "start": "2025-09-01", "end": "2025-12-01", "cash": 100_000.0, "isolated_margin": "equal",
+    "start": "2025-09-01", "end": "2025-12-01", "cash": 100_000.0, "isolated_margin": "equal", "leverage": "max",
     "slippage": ["half-spread=1", "impact=1"], "symbols": ["BTCUSDT", "ETHUSDT"],
 }  # fmt: skip
 HEADING = "## The shipped scenarios"
@@ -30,7 +30,7 @@ BOOKS = {"hedged": "Hedged pair", "long": "Long book"}
 
 
 class Long(Strategy):
-    """Three times the equity in BTC and ETH, half each, bought at the first close and held."""
+    """Twice the equity in BTC and ETH, half each, bought at the first close and held."""
 
     symbols = ("BTCUSDT", "ETHUSDT")
 
@@ -40,7 +40,7 @@ class Long(Strategy):
     def on_candle(self, market: Any, account: Any) -> None:
         if not self.bought:
             self.bought = True
-            gross = 3 * account.equity
+            gross = 2 * account.equity
             for symbol in self.symbols:
                 account.target(symbol, notional=gross / 2)
 
@@ -96,16 +96,14 @@ def main() -> None:
         head, mark, rest = page.partition(f"### {title}\n")
         if not mark:
             sys.exit(f"{PAGE.name} has no section {title!r}")
-        lines = rest.splitlines(keepends=True)
-        text = [n for n, line in enumerate(lines) if line.startswith("|")]
-        kept = lines[: text[0]] if text else lines[:1]
-        after = lines[text[-1] + 1 :] if text else lines[1:]
-        page = head + mark + "".join(kept) + table(made) + "".join(after)
+        section, heading, after = rest.partition("\n#")
+        words = "".join(line for line in section.splitlines(keepends=True) if not line.startswith("|"))
+        page = head + mark + f"\n{words.strip()}\n\n" + table(made) + heading + after
         sys.stderr.write(f"{title}: {made!r}\n")
-        made.frame.write_csv(sys.stderr.buffer) if "--rows" in sys.argv else None
+        if len(sys.argv) > 1:
+            made.frame.write_csv(f"{sys.argv[1]}-{book}.csv")
     PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    assert load("crashes").scenarios
     main()
