@@ -13,7 +13,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks import cases, command, imports, panels
+from benchmarks import cases, command, imports, panels, sweeps
 from benchmarks.timing import Measure
 
 CASES: dict[str, cases.Case] = {
@@ -25,6 +25,8 @@ CASES: dict[str, cases.Case] = {
     "called": cases.on_candle,
     "disk": command.from_disk,
     "cached": panels.cached,
+    "sweep": sweeps.targets,
+    "sweep-called": sweeps.called,
     "start": command.start_up,
     "import": imports.imported,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,52 @@ def raptor(made: Market, rows: NDArray[np.int64], side: NDArray[np.int64]) -> Ca
     volume = np.ones(made.rows)
     config = rbt.BacktestConfig(initial_capital=CASH, fees=FEE, fill_timing="next_bar_open")
     return lambda: rbt.run_single_backtest(times, *prices, volume, entries, exits, config=config)
+
+
+def broadcast(made: Market, sets: Sequence[Mapping[str, int]]) -> Callable[[], Any]:
+    """vectorbt: the averages of all sets and markets at once, their crosses, the simulation, and what a row shows."""
+    vbt = imported("vectorbt")
+    close, start = pd.DataFrame(made.panel[3], columns=list(made.symbols)), pd.DataFrame(made.panel[0])
+    fast, slow = [each["fast"] for each in sets], [each["slow"] for each in sets]
+
+    def play() -> Any:
+        quick, calm = vbt.MA.run(close, fast, short_name="fast"), vbt.MA.run(close, slow, short_name="slow")
+        over, under = quick.ma_crossed_above(calm), quick.ma_crossed_below(calm)
+        wide = {"close": np.tile(close.to_numpy(), len(sets)), "price": np.tile(start.to_numpy(), len(sets))}
+        frames = {name: pd.DataFrame(values, columns=over.columns) for name, values in wide.items()}
+        found = vbt.Portfolio.from_signals(
+            frames["close"], over.vbt.signals.fshift(1), short_entries=under.vbt.signals.fshift(1),
+            price=frames["price"], size=1_000.0, fees=FEE, init_cash=CASH, freq="1min",
+        )  # fmt: skip
+        return found.total_return(), found.sharpe_ratio(), found.max_drawdown(), found.trades.win_rate()
+
+    return quiet(play)
+
+
+def batch(made: Market, sets: Sequence[Mapping[str, int]]) -> Callable[[], Any]:
+    """raptorbt: the averages by its own code, then all sets of one market after another in one call of its batch.
+
+    Its runs have one direction, so it trades half as often as the others, and each market has cash of its own.
+    """
+    rbt = imported("raptorbt")
+    times = (START_MS + MINUTE_MS * np.arange(made.rows)) * 1_000_000
+    volume = np.ones(made.rows)
+    config = rbt.BacktestConfig(initial_capital=CASH, fees=FEE, fill_timing="next_bar_open")
+
+    def play() -> Any:
+        found = []
+        for i in range(len(made.symbols)):
+            prices = [np.ascontiguousarray(made.panel[field, :, i]) for field in range(4)]
+            items = []
+            for n, each in enumerate(sets):
+                above = np.asarray(rbt.sma(prices[3], each["fast"])) > np.asarray(rbt.sma(prices[3], each["slow"]))
+                turned = np.diff(above, prepend=False)
+                items.append(rbt.BatchSingleItem(str(n), turned & above, turned & ~above))
+            runs = rbt.batch_single_backtest(times, *prices, volume, items, config=config)
+            found += [run.metrics for _, run in runs]
+        return found
+
+    return play
 
 
 def backtesting(made: Market, qty: int) -> Callable[[], Any]:

@@ -1,7 +1,7 @@
 """Workers on other machines: the same jobs, sent to a Dask cluster.
 
 Each worker makes its own player once and opens the data by path, so a shared file system shows them at the same place.
-A job whose worker is lost is given to another one by Dask.
+Jobs whose worker is lost are given to another one by Dask.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import pickle
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from backtest.core.errors import BacktestError, RunError, UserError
@@ -22,6 +23,10 @@ J = TypeVar("J")
 FLAG = "--cluster"
 PATIENCE_S = 10
 """Seconds in which a scheduler answers, and has a worker."""
+TOGETHER = 16
+"""Jobs that are sent to a worker together, at most: a scheduler handles some hundred messages a second."""
+SHARE = 8
+"""Jobs that every core has done, for each that is sent together."""
 _local = threading.local()
 
 
@@ -49,27 +54,35 @@ class ClusterPool(Generic[J]):
         _check(client, self.address)
         task, own = pickle.dumps(self.task), versions()
         numbered = enumerate(jobs)
-        places: dict[Any, tuple[int, J]] = {}
+        places: dict[Any, list[tuple[int, J]]] = {}
+        cores = max(1, sum(client.nthreads().values()))
 
-        def send(count: int) -> list[Any]:
-            sent = []
-            for _, (n, job) in zip(range(count), numbered, strict=False):
-                future = client.submit(play, task, own, job, pure=False)
-                places[future] = n, job
-                sent.append(future)
-            return sent
+        def send(some: list[tuple[int, J]]) -> list[Any]:
+            if not some:
+                return []
+            future = client.submit(play_all, task, own, [job for _, job in some], pure=False)
+            places[future] = some
+            return [future]
 
-        cores = sum(client.nthreads().values())
-        coming = _distributed().as_completed(send(AHEAD * max(1, cores)), loop=client.loop)
+        first = [future for _ in range(AHEAD * cores) for future in send(list(islice(numbered, 1)))]
+        coming = _distributed().as_completed(first, loop=client.loop)
         held: dict[int, tuple[J, Any]] = {}
-        due = 0
+        due = done = 0
         for future in coming:
-            n, job = places.pop(future)
-            value = _answer(future, self.address)
-            coming.update(send(1))
-            if arrived is not None:
-                arrived(job, value)
-            held[n] = job, value
+            some = places.pop(future)
+            answer = _answer(future, self.address)
+            if isinstance(answer, Died) and len(some) > 1:
+                # One of them did it: each is sent alone, and the others are not lost.
+                coming.update([again for one in some for again in send([one])])
+                continue
+            values = [answer] if isinstance(answer, Died) else answer
+            done += len(values)
+            # Few while few are done, so that the cores of a small sweep share it.
+            coming.update(send(list(islice(numbered, max(1, min(TOGETHER, done // (SHARE * cores)))))))
+            for (n, job), value in zip(some, values, strict=True):
+                if arrived is not None:
+                    arrived(job, value)
+                held[n] = job, value
             while due in held:
                 yield held.pop(due)
                 due += 1
@@ -128,8 +141,13 @@ def play(task: bytes, asked: Mapping[str, str], job: Any) -> Any:
     return _local.player(job)
 
 
+def play_all(task: bytes, asked: Mapping[str, str], jobs: list[Any]) -> list[Any]:
+    """Play some jobs one after the other."""
+    return [play(task, asked, job) for job in jobs]
+
+
 def _answer(future: Any, address: str) -> Any:
-    """What came of a job; RunError where the cluster is lost."""
+    """What came of some jobs; RunError where the cluster is lost."""
     try:
         return future.result()
     except _distributed().KilledWorker as error:

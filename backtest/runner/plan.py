@@ -155,7 +155,7 @@ def plan_of(
     asked = replace(asked, strategy=spec_of(strategy, loaded), data=catalog.address, params=loaded.params)
     loaded.bind(asked.seed)
     guards = chosen(loaded.guards, base.place(loaded), asked.guards)
-    asked, profile = venue_of(asked, catalog)
+    asked, profile = venue_of(asked, catalog, shared.venue) if shared else venue_of(asked, catalog)
     check_symbols(asked, catalog)
     if asked.positions:
         check_held(asked.positions, asked.symbols or catalog.symbols, "selected" if asked.symbols else "in the data")

@@ -9,18 +9,26 @@ from backtest.data.kept_candles import KeptCandles
 from backtest.data.select import select
 from backtest.data.selection import Selection
 from backtest.strategy.kept_features import KeptFeatures
+from backtest.venues.profile import Profile, load
 
 JOURNAL_BYTES = 64 << 20
 """What of a run's curve and journal stays in memory; more goes to disk."""
 
 
 class SharedData:
-    """Selections, candles as strategies see them, and features of earlier runs. Not for several threads at a time."""
+    """Venues, selections, candles as strategies see them, and features of earlier runs. For one thread at a time."""
 
     def __init__(self) -> None:
         self._selections: dict[object, Selection] = {}
         self._candles: dict[int, KeptCandles] = {}
         self._features: dict[tuple[int, int], KeptFeatures] = {}
+        self._venues: dict[tuple[str, str], Profile] = {}
+
+    def venue(self, name: str, place: str = "") -> Profile:
+        """Return the profile of a venue; see :func:`backtest.venues.profile.load`."""
+        if (name, place) not in self._venues:
+            self._venues[name, place] = load(name, place)
+        return self._venues[name, place]
 
     def select(
         self,

@@ -9,6 +9,7 @@ held until then. What is changed counts as assumed, unless the table says its st
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -230,6 +231,12 @@ def _assumed(table: Node, change: Node) -> Node:
     return grown([*named, *added], change.file, change.path)
 
 
+@functools.cache
+def _aliases(file: Path) -> tuple[str, ...]:
+    """Other names that a file which comes with the package gives itself."""
+    return tuple(tomllib.loads(file.read_text("utf-8")).get("aliases", ()))
+
+
 @dataclass(frozen=True)
 class Shelf:
     """Where files of a kind come with the package, and how one of them is laid over another."""
@@ -244,8 +251,7 @@ class Shelf:
 
     def aliases(self) -> dict[str, str]:
         """Return the names of those files by the other names that they give themselves (`aliases`)."""
-        files = {name: tomllib.loads((self.folder / f"{name}.toml").read_text("utf-8")) for name in self.names()}
-        return {alias: name for name, table in files.items() for alias in table.get("aliases", ())}
+        return {alias: name for name in self.names() for alias in _aliases(self.folder / f"{name}.toml")}
 
     def canonical(self, asked: str) -> str | None:
         """Return the name of the file that comes with the package, by its name or an alias; None: none."""
