@@ -21,6 +21,7 @@ from backtest.results.lazy_tables import Tables
 from backtest.results.result import Result
 from backtest.results.summary import COMPARISON, LATENCY, RUN, SHARED_MARGIN, SUB_ACCOUNTS, plain
 from backtest.results.summary_types import RunSummary
+from backtest.results.table_file import read_table
 from backtest.results.tables import SCHEMAS
 
 REPORT, SUMMARY, DOCUMENT = "report.html", "summary.json", "run.toml"
@@ -174,7 +175,8 @@ def stored(folder: str | Path) -> Stored:
         thing = f"the report has schema version {summary['schema_version']}, this is {SCHEMA_VERSION}"
         raise UserError(thing, str(place), AGAIN)
     if summary["kind"] in SINGLE:
-        shared = {name: _read_table(place, name) for name in strategy_shares.SCHEMAS if summary["kind"] != RUN}
+        several = strategy_shares.SCHEMAS if summary["kind"] != RUN else ()
+        shared = {name: read_table(place / f"{name}.parquet", AGAIN).frame() for name in several}
         return Stored(summary["kind"], (_read_run(place, summary),), {SUMMARY: summary}, shared, _page(place))
     results, read = [], {SUMMARY: summary}
     for label in _order(summary):
@@ -183,7 +185,8 @@ def stored(folder: str | Path) -> Stored:
             raise UserError(f"the run {label!r} is missing or damaged", str(place), "run the comparison again")
         results.append(_read_run(place / label, inner))
         read[f"{label}/{SUMMARY}"] = inner
-    beside = {name: _read_table(place, name) for name in BESIDE if summary["kind"] == LATENCY}
+    named = BESIDE if summary["kind"] == LATENCY else ()
+    beside = {name: read_table(place / f"{name}.parquet", AGAIN).frame() for name in named}
     return Stored(summary["kind"], tuple(results), read, beside, _page(place))
 
 
@@ -282,15 +285,5 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def _read_run(folder: Path, summary: dict[str, Any]) -> Result:
-    tables = Tables({name: _read_table(folder, name) for name in SCHEMAS})
+    tables = Tables({name: read_table(folder / f"{name}.parquet", AGAIN) for name in SCHEMAS})
     return Result(str(summary.get("label", folder.name)), cast("RunSummary", summary), tables)
-
-
-def _read_table(folder: Path, name: str) -> pl.DataFrame:
-    path = folder / f"{name}.parquet"
-    try:
-        return pl.read_parquet(path)
-    except FileNotFoundError as failure:
-        raise UserError("the report lacks this table", str(path), AGAIN) from failure
-    except (OSError, pl.exceptions.PolarsError) as failure:
-        raise UserError("the table is damaged", str(path), AGAIN) from failure

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from backtest.core.enums import SCHEMA_VERSION
 from backtest.core.errors import UserError
 from backtest.core.records import Record
+from backtest.results import table_file
 from backtest.results.digest import digest
 from backtest.results.ledger import balance
 from backtest.results.metrics import metrics
@@ -312,12 +313,37 @@ def damage(folder: Path, how: str) -> None:
         ("no digest", "not those that the summary's digest"),
     ],
 )
-def test_a_damaged_report_is_not_read(tmp_path: Path, how: str, message: str) -> None:
+@pytest.mark.parametrize("large", [table_file.LARGE, -1])
+def test_a_damaged_report_is_not_read(
+    tmp_path: Path, how: str, message: str, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_file, "LARGE", large)
     folder = write(tmp_path / "run", result_of(cross(), "cross"), "")
     damage(folder, how)
     with pytest.raises(UserError, match=message) as failure:
         read(folder)
     assert "\n" not in str(failure.value)
+
+
+def test_large_tables_are_read_in_pieces_and_stay_those_that_were_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_file, "LARGE", -1)
+    folder = write(tmp_path / "run", result_of(cross(), "cross"), "")
+    found = read(folder)
+    assert isinstance(found, Result)
+    write(folder, result_of(isolated(), "isolated"), "")
+    expected = result_of(cross(), "cross").tables
+    for name in expected:
+        assert found.tables[name].equals(expected[name]), name
+        assert found.tables[name].schema == expected[name].schema
+    # What is damaged inside of a table is said when it is read.
+    table = folder / "fills.parquet"
+    whole = bytearray(table.read_bytes())
+    whole[4:40] = bytes(36)
+    table.write_bytes(whole)
+    with pytest.raises(UserError, match=r"fills\.parquet: the table is damaged"):
+        read(folder)
 
 
 def test_a_missing_report_or_run_of_a_comparison_is_named(tmp_path: Path) -> None:
