@@ -306,7 +306,7 @@ MONTHS = [f"2024-{month:02}-01" for month in range(1, 13)]
 @pytest.mark.parametrize(
     ("strategy", "cash", "periods", "least"),
     [
-        (Breakout, 100_000, [("2024-01-01", "2024-05-01")], {"fills": 1_500}),
+        (Breakout, 100_000, [("2024-01-01", "2024-12-01")], {"fills": 5_000}),
         (Leveraged, 100_000, [("2024-01-01", "2024-12-01")], {"fills": 50, "liquidations": 20}),
         (Leveraged, 4_000, list(pairwise(MONTHS)), {"fills": 30, "liquidations": 10}),
     ],
