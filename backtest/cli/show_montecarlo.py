@@ -49,7 +49,7 @@ def montecarlo(shown: MonteCarlo, as_json: bool) -> None:
     lost = shown.frame.filter(shown.frame["error"].is_not_null())
     of = f", blocks of {shown.block} on average" if shown.block not in ("", "all") else ""
     click.echo(f"{fmt.plural(shown.frame['path'].n_unique(), 'path')}, {shown.resample} resampled{of}")
-    table = grid("margin", "survived (95 % interval)", "as it was", "5 %", "median", "95 %", "median drawdown")
+    table = grid("margin", "survived (95% interval)", "as it was", "5%", "median", "95%", "median drawdown")
     for mode in shown.margins:
         ends = [_amount(shown.quantile("final_equity", share, mode)) for share in SHARES]
         fall = shown.quantile("max_drawdown", 0.5, mode)

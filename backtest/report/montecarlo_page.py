@@ -16,7 +16,7 @@ from backtest.report.page import environment, plotly_js, script_json
 from backtest.report.table_rows import Cell, Table
 
 BINS = 60
-SPREAD = (("q05", "q95", "5 % to 95 %", 0.15), ("q25", "q75", "25 % to 75 %", 0.3))
+SPREAD = (("q05", "q95", "5% to 95%", 0.15), ("q25", "q75", "25% to 75%", 0.3))
 DRAWN = {"candles": "blocks of joint candles", "starts": "start dates", "trades": "the order of the run's trades"}
 WEAKER = {
     "starts": "Only prices that were there are replayed: a crash that did not happen is in no path.",
@@ -93,14 +93,14 @@ def _words(frame: pl.DataFrame, survival: Mapping[str, Share], facts: Mapping[st
 
 
 def _shown(one: Share) -> str:
-    return f"{fmt.percent(one.share, 1)} (95 % interval {fmt.percent(one.low, 1)} to {fmt.percent(one.high, 1)})"
+    return f"{fmt.percent(one.share, 1)} (95% interval {fmt.percent(one.low, 1)} to {fmt.percent(one.high, 1)})"
 
 
 def _cards(frame: pl.DataFrame, survival: Mapping[str, Share], quote: str) -> list[dict[str, str]]:
     cards = []
     for mode, one in survival.items():
         middle = frame.filter(pl.col("margin") == mode)["final_equity"].median()
-        more = f"95 % interval {fmt.percent(one.low, 1)} to {fmt.percent(one.high, 1)}"
+        more = f"95% interval {fmt.percent(one.low, 1)} to {fmt.percent(one.high, 1)}"
         more += f"; median final equity {fmt.number(float(str(middle)))} {quote}" if middle is not None else ""
         cards.append({"title": f"Survived, {mode}", "figure": fmt.percent(one.share, 1), "more": more, "colour": ""})
     return cards
@@ -118,7 +118,7 @@ def _fan(fan: pl.DataFrame, mode: str, quote: str) -> Chart:
     middle = {"color": figure.PALETTE[0], "width": 2}
     traces.append({"type": "scatter", "mode": "lines", "x": at, "y": own["q50"].to_list(), "name": "Median",
                    "line": middle, "hovertemplate": "%{y:,.0f}"})  # fmt: skip
-    axes = {"xaxis": {"ticksuffix": " %", "title": {"text": "of the path"}},
+    axes = {"xaxis": {"ticksuffix": "%", "title": {"text": "of the path"}},
             "yaxis": figure.axis(rangemode="tozero", exponentformat="B", separatethousands=True)}  # fmt: skip
     return Chart(f"fan-{mode}", f"Equity along the paths, {mode} ({quote})", "", {"data": traces, "layout": axes}, 360)
 
@@ -140,7 +140,7 @@ def _ends(frame: pl.DataFrame, mode: str, plain: float, quote: str) -> Chart:
 
 
 def _table(frame: pl.DataFrame, plain: Mapping[str, float], survival: Mapping[str, Share]) -> Table:
-    head = ("Margin", "Survived", "History as it was", "5 %", "Median", "95 %", "Median drawdown", "Worst drawdown",
+    head = ("Margin", "Survived", "History as it was", "5%", "Median", "95%", "Median drawdown", "Worst drawdown",
             "Median time to liquidation")  # fmt: skip
     rows = []
     for mode, one in survival.items():
