@@ -37,6 +37,7 @@ LONG = (
     "test_stress", "test_montecarlo", "test_scenarios_shared_margin",
     "test_data_import", "test_data_import_kills", "test_data_remote", "test_data_conversion",
     "test_positions", "test_compare_vary",
+    "test_report_page",
 )  # fmt: skip
 """Files that take long come before the many that do not: none is left to one worker while the others have ended."""
 FIRST = ("test_engine_differential", *WITHOUT_KERNELS, *LONG)

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 
 from backtest.report import closes
-from backtest.report import formatting as fmt
 from backtest.report.downsampling import (
     CROSS,
     Line,
@@ -26,26 +25,21 @@ from backtest.report.downsampling import (
 from backtest.report.event_markers import KINDS, LIQUIDATED, MARKED, Kind, trace
 from backtest.report.figure import (
     FAINT,
-    GAIN,
     INK,
     LIMIT,
-    LOSS,
     PALETTE,
     Figure,
     axis,
-    bars,
     caption,
     curve,
     cut_axis,
-    folded,
     money_axis,
     over_time,
-    plain,
     shaded,
     thinned,
     width,
 )
-from backtest.report.outcome import SOURCES, Loss, Outcome, source_title, sources_note
+from backtest.report.outcome import Loss, Outcome
 from backtest.results.summary_types import untyped
 
 if TYPE_CHECKING:
@@ -56,7 +50,8 @@ MODES = {"cross": "var(--mode-cross)", "isolated": "var(--mode-isolated)", "port
 SHOWN = 8
 """Curves of one chart; the rest are added up into one."""
 
-_STILL = "Nothing changed the equity."
+LEAST_RATIO, RATIO_TICKS = 0.003, (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Where the axis of margin ratios begins, and its marks."""
 
 
 @dataclass(frozen=True)
@@ -162,11 +157,13 @@ def margin_chart(accounts: Sequence[Run]) -> Chart:
             label = (run.result.label if several else name) if name != _INITIAL else name
             dashed = name == _INITIAL
             data.append(
-                curve(label, line, colour, ".3f", width=1 if dashed else run.width, dash="dot" if dashed else "")
+                curve(label, line, colour, ".2%", width=1 if dashed else run.width, dash="dot" if dashed else "")
             )
             each, peak = max(each, line.each), max(peak, float(np.fmax.reduce(line.values, initial=0.0)))
         data += _marked(run, LIQUIDATED, np.ones(len(run.outcome.losses)), several)
-    layout = over(accounts) | {"yaxis": axis(range=[0, min(peak, 1.5) * 1.12], tickformat=".2~f")}
+    # On a logarithmic scale 1% is read as well as 100%.
+    ends = [np.log10(LEAST_RATIO), np.log10(min(peak, 1.5) * 1.3)]
+    layout = over(accounts) | {"yaxis": axis(type="log", range=ends, tickvals=list(RATIO_TICKS), tickformat=".1~%")}
     limit = {
         "type": "line",
         "xref": "paper",
@@ -177,7 +174,7 @@ def margin_chart(accounts: Sequence[Run]) -> Chart:
         "line": {"color": LIMIT, "width": 1.5},
     }
     layout["shapes"] = [*layout.get("shapes", ()), limit]
-    layout["annotations"] = [caption("1 = liquidation", 1.0, LIMIT) | {"yanchor": "top"}]
+    layout["annotations"] = [caption("100% = liquidation", 1.0, LIMIT) | {"yanchor": "top"}]
     note = "Maintenance margin over equity of the margin account."
     if any(_pooled(run) for run in accounts):
         note += " For the riskiest margin account, " if several else " For each margin account, "
@@ -244,30 +241,6 @@ def _none_held(accounts: Sequence[Run]) -> str:
     return f"No position was held{' at a close' if any(run.outcome.fills for run in accounts) else ''}"
 
 
-def positions_chart(run: Run, quote: str) -> Chart:
-    """Signed notional per symbol at the samples of the table."""
-    title = f"Positions: signed notional per symbol{f' ({quote})' if quote else ''}"
-    if not run.result.tables.height("positions"):
-        return Chart("positions", title, "", None, 0, f"{_none_held([run])}.")
-    curves = _tracks(run, "positions", "symbol", "notional", 0.0)
-    ranked = sorted(curves, key=lambda s: (-float(np.fmax.reduce(np.abs(curves[s].values))), s))
-    kept = sorted(ranked if len(ranked) <= SHOWN else ranked[: SHOWN - 1])
-    data, each = [], 1
-    for i, name in enumerate(kept):
-        line = envelope(curves[name].ts, curves[name].values)
-        data.append(curve(name, line, PALETTE[i], ",.2f", shape="hv"))
-        each = max(each, line.each)
-    rest = [curves[name] for name in ranked if name not in kept]
-    if rest:
-        clock, others = together(rest, 0.0)
-        line = envelope(clock, np.sum(others, axis=0))
-        data.append(curve(f"{len(rest)} others, net", line, FAINT, ",.2f", shape="hv"))
-    layout = over([run]) | {"yaxis": money_axis([line.values for line in curves.values()], zeroline=True)}
-    layout["showlegend"] = True  # a curve that is alone has its symbol there too
-    note = "Long above zero, short below. At regular samples and at each candle with a fill. "
-    return Chart("positions", title, (note + thinned(each, "samples")).strip(), {"data": data, "layout": layout}, 320)
-
-
 def leverage_chart(accounts: Sequence[Run]) -> Chart:
     """Gross notional over equity at each close."""
     data, each, any_held, drawn = [], 1, False, list[Values]()
@@ -286,50 +259,6 @@ def leverage_chart(accounts: Sequence[Run]) -> Chart:
     layout["showlegend"] = len(accounts) > 1
     note = " ".join(filter(None, ("Gross notional over equity.", cut, thinned(each, "candles"))))
     return Chart("leverage", "Leverage", note, {"data": data, "layout": layout}, 260)
-
-
-def sources_chart(run: Run, quote: str) -> Chart:
-    """A waterfall from nothing to the change of equity."""
-    out = run.outcome
-    amounts, total = [out.sources[name] for name in SOURCES], out.change
-    title = f"Where the profit came from{f' ({quote})' if quote else ''}"
-    if not any((*amounts, total)):
-        return Chart("sources", title, "", None, 0, _STILL)
-    names = [folded(source_title(name, out.delayed)) for name in SOURCES]
-    steps = np.cumsum([0.0, *amounts])
-    bar = {
-        "type": "waterfall", "orientation": "h", "y": [*names, "Change of equity"],
-        "x": [*amounts, total], "measure": ["relative"] * len(amounts) + ["total"],
-        "text": [fmt.signed(v) for v in (*amounts, total)], "textposition": "outside", "cliponaxis": False,
-        "increasing": {"marker": {"color": GAIN}}, "decreasing": {"marker": {"color": LOSS}},
-        "totals": {"marker": {"color": INK}}, "connector": {"line": {"color": FAINT, "width": 1}},
-        "hoverinfo": "none", "textfont": {"color": INK},
-    }  # fmt: skip
-    layout = bars([*amounts, total], steps.tolist())
-    return Chart("sources", title, sources_note(out.delayed), {"data": [bar], "layout": layout}, 400)
-
-
-def sources_side_by_side(accounts: Sequence[Run], quote: str) -> Chart:
-    """The same entries for each account, one bar each."""
-    late = any(run.outcome.delayed for run in accounts)
-    names = [*(source_title(name, late) for name in SOURCES), "Change of equity"]
-    title = f"Where the profit came from{f' ({quote})' if quote else ''}"
-    data, drawn = [], [0.0]
-    for run in accounts:
-        amounts = [*(run.outcome.sources[n] for n in SOURCES), run.outcome.change]
-        drawn += amounts
-        data.append(
-            {
-                "type": "bar", "orientation": "h", "name": plain(run.result.label), "y": [folded(n) for n in names],
-                "x": amounts, "text": [fmt.signed(v) for v in amounts], "textposition": "outside", "cliponaxis": False,
-                "marker": {"color": run.colour}, "hoverinfo": "none", "textfont": {"color": INK},
-            }
-        )  # fmt: skip
-    if not any(drawn):
-        return Chart("sources", title, "", None, 0, _STILL)
-    layout = bars(drawn, drawn) | {"barmode": "group", "bargap": 0.3, "showlegend": True}
-    height = 130 + len(names) * (24 + 20 * len(accounts))
-    return Chart("sources", title, sources_note(late), {"data": data, "layout": layout}, height)
 
 
 def _marked(run: Run, kind: Kind, heights: Values, several: bool) -> list[Figure]:

@@ -28,7 +28,7 @@ from backtest.report.figure import (
 )
 from backtest.report.narrative import latency_words
 from backtest.report.outcome import LATENCY, Outcome, outcome
-from backtest.report.page import document, quote_of, settings_of, sources_table
+from backtest.report.page import as_stored, document, quote_of, settings_of, sources_table
 from backtest.report.table_rows import Cell, Table, amount
 from backtest.results.metric_definitions import by_name
 from backtest.results.summary_types import untyped
@@ -42,7 +42,7 @@ NARROW, LETTER, BETWEEN = 285, 7.0, 6.0
 
 def render_latency(results: Sequence[Result]) -> str:
     """The report of the same account at several delays, the fastest first, as a complete HTML document."""
-    results = named(results)
+    results = [as_stored(result) for result in named(results)]
     outs, delays = [outcome(result) for result in results], [delay_of(result) for result in results]
     quote = quote_of(results[0])
     shown = _some(len(results))

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from backtest.core.errors import Broken
-from backtest.report import charts, layer2, liquidation_tables, order_tables, table_rows
+from backtest.report import charts, layer2, liquidation_tables, order_tables, source_charts, table_rows
 from backtest.report import formatting as fmt
 from backtest.report.caveats import fold, omissions, terms_changes
 from backtest.report.header import scope
 from backtest.report.narrative import comparison_words, subaccount_words
 from backtest.report.outcome import SOURCES, Outcome, outcome, source_title
+from backtest.report.packing import packed, script_hash, typed
 from backtest.report.posted_text import posted_words
+from backtest.report.table_data import table_data
 from backtest.report.table_rows import Cell, Table, amount
 from backtest.report.unliquidated import unharmed
 
 if TYPE_CHECKING:
     from backtest.results.result import Result
+    from backtest.results.summary_types import RunSummary
 
 Facts = list[tuple[str, str]]
 
@@ -40,6 +44,7 @@ def render_comparison(
     """
     if not results:
         raise Broken("a comparison needs at least one result")
+    results = [as_stored(result) for result in results]
     outs = [outcome(result) for result in results]
     lead = combined or results[0]
     quote = quote_of(lead)
@@ -49,7 +54,7 @@ def render_comparison(
         "equity": charts.equity_chart([*whole, *accounts], quote),
         "margin": charts.margin_chart(accounts),
         "leverage": charts.leverage_chart([*whole, *accounts]),
-        "sources": charts.sources_side_by_side(accounts, quote),
+        "sources": source_charts.sources_side_by_side(accounts, quote),
     }
     if combined is None:
         words = comparison_words(results, outs, left_out)
@@ -84,10 +89,24 @@ def render_comparison(
     )
 
 
-def document(template: str, lead: Result, results: Sequence[Result], *, above: bool = True, **context: Any) -> str:
+def as_stored(result: Result) -> Result:
+    """Return the result with its summary as `summary.json` has it, keys in order: so is it when a page is rebuilt."""
+    summary = json.loads(json.dumps(result.summary, sort_keys=True))
+    return replace(result, summary=cast("RunSummary", summary))
+
+
+def document(
+    template: str,
+    lead: Result,
+    results: Sequence[Result],
+    *,
+    above: bool = True,
+    listed: Sequence[Table] = (),
+    **context: Any,
+) -> str:
     """A page about ``results``; name, period and data are those of ``lead``.
 
-    ``above``: what the results leave out stands in the head of the page.
+    ``above``: what the results leave out stands in the head of the page. ``listed``: tables whose values are in it.
     """
     about, _, rest = str(lead.summary["strategy"].get("doc") or "").strip().partition("\n\n")
     figures = {name: chart.figure for name, chart in context["charts"].items() if chart.figure is not None}
@@ -108,8 +127,8 @@ def document(template: str, lead: Result, results: Sequence[Result], *, above: b
             changes=terms_changes(results),
             assumed=_assumed(results, f"All {context.get('noun', NOUN)}s"),
             reproduction=_reproductions(results, f"All {context.get('noun', NOUN)}s"),
-            plotly=plotly_js(),
-            figures=script_json(figures),
+            figures=script_json(typed(figures)),
+            rows=script_json(table_data(listed)),
             period=f"{_period(lead)} (UTC)",
             labels=[result.label for result in results],
             posted=posted_words(results),
@@ -128,6 +147,17 @@ def plotly_js() -> str:
 
 
 @cache
+def _library() -> tuple[str, str]:
+    """Plotly's JavaScript, packed, and its hash for the content security policy."""
+    code = plotly_js()
+    return packed(code), script_hash(code)
+
+
+SCRIPTS = ("tables.js", "market.js", "charts.js")
+"""Our own scripts, one after another in one element."""
+
+
+@cache
 def environment() -> Environment:
     """Where the templates of all pages come from: escaping is on, and what is undefined is an error."""
     loader = PackageLoader("backtest.report", "templates")
@@ -139,8 +169,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    script = "\n".join(loader.get_source(made, name)[0] for name in SCRIPTS)
     made.globals["style"] = loader.get_source(made, "style.css")[0]
-    made.globals["script"] = loader.get_source(made, "charts.js")[0]
+    made.globals["script"] = script
+    made.globals["library"] = lambda: _library()[0]
+    made.globals["allowed_scripts"] = lambda: f"{script_hash(script)} {_library()[1]}"
+    made.filters["packed"] = packed
     return made
 
 

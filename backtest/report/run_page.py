@@ -10,6 +10,7 @@ from backtest.report import (
     charts,
     everything_else,
     how_close,
+    how_good,
     layer2_section,
     misleading,
     orders_section,
@@ -21,7 +22,7 @@ from backtest.report import (
 from backtest.report.key_figures import key_figures
 from backtest.report.narrative import run_words
 from backtest.report.outcome import outcome
-from backtest.report.page import document, quote_of
+from backtest.report.page import as_stored, document, quote_of
 from backtest.report.scorecard import scorecard
 from backtest.report.section import Build, Section, Subject
 from backtest.report.shared_text import netting_words
@@ -36,6 +37,7 @@ SECTIONS: tuple[Build, ...] = (
     where_from.section,
     strategies_section.section,
     what_traded.section,
+    how_good.section,
     layer2_section.section,
     orders_section.section,
     everything_else.section,
@@ -48,6 +50,7 @@ def render(result: Result, candles: pl.DataFrame | None = None) -> str:
 
     ``candles``: the table of that name, of the markets that the run had; None: the page shows no candles.
     """
+    result = as_stored(result)
     out, quote = outcome(result), quote_of(result)
     (run,) = charts.runs([result], [out])
     subject = Subject(run, quote, candles)
@@ -59,6 +62,7 @@ def render(result: Result, candles: pl.DataFrame | None = None) -> str:
         [result],
         above=False,
         charts=drawn(sections),
+        listed=[part.value for one in sections for part in one.parts if part.kind == "table"],
         sections=sections,
         verdict=verdict(result, out),
         misleading=above,
@@ -70,4 +74,4 @@ def render(result: Result, candles: pl.DataFrame | None = None) -> str:
 
 def drawn(sections: list[Section]) -> dict[str, charts.Chart]:
     """Return the charts of all sections by name."""
-    return {part.value.name: part.value for one in sections for part in one.parts if part.kind == "chart"}
+    return {part.value.name: part.value for one in sections for part in one.parts if part.kind in ("chart", "market")}

@@ -10,7 +10,7 @@ import numpy as np
 from backtest.report import formatting as fmt
 from backtest.report.charts import MODES, SHOWN, Chart
 from backtest.report.figure import FAINT, INK, LIMIT, PALETTE, PAPER, Figure, axis, money_axis, plain
-from backtest.report.page import environment, plotly_js, script_json
+from backtest.report.page import environment, script_json
 from backtest.report.table_rows import Cell, Table
 
 GENERATOR = "backtest margin"
@@ -55,7 +55,6 @@ def render(answer: Values) -> str:
             charts=charts,
             tables={table.name: table for table in tables},
             notes=answer["notes"],
-            plotly=plotly_js(),
             figures=script_json({name: chart.figure for name, chart in charts.items()}),
         )
     )

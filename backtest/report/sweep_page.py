@@ -12,7 +12,7 @@ import polars as pl
 from backtest.report import formatting as fmt
 from backtest.report.charts import Chart
 from backtest.report.heatmap import heatmap
-from backtest.report.page import environment, plotly_js, script_json
+from backtest.report.page import environment, script_json
 from backtest.report.parallel_coordinates import parallel
 from backtest.report.table_rows import Cell, Table
 from backtest.results.metric_definitions import METRICS
@@ -68,7 +68,6 @@ def render_sweep(frame: pl.DataFrame, axes: Sequence[str], facts: SweepFacts) ->
             best=_best(good, varied),
             errors=_errors(frame),
             settings=_settings(frame, axes, facts),
-            plotly=plotly_js(),
             figures=script_json({chart.name: chart.figure for chart in drawn if chart.figure}),
         )
     )

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from backtest.results.result import Result
 
 ROWS = 200
-"""Rows shown of a long table; all of them are in its Parquet file."""
+"""Rows of a long table that stand in the page as they are; all of them are in its Parquet file."""
+MOST = 3_000
+"""Rows that the page can show, sort and copy."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class Table:
     cut: str = ""
     empty: str = ""
     note: str = ""
+    more: tuple[tuple[Cell, ...], ...] = ()
+    """Further rows, which the page shows when it is asked for them."""
+    raw: pl.DataFrame | None = None
+    """The values of all these rows as they are in the Parquet file, by its column names; None: a table of words."""
 
 
 @dataclass(frozen=True)
@@ -198,12 +204,14 @@ def listed(
     total: int | None = None,
 ) -> Table:
     """The rows of ``frame``, as many as are shown; ``file`` has all of them, ``total`` where ``frame`` has not."""
-    shown = frame.head(ROWS)
+    shown = frame.head(MOST)
     cells = [[_cell(column, value) for value in shown[column.source].to_list()] for column in columns]
     total = frame.height if total is None else total
     cut = f"First {ROWS:,} of {total:,}; all are in {file}." if total > ROWS else ""
     head = tuple(Cell(column.title, column.figure) for column in columns)
-    return Table(name, title, head, tuple(zip(*cells, strict=True)), cut, empty, note)
+    rows = tuple(zip(*cells, strict=True))
+    raw = shown.select(list(dict.fromkeys(column.source for column in columns)))
+    return Table(name, title, head, rows[:ROWS], cut, empty, note, rows[ROWS:], raw)
 
 
 def _cell(column: Column, value: Any) -> Cell:

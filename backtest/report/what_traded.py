@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from backtest.report import table_rows
-from backtest.report.charts import positions_chart
-from backtest.report.excursion_chart import excursions_chart
-from backtest.report.section import Section, Subject, chart, table
+from backtest.report.market_chart import market_chart
+from backtest.report.position_areas import position_areas
+from backtest.report.section import Part, Section, Subject, chart, table
 
 
 def section(subject: Subject) -> Section:
     """Return the section."""
     parts = (
-        chart(positions_chart(subject.run, subject.quote)),
+        Part("market", market_chart(subject)),
+        chart(position_areas(subject)),
         table(table_rows.trades(subject.result)),
-        chart(excursions_chart(subject.result, subject.quote)),
     )
     return Section("traded", "What did it trade?", parts)

@@ -26,7 +26,8 @@ from backtest.results.tables import SCHEMAS
 
 REPORT, SUMMARY, DOCUMENT = "report.html", "summary.json", "run.toml"
 AGAIN = "run it again"
-BESIDE = ("curve", *strategy_shares.SCHEMAS)
+CURVE, CANDLES = "curve", "candles"
+BESIDE = (CURVE, CANDLES, *strategy_shares.SCHEMAS)
 """Tables that a report may have beside its runs' own."""
 SINGLE = (RUN, SHARED_MARGIN)
 """Kinds of a report about one account, whose tables lie in its folder."""
@@ -68,6 +69,18 @@ def write(
         why = getattr(failure, "strerror", None) or str(failure)
         raise UserError(f"the report cannot be written ({why})", str(target), ELSEWHERE) from failure
     return target
+
+
+def replace_page(folder: str | Path, html: str) -> Path:
+    """Write another page into a report, whole or not at all, and return its path; UserError where it cannot be."""
+    file = Path(folder) / REPORT
+    try:
+        disk.refuse_link(file, "name the folder that holds the file")
+        with disk.whole_file(file) as draft:
+            draft.write_text(html, encoding="utf-8", newline="\n")
+    except OSError as failure:
+        raise UserError(f"the page cannot be written ({failure.strerror})", str(file), ELSEWHERE) from failure
+    return file
 
 
 def claim(folder: str | Path) -> Path:
@@ -176,7 +189,8 @@ def stored(folder: str | Path) -> Stored:
         raise UserError(thing, str(place), AGAIN)
     if summary["kind"] in SINGLE:
         several = strategy_shares.SCHEMAS if summary["kind"] != RUN else ()
-        shared = {name: read_table(place / f"{name}.parquet", AGAIN).frame() for name in several}
+        drawn = (CANDLES,) if (place / f"{CANDLES}.parquet").is_file() else ()  # an earlier version wrote none
+        shared = {name: read_table(place / f"{name}.parquet", AGAIN).frame() for name in (*several, *drawn)}
         return Stored(summary["kind"], (_read_run(place, summary),), {SUMMARY: summary}, shared, _page(place))
     results, read = [], {SUMMARY: summary}
     for label in _order(summary):
@@ -185,7 +199,7 @@ def stored(folder: str | Path) -> Stored:
             raise UserError(f"the run {label!r} is missing or damaged", str(place), "run the comparison again")
         results.append(_read_run(place / label, inner))
         read[f"{label}/{SUMMARY}"] = inner
-    named = BESIDE if summary["kind"] == LATENCY else ()
+    named = (CURVE,) if summary["kind"] == LATENCY else ()
     beside = {name: read_table(place / f"{name}.parquet", AGAIN).frame() for name in named}
     return Stored(summary["kind"], tuple(results), read, beside, _page(place))
 

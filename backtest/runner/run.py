@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Unpack
@@ -19,6 +19,7 @@ from backtest.results.judgement import judged
 from backtest.results.result import Result
 from backtest.runner import fee_schedule
 from backtest.runner.beginning import opening_figures, opening_notes
+from backtest.runner.drawn_candles import drawn_candles
 from backtest.runner.fill_costs import depth_sha256
 from backtest.runner.notes import STRETCHED, notes
 from backtest.runner.origins import keyword_errors
@@ -125,15 +126,18 @@ def run(
     modes = one_mode(asked, "a run has one; `backtest compare` replays several")
     target = report_files.claim(Path(asked.out)) if asked.out is not None else None
 
-    def made() -> tuple[Result, str, str]:
+    def made() -> tuple[Result, Callable[[Path], Path]]:
         planned = in_place(plan_of(strategy, data, asked), modes, progress, chunk_rows)
         done = _account(planned, modes, asked, progress, chunk_rows)
-        return (done, "", "") if target is None else (done, render(done), document(RUN, planned, strategy, target))
+        if target is None:
+            return done, lambda folder: folder
+        candles = drawn_candles(planned.selection, [done])
+        page, written = render(done, candles), document(RUN, planned, strategy, target)
+        beside = {report_files.CANDLES: candles}
+        return done, lambda folder: report_files.write(folder, done, page, beside=beside, document=written)
 
-    done, page, written = within(asked.timeout, made)
-    if target is None:
-        return done
-    return Result(done.label, done.summary, done.tables, report_files.write(target, done, page, document=written))
+    done, write = within(asked.timeout, made)
+    return done if target is None else Result(done.label, done.summary, done.tables, write(target))
 
 
 def document(command: str, planned: Plan, strategy: StrategySource | None, folder: Path) -> str:

@@ -13,6 +13,7 @@ import polars as pl
 from backtest.core.errors import UserError
 from backtest.data.remote import is_there, place_of
 from backtest.report.latency_page import render_latency
+from backtest.report.packing import inflated
 from backtest.report.page import render_comparison
 from backtest.report.run_page import render
 from backtest.report.variants_page import render_variants
@@ -25,6 +26,7 @@ from backtest.results.summary_types import RunSummary, untyped
 from backtest.runner.combined_account import combine
 from backtest.runner.compare import compare
 from backtest.runner.document_check import unlike
+from backtest.runner.drawn_candles import drawn_again
 from backtest.runner.latency_curve import latency, table
 from backtest.runner.origins import keyword_errors
 from backtest.runner.run import run
@@ -96,7 +98,7 @@ def _verified(folder: str | Path, data: str | Path | None, trust: bool) -> Verif
     unequal = [*_tables(before, allowed), *_entries(before, allowed), *unlike(before, Path(folder))]
     if before.page is None:
         unequal.append(f"{report_files.REPORT} (missing)")
-    elif same_writer and before.page != allowed.page(allowed.results):
+    elif same_writer and inflated(before.page) != inflated(allowed.page(allowed.results)):
         unequal.append(report_files.REPORT)
     expected, found = (",".join(str(r.digest) for r in results) for results in zip(*pairs, strict=True))
     return Verification(not unequal, expected, found, tuple(changed), tuple(unequal), same_writer)
@@ -131,7 +133,10 @@ def _one(before: report_files.Stored, asked: Sequence[Report], data: Path | str)
     told = before.results[0].summary
     cost, check = "mark_cost" in told, "look_ahead" in told
     made = run(one.strategy, data, margin=[one.margin, *one.own], mark_cost=cost, check=check, **one.settings)
-    return Again([made], lambda results: render(results[0]))
+    if report_files.CANDLES not in before.beside:
+        return Again([made], lambda results: render(results[0]))
+    candles = drawn_again(made, data)
+    return Again([made], lambda results: render(results[0], candles), beside={report_files.CANDLES: candles})
 
 
 def _modes(before: report_files.Stored, asked: Sequence[Report], data: Path | str) -> Again:

@@ -40,7 +40,9 @@ DESIGN = {
 TABLES = {
     f"{name}.parquet" for name in (*DESIGN, "ambiguous", "guards", "trades", "trades_fifo", "attribution", "marks")
 }
-RUN = {"report.html", "summary.json", "run.toml"} | TABLES
+ONCE = {"report.html", "summary.json", "run.toml", "candles.parquet"}
+"""What the report of a run has beside the tables of its account."""
+RUN = ONCE | TABLES
 HOLD = ("run", "hold.py", "--data", "market", "--out")
 
 
@@ -100,7 +102,7 @@ def test_without_a_folder_the_report_goes_to_reports(place: Path, command: Calla
 def test_compare_writes_a_folder_per_mode(place: Path, command: Callable[..., Ended]) -> None:
     done = command("compare", "hold.py", "--data", "market", "--out", "report", "--json")
     assert (done.code, done.err) == (0, f"report: {place / 'report' / 'report.html'}\n")
-    inside = {f"{mode}/{name}" for mode in ("isolated", "cross") for name in RUN - {"report.html", "run.toml"}}
+    inside = {f"{mode}/{name}" for mode in ("isolated", "cross") for name in TABLES | {"summary.json"}}
     assert entries(place / "report") == {"report.html", "summary.json", "run.toml", "isolated", "cross"} | inside
     printed = json.loads(done.out)
     assert set(printed["runs"]) == {"isolated", "cross"}

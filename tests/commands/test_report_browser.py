@@ -37,7 +37,8 @@ ARGS = [
 ]  # fmt: skip
 DRAWN = """() => [...document.querySelectorAll("[data-figure]")].map((box) => ({
   name: box.dataset.figure,
-  marks: [...box.querySelectorAll(".scatterlayer path, .barlayer path, .waterfalllayer path")]
+  marks: [...box.querySelectorAll(["scatter", "bar", "waterfall", "box", "candlestick"].map((l) => `.${l}layer path`)
+    + ", .heatmaplayer image")]
     .map((path) => path.getBBox()).filter((b) => b.width > 0 || b.height > 0).length,
   width: box.querySelector(".main-svg").getBoundingClientRect().width,
   room: box.getBoundingClientRect().width,
@@ -138,7 +139,7 @@ PAGES = {
     "on a chain": (9, (1280, 420), lambda: render(on_a_chain())),
     "idle comparison": (1, (420,), lambda: render_comparison([account(Life(trades=False))] * 2)),
 }
-"""How many charts each has, at which widths it is opened, and how it is made."""
+"""How many charts each has at least, at which widths it is opened, and how it is made."""
 
 
 def _open(browser: Any, place: Path, width: int, scheme: str = "light") -> tuple[Any, list[str], list[str]]:
@@ -163,7 +164,7 @@ def test_page_draws_and_asks_for_nothing(browser: Any, tmp_path: Path, name: str
         assert errors == []
         assert asked == [place.as_uri()]
         drawn = page.evaluate(DRAWN)
-        assert len(drawn) == charts
+        assert len(drawn) >= charts
         for chart in drawn:
             assert chart["marks"] > 0, chart
             assert abs(chart["width"] - chart["room"]) < 2, chart
