@@ -162,7 +162,7 @@ def margin_chart(accounts: Sequence[Run]) -> Chart:
             each, peak = max(each, line.each), max(peak, float(np.fmax.reduce(line.values, initial=0.0)))
         data += _marked(run, LIQUIDATED, np.ones(len(run.outcome.losses)), several)
     # On a logarithmic scale 1% is read as well as 100%.
-    ends = [np.log10(LEAST_RATIO), np.log10(min(peak, 1.5) * 1.3)]
+    ends = [np.log10(LEAST_RATIO), np.log10(min(peak, 1.5) * 1.7)]
     layout = over(accounts) | {"yaxis": axis(type="log", range=ends, tickvals=list(RATIO_TICKS), tickformat=".1~%")}
     limit = {
         "type": "line",
@@ -174,7 +174,7 @@ def margin_chart(accounts: Sequence[Run]) -> Chart:
         "line": {"color": LIMIT, "width": 1.5},
     }
     layout["shapes"] = [*layout.get("shapes", ()), limit]
-    layout["annotations"] = [caption("100% = liquidation", 1.0, LIMIT) | {"yanchor": "top"}]
+    layout["annotations"] = [caption("100% = liquidation", 0.0, LIMIT) | {"yref": "y"}]
     note = "Maintenance margin over equity of the margin account."
     if any(_pooled(run) for run in accounts):
         note += " For the riskiest margin account, " if several else " For each margin account, "

@@ -10,6 +10,8 @@ from backtest.report.section import Subject
 from backtest.report.table_rows import Cell, Table
 
 MOVES = (-0.5, -0.3, -0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.3, 0.5)
+FAR = 10.0
+"""A margin ratio above it says no more."""
 NOTE = (
     "All markets move together at once; maintenance margin keeps its share of each position's value, and nothing is "
     "traded. `backtest margin` plays such a ladder by the venue's own rules."
@@ -51,6 +53,6 @@ def _rung(pools: pl.DataFrame, move: float) -> list[Cell]:
     shown = "" if not gone else "yes" if len(pools) == 1 else f"{gone} of {len(pools)}"
     return [
         Cell(fmt.number(total), True, "minus" if total < 0 else ""),
-        Cell(fmt.percent(ratio, 1), True),
+        Cell(fmt.percent(ratio, 1) if ratio is None or ratio < FAR else f"over {FAR:,.0%}", True),
         Cell(shown, True, "minus" if gone else ""),
     ]

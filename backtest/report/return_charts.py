@@ -40,11 +40,12 @@ def months_chart(days: Daily) -> Chart:
     text = [["" if v is None else f"{v:+.1f}" for v in row] for row in values]
     trace: Figure = {
         "type": "heatmap", "x": list(MONTHS), "y": [str(year) for year in years], "z": values, "text": text,
-        "texttemplate": "%{text}", "colorscale": LOW_TO_HIGH, "zmid": 0, "zmin": -most, "zmax": most, "xgap": 2,
+        "texttemplate": "%{text}", "textfont": {"size": 11}, "colorscale": LOW_TO_HIGH,
+        "zmid": 0, "zmin": -most, "zmax": most, "xgap": 2,
         "ygap": 2, "hoverongaps": False, "showscale": False, "hovertemplate": "%{x} %{y}: %{z:.2f}%<extra></extra>",
     }  # fmt: skip
     layout: Figure = {
-        "xaxis": {"type": "category", "showgrid": False, "fixedrange": True},
+        "xaxis": {"type": "category", "showgrid": False, "fixedrange": True, "tickangle": 0, "nticks": 12},
         "yaxis": {
             "type": "category", "autorange": "reversed", "automargin": True, "showgrid": False, "fixedrange": True,
         },

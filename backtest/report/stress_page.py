@@ -14,7 +14,7 @@ from backtest.report import formatting as fmt
 from backtest.report.charts import MODES, Chart
 from backtest.report.downsampling import Line
 from backtest.report.figure import FAINT, curve, money_axis, over_time
-from backtest.report.page import environment, plotly_js, script_json
+from backtest.report.page import environment, script_json
 from backtest.report.table_rows import Cell, Table
 
 BASELINE = "baseline"
@@ -88,7 +88,6 @@ def render_stress(frame: pl.DataFrame, facts: StressFacts, curves: Sequence[Scen
                 ("Dataset", facts.data), ("Symbols", ", ".join(facts.symbols)), ("Cash", fmt.number(facts.cash)),
                 *([("Pack", facts.pack)] if facts.pack else []),
             ],
-            plotly=plotly_js(),
             figures=script_json({chart.name: chart.figure for chart in charts if chart.figure}),
         )
     )  # fmt: skip

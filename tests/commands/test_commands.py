@@ -131,7 +131,7 @@ def test_the_same_command_gives_the_same_bytes(place: Path) -> None:
         arguments = ("compare", "hold.py", "--data", "market", "--fee-bps", "4.5", "--latency-ms", "90000")
         assert process(place, *arguments, "--out", name, before=before).code == 0
     first, second = content(place / "a"), content(place / "b")
-    assert len(first) == 2 * len(RUN) - 1
+    assert len(first) == 2 * len(TABLES) + 5
     assert [name for name in first if first[name] != second.get(name)] == []
     assert str(place).encode() not in b"".join(first.values())
 
