@@ -24,7 +24,7 @@ WINDOW, SHORTEST = 90, 20
 YEAR = 365
 STILL = 1e-12
 """A deviation below it is rounding."""
-LITTLE = "The run is too short: it has {} of whole days."
+LITTLE = "The run is too short, or its equity did not move: it has {}."
 
 
 def months_chart(days: Daily) -> Chart:
@@ -91,7 +91,7 @@ def distribution_chart(days: Daily) -> Chart:
     title, returns = "Distribution of daily returns", days.returns[np.isfinite(days.returns)]
     risk = value_at_risk(returns)
     if risk is None:
-        return Chart("distribution", title, "", None, 0, LITTLE.format(len(returns)))
+        return Chart("distribution", title, "", None, 0, LITTLE.format(fmt.plural(len(returns), "whole day")))
     low, high = float(np.quantile(returns, 0.001)), float(np.quantile(returns, 0.999))
     edges = np.linspace(min(low, -1e-6), max(high, 1e-6), 42)
     counts, _ = np.histogram(np.clip(returns, edges[0], edges[-1]), edges)
@@ -127,8 +127,10 @@ def rolling_chart(subject: Subject, days: Daily) -> Chart:
     """Return Sharpe and beta to the markets over a moving window."""
     returns, ends = days.returns, days.midnights[1:]
     window = min(WINDOW, len(returns) // 3)
-    if window < SHORTEST or not np.isfinite(returns).all():
-        return Chart("rolling", "Rolling Sharpe and beta", "", None, 0, LITTLE.format(fmt.plural(len(returns), "day")))
+    if window < SHORTEST or not np.isfinite(returns).all() or np.ptp(returns) <= STILL:
+        return Chart(
+            "rolling", "Rolling Sharpe and beta", "", None, 0, LITTLE.format(fmt.plural(len(returns), "whole day"))
+        )
     mean, deviation = _moving(returns, window)
     with np.errstate(divide="ignore", invalid="ignore"):
         sharpe = np.where(deviation > STILL, np.sqrt(YEAR) * mean / deviation, np.nan)

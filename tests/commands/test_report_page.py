@@ -149,6 +149,7 @@ def test_the_policy_allows_two_scripts_and_no_request(report: Path) -> None:
     assert "</script>" not in inflated(html).split('id="figures">')[1].split("</script>")[0]
 
 
+RANGE = """(id) => document.getElementById(id).layout.xaxis.range.map((d) => Date.parse(`${d}Z`.replace(" ", "T")))"""
 COPIED = """async () => { window.copied = ""; navigator.clipboard.writeText = async (t) => { window.copied = t; }; }"""
 
 
@@ -192,11 +193,15 @@ def test_a_click_on_a_trade_moves_the_candles(report: Path, browser: Any) -> Non
     page.keyboard.press("Enter")
     page.wait_for_function("document.getElementById('chart-market').dataset.trade")
     assert page.evaluate("document.getElementById('market-choice').value") == "ETH-USD"
-    after = page.evaluate("document.getElementById('chart-market').layout.xaxis.range.map((d) => Number(new Date(d)))")
+    after = page.evaluate(
+        "document.getElementById('chart-market').layout.xaxis.range.map((d) => Date.parse(`${d}Z`.replace(' ', 'T')))"
+    )
     entry, end = (trades[name][row].timestamp() * 1000 for name in ("ts_entry", "ts_exit"))
     assert after[0] < entry <= end < after[1]
     assert after[1] - after[0] < (before[1] - before[0]) / 4
-    shown = page.evaluate("document.getElementById('chart-equity').layout.xaxis.range.map((d) => Number(new Date(d)))")
+    shown = page.evaluate(
+        "document.getElementById('chart-equity').layout.xaxis.range.map((d) => Date.parse(`${d}Z`.replace(' ', 'T')))"
+    )
     assert shown == after
     assert errors == []
     page.close()

@@ -54,7 +54,7 @@
       if (box.clientWidth < 520) layout.xaxis.tickformatstops = [{ dtickrange: [null, 86399999], value: "%H:%M\n%b %-d" }];
       // The same left edge for all charts over time, so that an instant stands at one place on the page.
       layout.margin.l = 52;
-      if (box.zoomed) layout.xaxis.range = box.zoomed;
+      if (box.zoomed) layout.xaxis.range = dates(box.zoomed);
     }
     if (figure.layout.meta?.reach) layout.xaxis.range = roomy(box, ...figure.layout.meta.reach);
     const config = {
@@ -68,13 +68,15 @@
   const linked = () => boxes.filter((box) => figures[box.dataset.figure].layout.meta?.linked && box.layout);
   const range = (box) => box.layout.xaxis.range.map((end) => (typeof end === "number" ? end : Date.parse(`${end}`.replace(" ", "T") + "Z")));
 
+  const dates = (ends) => ends.map((ms) => new Date(Number(ms)).toISOString().replace("T", " ").slice(0, -1));
+
   // All charts over time show the same stretch: zooming one zooms the others.
   let busy = false;
   async function show(from, to, except) {
     busy = true;
     const others = linked().filter((box) => box !== except);
     for (const box of others) box.zoomed = [from, to];
-    await Promise.all(others.map((box) => Plotly.relayout(box, { "xaxis.range": [from, to] })));
+    await Promise.all(others.map((box) => Plotly.relayout(box, { "xaxis.range": dates([from, to]) })));
     if (except) except.zoomed = [from, to];
     await market?.update();
     busy = false;
