@@ -20,6 +20,7 @@ MARKS = 4_000
 """Fills of one market that are marked."""
 KINDS = ("long", "short", "exit", "stop", "liquidation")
 """What a mark shows: the order of the marks on the page, see `market.js`."""
+FILLS = ("ts", "symbol", "order_id", "qty", "price", "quote", "cause", "fee", "realized_pnl")
 STOPS = ("stop_market", "stop_limit", "trailing_stop", "take_profit_market", "take_profit_limit")
 FORCED = ("liquidation", "adl")
 
@@ -27,7 +28,7 @@ FORCED = ("liquidation", "adl")
 def market_chart(subject: Subject) -> Chart:
     """Return the chart of all traded markets; the page draws one at a time."""
     title = f"Candles and fills{f' ({subject.quote})' if subject.quote else ''}"
-    fills, candles = subject.result.tables["fills"], subject.candles
+    fills, candles = subject.result.tables.columns("fills", *FILLS), subject.candles
     if not len(fills):
         return Chart(NAME, title, "", None, 0, "No order was filled.")
     if candles is None:
@@ -67,7 +68,9 @@ def _market(subject: Subject, symbol: str, fills: pl.DataFrame, candles: pl.Data
     own = candles.filter(pl.col("symbol") == symbol)
     lengths = sorted(own["interval_ms"].unique().to_list())
     long, fine = lengths[-1] if lengths else 0, lengths[0] if len(lengths) > 1 else 0
-    paid = subject.result.tables["funding"].filter((pl.col("symbol") == symbol) & (pl.col("payment") != 0))
+    paid = subject.result.tables.columns("funding", "ts", "symbol", "payment").filter(
+        (pl.col("symbol") == symbol) & (pl.col("payment") != 0)
+    )
     return {
         "long_ms": long,
         "fine_ms": fine,

@@ -12,7 +12,7 @@ from backtest.report import figure
 from backtest.report import formatting as fmt
 from backtest.report.charts import Chart
 from backtest.report.figure import Figure
-from backtest.report.page import environment, plotly_js, script_json
+from backtest.report.page import environment, script_json
 from backtest.report.table_rows import Cell, Table
 
 BINS = 60
@@ -71,7 +71,6 @@ def render_montecarlo(
             charts=charts,
             table=_table(frame, plain, survival),
             settings=_settings(facts),
-            plotly=plotly_js(),
             figures=script_json({chart.name: chart.figure for chart in charts if chart.figure}),
         )
     )

@@ -19,11 +19,12 @@ def position_areas(subject: Subject) -> Chart:
     """Return the chart of signed notional per market."""
     title = subject.titled("Positions: notional by market")
     tables, out = subject.result.tables, subject.outcome
-    table = tables["positions"]
-    if not len(table):
+    if not tables.height("positions"):
         closed = " at a close" if out.fills else ""
         return Chart("positions", title, "", None, 0, f"No position was held{closed}.")
-    curves = tracks(table, tables["fills"], "symbol", "notional", 0.0, out.start_ms, out.end_ms)
+    table = tables.columns("positions", "ts", "symbol", "notional")
+    fills = tables.columns("fills", "ts", "symbol", "pool", "qty")
+    curves = tracks(table, fills, "symbol", "notional", 0.0, out.start_ms, out.end_ms)
     edges = np.linspace(out.start_ms, max(out.end_ms, out.start_ms + 1), STEPS + 1)
     held = {name: _means(line, edges) for name, line in curves.items()}
     ranked = sorted(held, key=lambda name: (-float(np.abs(held[name]).max()), name))
