@@ -8,9 +8,10 @@ from backtest.core.errors import UserError
 from backtest.report.latency_page import render_latency
 from backtest.report.page import render_comparison
 from backtest.report.run_page import render
+from backtest.report.variants_page import render_variants
 from backtest.results import report_files
 from backtest.results.digest import digest
-from backtest.results.summary import COMPARISON, LATENCY, RUN
+from backtest.results.summary import COMPARISON, LATENCY
 
 
 def rebuild(folder: str | Path) -> Path:
@@ -30,10 +31,13 @@ def rebuild(folder: str | Path) -> Path:
 
 def _page(found: report_files.Stored, folder: str | Path) -> str:
     results = list(found.results)
-    if found.kind == RUN:
+    if found.kind in report_files.SINGLE:
         return render(results[0], found.beside.get(report_files.CANDLES))
     if found.kind == COMPARISON:
-        return render_comparison(results, left_out=found.documents[report_files.SUMMARY].get("left_out"))
+        told = found.documents[report_files.SUMMARY]
+        if "varied" in told:
+            return render_variants(results, told["varied"], told["partings"], told["left_out"])
+        return render_comparison(results, left_out=told.get("left_out"))
     if found.kind == LATENCY:
         return render_latency(results)
     raise UserError("the sum of sub-accounts is not among their tables", str(folder), report_files.AGAIN)
