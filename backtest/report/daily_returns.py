@@ -49,7 +49,7 @@ def daily(result: Result) -> Daily:
 
 
 def at(moments: Times, clock: Times, values: Values, before: float) -> Values:
-    """Return the last value at or before each moment; ``before`` where there is none."""
+    """Return the last value at or before each moment; ``before`` ahead of the first."""
     where = np.searchsorted(clock, moments, side="right") - 1
     return np.where(where >= 0, values[np.maximum(where, 0)] if len(values) else before, before)
 

@@ -15,7 +15,7 @@ from backtest.report.source_charts import sources_chart
 from backtest.report.table_rows import Cell, Table, amount
 
 MARKETS = 20
-"""Markets with a bar of their own."""
+"""Markets that are shown apart."""
 
 
 def section(subject: Subject) -> Section:
