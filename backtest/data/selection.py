@@ -59,6 +59,8 @@ class Selection:
     period: tuple[int | None, int | None]
     kept: bool = True
     """Whether what is read of it may come from the panel cache, and go there."""
+    within: Selection | None = None
+    """A longer selection of the same markets from the same row on, whose panel has these rows too."""
 
     @property
     def known_field(self) -> int:
@@ -114,7 +116,7 @@ class Selection:
         if kept and (kept.notes.volume or not (volume or packed)):
             self._count([replace(one, idle=one.idle if packed else 0) for one in kept.notes.counted])
             for start in range(0, self.rows, rows_per_chunk):
-                yield kept.chunk(start, rows_per_chunk, tail, volume, packed, spare)
+                yield kept.chunk(start, min(rows_per_chunk, self.rows - start), tail, volume, packed, spare)
             return
         lanes = self.lanes(further)
         reader = Reader(self.catalog.con, self._grid, lanes, self.volume_field, packed, spare)
@@ -190,6 +192,8 @@ class Selection:
     @cached_property
     def panel(self) -> Panel | None:
         """The panel in the user's cache, read into it first where it is not there; None: rows are read from Parquet."""
+        if self.within is not None:
+            return self.within.panel
         if not self.kept:
             return None
         files = [file.path for kind in KINDS for symbol in self.symbols for file in self._files(kind, symbol)]
@@ -220,8 +224,9 @@ class Selection:
     ) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
         """One symbol's candles out of the panel."""
         fields = [kept.notes.fields if name == "volume" else CANDLE_COLUMNS.index(name) for name in columns]
-        values = [kept.column(field, index) for field in fields]
-        there = np.flatnonzero(~np.isnan(values[fields.index(0)] if 0 in fields else kept.column(0, index)))
+        values = [kept.column(field, index)[: self.rows] for field in fields]
+        opens = values[fields.index(0)] if 0 in fields else kept.column(0, index)[: self.rows]
+        there = np.flatnonzero(~np.isnan(opens))
         t = self.start_ms + there * self.interval_ms
         return t, values if len(there) == self.rows else [column[there] for column in values]
 

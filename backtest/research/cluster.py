@@ -24,7 +24,7 @@ FLAG = "--cluster"
 PATIENCE_S = 10
 """Seconds in which a scheduler answers, and has a worker."""
 TOGETHER = 16
-"""Jobs that are sent to a worker together, at most: a scheduler handles some hundred messages a second."""
+"""Jobs that are sent to a worker together, at most: each message takes the scheduler time."""
 SHARE = 8
 """Jobs that every core has done, for each that is sent together."""
 _local = threading.local()

@@ -88,6 +88,10 @@ def truncated(planned: Plan, cut_ms: int) -> Plan:
     s, c = planned.selection, planned.config
     begun = tuple(name for i, name in enumerate(s.symbols) if s.start_ms + s.first_row[i] * s.interval_ms < cut_ms)
     cut = select(s.catalog, begun, s.period[0], cut_ms, c.interval_ms, kept=False)
+    if (cut.symbols, cut.start_ms) == (s.symbols, s.start_ms):
+        # Its rows are mapped already. Marks derived in the last mark interval are then those of the whole history:
+        # a strategy is shown none of them.
+        cut = replace(cut, within=s, mark_offset=s.mark_offset)
     return over(planned, cut)
 
 
