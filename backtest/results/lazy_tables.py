@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -26,7 +25,7 @@ Column = Callable[[Part], pl.Series]
 """Gives a column of some records."""
 
 
-Values = tuple[NDArray[Any], NDArray[np.bool_] | None]
+Values = tuple[NDArray[np.int64] | NDArray[np.float64], NDArray[np.bool_] | None]
 """Numbers, or times in whole ms, and which of them are null; None: none is."""
 
 

@@ -17,6 +17,7 @@ import pytest
 import backtest
 from backtest.core.enums import Cause, Liquidity, OrderState, OrderType, Stage, TimeInForce, TransferKind, TransferState
 from backtest.core.json_types import JsonValue
+from backtest.core.rows import Part, Rows
 from backtest.data.catalog import Catalog
 from backtest.results import summary_types
 from backtest.strategy import account, base, candle, events, holdings, literal_types, market, order
@@ -35,8 +36,8 @@ LATE = {name: getattr(backtest, name) for name in backtest.__all__} | {
 """Names that modules import for the type checker only."""
 MADE_BY_THE_ENGINE = {"Market", "Account", "Holdings", "Column", "FundingRates"}
 """Classes that users are given and never make: their `__init__` is not public."""
-HANDED_ON = Catalog
-"""An open dataset, which users pass to `run`; what it is made of is not public."""
+HANDED_ON = {Catalog, Rows, Part}
+"""An open dataset, which users pass to `run`, and the records of tables: what is in them is not public."""
 OPERATORS = {"__init__", "__call__", "__getitem__", "__iter__", "__new__"}
 
 
@@ -88,7 +89,7 @@ def untyped(name: str, seen: set[Any]) -> Iterator[str]:
             for part in parts(hint):
                 if part is Any or (isinstance(part, ForwardRef) and part.__forward_arg__ == "Any"):
                     yield where
-                elif inspect.isclass(part) and part.__module__.startswith("backtest.") and part is not HANDED_ON:
+                elif inspect.isclass(part) and part.__module__.startswith("backtest.") and part not in HANDED_ON:
                     waiting.append((where, part))
 
 

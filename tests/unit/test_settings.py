@@ -29,9 +29,10 @@ from tests.small_market import Ended, one_line
 
 FUNCTIONS = {"run": backtest.run, "compare": backtest.compare}
 FUNCTIONS |= {"latency": backtest.latency, "subaccounts": backtest.subaccounts, "sweep": backtest.sweep}
+FUNCTIONS |= {"shared_margin": backtest.shared_margin}
 FUNCTIONS |= {"check": backtest.check, "montecarlo": backtest.montecarlo, "stress": backtest.stress}
 CLI = {"run": "run", "compare": "compare", "latency": "latency", "subaccounts": "run", "sweep": "sweep"}
-CLI |= {"check": "check", "montecarlo": "montecarlo", "stress": "stress"}
+CLI |= {"shared_margin": "run", "check": "check", "montecarlo": "montecarlo", "stress": "stress"}
 BY_NAME = {told.name: told for told in all_settings()}
 
 
