@@ -12,26 +12,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from backtest.calculator import book as books
 from backtest.calculator.book import Book, Close, Position
-from backtest.calculator.marks_at import MarksAt, Moment
 from backtest.calculator.position import Leg, legs_of
 from backtest.calculator.stress_ladder import Ladder, Range, climb
 from backtest.core.enums import MICRO
 from backtest.core.errors import Broken, UserError
 from backtest.core.json_types import JsonValue
-from backtest.data.catalog import DataSource
+from backtest.core.margin_ratio import ratio_of
+from backtest.core.times import Moment
 from backtest.engine.replay import to_micro
 from backtest.report.page_file import write_page
-from backtest.results.equity import ratio_of
-from backtest.results.positions_of_run import positions_of_run
 from backtest.venues import profile as venues
 from backtest.venues.field_types import day_ms
 from backtest.venues.margin_modes import require
 from backtest.venues.margin_pool import Held, Pool
 from backtest.venues.terms import Contract, Law, Portfolio, Price
+
+if TYPE_CHECKING:
+    from backtest.data.catalog import DataSource
 
 
 @dataclass(frozen=True)
@@ -193,11 +194,17 @@ def _asked(
     if from_run is not None:
         if data != "":
             raise UserError("--data and --from-run are given", "--data", "leave it out: the report has its marks")
+        # Here, since a report is read with libraries that a file of positions does not need.
+        from backtest.results.positions_of_run import positions_of_run
+
         return books.read({**positions_of_run(Path(from_run), at), **account}, close)
     if book is None or data == "":
         if at is not None:
             raise UserError("a time without data", "--at", "name the data with --data, or a report with --from-run")
         return books.read(book or {}, close, account)
+    # Here, since a file that names its marks needs no library that reads data.
+    from backtest.calculator.marks_at import MarksAt
+
     found = MarksAt.of(data, at)
     return books.read(book, close, {**account, "date": found.day}, found.marks)
 

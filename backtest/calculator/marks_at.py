@@ -7,13 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backtest.core.errors import UserError, nearest
-from backtest.core.times import EPOCH, moment, stamp
+from backtest.core.times import EPOCH, Moment, moment, stamp
 from backtest.data.catalog import Catalog, DataSource
 from backtest.data.first_marks import first_marks
 from backtest.data.select import select
-
-Moment = int | str | dt.date | dt.datetime | None
-"""A time as users give it: ms since 1970, a date or an ISO time, UTC; None: the first candle."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Moment = int | str | date | datetime | None
+"""A time as users give it: ms since 1970, a date or an ISO time, UTC; None: none."""
 
 
 def stamp(ms: int) -> str:

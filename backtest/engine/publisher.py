@@ -79,7 +79,8 @@ class Publisher:
         rule[INTERVAL], rule[AVERAGE_KNOTS] = interval_ms, 3 * oracle.average_ms / interval_ms
         rule[AVERAGE_REST] = 3 * oracle.average_ms % interval_ms / interval_ms
         # one that always publishes is never stale
-        rule[LOGS] = oracle.limit_ms > 0 and oracle.holds
+        # Guards and strategies ask how old the mark is, and not an order limit alone.
+        rule[LOGS] = oracle.holds
         lags = _lag(3 * oracle.average_ms, interval_ms)
         depths = (int(lags[:, ROWS_BACK].max()) + 1 if oracle.average_ms else 0, int(rule[ROWS_LATE]) + 2)
         parts, self._tier = min(LANES, symbols), tier or Tier()

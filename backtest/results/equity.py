@@ -79,13 +79,6 @@ def margin_ratio(maintenance: NDArray[np.float64], equity: NDArray[np.float64]) 
     return np.where(maintenance == 0, 0.0, ratio)
 
 
-def ratio_of(maintenance: float, equity: float) -> float | None:
-    """Return `margin_ratio` of one instant; None: it has no meaning there."""
-    if not maintenance:
-        return 0.0
-    return maintenance / equity if equity > 0 else None
-
-
 def _drawdown(
     at_venue: NDArray[np.float64], beside: tuple[Ints, Ints], highest: float
 ) -> tuple[NDArray[np.float64], float]:

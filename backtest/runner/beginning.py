@@ -13,6 +13,7 @@ from backtest.calculator.position import legs_of, own_terms
 from backtest.core.enums import CROSS_POOL, MICRO, Cause
 from backtest.core.errors import UserError, nearest
 from backtest.core.held_book import HeldBook
+from backtest.core.margin_ratio import ratio_of
 from backtest.core.records import Record
 from backtest.core.times import EPOCH, stamp
 from backtest.data.first_marks import first_marks
@@ -20,7 +21,6 @@ from backtest.data.selection import Selection
 from backtest.engine.opening import Opening
 from backtest.engine.replay import to_micro
 from backtest.report.formatting import listing, number, plural
-from backtest.results.equity import ratio_of
 from backtest.runner.settings import MAX, MINIMUM, RunSettings
 from backtest.strategy.rounding import whole_parts
 from backtest.venues.margin_pool import Held

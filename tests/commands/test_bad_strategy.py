@@ -180,10 +180,6 @@ WHOLE: dict[str, tuple[str, tuple[str, ...]]] = {
         HEAD + FEATURES + "candle.closed}\n" + IDLE,
         ("odd.py:6, Odd.features: AttributeError", "no attribute 'closed' (did you mean 'close'?)"),
     ),
-    "a feature of a column that is not there": (
-        "import polars as pl\n" + HEAD + FEATURES + "pl.col('closed')}\n" + IDLE,
-        ("odd.py, Odd.features, feature 'a' of BTC-USD: ColumnNotFoundError", "closed"),
-    ),
     "targets that fail": (
         HEAD + TARGETS + "select('tss').collect()\n",
         ("odd.py:6, Odd.targets: ColumnNotFoundError", "tss"),
@@ -207,6 +203,11 @@ def test_it_fails_otherwise(place: Path, command: Callable[..., Ended], name: st
     before = entries(place)
     one_line(command(*RUN), 1, *said)
     assert entries(place) == before
+
+
+def test_a_feature_of_a_column_that_the_data_lack(place: Path, command: Callable[..., Ended]) -> None:
+    (place / "odd.py").write_text("import polars as pl\n" + HEAD + FEATURES + "pl.col('closed')}\n" + IDLE)
+    one_line(command(*RUN), 2, "symbol=BTC-USD", "no column 'closed'")
 
 
 def test_an_order_for_a_market_that_does_not_trade_now(place: Path, command: Callable[..., Ended]) -> None:

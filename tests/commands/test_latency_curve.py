@@ -92,7 +92,7 @@ def test_each_delay_lives_as_a_run_of_its_own(tmp_path: Path, kind: str, chunk_r
     found = backtest.latency(made(), data, grid=grid, chunk_rows=chunk_rows, margin="isolated", **asked)
     assert [result.label for result in found.results] == ["0ms", "1ms", "29999ms", "60000ms", "150000ms"]
     for delay in grid:
-        alone = backtest.run(made(), data, latency_ms=delay, margin="isolated", **asked)
+        alone = backtest.run(made(), data, latency_ms=delay, margin="isolated", check=False, **asked)
         result = found[f"{delay}ms"]
         assert result.digest == alone.digest
         shared = {name: part for name, part in result.summary.items() if name != "delays_ms"}

@@ -18,7 +18,7 @@ import backtest
 from backtest.core.enums import Cause, Liquidity, OrderState, OrderType, Stage, TimeInForce, TransferKind, TransferState
 from backtest.core.json_types import JsonValue
 from backtest.core.rows import Part, Rows
-from backtest.data.catalog import Catalog
+from backtest.data.catalog import Catalog, DataSource
 from backtest.results import summary_types
 from backtest.strategy import account, base, candle, events, holdings, literal_types, market, order
 from backtest.strategy.base import cause
@@ -29,6 +29,7 @@ LATE = {name: getattr(backtest, name) for name in backtest.__all__} | {
     "pl": pl,
     "JsonValue": JsonValue,
     "Catalog": Catalog,
+    "DataSource": DataSource,
     "Path": Path,
     "dt": dt,
     **vars(collections.abc),
