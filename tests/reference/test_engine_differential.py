@@ -59,7 +59,7 @@ from tests.reference.outcome import Outcome
 from tests.reference.terms import Terms, Venue
 
 IDLE = "deleveraging events without a profitable position"
-EXAMPLES = int(os.environ.get("BACKTEST_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("BACKTEST_EXAMPLES", "300"))
 
 
 class Scripted(Strategy):

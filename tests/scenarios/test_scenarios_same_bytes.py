@@ -103,8 +103,8 @@ SETTINGS: dict[str, Any] = {"slippage_bps": 1.0, "fee_bps": 4.5, "cash": 100_000
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty hours of 5-minute candles, less a few."""
-    return write(tmp_path_factory.mktemp("same"), *invented(241, seed=11), interval="5m")
+    """Forty hours of 5-minute candles, less a few."""
+    return write(tmp_path_factory.mktemp("same"), *invented(481, seed=11), interval="5m")
 
 
 def lively(result: Result) -> None:

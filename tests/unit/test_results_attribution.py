@@ -101,7 +101,7 @@ def whole(amount: float) -> int:
     return round(amount * 1e6)
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(lives())
 def test_it_adds_up_to_the_micro(life: tuple[Record, list[int]]) -> None:
     record, ideal = life

@@ -205,7 +205,7 @@ def lives(draw: st.DrawFn) -> tuple[np.ndarray, list[dict[str, float]], tuple[in
     return panel, fills, cuts
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(lives())
 def test_extremes_are_those_of_a_plain_walk(life: tuple[np.ndarray, list[dict[str, float]], tuple[int, ...]]) -> None:
     panel, fills, cuts = life

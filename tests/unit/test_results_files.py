@@ -74,7 +74,7 @@ def canonical(value: Any) -> Any:
     return value
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(ROW, max_size=6), st.lists(ROW, max_size=6), st.data())
 def test_equal_digests_are_equal_values(one: list[Any], other: list[Any], data: st.DataObject) -> None:
     frame = frame_of(one)

@@ -369,7 +369,7 @@ def lives(draw: st.DrawFn) -> tuple[Record, list[tuple[int, int]]]:
     return life.record(draw(st.integers(0, 10**6))), life.seen
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(lives())
 def test_every_micro_is_somewhere_and_explained(life: tuple[Record, list[tuple[int, int]]]) -> None:
     record, seen = life

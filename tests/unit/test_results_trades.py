@@ -178,7 +178,7 @@ FILLS = st.lists(
 )
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(FILLS)
 def test_pieces_are_those_of_a_queue_and_lose_no_micro(drawn: list[tuple[int, int, bool, int, int]]) -> None:
     journal = [
