@@ -108,13 +108,11 @@ def check_size(qty: float, mark: float) -> None:
         raise wrong(f"{qty:g} at {mark:g} is beyond 1 billion in quote", "give a smaller one", "qty")
 
 
-class Position(Table):
-    """One position; prices in quote, ``qty`` in base units, signed, long positive. None: as the venue has it."""
+class Terms(Table):
+    """What any position says of its size and of its margin; None: as the venue has it."""
 
     symbol: Name = Field(description=MARKET)
     qty: Number = Field(description=UNITS)
-    mark: Positive = Field(description=MARK)
-    entry: Positive = Field(description="give the average entry price in quote, or leave it out")
     leverage: Positive | None = Field(None, description="give notional over margin, as 10")
     mode: Literal["cross", "isolated"] | None = Field(None, description="say one of cross, isolated")
     posted: Positive | None = Field(None, description=OFF)
@@ -127,6 +125,13 @@ class Position(Table):
     penalty: Rate | None = Field(None, description=FRACTION)
     beta: Number | None = Field(None, description="give how many times the market's move it makes, as 1.2")
     idio: Rate | None = Field(None, description=FRACTION)
+
+
+class Position(Terms):
+    """One position; prices in quote, ``qty`` in base units, signed, long positive."""
+
+    mark: Positive = Field(description=MARK)
+    entry: Positive = Field(description="give the average entry price in quote, or leave it out")
 
     @model_validator(mode="before")
     @classmethod

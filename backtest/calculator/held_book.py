@@ -10,18 +10,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from backtest.calculator.book import (
-    FRACTION,
-    MARKET,
     MOST_QUOTE,
-    OFF,
-    UNITS,
     Amount,
     Book,
     Name,
-    Number,
     Positive,
-    Rate,
     Table,
+    Terms,
     check_size,
     checked,
     listed,
@@ -34,23 +29,11 @@ Given = str | Path | Mapping[str, object] | Sequence[Mapping[str, object]]
 """A file, its table, or the list of its positions."""
 
 
-class HeldPosition(Table):
+class HeldPosition(Terms):
     """One position. None: as the venue, the run or the data have it."""
 
-    symbol: Name = Field(description=MARKET)
-    qty: Number = Field(description=UNITS)
     entry: Positive | None = Field(None, description="give the average entry price in quote, or leave it out")
     mark: Positive | None = Field(None, description="give the mark price in quote, or leave it out")
-    leverage: Positive | None = Field(None, description="give notional over margin, as 10")
-    mode: Literal["cross", "isolated"] | None = Field(None, description="say one of cross, isolated")
-    posted: Positive | None = Field(None, description=OFF)
-    initial: Rate | None = Field(None, description=FRACTION)
-    maintenance: Rate | None = Field(None, description=FRACTION)
-    deduction: Amount | None = Field(None, description=OFF)
-    initial_deduction: Amount | None = Field(None, description=OFF)
-    penalty: Rate | None = Field(None, description=FRACTION)
-    beta: Number | None = Field(None, description="give how many times the market's move it makes, as 1.2")
-    idio: Rate | None = Field(None, description=FRACTION)
 
     @model_validator(mode="after")
     def _countable(self) -> Self:
