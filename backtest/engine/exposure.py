@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backtest.engine.compile import kernel
+from backtest.engine.compile import inlined, kernel
 from backtest.engine.heap import count, slot_at
 from backtest.engine.layout import BY_ARRIVAL, KIND, LEFT, ORDER, REDUCE_ONLY, STATE, SYMBOL, TYPE, WORKING
 from backtest.engine.levels import has_limit
@@ -11,11 +11,21 @@ from backtest.engine.virtual import held_by, owner_of
 from backtest.engine.world import World
 
 
+@inlined
+def reach(lots: int, buys: int, sells: int) -> int:
+    """The largest of a position, of it with all buys filled and of it with all sells filled; of equals the first."""
+    most = lots
+    if abs(lots + buys) > abs(most):
+        most = lots + buys
+    if abs(lots - sells) > abs(most):
+        most = lots - sells
+    return most
+
+
 @kernel
 def exposure_by(w: World, s: int, i: int) -> int:
-    """The largest position in signed lots that what strategy `s` holds and its working orders could make; as
-    `margin.exposure`."""
-    lots, buys, sells = held_by(w, s, i), 0, 0
+    """The largest position in signed lots that what strategy `s` holds and its working orders could make."""
+    buys, sells = 0, 0
     at = first_of(w.book, i)
     while at >= 0:
         m = w.queue[at]
@@ -23,12 +33,7 @@ def exposure_by(w: World, s: int, i: int) -> int:
             buys += max(0, int(m[LEFT]))
             sells -= min(0, int(m[LEFT]))
         at = next_of(w.queue, at)
-    reach = lots
-    if abs(lots + buys) > abs(reach):
-        reach = lots + buys
-    if abs(lots - sells) > abs(reach):
-        reach = lots - sells
-    return int(reach)
+    return int(reach(int(held_by(w, s, i)), buys, sells))
 
 
 @kernel

@@ -6,7 +6,7 @@ Numbers in, numbers out; nothing here changes a state, but for the scratch colum
 from __future__ import annotations
 
 from backtest.engine.compile import inlined, kernel
-from backtest.engine.exposure import exposure_by
+from backtest.engine.exposure import exposure_by, reach
 from backtest.engine.layout import (
     APART,
     BETA,
@@ -219,13 +219,7 @@ def exposure(book: Ints, i: int) -> int:
 
     Reduce-only orders cannot add to a position and are not counted.
     """
-    lots, buys, sells = book[i, LOTS], book[i, BUYS], book[i, SELLS]
-    reach = lots
-    if abs(lots + buys) > abs(reach):
-        reach = lots + buys
-    if abs(lots - sells) > abs(reach):
-        reach = lots - sells
-    return int(reach)
+    return int(reach(book[i, LOTS], book[i, BUYS], book[i, SELLS]))
 
 
 @kernel

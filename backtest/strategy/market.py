@@ -33,19 +33,29 @@ class Column:
             raise unknown(symbol, self._places) from None
 
 
-class FundingRates:
-    """The rate of each symbol's last settlement, NaN before the first: `market.funding_rate["BTC-USD"]`."""
+class BySymbol:
+    """Something that the engine tells of a symbol when it is asked for; UserError for a name that was not selected."""
 
     __slots__ = ("_index", "_key")
 
     def __init__(self, key: Key, index: dict[str, int]) -> None:
         self._key, self._index = key, index
 
-    def __getitem__(self, symbol: str) -> float:
+    def _asked(self, symbol: str) -> tuple[Session, int]:
+        """The account's session, and the symbol's number."""
         if symbol not in self._index:
             raise unknown(symbol, self._index)
-        session = session_of(self._key)
-        return session.window.rate(self._index[symbol], session.replay.now_ms)
+        return session_of(self._key), self._index[symbol]
+
+
+class FundingRates(BySymbol):
+    """The rate of each symbol's last settlement, NaN before the first: `market.funding_rate["BTC-USD"]`."""
+
+    __slots__ = ()
+
+    def __getitem__(self, symbol: str) -> float:
+        session, i = self._asked(symbol)
+        return session.window.rate(i, session.replay.now_ms)
 
 
 class Settlement(NamedTuple):
@@ -55,37 +65,27 @@ class Settlement(NamedTuple):
     rate: float
 
 
-class VenueMarks:
+class VenueMarks(BySymbol):
     """The mark by which the venue liquidates, as far as it is known at the close: ``market.venue_mark["BTC-USD"]``.
 
     Without an oracle and outside of outages it is ``market.mark``.
     """
 
-    __slots__ = ("_index", "_key")
-
-    def __init__(self, key: Key, index: dict[str, int]) -> None:
-        self._key, self._index = key, index
+    __slots__ = ()
 
     def __getitem__(self, symbol: str) -> float:
-        if symbol not in self._index:
-            raise unknown(symbol, self._index)
-        session = session_of(self._key)
-        return session.replay.venue_mark(session.columns[self._index[symbol]])
+        session, i = self._asked(symbol)
+        return session.replay.venue_mark(session.columns[i])
 
 
-class OracleAges:
+class OracleAges(BySymbol):
     """How old the oracle's price is that the venue sees, ms: ``market.oracle_age_ms["BTC-USD"]``; 0 without one."""
 
-    __slots__ = ("_index", "_key")
-
-    def __init__(self, key: Key, index: dict[str, int]) -> None:
-        self._key, self._index = key, index
+    __slots__ = ()
 
     def __getitem__(self, symbol: str) -> int:
-        if symbol not in self._index:
-            raise unknown(symbol, self._index)
-        session = session_of(self._key)
-        return session.replay.mark_age_ms(session.columns[self._index[symbol]])
+        session, i = self._asked(symbol)
+        return session.replay.mark_age_ms(session.columns[i])
 
 
 class Market:
