@@ -106,6 +106,8 @@ class Setup:
     """First of four panel fields that are left for the oracle's mark."""
     further: int = 0
     """Further series of marks behind them, four fields each, for its median."""
+    dated: bool = False
+    """Whether a guard or a strategy may ask how old the price of the oracle is."""
     reserve: int = 0
     """Micro outside the venue at the start."""
     seed: int = 0

@@ -67,8 +67,12 @@ class Publisher:
         field: int,
         further: int = 0,
         tier: Tier | None = None,
+        dated: bool = False,
     ) -> None:
-        """`further`: how many further series of marks there are, four fields each, behind the oracle's own."""
+        """`further`: how many further series of marks there are, four fields each, behind the oracle's own.
+
+        `dated`: the times of publications are kept, though no order can be refused by them.
+        """
         rule = np.zeros(RULE_WIDTH)
         rule[FROM], rule[INTO], rule[FURTHER], rule[SERIES] = mark_offset, field, field + FIELDS, further
         rule[MEDIAN], rule[DEVIATION] = oracle.median, oracle.deviation
@@ -79,8 +83,7 @@ class Publisher:
         rule[INTERVAL], rule[AVERAGE_KNOTS] = interval_ms, 3 * oracle.average_ms / interval_ms
         rule[AVERAGE_REST] = 3 * oracle.average_ms % interval_ms / interval_ms
         # one that always publishes is never stale
-        # Guards and strategies ask how old the mark is, and not an order limit alone.
-        rule[LOGS] = oracle.holds
+        rule[LOGS] = oracle.holds and (dated or oracle.limit_ms > 0)
         lags = _lag(3 * oracle.average_ms, interval_ms)
         depths = (int(lags[:, ROWS_BACK].max()) + 1 if oracle.average_ms else 0, int(rule[ROWS_LATE]) + 2)
         parts, self._tier = min(LANES, symbols), tier or Tier()

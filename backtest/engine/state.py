@@ -116,11 +116,8 @@ class State:
             soft=np.full((SOFT_ROWS if self.setup.chain.reorg_ms else 0, at.SOFT_WIDTH), -np.inf),
         )  # fmt: skip
         o, s = self.setup.oracle, self.setup
-        self.publisher = (
-            None
-            if o.plain
-            else Publisher(o, count, s.interval_ms, s.start_ms, s.mark_offset, s.oracle_field, s.further, self.tier)
-        )
+        places = s.start_ms, s.mark_offset, s.oracle_field, s.further
+        self.publisher = None if o.plain else Publisher(o, count, s.interval_ms, *places, self.tier, s.dated)
         """Of the mark that the venue sees, where it is not the market's."""
         self._known = int(self.run[at.ROWS])
         """Rows before this one have all that they are played on."""

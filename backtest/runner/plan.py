@@ -80,6 +80,11 @@ class Plan:
         """Whether the candles' volume has to be in the panel."""
         return self.charges.wants_volume or self.usual is not None
 
+    @property
+    def dated(self) -> bool:
+        """Whether the strategy or a guard may ask how old the oracle's price is."""
+        return "on_candle" in base.hooks(self.strategy) or any(guard.kind == "oracle-age" for guard in self.guards)
+
     def setup(self, margin: str) -> Setup:
         """The engine's view of one account; UserError where the venue cannot be played in this margin mode."""
         require(self.profile, margin)
@@ -117,6 +122,7 @@ class Plan:
             oracle=self.chaining.oracle,
             oracle_field=s.volume_field + self.packed,
             further=len(s.further) if self.chaining.oracle.median else 0,
+            dated=self.dated,
             reserve=to_micro(c.reserve),
             seed=c.seed,
             usual=self.usual.values if self.usual else NO_USUAL,

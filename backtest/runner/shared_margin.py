@@ -242,6 +242,7 @@ def _seated(plan: SharedPlan) -> SharedRunner:
     every_guard = [guard for one in plans for guard in one.guards]
     setup = replace(
         setup,
+        dated=any(one.dated for one in plans),
         volatility=volatility_for(every_guard, account.selection),
         margin_limits=tuple(map(share_of, plan.limits)),
         guards=np.concatenate(tables),
