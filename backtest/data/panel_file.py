@@ -91,11 +91,12 @@ class Panel:
             out[:, low - start : high - start] = self.block(number)[fields, low - begin : high - begin]
             self.release(number)
 
-    def column(self, field: int, symbol: int) -> NDArray[np.float64]:
-        """All rows of one field of one symbol."""
-        out, size = np.empty(self.notes.rows), self.notes.block_rows
-        for number in range(-(-self.notes.rows // size)):
-            out[number * size : (number + 1) * size] = self.block(number)[field, :, symbol]
+    def column(self, field: int, symbol: int, rows: int) -> NDArray[np.float64]:
+        """The first ``rows`` rows of one field of one symbol."""
+        out, size = np.empty(rows), self.notes.block_rows
+        for number in range(-(-rows // size)):
+            part = out[number * size : (number + 1) * size]
+            part[:] = self.block(number)[field, : len(part), symbol]
             self.release(number)
         return out
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import duckdb
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from backtest.core.errors import Broken
@@ -25,6 +26,26 @@ def joined(name: str, column: NDArray[np.float64], first: NDArray[np.int64]) -> 
     else:  # the close, and what else a file may have
         made = column[np.append(first[1:], len(column)) - 1]
     return made
+
+
+def closed_candles(
+    t: NDArray[np.int64],
+    columns: Mapping[str, NDArray[np.float64]],
+    interval_ms: int,
+    every_ms: int,
+    end_ms: int,
+) -> pl.DataFrame:
+    """Return candles of ``every_ms`` made of those of ``interval_ms`` that open at ``t``: ts (ms UTC) and the columns.
+
+    They open at whole multiples of ``every_ms``. One that ends after ``end_ms`` never closes, and is left out.
+    """
+    if every_ms != interval_ms and len(t):
+        bucket = t // every_ms
+        first = np.flatnonzero(np.diff(bucket, prepend=bucket[:1] - 1))
+        t, columns = bucket[first] * every_ms, {name: joined(name, one, first) for name, one in columns.items()}
+    closed = len(t) - int(len(t) > 0 and int(t[-1]) + every_ms > end_ms)
+    frame = pl.DataFrame({"ts": t, **columns}).head(closed)
+    return frame.with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
 
 
 class Joined:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import polars as pl
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from backtest.core.errors import Broken
 from backtest.data.panel import CLOSE, Chunk
-from backtest.data.resample import joined
+from backtest.data.resample import closed_candles
 from backtest.data.selection import Selection
 from backtest.data.source import CANDLE_COLUMNS
 
@@ -47,6 +47,8 @@ class JointCandles:
     """[rows + 1, symbols]: the last close known before each row; of row 0 its open."""
     rates: Floats
     """[rows, symbols]: the funding rate that is due next at the open of each row; NaN: none known."""
+    others: dict[tuple[str, int], Floats] = field(default_factory=dict)
+    """Further columns of the files by name and symbol, [rows], read when they are first asked for."""
 
     @classmethod
     def of(cls, s: Selection, further: bool = False) -> JointCandles:
@@ -69,6 +71,17 @@ class JointCandles:
     def rows(self) -> int:
         """How many there are."""
         return int(self.prices.shape[1])
+
+    def other(self, name: str, i: int) -> Floats:
+        """A further column of a symbol's files, NaN where it has no value; UserError where no file has it."""
+        if (name, i) not in self.others:
+            frame = self.base.candles(self.base.symbols[i], self.base.interval_ms, (name,))
+            at = (frame["ts"].to_physical().to_numpy() - self.start_ms) // self.base.interval_ms
+            inside = (at >= 0) & (at < self.rows)
+            found = np.full(self.rows, np.nan)
+            found[at[inside]] = frame[name].to_numpy()[inside]
+            self.others[name, i] = found
+        return self.others[name, i]
 
     def history(self, rows: Rows) -> ResampledSelection:
         """The history of these rows, to be replayed; it opens when and where the data's first joint row does."""
@@ -158,26 +171,22 @@ class ResampledSelection(Selection):
         """Candles of ``symbol``; see :meth:`Selection.candles`."""
         i = self.symbols.index(symbol)
         there = np.flatnonzero(~np.isnan(self.joint.prices[CLOSE, self.source, i]))
-        source, factor = self.source[there], self.factors[there, i]
-        values = {}
-        for name in columns:
-            if name == "volume" and self.joint.volume is None:
-                self.catalog.sources["candles"][symbol].require("volume")
-            amounts = self.joint.volume
-            values[name] = (
-                amounts[source, i] if name == "volume" and amounts is not None
-                else self.joint.prices[CANDLE_COLUMNS.index(name), source, i] * factor
-            )  # fmt: skip
+        values = {name: self._column(name, i)[there] for name in columns}
         t = self.start_ms + there * self.interval_ms
-        end = int(t[-1]) + self.interval_ms if len(t) else 0
-        if every_ms != self.interval_ms and len(t):
-            bucket = t // every_ms
-            first = np.flatnonzero(np.diff(bucket, prepend=bucket[:1] - 1))
-            t = bucket[first] * every_ms
-            values = {name: joined(name, column, first) for name, column in values.items()}
-        closed = len(t) - int(len(t) > 0 and int(t[-1]) + every_ms > end)
-        frame = pl.DataFrame({"ts": t, **values}).head(closed)
-        return frame.with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
+        end_ms = int(t[-1]) + self.interval_ms if len(t) else 0
+        return closed_candles(t, values, self.interval_ms, every_ms, end_ms)
+
+    def _column(self, name: str, i: int) -> Floats:
+        """One column of a symbol, by row: prices times their factors, anything else as it is in its row."""
+        joint, source = self.joint, self.source
+        column: Floats
+        if name in CANDLE_COLUMNS:
+            column = joint.prices[CANDLE_COLUMNS.index(name), source, i] * self.factors[:, i]
+        elif name == "volume" and joint.volume is not None:
+            column = joint.volume[source, i]
+        else:
+            column = joint.other(name, i)[source]
+        return column
 
     def fingerprint(self, drill_ms: int = 0, further: bool = False) -> str:
         """Of the data and of the rows that were taken."""

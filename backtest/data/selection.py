@@ -22,7 +22,7 @@ from backtest.data.mark_extremes import nearest, stretches
 from backtest.data.panel import CLOSE, MARK_KNOWN, MARK_OPEN, Chunk
 from backtest.data.panel_cache import PanelSource, opened
 from backtest.data.panel_file import Counted, Panel, PanelNotes
-from backtest.data.resample import Joined, candles_of, joined
+from backtest.data.resample import Joined, candles_of, closed_candles
 from backtest.data.row_interval import mark_interval
 from backtest.data.source import CANDLE_COLUMNS, FURTHER, KINDS, File, Source
 
@@ -145,16 +145,11 @@ class Selection:
         intervals = self.catalog.interval_ms, self.interval_ms
         if self.panel and set(further) <= {"volume"} and (self.panel.notes.volume or not further):
             t, values = self._kept_candles(self.panel, index, columns)
-            if every_ms != self.interval_ms:
-                bucket = t // every_ms
-                first = np.flatnonzero(np.diff(bucket, prepend=bucket[:1] - 1))
-                t = bucket[first] * every_ms
-                values = [joined(name, column, first) for name, column in zip(columns, values, strict=True)]
+            have_ms = self.interval_ms
         else:
             t, values = self._read(source, columns, intervals, self.start_ms, span, every_ms)
-        frame = pl.DataFrame({"ts": t, **dict(zip(columns, values, strict=True))})
-        closed = len(t) - int(t[-1] + every_ms > span[1])
-        return frame.head(closed).with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
+            have_ms = every_ms
+        return closed_candles(t, dict(zip(columns, values, strict=True)), have_ms, every_ms, span[1])
 
     @property
     def stretched(self) -> list[Stretch]:
@@ -224,8 +219,8 @@ class Selection:
     ) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
         """One symbol's candles out of the panel."""
         fields = [kept.notes.fields if name == "volume" else CANDLE_COLUMNS.index(name) for name in columns]
-        values = [kept.column(field, index)[: self.rows] for field in fields]
-        opens = values[fields.index(0)] if 0 in fields else kept.column(0, index)[: self.rows]
+        values = [kept.column(field, index, self.rows) for field in fields]
+        opens = values[fields.index(0)] if 0 in fields else kept.column(0, index, self.rows)
         there = np.flatnonzero(~np.isnan(opens))
         t = self.start_ms + there * self.interval_ms
         return t, values if len(there) == self.rows else [column[there] for column in values]

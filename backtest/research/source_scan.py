@@ -47,7 +47,8 @@ CLOCKS = {
 }  # fmt: skip
 GLOBAL_CHANCE = ("seed", "default_rng", "Generator", "SeedSequence", "RandomState")
 """Of `numpy.random` what makes a generator; the rest draws from one that the whole process shares."""
-BACKWARD = ("backward", "bfill", "forward_join", "nearest")
+FILLS = ("fill_null", "fill_nan", "fillna")
+BACKWARD = ("backward", "bfill")
 WHOLE = ("mean", "std", "var", "median", "max", "min", "sum", "quantile", "rank", "qcut", "mode", "skew", "kurtosis")
 """Of an expression without a window: over the whole sample."""
 
@@ -157,8 +158,8 @@ def _ahead(node: ast.Call) -> Iterator[tuple[int, str, bool]]:
         yield node.lineno, f"{name} by a negative number takes later rows", False
     if _is(given.get("center"), True):
         yield node.lineno, f"{name}(center=True) takes later rows", False
-    if any(isinstance(v, ast.Constant) and v.value in BACKWARD for v in (*given.values(), *node.args)):
-        yield node.lineno, f"{name} fills or joins from later rows", False
+    if name in FILLS and any(_is(value, word) for value in (*given.values(), *node.args) for word in BACKWARD):
+        yield node.lineno, f"{name} fills from later rows", False
     if name in ("backward_fill", "bfill", "interpolate", "reverse"):
         yield node.lineno, f"{name} takes later rows", False
     if (
@@ -187,7 +188,7 @@ def _column(node: ast.expr) -> bool:
     return False
 
 
-def _is(node: ast.expr | None, value: object) -> bool:
+def _is(node: ast.AST | None, value: object) -> bool:
     return isinstance(node, ast.Constant) and node.value == value and type(node.value) is type(value)
 
 

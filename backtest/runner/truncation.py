@@ -8,7 +8,7 @@ where it is.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,12 +24,15 @@ from backtest.data.selection import Selection
 from backtest.engine import layout as at
 from backtest.runner.plan import Plan, plan_over
 from backtest.runner.signals import Decisions
+from backtest.strategy.candle_table import CandleTable
 from backtest.strategy.source_line import source_line
 from backtest.strategy.window import FIELDS
 
 SAME = 1e-9
 """Largest difference of two values that are the same, as a share of the largest value of their series: a transform of
 the whole series rounds otherwise on a shorter one."""
+LOOKED = 4_096
+"""Rows in which the end of the warm-up is looked for first."""
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 Records = NDArray[np.void] | Rows
@@ -70,14 +73,21 @@ def warm_row(planned: Plan) -> int:
     table, first = (decisions.coarse, len(FIELDS)) if decisions.coarse else (decisions.features, 0)
     if table is None or not decisions.feature_names:
         return 0
-    best = table.rows
-    for symbol in range(len(planned.selection.symbols)):
-        known = np.ones(table.rows, np.bool_)
-        for column in range(first, first + len(decisions.feature_names)):
-            known &= ~np.isnan(table.part(column, symbol, 0, table.rows))
-        if known.any():
-            best = min(best, int(np.argmax(known)))
-    return min(best * (decisions.every_rows if decisions.coarse else 1), planned.selection.rows - 1)
+    columns = range(first, first + len(decisions.feature_names))
+    # Looked for from the start on, further each time: most features are known soon, and columns may lie on disk.
+    end = min(LOOKED, table.rows)
+    while True:
+        known = [_all_known(table, columns, symbol, end) for symbol in range(len(planned.selection.symbols))]
+        if end == table.rows or min(known) < end:
+            break
+        end = min(4 * end, table.rows)
+    return min(min(known) * (decisions.every_rows if decisions.coarse else 1), planned.selection.rows - 1)
+
+
+def _all_known(table: CandleTable, columns: Iterable[int], symbol: int, end: int) -> int:
+    """The first row at which a symbol has a value in all of the columns; ``end``: none before that."""
+    known = ~np.isnan([table.part(column, symbol, 0, end) for column in columns]).any(axis=0)
+    return int(np.argmax(known)) if known.any() else end
 
 
 def truncated(planned: Plan, cut_ms: int) -> Plan:
@@ -238,11 +248,11 @@ def _traded_otherwise(whole: Plan, before: Record, after: Record, cut_ms: int) -
 
 def _columns(records: Records, symbols: tuple[str, ...], names: tuple[str, ...], time: str, until: int) -> Columns:
     """Columns of the records up to a time, with the symbol's name, and `at`, where each lies."""
-    stamps = np.asarray(records[time])
-    early = (stamps < until) & (stamps >= 0)
-    found = {name: np.asarray(records[name])[early] for name in dict.fromkeys((*names, time))}
-    names_of = np.asarray(symbols)[np.asarray(records["symbol"])[early]]
-    return {**found, "symbol": names_of, "at": np.flatnonzero(early)}
+    stamps = records[time]
+    early = np.flatnonzero((stamps < until) & (stamps >= 0))
+    chosen = records[early]
+    found = {name: chosen[name] for name in dict.fromkeys((*names, time))}
+    return {**found, "symbol": np.asarray(symbols)[chosen["symbol"]], "at": early}
 
 
 def _first_row(a: Columns, b: Columns) -> int | None:

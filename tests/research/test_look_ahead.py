@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import backtest
+from backtest import Account, Candle, Market
 from backtest.data.resampled import JointCandles
+from backtest.research.source_scan import scan
 from backtest.results.judgement import judged
 from backtest.runner.plan import plan
 from backtest.runner.replays import replay
 from backtest.runner.truncation import over
 from backtest.strategy.base import Strategy
+from backtest.strategy.loader import load
+from tests import small_market as small
 from tests.research import planted_leaks
 from tests.research.honest_strategies import HONEST
 from tests.research.planted_leaks import HIDDEN, SEEN
@@ -56,8 +61,6 @@ def _line(place: str) -> str:
 
 @pytest.mark.parametrize("strategy", HIDDEN, ids=lambda one: one.__name__)
 def test_the_hidden_ones_need_a_replay(strategy: type[Strategy]) -> None:
-    from backtest.research.source_scan import scan
-
     assert not any(one.certain for one in scan(strategy))
 
 
@@ -165,3 +168,61 @@ class TestResampled:
         whole = np.concatenate([chunk.panel for chunk in found.chunks(10_000, packed=True)], axis=1)
         parts = [chunk.panel[:, chunk.tail :] for chunk in found.chunks(37, tail=5, packed=True)]
         np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+class ByInterest(Strategy):
+    """Trades by a column that is no price."""
+
+    def features(self, candle: Candle) -> dict[str, pl.Expr]:
+        return {"change": candle["open_interest"].diff()}
+
+    def on_candle(self, market: Market, account: Account) -> None:
+        account.target("BTC-USD", weight=0.1 if market.feature("change", "BTC-USD") > 0 else -0.1)
+
+
+class TestFurtherColumns:
+    """Columns of the candle files beside prices and volume, in other histories and in scenarios."""
+
+    @pytest.fixture
+    def data(self, tmp_path: Path) -> Path:
+        small.write(tmp_path)
+        # Hundreds of hours, for a correlation and for what scenarios measure before they begin.
+        candles = small.candles(300).with_columns(open_interest=(pl.int_range(pl.len()) * 7 % 11).cast(pl.Float64))
+        small.put(candles, tmp_path / "market", "candles")
+        return tmp_path / "market"
+
+    def test_a_history_takes_them_with_their_rows(self, data: Path) -> None:
+        s = plan(ByInterest, data, symbols=["BTC-USD"], allow=("missing-funding",)).selection
+        rows = np.array([3, 4, 90, 17])
+        found = JointCandles.of(s).history(rows).candles("BTC-USD", s.interval_ms, ("open_interest",))
+        assert found["open_interest"].to_list() == [row * 7 % 11 for row in rows.tolist()]
+
+    def test_a_check_and_a_monte_carlo_go_through_with_them(self, data: Path) -> None:
+        settings: dict[str, Any] = {"symbols": ["BTC-USD"], "allow": ("missing-funding",)}
+        assert backtest.check(ByInterest, data, cuts=3, **settings).passed
+        assert backtest.montecarlo(ByInterest, data, paths=1, margin="cross", **settings).frame["error"].to_list() == [
+            None
+        ]
+
+    def test_a_scenario_leaves_them_as_they_are(self, data: Path, tmp_path: Path) -> None:
+        head = '[[scenario]]\nname = "fall"\nat = "start+120h"\n\n'
+        pack = head + '[[scenario.price]]\nsymbols = ["BTC-USD"]\nmove = "-10%"\n'
+        (tmp_path / "pack.toml").write_text(pack)
+        settings: dict[str, Any] = {"symbols": ["BTC-USD"], "allow": ("missing-funding",), "margin": "cross"}
+        found = backtest.stress(ByInterest, data, scenario=tmp_path / "pack.toml", **settings)
+        assert found.frame["error"].to_list() == [None, None]
+        assert found.frame["changed"].to_list() == [None, True]
+
+
+def test_a_join_of_earlier_rows_is_no_suspicion(tmp_path: Path) -> None:
+    source = (
+        "import polars as pl\nfrom backtest import Strategy\n\n\nclass Past(Strategy):\n    '''Joins the past.'''\n\n"
+        "    def targets(self, candles):\n"
+        "        known = candles.select('ts', 'symbol', last='close')\n"
+        "        found = candles.join_asof(known, on='ts', by='symbol', strategy='backward')\n"
+        "        middle = pl.col('close').rolling_quantile(0.5, interpolation='nearest', window_size=3)\n"
+        "        other = found.with_columns(q=middle)\n"
+        "        return other.select('ts', 'symbol', target=pl.lit(0.1))\n"
+    )
+    (tmp_path / "past.py").write_text(source, encoding="utf-8")
+    assert scan(load(str(tmp_path / "past.py"))) == []

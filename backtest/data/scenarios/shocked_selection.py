@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from backtest.data.panel import CLOSE, MARK_KNOWN, MARK_OPEN, Chunk
 from backtest.data.panel_file import Panel
-from backtest.data.resample import joined
+from backtest.data.resample import closed_candles
 from backtest.data.scenarios.curve import Floats, product
 from backtest.data.scenarios.overlay import MarketShock, Overlay
 from backtest.data.scenarios.shocked_candles import Hold, Rows, held, lows_first, shocked, stands_at
@@ -62,24 +62,18 @@ class ShockedSelection(Selection):
         shock = self.overlay.of(symbol)
         if not shock.changes:
             return self.base.candles(symbol, every_ms, columns)
-        wide = (*CANDLE_COLUMNS, *(("volume",) if "volume" in columns else ()))
-        frame = self.base.candles(symbol, self.interval_ms, wide)
+        others = tuple(name for name in columns if name not in CANDLE_COLUMNS)
+        frame = self.base.candles(symbol, self.interval_ms, (*CANDLE_COLUMNS, *others))
         opens = frame["ts"].to_physical().to_numpy()
         rows = Rows(opens.astype(np.float64), self.interval_ms, self._lows[(opens - self.start_ms) // self.interval_ms])
         found = np.stack([frame[name].to_numpy() for name in CANDLE_COLUMNS])
         made = dict(zip(CANDLE_COLUMNS, shocked(found, rows, shock.trade), strict=True))
-        if "volume" in columns:
-            made["volume"] = frame["volume"].to_numpy() * _thinned(shock, rows.opens_ms)
-        if every_ms != self.interval_ms:
-            bucket = opens // every_ms
-            first = np.flatnonzero(np.diff(bucket, prepend=bucket[:1] - 1))
-            made = {name: joined(name, column, first) for name, column in made.items()}
-            stamps = bucket[first] * every_ms
-            end = int(opens[-1]) + self.interval_ms if len(opens) else 0
-            whole = len(stamps) - int(bool(len(stamps)) and int(stamps[-1]) + every_ms > end)
-            opens, made = stamps[:whole], {name: column[:whole] for name, column in made.items()}
-        table = pl.DataFrame({"ts": opens, **{name: made[name] for name in columns}})
-        return table.with_columns(pl.col("ts").cast(pl.Datetime("ms", "UTC")))
+        # What else a file has, such as open interest, is no price: a scenario leaves it as it is.
+        made |= {name: frame[name].to_numpy() for name in others}
+        if "volume" in made:
+            made["volume"] = made["volume"] * _thinned(shock, rows.opens_ms)
+        end_ms = int(opens[-1]) + self.interval_ms if len(opens) else 0
+        return closed_candles(opens, {name: made[name] for name in columns}, self.interval_ms, every_ms, end_ms)
 
     def fingerprint(self, drill_ms: int = 0, further: bool = False) -> str:
         """That of the data; of a scenario that changes something its own as well."""
