@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -126,8 +125,3 @@ def called(folder: Path, rounds: int) -> list[Measure]:
     ours = median(each.set_s for each in found)
     size = f"{market.YEAR // 5 * SYMBOLS:,} rows, {found[0].fills // len(sets):,} fills, {1 / ours:.1f} sets a second"
     return [Measure("sweep, on_candle", "each hour", ours, "limit", 0.05, ours / 0.05, 1.0, True, size)]
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -100,9 +100,9 @@ def right_tiers(exchange: str, out: Path) -> None:
             expected = [(upto, tier.leverage, None) for upto, tier in zip(bounds, contract.tiers, strict=True)]
         if exchange == "okx":  # in contracts: at the last price of the fetch, which is not far from the usual level
             sizes = [most for _, most in okx.tier_sizes(contract)]
-            # Whole quote units: the largest tier tells the price best, the others are it within a unit or two.
+            # Whole quote units: the largest tier tells the price best, the others are it within one.
             price = tiers[-1][0] / sizes[-1]
-            assert [upto for upto, _, _ in tiers] == pytest.approx([price * most for most in sizes], abs=2)
+            assert [upto for upto, _, _ in tiers] == pytest.approx([price * most for most in sizes], abs=1)
             assert 0.5 < tiers[0][0] / expected[0][0] < 2
             tiers, expected = ([row[1:] for row in table] for table in (tiers, expected))
         assert tiers == expected

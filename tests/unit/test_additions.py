@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from backtest.report.packing import inflated
 from tests import small_market as small
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +115,7 @@ def test_a_new_chart_stands_in_its_section(used: Path) -> None:
     assert (
         page.index("Where did the money come from?") < page.index("Fee of each fill") < page.index('id="table-symbols"')
     )
-    assert "fee_of_a_fill" in page
+    assert '"fee_of_a_fill":{"data"' in inflated(page)
 
 
 def test_a_new_metric_is_in_the_result_the_files_and_the_page(used: Path) -> None:
