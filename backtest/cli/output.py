@@ -267,7 +267,8 @@ def title(results: Sequence[Result], sentences: Sequence[str]) -> None:
     """What happened in words, under what nobody may miss."""
     above = omissions(results)
     if above:
-        say(f"[bold yellow]{escape(above)}[/]")
+        leaks = any(result.summary.get("look_ahead", {}).get("passed") is False for result in results)
+        say(f"[bold {'red' if leaks else 'yellow'}]{escape(above)}[/]")
     for sentence in (*posted_words(results), *sentences):
         say(escape(sentence))
     for name, value in scope(results):
